@@ -1,0 +1,31 @@
+# Two commands on a fresh machine: `make demo` (a picture) and `make test` (the tests). Both may be run again.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+
+.PHONY: demo test lint check wheel-test clean
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(INSTALLED)
+
+demo: $(INSTALLED)  ## Train LSGAN on the embedded digits on the CPU; leaves a sample grid and a checkpoint.
+	$(BIN)/gankit train --variant lsgan --images 100k --device cpu --new
+
+test: $(INSTALLED)  ## The tests, on two cores.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
+
+lint: $(INSTALLED)  ## Style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel-test: $(INSTALLED)  ## Build the wheel, install it into a new environment, train 20 steps and sample.
+	PYTHON=$(PYTHON) PATH="$(abspath $(BIN)):$$PATH" sh tests/wheel_test.sh
+
+check: lint test wheel-test  ## What CI runs.
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

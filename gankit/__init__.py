@@ -1,0 +1,41 @@
+"""gankit trains generative adversarial networks; every variant is a plugin.
+
+`gankit.train(images=100_000)` trains, `gankit.resume("runs/…")` goes on,
+`gankit.load("generator.safetensors").sample(16, seed=0)` draws uint8 images [16, H, W, C].
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gankit.errors import GankitError as GankitError
+    from gankit.run import RunResult as RunResult
+    from gankit.run import resume as resume
+    from gankit.run import train as train
+    from gankit.sample import TrainedGenerator as TrainedGenerator
+    from gankit.sample import load as load
+
+__version__ = "0.1.0"
+
+# Loaded at first use, so that `gankit --help` need not import torch.
+_EXPORTS = {
+    "GankitError": "gankit.errors",
+    "RunResult": "gankit.run",
+    "TrainedGenerator": "gankit.sample",
+    "load": "gankit.sample",
+    "resume": "gankit.run",
+    "train": "gankit.run",
+}
+__all__ = ["GankitError", "RunResult", "TrainedGenerator", "__version__", "load", "resume", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'gankit' has no attribute '{name}'")
+    return getattr(importlib.import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})

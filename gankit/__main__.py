@@ -1,0 +1,5 @@
+"""`python -m gankit`, the same command."""
+
+from gankit.cli import main
+
+main()

@@ -1,0 +1,140 @@
+"""Resumable checkpoints of a run: a folder per step whose manifest, written last, makes it real."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gankit.errors import InputError
+from gankit.state import State
+from gankit.storage import (
+    cannot_write,
+    canonical_json,
+    fsync_folder,
+    pack_tensors,
+    read_json,
+    sha256,
+    unpack_tensors,
+    write_new,
+)
+
+log = logging.getLogger("gankit")
+
+GENERATOR = "generator.safetensors"
+MANIFEST = "MANIFEST.json"
+SCHEMA = 1
+KEEP = 3  # newest ones; two verified ones are always left
+
+_STEP_FOLDER = re.compile(r"step-(\d{9,})")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint: where it is, and the state of the run in it."""
+
+    folder: Path
+    step: int
+    state: State
+    progress: Mapping[str, Any]
+
+
+def save(root: Path, *, step: int, state: State, progress: Mapping[str, Any], generator: bytes) -> Path:
+    """Write `root/step-<step>/` so that it exists either whole or not at all; returns it once it is durable.
+
+    `state` is what the loop needs to go on, `progress` the counters of the run (JSON), `generator` the sampleable file.
+    """
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    scalars = {name: value for name, value in state.items() if not isinstance(value, Tensor)}
+    files = {
+        GENERATOR: generator,
+        "state.safetensors": pack_tensors(tensors),
+        "state.json": canonical_json({"loop": scalars, "progress": dict(progress)}).encode(),
+    }
+    manifest = {
+        "schema": SCHEMA,
+        "kind": "gankit-checkpoint",
+        "step": step,
+        "files": {name: {"bytes": len(data), "sha256": sha256(data)} for name, data in files.items()},
+    }
+    manifest["self_sha256"] = sha256(canonical_json(manifest).encode())
+    final = root / f"step-{step:09d}"
+    temporary = root / f".tmp-{final.name}-{secrets.token_hex(4)}"
+    try:
+        root.mkdir(exist_ok=True)
+        temporary.mkdir()
+        for name, data in files.items():
+            write_new(temporary / name, data)
+        write_new(temporary / MANIFEST, canonical_json(manifest).encode())
+        fsync_folder(temporary)
+        os.rename(temporary, final)
+        fsync_folder(root)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise cannot_write(final, error) from error
+    return final
+
+
+def steps(root: Path) -> list[tuple[int, Path]]:
+    """(step, folder) of everything that looks like a checkpoint, newest first; not verified."""
+    if not root.is_dir():
+        return []
+    found = [(int(match[1]), path) for path in root.iterdir() if (match := _STEP_FOLDER.fullmatch(path.name))]
+    return sorted(((step, path) for step, path in found if path.is_dir() and not path.is_symlink()), reverse=True)
+
+
+def load_latest(root: Path) -> Checkpoint | None:
+    """The newest checkpoint that verifies. Damaged ones are moved to `quarantine/` beside `root`, with a warning."""
+    for _, folder in steps(root):
+        try:
+            return load(folder)
+        except InputError as error:
+            quarantine = root.parent / "quarantine"
+            quarantine.mkdir(exist_ok=True)
+            os.rename(folder, quarantine / f"{folder.name}-{secrets.token_hex(4)}")
+            log.warning("%s; moved to %s, trying the one before", error.message, quarantine)
+    return None
+
+
+def load(folder: Path) -> Checkpoint:
+    """Verify and read one checkpoint; InputError says what is wrong with it."""
+    manifest = _verify(folder)
+    tensors, _ = unpack_tensors((folder / "state.safetensors").read_bytes(), folder / "state.safetensors")
+    scalars = read_json(folder / "state.json")
+    return Checkpoint(folder, int(manifest["step"]), {**tensors, **scalars["loop"]}, scalars["progress"])
+
+
+def _verify(folder: Path) -> dict[str, Any]:
+    manifest = read_json(folder / MANIFEST)
+    claimed = manifest.pop("self_sha256", None)
+    if claimed != sha256(canonical_json(manifest).encode()):
+        raise InputError(f"{folder}: the manifest is damaged")
+    if manifest["schema"] > SCHEMA:
+        raise InputError(f"{folder} was written by a newer gankit (schema {manifest['schema']})", hint="upgrade gankit")
+    for name, entry in manifest["files"].items():
+        try:
+            data = (folder / name).read_bytes()
+        except OSError as error:
+            raise InputError(f"{folder / name}: {error.strerror}") from error
+        if len(data) != entry["bytes"] or sha256(data) != entry["sha256"]:
+            raise InputError(f"{folder / name} is damaged")
+    return manifest
+
+
+def prune(root: Path, keep: int = KEEP) -> None:
+    """Delete all but the newest `keep` checkpoints, and what an interrupted save or prune left behind."""
+    for leftover in [*root.glob(".tmp-*"), *root.glob(".trash-*")]:
+        shutil.rmtree(leftover, ignore_errors=True)
+    for _, folder in steps(root)[keep:]:
+        trash = root / f".trash-{folder.name}"
+        os.rename(folder, trash)  # it stops being a checkpoint before its files go
+        fsync_folder(root)
+        shutil.rmtree(trash, ignore_errors=True)

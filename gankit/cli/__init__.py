@@ -1,0 +1,58 @@
+"""The command line: a thin layer over the Python API. Nothing here imports torch before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from gankit.cli import console, doctor, sample, train, variants
+from gankit.errors import GankitError
+
+app = typer.Typer(
+    name="gankit",
+    help="Train generative adversarial networks; every variant is a plugin.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 ok, 1 bug, 2 bad input, 3 plugin, 4 environment, 5 diverged, 130 or 143 stopped (resumable).",
+)
+app.command("train", context_settings={"auto_envvar_prefix": "GANKIT_TRAIN"})(train.train)
+app.command("resume")(train.resume)
+app.command("sample")(sample.sample)
+app.command("doctor")(doctor.doctor)
+app.add_typer(variants.app, name="variants")
+
+
+def _version(value: bool) -> None:
+    if value:
+        from gankit import __version__
+
+        print(f"gankit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Train generative adversarial networks; every variant is a plugin."""
+
+
+def main() -> None:
+    """The installed command. A GankitError becomes one line and its exit code; a bug keeps its traceback."""
+    try:
+        app()
+    except GankitError as error:
+        if os.environ.get("GANKIT_DEBUG"):
+            raise
+        console.fail(error)
+        raise SystemExit(error.exit_code) from None
+    except BrokenPipeError:  # `gankit … | head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None

@@ -1,0 +1,78 @@
+"""Two consoles: stdout is data, stderr is talk. Everything that reaches a terminal is cleaned of control characters."""
+
+from __future__ import annotations
+
+import json
+import logging
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.text import Text
+
+from gankit.errors import GankitError
+
+talk = Console(stderr=True, highlight=False, soft_wrap=True)
+data = Console(highlight=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Control and bidirectional characters as escapes, so that a file name cannot steer the terminal."""
+    return "".join(
+        c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else ascii(c)[1:-1] for c in text
+    )
+
+
+def fail(error: GankitError) -> None:
+    """One line on stderr: what and where, then what to do."""
+    line = Text("error: ", style="bold red")
+    line.append(printable(" ".join(error.message.split())), style="default not bold")
+    if error.hint:
+        line.append(" — " + printable(" ".join(error.hint.split())), style="dim not bold")
+    talk.print(line)
+
+
+def print_json(value: object) -> None:
+    """Exactly one JSON document on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+class TalkHandler(logging.Handler):
+    """gankit's log lines on stderr, above a live progress line if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        style = "yellow" if record.levelno >= logging.WARNING else ""
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        talk.print(Text(printable(prefix + record.getMessage()), style=style))
+
+
+@contextmanager
+def log_to_stderr() -> Iterator[None]:
+    """Within the block the library's talk is shown."""
+    log = logging.getLogger("gankit")
+    handler, level = TalkHandler(), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A callback (what, done, total) that draws a bar on a terminal and says nothing in a pipe."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as bar:
+        tasks = {}
+
+        def advance(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(printable(what), total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield advance

@@ -1,0 +1,80 @@
+"""`gankit doctor`: versions, devices and the health of every plugin, ready to paste into an issue."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from gankit import host
+from gankit.cli import console
+from gankit.errors import GankitError, PluginError
+
+
+def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False) -> None:
+    """Check the installation: versions, devices, and each plugin by loading it.
+
+    gankit doctor
+    """
+    report = {**_environment(), "plugins": _plugins()}
+    broken = [row for row in report["plugins"] if row["state"] != "ok"]
+    if json:
+        console.print_json(report)
+    else:
+        _print(report)
+    if broken:
+        raise PluginError(f"{len(broken)} plugin(s) not usable: {', '.join(row['name'] for row in broken)}")
+
+
+def _environment() -> dict[str, Any]:
+    import torch
+
+    from gankit.data import cache_folder
+    from gankit.device import choose_device
+    from gankit.run_folder import environment
+
+    devices = ["cpu", *(f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    facts = {"torch_cuda": torch.version.cuda, "torch_threads": torch.get_num_threads(), "devices": devices}
+    return {**environment(), **facts, "auto_device": str(choose_device("auto")), "data_cache": str(cache_folder())}
+
+
+def _plugins() -> list[dict[str, str]]:
+    """One row a plugin: ok, clash or broken, with the reason."""
+    from gankit import defaults
+
+    rows = []
+    for group in (host.VARIANTS, host.EXTENSIONS):
+        installed = host.discover(group)
+        for plugin in installed:
+            row = {"name": plugin.name, "kind": plugin.kind, "origin": plugin.origin, "state": "ok", "reason": ""}
+            rows.append(row)
+            if [other.name for other in installed].count(plugin.name) > 1:
+                row.update(state="clash", reason=f"choose it as {plugin.dist}:{plugin.name}")
+            try:
+                host.compose(
+                    defaults, plugin if group == host.VARIANTS else None, [] if group == host.VARIANTS else [plugin]
+                )
+            except GankitError as error:
+                row.update(state="broken", reason=error.message)
+    return rows
+
+
+def _print(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    out = console.data.print
+    for key, value in report.items():
+        if key == "plugins":
+            continue
+        if isinstance(value, dict):
+            value = ", ".join(f"{name} {version}" for name, version in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(value)
+        out(f"{key:16s} {value}", markup=False)
+    table = Table("plugin", "kind", "from", "state", "", box=None, pad_edge=False)
+    for row in report["plugins"]:
+        table.add_row(*(console.printable(row[key]) for key in ("name", "kind", "origin", "state", "reason")))
+    out()
+    out(table)

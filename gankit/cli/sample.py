@@ -1,0 +1,71 @@
+"""`gankit sample`: pictures from one file."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gankit.cli import console
+from gankit.errors import InputError
+
+MAX_SEEDS = 10_000_000
+
+
+def parse_seeds(text: str) -> list[int]:
+    """'0,1,4-6' -> [0, 1, 4, 5, 6]."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
+        if match is None:
+            raise InputError(f"--seeds {text}: '{part}' is not a seed or a range", hint="for example --seeds 0,1,4-6")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last - first >= MAX_SEEDS:
+            raise InputError(f"--seeds {text}: '{part}' is not a range", hint="for example --seeds 0,1,4-6")
+        seeds.extend(range(first, last + 1))
+    return seeds
+
+
+def sample(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="A .safetensors file, or a run folder.")],
+    seeds: Annotated[str | None, typer.Option(help="One sample a seed: 0,1,4-6 [0-63].")] = None,
+    n: Annotated[int | None, typer.Option("-n", min=1, help="This many samples: seeds 0 to n-1.")] = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="x.png: a contact sheet; a folder or x.zip: single PNGs; x.npz: arrays.")
+    ] = Path("samples.png"),
+    batch: Annotated[int, typer.Option(min=1, help="Samples made at a time; they do not depend on it.")] = 64,
+    device: Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")] = "auto",
+    variant: Annotated[str | None, typer.Option(help="The variant, when it is a ./file.py.")] = None,
+    with_: Annotated[list[str] | None, typer.Option("--with", help="The extensions, when one is a file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
+) -> None:
+    """Sample a trained generator; one file is enough.
+
+    gankit sample generator.safetensors --seeds 0,1,4-6 -o out/
+    """
+    if seeds is not None and n is not None:
+        raise InputError("--seeds and -n exclude each other", hint="-n 100 means --seeds 0-99")
+    chosen = parse_seeds(seeds) if seeds is not None else list(range(64 if n is None else n))
+    from gankit.sample import load
+    from gankit.writers import write_samples
+
+    generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
+    started = time.monotonic()
+    done = 0
+    with console.progress_bar() as progress:
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            progress("sampling", done, len(chosen))
+
+        write_samples(generator, chosen, out, batch=batch, advance=advance)
+    seconds = time.monotonic() - started
+    if json:
+        facts = {"variant": generator.header.variant.name, "images_seen": generator.header.images_seen}
+        console.print_json({"out": str(out), "samples": len(chosen), "seconds": round(seconds, 3), **facts})
+    else:
+        console.data.print(f"{out}  {len(chosen):,} samples in {seconds:.1f} s", markup=False)

@@ -1,0 +1,248 @@
+"""`gankit train` and `gankit resume`: flags become settings, the API does the work, the result is printed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gankit.cli import console
+from gankit.config import Layer, read_toml
+from gankit.errors import InputError
+
+if TYPE_CHECKING:
+    from gankit.plan import Plan
+    from gankit.run import RunResult
+
+# Flags whose setting has another name.
+SETTING_OF = {"with_": "extensions", "time": "time_s", "option": "options", "ema_halflife": "ema_halflife_images"}
+NOT_SETTINGS = {"out", "new", "config", "dry_run", "print_config", "json", "run"}
+DATA, GAME, RUN, OUTPUT = "Data", "Game", "Run", "Output"
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.", rich_help_panel=OUTPUT)]
+
+
+def complete_variant(incomplete: str) -> list[tuple[str, str]]:
+    """(name, title) of installed variants, from metadata alone."""
+    from gankit import host
+
+    return [(p.name, p.title) for p in host.discover(host.VARIANTS) if p.name.startswith(incomplete)]
+
+
+def complete_extension(incomplete: str) -> list[tuple[str, str]]:
+    """(name, title) of installed extensions, from metadata alone."""
+    from gankit import host
+
+    return [(p.name, p.title) for p in host.discover(host.EXTENSIONS) if p.name.startswith(incomplete)]
+
+
+def train(
+    context: typer.Context,
+    variant: Annotated[
+        str | None,
+        typer.Option(help="Variant: a name, DIST:NAME, or ./file.py [gan].", autocompletion=complete_variant),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="digits, mnist, fashion-mnist, cifar10, ring8, …, or a folder, zip, .npz, .npy [digits].",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.", rich_help_panel=DATA)
+    ] = None,
+    on_bad_image: Annotated[
+        Literal["error", "skip"] | None, typer.Option(help="What an unreadable image does.", rich_help_panel=DATA)
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Budget: images shown to D, e.g. 500k [200k].", rich_help_panel=RUN)
+    ] = None,
+    steps: Annotated[str | None, typer.Option(help="Budget: batches shown to D.", rich_help_panel=RUN)] = None,
+    time: Annotated[str | None, typer.Option(help="Budget: training time, e.g. 2h.", rich_help_panel=RUN)] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto takes cuda, then mps, then cpu.", rich_help_panel=RUN)
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "tf32", "bf16"] | None, typer.Option(help="Arithmetic.", rich_help_panel=RUN)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all random streams [0].", rich_help_panel=RUN)] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("-o", "--option", metavar="KEY=VALUE", help="Option of the variant.", rich_help_panel=GAME),
+    ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="EXTENSION",
+            help="Extension; may be repeated.",
+            autocompletion=complete_extension,
+            rich_help_panel=GAME,
+        ),
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Images a step.", rich_help_panel=GAME)] = None,
+    z_dim: Annotated[int | None, typer.Option(help="Length of z.", rich_help_panel=GAME)] = None,
+    g_lr: Annotated[float | None, typer.Option(help="Learning rate of G.", rich_help_panel=GAME)] = None,
+    d_lr: Annotated[float | None, typer.Option(help="Learning rate of D.", rich_help_panel=GAME)] = None,
+    betas: Annotated[str | None, typer.Option(help="Adam's decay rates, e.g. 0.5,0.999.", rich_help_panel=GAME)] = None,
+    d_steps: Annotated[int | None, typer.Option(help="D steps for each G step.", rich_help_panel=GAME)] = None,
+    ema_halflife: Annotated[
+        str | None, typer.Option(help="Half-life of G's average, in images; 0: none.", rich_help_panel=GAME)
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings from a TOML file.", rich_help_panel=RUN)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder [runs/VARIANT-DATA-NNNN].", rich_help_panel=OUTPUT)
+    ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Do not continue an unfinished run of the same settings.", rich_help_panel=RUN)
+    ] = False,
+    sample_every: Annotated[
+        str | None, typer.Option(help="Images between two sample grids.", rich_help_panel=OUTPUT)
+    ] = None,
+    checkpoint_every: Annotated[
+        str | None, typer.Option(help="Images between two checkpoints.", rich_help_panel=OUTPUT)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("-n", "--dry-run", help="Resolve, build and estimate; write nothing.", rich_help_panel=RUN)
+    ] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print each setting and where it comes from.", rich_help_panel=OUTPUT)
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Train a GAN. The same command again continues a run that was stopped.
+
+    gankit train --variant gan --images 100k
+    """
+    layers = [read_toml(config)] if config else []
+    layers += _flag_layers(context)
+    with console.log_to_stderr(), console.progress_bar() as progress:
+        from gankit.plan import load_data, plan_run
+
+        if dry_run or print_config:
+            plan = plan_run(layers)
+            if dry_run:
+                _print_dry_run(plan, load_data(plan, progress), as_json=json)
+            else:
+                _print_config(plan, as_json=json)
+            return
+    _train(layers, out, new, as_json=json)
+
+
+def resume(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")],
+    images: Annotated[str | None, typer.Option(help="New budget in images.")] = None,
+    steps: Annotated[str | None, typer.Option(help="New budget in steps.")] = None,
+    time: Annotated[str | None, typer.Option(help="New budget in training time, e.g. 2h.")] = None,
+    device: Annotated[str | None, typer.Option(help="Another device than before.")] = None,
+    variant: Annotated[str | None, typer.Option(help="The ./file.py of the variant, if it was one.")] = None,
+    with_: Annotated[list[str] | None, typer.Option("--with", help="The extensions, if one was a file.")] = None,
+    json: Json = False,
+) -> None:
+    """Continue a run exactly where it stopped, or beyond its budget.
+
+    gankit resume runs/gan-digits-0001 --images 400k
+    """
+    settings: dict[str, Any] = {}
+    for layer in _flag_layers(context):
+        settings.update(layer.settings)
+    from gankit.cli.live import LiveLine
+    from gankit.run import resume as resume_run
+
+    with console.log_to_stderr():
+        result = resume_run(run, observers=[LiveLine()], **settings)
+    _print_result(result, as_json=json)
+
+
+def _train(layers: list[Layer], out: Path | None, new: bool, *, as_json: bool) -> None:
+    from gankit.cli.live import LiveLine
+    from gankit.run import train_layers
+
+    with console.log_to_stderr():
+        with console.progress_bar() as progress:
+            start = train_layers(layers, out, new, progress=progress, observers=[LiveLine()])
+    _print_result(start, as_json=as_json)
+
+
+def _flag_layers(context: typer.Context) -> list[Layer]:
+    """The environment and the flags as two layers; what was not given is in neither."""
+    settings: dict[str, dict[str, Any]] = {"environment": {}, "flag": {}}
+    for name, value in context.params.items():
+        source = context.get_parameter_source(name)
+        if name in NOT_SETTINGS or source is None or source.name not in ("COMMANDLINE", "ENVIRONMENT"):
+            continue
+        layer = settings["flag" if source.name == "COMMANDLINE" else "environment"]
+        layer[SETTING_OF.get(name, name)] = _key_values(value) if name == "option" else value
+    return [Layer(source, values) for source, values in settings.items() if values]
+
+
+def _key_values(pairs: list[str]) -> dict[str, str]:
+    """['smoothing=0.1'] -> {'smoothing': '0.1'}."""
+    values = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise InputError(f"-o {pair}: not KEY=VALUE", hint="for example -o label_smoothing=0.1")
+        values[key.strip().replace("-", "_")] = value.strip()
+    return values
+
+
+def _settings_table(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Setting -> value and source, options included."""
+    sources = plan.resolved.sources
+    rows = {key: {"value": value, "source": sources[key]} for key, value in plan.configuration["config"].items()}
+    for key, value in plan.configuration["options"].items():
+        rows[f"options.{key}"] = {"value": value, "source": sources[f"options.{key}"]}
+    return rows
+
+
+def _print_config(plan: Plan, *, as_json: bool) -> None:
+    rows = _settings_table(plan)
+    if as_json:
+        console.print_json(rows)
+        return
+    from rich.table import Table
+
+    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    for key, row in rows.items():
+        style = "" if row["source"] in ("core", "variant") else "bold"
+        table.add_row(key, console.printable(str(row["value"])), row["source"], style=style)
+    console.data.print(table)
+
+
+def _print_dry_run(plan: Plan, dataset: Any, *, as_json: bool) -> None:
+    from gankit.cli.live import clock
+    from gankit.plan import estimate, suppliers
+
+    guess = estimate(plan, dataset)
+    builders = suppliers(plan)
+    if as_json:
+        document = {"settings": _settings_table(plan), "data": dataset.describe(), "built_by": builders}
+        console.print_json({**document, "estimate": dataclasses.asdict(guess)})
+        return
+    _print_config(plan, as_json=False)
+    out = console.data.print
+    out()
+    for line in dataset.describe().splitlines():
+        out(console.printable(line), markup=False)
+    out("built by    " + ", ".join(f"{what} {who}" for what, who in builders.items()), markup=False)
+    out("parameters  " + ", ".join(f"{what} {count:,}" for what, count in guess.parameters.items()))
+    total = f"about {clock(guess.total_s)}" if guess.total_s else "no end"
+    out(
+        f"estimate    {total} at {guess.images_per_s:,.0f} images/s (from 5 steps on this machine); nothing was written"
+    )
+
+
+def _print_result(result: RunResult, *, as_json: bool) -> None:
+    if as_json:
+        values = dataclasses.asdict(result)
+        console.print_json({key: str(value) if isinstance(value, Path) else value for key, value in values.items()})
+        return
+    out = console.data.print
+    out(f"picture     {result.picture}", markup=False)
+    out(f"checkpoint  {result.generator}", markup=False)
+    out(f"run         {result.folder} ({result.images_seen:,} images in {result.train_s:,.0f} s)", markup=False)

@@ -1,0 +1,115 @@
+"""`gankit variants`: what is installed, from metadata alone; `show` imports one and tells its options."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Annotated, Any
+
+import typer
+
+from gankit import host
+from gankit.cli import console
+from gankit.cli.train import complete_variant
+
+app = typer.Typer(help="List installed variants, or show one.", invoke_without_command=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+
+@app.callback()
+def listing(context: typer.Context, json: Json = False) -> None:
+    """List installed variants. Nothing is imported for it.
+
+    gankit variants
+    """
+    if context.invoked_subcommand is not None:
+        return
+    found = host.discover(host.VARIANTS)
+    taken = [plugin.name for plugin in found]
+    if json:
+        rows = [{"name": p.name, "title": p.title, "dist": p.dist, "version": p.version} for p in found]
+        console.print_json(rows)
+        return
+    from rich.table import Table
+
+    table = Table("variant", "what it is", "from", box=None, pad_edge=False)
+    for plugin in found:
+        name = f"{plugin.dist}:{plugin.name}" if taken.count(plugin.name) > 1 else plugin.name
+        table.add_row(name, console.printable(plugin.title), plugin.origin)
+    console.data.print(table)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_variant, help="NAME or ./file.py.")],
+    json: Json = False,
+) -> None:
+    """Show a variant: paper, options, recommended settings and who builds what.
+
+    gankit variants show gan
+    """
+    facts = describe(name)
+    if json:
+        console.print_json(facts)
+        return
+    from rich.table import Table
+
+    out = console.data.print
+    out(f"{facts['title']}  ({facts['name']} from {facts['origin']}, plugin API {facts['api']})", markup=False)
+    out(facts["paper"] or "no paper given", markup=False)
+    for heading, key in (("options, set with -o KEY=VALUE", "options"), ("recommended settings", "config")):
+        table = Table(heading, "default", "type", "meaning", box=None, pad_edge=False)
+        for row in facts[key]:
+            table.add_row(row["name"], str(row["default"]), row["type"], row["help"])
+        out()
+        out(table if facts[key] else f"{heading}: none")
+    out()
+    out("built by    " + ", ".join(f"{what} {who}" for what, who in facts["built_by"].items()), markup=False)
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Everything `show` prints, as JSON values."""
+    from gankit import defaults
+    from gankit.config import Layer, resolve
+    from gankit.contracts import TrainConfig
+    from gankit.plan import Plan, suppliers
+
+    plugin = host.find(name, host.VARIANTS)
+    composition = host.compose(defaults, plugin)
+    info = composition.info
+    assert info is not None
+    plan = Plan(composition, resolve([Layer("argument", {"variant": name})], info))
+    core = TrainConfig()
+    return {
+        "name": plugin.name,
+        "title": info.title,
+        "origin": plugin.origin,
+        "api": info.api,
+        "paper": info.paper,
+        "options": _rows(info.options, info.options()),
+        "config": [
+            row
+            for row in _rows(TrainConfig, info.config)
+            if getattr(info.config, row["name"]) != getattr(core, row["name"])
+        ],
+        "built_by": suppliers(plan),
+    }
+
+
+def _rows(cls: type, values: object) -> list[dict[str, Any]]:
+    hints = typing.get_type_hints(cls)
+    return [
+        {
+            "name": field.name,
+            "default": getattr(values, field.name),
+            "type": _type_name(hints[field.name]),
+            "help": field.metadata.get("help", ""),
+        }
+        for field in dataclasses.fields(cls)
+    ]
+
+
+def _type_name(hint: Any) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return " | ".join(map(str, typing.get_args(hint)))
+    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint).replace("typing.", "")

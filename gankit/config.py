@@ -1,0 +1,213 @@
+"""The configuration of a run: layers of settings (core < variant < TOML < environment < flag) checked all at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypedDict, TypeVar
+
+from gankit.contracts import TrainConfig, VariantInfo, option
+from gankit.errors import InputError
+
+T = TypeVar("T")
+MAX_TOML_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(TrainConfig):
+    """Everything that decides what a run computes. It is stored in the run folder and in every checkpoint."""
+
+    variant: str = option("gan", help="name of the variant, DIST:NAME, or ./file.py")
+    extensions: tuple[str, ...] = option((), help="extensions, in order: names or ./file.py")
+    data: str = option("digits", help="name of a data set, or the path of a folder, zip, .npz or .npy")
+    size: str | None = option(None, help="HEIGHTxWIDTH to which images are cropped and resized; None keeps their own")
+    on_bad_image: Literal["error", "skip"] = option("error", help="what an unreadable image does")
+    images: int | None = option(None, ge=1, help="budget: images shown to the discriminator")
+    steps: int | None = option(None, ge=1, help="budget: batches shown to the discriminator")
+    time_s: float | None = option(None, gt=0, help="budget: training time in seconds")
+    seed: int = option(0, ge=0, lt=2**63, help="the one number all random streams are derived from")
+    device: str = option("auto", help="auto takes cuda, then mps, then cpu")
+    sample_every: int | None = option(None, ge=1, help="images between two sample grids; None: a tenth of the run")
+    checkpoint_every: int | None = option(None, ge=1, help="images between two checkpoints; None: every two minutes")
+
+    @property
+    def total_images(self) -> int | None:
+        """The budget in images; None when time alone ends the run."""
+        budgets = [self.images] if self.images else []
+        budgets += [self.steps * self.batch] if self.steps else []
+        return min(budgets, default=None)
+
+
+class Settings(TypedDict, total=False):
+    """What a user may say about a run; whatever is absent comes from the variant, else from core."""
+
+    variant: str
+    extensions: tuple[str, ...] | list[str]
+    data: str
+    size: str | int | None
+    on_bad_image: Literal["error", "skip"]
+    images: int | str
+    steps: int | str
+    time_s: float | str
+    seed: int
+    device: str
+    sample_every: int | str
+    checkpoint_every: int | str
+    batch: int
+    z_dim: int
+    g_lr: float
+    d_lr: float
+    betas: tuple[float, float] | str
+    d_steps: int
+    ema_halflife_images: int | str
+    precision: Literal["auto", "fp32", "tf32", "bf16"]
+    options: Mapping[str, object]
+
+
+DEFAULT_IMAGES = 200_000
+BUDGETS = ("images", "steps", "time_s")
+COUNTS = ("images", "steps", "sample_every", "checkpoint_every", "ema_halflife_images")
+# What may differ when a run goes on: none of these changes what a step computes.
+RESUMABLE_CHANGES = frozenset({*BUDGETS, "device", "sample_every", "checkpoint_every"})
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A configuration, the variant's options, and where each value came from."""
+
+    config: RunConfig
+    options: Any
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings from one place. `source` is shown to the user: 'flag', 'environment', 'run.toml'."""
+
+    source: str
+    settings: Mapping[str, Any]
+
+
+def chosen(layers: list[Layer], key: str, default: Any) -> Any:
+    """The value of one setting before the variant is known: the last layer that has it wins."""
+    return next((layer.settings[key] for layer in reversed(layers) if key in layer.settings), default)
+
+
+def resolve(layers: list[Layer], info: VariantInfo) -> Resolved:
+    """Merge core's defaults, the variant's recommendation and the user's layers; every mistake is reported at once."""
+    values: dict[str, Any] = dataclasses.asdict(RunConfig())
+    sources = dict.fromkeys(values, "core")
+    core = TrainConfig()
+    for field in dataclasses.fields(TrainConfig):
+        recommended = getattr(info.config, field.name)
+        if recommended != getattr(core, field.name):
+            values[field.name], sources[field.name] = recommended, "variant"
+    options: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.settings.items():
+            if key == "options":
+                options.update(value)
+                sources.update({f"options.{name}": layer.source for name in value})
+            else:
+                values[key], sources[key] = _parse(key, value, layer.source), layer.source
+    if not any(key in layer.settings for layer in layers for key in BUDGETS):
+        values["images"] = DEFAULT_IMAGES
+    checked_options = validate(info.options, options, what="option", where=f"variant '{values['variant']}'")
+    for field in dataclasses.fields(info.options):
+        sources.setdefault(f"options.{field.name}", "variant")
+    return Resolved(validate(RunConfig, values, what="setting"), checked_options, sources)
+
+
+def _parse(key: str, value: Any, source: str) -> Any:
+    """Human spellings: '500k' images, '2h' of time, '0.5,0.999' betas, 64 for 64x64."""
+    if isinstance(value, str) and key in COUNTS:
+        return parse_count(value, key, source)
+    if isinstance(value, str) and key == "time_s":
+        return parse_duration(value, source)
+    if isinstance(value, str) and key == "betas":
+        return tuple(part.strip() for part in value.split(","))
+    if isinstance(value, int) and key == "size":
+        return str(value)
+    return value
+
+
+def parse_count(text: str, key: str, source: str) -> int:
+    """'500k' -> 500000, '2M' -> 2000000."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmM]?)", text.strip().replace("_", "").replace(",", ""))
+    if match is None:
+        raise InputError(f"{key} ({source}): '{text}' is not a count", hint="write 50000, 50k or 2M")
+    return round(float(match[1]) * {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()])
+
+
+def parse_duration(text: str, source: str) -> float:
+    """'90' or '90s', '15m', '2h', '1h30m' -> seconds."""
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip().lower())
+    if match is None or not any(match.groups()):
+        raise InputError(f"time ({source}): '{text}' is not a duration", hint="write 90s, 15m, 2h or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def read_toml(path: Path) -> Layer:
+    """A run described in a file: the names of the settings at the top level, the variant's own under [options]."""
+    try:
+        text = path.read_bytes()
+        if len(text) > MAX_TOML_BYTES:
+            raise InputError(f"{path}: larger than {MAX_TOML_BYTES} bytes", hint="this is not a run's configuration")
+        settings = tomllib.loads(text.decode())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", hint="--config takes a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}", hint="see examples/run.toml") from error
+    if not isinstance(settings.get("options", {}), dict):
+        raise InputError(f"{path}: 'options' must be a table", hint="write [options] and its keys below")
+    return Layer(path.name, settings)
+
+
+def validate(cls: type[T], values: Mapping[str, Any], *, what: str, where: str = "") -> T:
+    """A frozen dataclass from loose values (strings are converted); unknown keys and all bad values in one error."""
+    import pydantic  # 0.1 s: not for `gankit --help`
+
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    place = f" of {where}" if where else ""
+    unknown = [key for key in values if key not in fields]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], list(fields), n=1)
+        guess = f"did you mean '{close[0]}'? " if close else ""
+        listing = ", ".join(fields) or "none"
+        raise InputError(f"unknown {what}{place}: {', '.join(unknown)}", hint=f"{guess}{what}s: {listing}")
+    hints = typing.get_type_hints(cls, include_extras=True)
+    definitions: dict[str, Any] = {
+        name: (hints[name], pydantic.Field(field.default, **field.metadata.get("bounds", {})))
+        for name, field in fields.items()
+    }
+    forbid = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+    model = pydantic.create_model(cls.__name__, __config__=forbid, **definitions)
+    try:
+        checked = model.model_validate(dict(values))
+    except pydantic.ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}={item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
+            for item in error.errors()
+        )
+        names = ", ".join(sorted({str(item["loc"][0]) for item in error.errors()}))
+        raise InputError(f"bad {what}{place}: {problems}", hint=f"mend {names}") from None
+    return cls(**{name: getattr(checked, name) for name in fields})
+
+
+def to_json(config: object) -> dict[str, Any]:
+    """A configuration as JSON values, defaults included."""
+    values = dataclasses.asdict(config)  # type: ignore[call-overload]
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ between two configurations as JSON: name -> (old, new)."""
+    keys = [*old, *(key for key in new if key not in old)]
+    return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}

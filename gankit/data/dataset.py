@@ -1,0 +1,139 @@
+"""A data set in memory: every source ends up as one tensor of samples, because GAN data is small once decoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gankit.contracts import DataSpec
+from gankit.data.layout import CHANNELS, Array, as_labels, as_samples
+from gankit.data.text import plural, printable
+from gankit.errors import InputError
+
+_COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
+_LISTED_CLASSES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples on the CPU: uint8 images [N, C, H, W] or float32 points [N, D], labels int64 [N] or None."""
+
+    name: str
+    spec: DataSpec
+    samples: Tensor
+    labels: Tensor | None = None
+    notes: tuple[str, ...] = ()  # what was inferred, for people
+
+    def __post_init__(self) -> None:
+        problem = self._problem()
+        if problem:
+            raise InputError(f"data set '{printable(self.name)}': {problem}", hint="see Dataset.from_arrays")
+
+    @classmethod
+    def from_arrays(
+        cls,
+        name: str,
+        samples: Array,
+        labels: Array | None = None,
+        classes: tuple[str, ...] = (),
+        notes: tuple[str, ...] = (),
+    ) -> Dataset:
+        """Arrays in any accepted layout and range (see `layout`) -> a data set; the arrays are copied."""
+        return cls.adopt_arrays(name, np.array(samples), None if labels is None else np.array(labels), classes, notes)
+
+    @classmethod
+    def adopt_arrays(
+        cls,
+        name: str,
+        samples: Array,
+        labels: Array | None = None,
+        classes: tuple[str, ...] = (),
+        notes: tuple[str, ...] = (),
+    ) -> Dataset:
+        """`from_arrays` for arrays that nobody else uses: their memory is taken over where that is possible."""
+        what = f"data set '{printable(name)}'"
+        array, inferred = as_samples(samples, what)
+        numbers = None
+        if labels is not None:
+            numbers, classes = as_labels(labels, len(array), classes, what)
+        return cls(
+            name=name,
+            spec=DataSpec(shape=array.shape[1:], classes=classes if labels is not None else ()),
+            samples=torch.from_numpy(array),
+            labels=None if numbers is None else torch.from_numpy(numbers),
+            notes=(*notes, *inferred),
+        )
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def real(self, indices: Tensor) -> Tensor:
+        """Samples [n, *shape] at int64 indices [n], as the networks see them: float32, images in [-1, 1]."""
+        return as_floats(self.samples.index_select(0, indices))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of everything that training sees: shape, type, samples, labels, class names."""
+        labelled = self.labels is not None
+        head = [list(self.samples.shape), str(self.samples.dtype), labelled, list(self.spec.classes)]
+        digest = hashlib.sha256(json.dumps(head).encode() + b"\n")
+        digest.update(self.samples.numpy().data.cast("B"))
+        if self.labels is not None:
+            digest.update(self.labels.numpy().data.cast("B"))
+        return digest.hexdigest()
+
+    def describe(self) -> str:
+        """At most two lines for people: what there is, and what was inferred."""
+        if self.spec.is_image:
+            channels, height, width = self.spec.shape
+            text = f"{plural(len(self), 'image')}, {_COLOURS[channels]} {height}x{width}"
+        else:
+            text = f"{plural(len(self), 'point')}, {self.spec.shape[0]}-D"
+        first = f"{printable(self.name)}: {text}{self._describe_classes()}"
+        return f"{first}\n{printable('; '.join(self.notes))}" if self.notes else first
+
+    def _describe_classes(self) -> str:
+        if self.labels is None:
+            return ""
+        names = self.spec.classes
+        counts = torch.bincount(self.labels, minlength=len(names)).tolist()
+        word = "1 class" if len(names) == 1 else f"{len(names):,} classes"
+        if len(names) > _LISTED_CLASSES:
+            low, high = min(counts), max(counts)
+            return f", {word} of {low:,}" + (f" to {high:,}" if high > low else "")
+        listed = " · ".join(f"{printable(name)} {count:,}" for name, count in zip(names, counts, strict=True))
+        return f", {word} ({listed})"
+
+    def _problem(self) -> str | None:
+        shape, samples, labels = self.spec.shape, self.samples, self.labels
+        wanted = torch.uint8 if self.spec.is_image else torch.float32
+        if len(shape) not in (1, 3) or (self.spec.is_image and shape[0] not in CHANNELS):
+            return f"shape {shape} is neither (C, H, W) with 1, 3 or 4 channels nor (D,)"
+        if len(samples) == 0 or tuple(samples.shape[1:]) != tuple(shape) or samples.dtype != wanted:
+            return f"samples must be {wanted} [N, *{shape}], not {samples.dtype} {list(samples.shape)}"
+        if samples.device.type != "cpu" or not samples.is_contiguous():
+            return "samples must be contiguous and on the CPU"
+        if labels is None:
+            return "there are class names but no labels" if self.spec.classes else None
+        if labels.dtype != torch.int64 or labels.shape != samples.shape[:1] or labels.device.type != "cpu":
+            return f"labels must be int64 [{len(samples)}] on the CPU, not {labels.dtype} {list(labels.shape)}"
+        if not labels.is_contiguous():
+            return "labels must be contiguous"
+        if int(labels.min()) < 0 or int(labels.max()) >= len(self.spec.classes):
+            return f"labels must lie in 0..{len(self.spec.classes) - 1}, one name per class"
+        return None
+
+
+DatasetFactory = Callable[[], Dataset]
+
+
+def as_floats(samples: Tensor) -> Tensor:
+    """uint8 images -> float32 in [-1, 1]; points are left as they are."""
+    return samples.to(torch.float32).div_(127.5).sub_(1) if samples.dtype == torch.uint8 else samples

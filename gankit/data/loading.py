@@ -1,0 +1,119 @@
+"""From the word after `--data` to a data set: a name of the catalogue, or a path whose content says what it is."""
+
+from __future__ import annotations
+
+import difflib
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from gankit.data import synthetic
+from gankit.data.arrays import NPY_MAGIC, load_npy, load_npz
+from gankit.data.dataset import Dataset, DatasetFactory
+from gankit.data.downloads import CIFAR10, FASHION_MNIST, MNIST, Download
+from gankit.data.idx import find_idx, load_idx, load_idx_pair
+from gankit.data.images import OnBadImage, load_images
+from gankit.data.limits import Progress
+from gankit.data.resize import resize_dataset
+from gankit.data.sources import READ, SUFFIXES, folder_files, zip_files
+from gankit.data.text import printable, short_name
+from gankit.errors import InputError
+
+_GZIP, _ZIP = b"\x1f\x8b", b"PK"
+
+
+def digits() -> Dataset:
+    """The 10,000 test images of MNIST, which are part of the package: no download."""
+    folder = Path(__file__).parent / "digits"
+    found = find_idx(folder)
+    if found is None:
+        raise InputError(f"{printable(folder)}: the digits are missing", hint="install gankit again")
+    return load_idx_pair(found[0], found[1], "digits", notes=("the test images of MNIST, shipped with gankit",))
+
+
+def builtin_datasets() -> dict[str, DatasetFactory]:
+    """The catalogue of the core: name -> factory."""
+    return {
+        "digits": digits,
+        "mnist": MNIST,
+        "fashion-mnist": FASHION_MNIST,
+        "cifar10": CIFAR10,
+        "gaussian1d": synthetic.gaussian1d,
+        "ring8": synthetic.ring8,
+        "grid25": synthetic.grid25,
+    }
+
+
+def load_dataset(
+    data: str,
+    catalogue: Mapping[str, DatasetFactory],
+    *,
+    size: tuple[int, int] | None = None,
+    on_bad_image: OnBadImage = "error",
+    progress: Progress | None = None,
+) -> Dataset:
+    """A data set by its catalogue name or path; `size` is (height, width). A name wins over a file of that name."""
+    factory = catalogue.get(data)
+    if factory is not None:
+        dataset = factory.load(progress) if isinstance(factory, Download) else factory()
+    else:
+        dataset = _load_path(_existing_path(data, catalogue), size, on_bad_image, progress)
+    return dataset if size is None else resize_dataset(dataset, size, progress)
+
+
+def _existing_path(data: str, catalogue: Mapping[str, DatasetFactory]) -> Path:
+    names = ", ".join(sorted(catalogue))
+    if not data.strip():
+        raise InputError("no data set is named", hint=f"give a path or one of: {names}")
+    try:
+        path = Path(data).expanduser()
+        path.stat()
+        return path
+    except (OSError, ValueError, RuntimeError) as error:  # also: a name too long, a NUL byte, an unknown ~user
+        if isinstance(error, PermissionError):
+            raise InputError(f"{printable(data)}: permission denied", hint="check who may read it") from error
+        close = difflib.get_close_matches(data.lower(), list(catalogue), n=1)
+        guess = f"did you mean '{close[0]}'? " if close else ""
+        raise InputError(
+            f"'{printable(data)}' is neither a data set nor a path that exists",
+            hint=f"{guess}known are {names}; or give the path of a folder or file",
+        ) from error
+
+
+def _load_path(
+    path: Path, size: tuple[int, int] | None, on_bad_image: OnBadImage, progress: Progress | None
+) -> Dataset:
+    name = short_name(path)
+    if path.is_dir():
+        found = find_idx(path)
+        if found is not None:
+            return load_idx_pair(found[0], found[1], name, notes=found[2])
+        return load_images(folder_files(path), name, size, on_bad_image, progress)
+    kind = _file_kind(path)
+    if kind == "zip":
+        with zip_files(path) as files:
+            return load_images(files, name, size, on_bad_image, progress)
+    return {"npz": load_npz, "npy": load_npy, "idx": load_idx}[kind](path, name)
+
+
+def _file_kind(path: Path) -> str:
+    """'zip', 'npz', 'npy' or 'idx', by the first bytes; the suffix decides between the two kinds of zip."""
+    where = printable(path)
+    if not stat.S_ISREG(path.stat().st_mode):  # before opening: a FIFO would wait for ever
+        raise InputError(f"{where}: neither a regular file nor a folder", hint=READ)
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(8)
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror}", hint="check its permissions") from error
+    suffix = path.suffix.lower()
+    if start.startswith(_ZIP):
+        return "npz" if suffix == ".npz" else "zip"
+    if start.startswith(NPY_MAGIC):
+        return "npy"
+    if start.startswith(_GZIP) or start.startswith(b"\0\0"):
+        return "idx"
+    if suffix in SUFFIXES:
+        raise InputError(f"{where}: one image is no data set", hint="give the folder that holds the images")
+    what = "not a sound zip file" if suffix in (".zip", ".npz") else "not a kind of file that is read"
+    raise InputError(f"{where}: {what} ({'empty' if not start else 'it starts with ' + start.hex(' ')})", hint=READ)

@@ -1,0 +1,48 @@
+"""Endless seeded batches, as a pure function of (seed, step): resuming needs no more than the number of the step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gankit.data.dataset import Dataset, as_floats
+from gankit.errors import InputError
+from gankit.streams import derive_seed
+
+
+class Sampler:
+    """Batches of real samples; every sample is shown once per epoch, and a batch may reach over epochs."""
+
+    def __init__(self, dataset: Dataset, *, batch: int, seed: int, device: torch.device) -> None:
+        if batch < 1:
+            raise InputError(f"a batch of {batch} samples cannot be drawn", hint="use a batch of 1 or more")
+        self._batch = batch
+        self._seed = seed
+        self._count = len(dataset)
+        # Images stay bytes on the device: a quarter of the memory, and the conversion of a batch costs next to nothing.
+        self._samples = dataset.samples.to(device)
+        self._labels = None if dataset.labels is None else dataset.labels.to(device)
+        self._device = device
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.int64, device=device)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor | None]:
+        """Batch number `step` (from 0): real [N, *shape] float32, images in [-1, 1], and labels [N] or None."""
+        position, end = step * self._batch, (step + 1) * self._batch
+        pieces = []
+        while position < end:
+            epoch, start = divmod(position, self._count)
+            stop = min(self._count, start + end - position)
+            pieces.append(self._order_of(epoch)[start:stop])
+            position += stop - start
+        indices = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        labels = None if self._labels is None else self._labels.index_select(0, indices)
+        return as_floats(self._samples.index_select(0, indices)), labels
+
+    def _order_of(self, epoch: int) -> Tensor:
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(derive_seed(self._seed, "data", epoch))
+            # Drawn on the CPU, so that the order does not depend on the device; one copy per epoch, not per batch.
+            order = torch.randperm(self._count, generator=generator)
+            self._order, self._epoch = order.to(self._device, non_blocking=True), epoch
+        return self._order

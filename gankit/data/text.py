@@ -1,0 +1,35 @@
+"""How names from disk are shown: a file name may hold anything, a message may not."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+# Controls, format characters (bidi marks among them), lone surrogates, private and unassigned ones, separators.
+_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """The path as text in which nothing moves the cursor or turns the reading direction."""
+    return "".join(
+        char.encode("unicode_escape", "backslashreplace").decode("ascii")
+        if unicodedata.category(char) in _UNSAFE
+        else char
+        for char in os.fspath(path)
+    )
+
+
+def short_name(path: Path) -> str:
+    """A name for a data set at this path, usable in a folder name: 'My photos.zip' -> 'My-photos'."""
+    path = path.absolute()
+    if path.name == "raw" and path.parent.name:  # torchvision's MNIST/raw
+        path = path.parent
+    stem = path.name if path.is_dir() else path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.")[:40] or "data"
+
+
+def plural(count: int, noun: str) -> str:
+    """'1 grey file', '1,200 grey files'."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,0 +1,46 @@
+"""Errors that a user can mend: one line (what, where), a hint (what to do) and a documented exit code."""
+
+from __future__ import annotations
+
+
+class GankitError(Exception):
+    """Base of all expected failures. Every other exception is a bug and keeps its traceback (exit code 1)."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InputError(GankitError):
+    """A flag, an option, a data set or a checkpoint is not usable."""
+
+    exit_code = 2
+
+
+class PluginError(GankitError):
+    """A plugin is broken, missing, clashes with another one or speaks another API."""
+
+    exit_code = 3
+
+
+class ResourceError(GankitError):
+    """The machine said no: a lock, the disk, memory, a missing extra, no network."""
+
+    exit_code = 4
+
+
+class DivergedError(GankitError):
+    """The numbers of a run are no longer finite."""
+
+    exit_code = 5
+
+
+class Stopped(GankitError):  # noqa: N818 - nothing went wrong
+    """A signal ended the run; its state is on disk and it can be resumed. The exit code is 128 + the signal."""
+
+    def __init__(self, message: str, *, signal_number: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,87 @@
+"""Every hook a plugin can implement. An implementation may take fewer arguments than its spec.
+
+Builders are answered by the variant, else by an extension named with --with, else by core. Extensions may also wrap a
+builder with `@hookimpl(wrapper=True)`. Events are sent to everybody; what they return is ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from gankit.contracts import DataSpec, TrainConfig, VariantInfo
+    from gankit.data import DatasetFactory
+    from gankit.loop import Networks, TrainingLoop
+    from gankit.loss import AdversarialLoss
+    from gankit.run import Run
+
+PROJECT = "gankit"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+# -- builders ----------------------------------------------------------------------------------------------------------
+
+
+@hookspec(firstresult=True)
+def gankit_variant() -> VariantInfo:  # type: ignore[empty-body]
+    """Who the variant is: API version, title, paper, options, recommended configuration. Required of a variant."""
+
+
+@hookspec(firstresult=True)
+def gankit_generator(data: DataSpec, z_dim: int, options: object) -> nn.Module:  # type: ignore[empty-body]
+    """z [N, z_dim] -> samples [N, *data.shape]; images in [-1, 1]. It must be a function of its arguments alone."""
+
+
+@hookspec(firstresult=True)
+def gankit_discriminator(data: DataSpec, options: object) -> nn.Module:  # type: ignore[empty-body]
+    """Samples [N, *data.shape] -> whatever this variant's loss reads; usually raw scores [N], no sigmoid."""
+
+
+@hookspec(firstresult=True)
+def gankit_loss(data: DataSpec, options: object) -> AdversarialLoss:  # type: ignore[empty-body]
+    """The objectives of both players. Required of a variant."""
+
+
+@hookspec(firstresult=True)
+def gankit_training_loop(  # type: ignore[empty-body]
+    networks: Networks, loss: AdversarialLoss, config: TrainConfig, options: object
+) -> TrainingLoop:
+    """One optimisation step of all players; networks and loss are on their device already."""
+
+
+# -- catalogues --------------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def gankit_datasets() -> Mapping[str, DatasetFactory]:  # type: ignore[empty-body]
+    """Name -> factory of a data set. All answers are merged; the factory is called only for the chosen name."""
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def gankit_run_start(run: Run) -> None:
+    """Networks are built and a checkpoint, if any, is restored; the first step comes next."""
+
+
+@hookspec
+def gankit_step_end(run: Run, stats: Mapping[str, Tensor]) -> None:
+    """A step was made. `stats` are 0-d tensors on the device: reading one (`.item()`) stops the pipeline."""
+
+
+@hookspec
+def gankit_checkpoint(run: Run, path: Path) -> None:
+    """A checkpoint is on disk at `path`, durably."""
+
+
+@hookspec
+def gankit_run_end(run: Run, error: BaseException | None) -> None:
+    """After the last step; `error` is None, or what ended the run early (Ctrl-C included)."""

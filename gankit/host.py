@@ -1,0 +1,281 @@
+"""Finds plugins by their metadata and composes one plugin manager per run: core, one variant, the named extensions."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib.metadata
+import importlib.util
+import inspect
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from gankit import hookspecs
+from gankit.contracts import API_VERSION, VariantInfo
+from gankit.errors import InputError, PluginError
+
+VARIANTS = "gankit.variants"
+EXTENSIONS = "gankit.extensions"
+CORE = "core"
+SUPPORTED_API = frozenset({API_VERSION})
+
+BUILDERS = ("gankit_variant", "gankit_generator", "gankit_discriminator", "gankit_loss", "gankit_training_loop")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin that could be loaded, known from metadata alone: nothing of it has been imported."""
+
+    name: str
+    group: str
+    dist: str | None = None  # None: a file
+    version: str | None = None
+    path: Path | None = None  # set for ./file.py
+    entry_point: importlib.metadata.EntryPoint | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """'variant' or 'extension', for messages."""
+        return "variant" if self.group == VARIANTS else "extension"
+
+    @property
+    def origin(self) -> str:
+        """Who ships it: 'gankit 0.1.0', or the file."""
+        return str(self.path) if self.path else f"{self.dist} {self.version}"
+
+    @property
+    def title(self) -> str:
+        """First line of the module's docstring, read from its source without importing it; '' if there is none."""
+        source = self.path or _source_file(self.entry_point.module if self.entry_point else "")
+        if source is None:
+            return ""
+        try:
+            docstring = ast.get_docstring(ast.parse(source.read_bytes())) or ""
+        except (OSError, SyntaxError, ValueError):
+            return ""
+        return docstring.partition("\n")[0].rstrip(".")
+
+
+def normalise(name: str) -> str:
+    """'WGAN_GP' -> 'wgan-gp'; the result is safe in a file name and in a message."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "plugin"
+
+
+def discover(group: str) -> list[Plugin]:
+    """Every installed plugin of a group, sorted by name, from metadata only. Two packages may offer one name."""
+    found = [
+        Plugin(
+            name=normalise(entry_point.name),
+            group=group,
+            dist=entry_point.dist.name if entry_point.dist else "unknown",
+            version=entry_point.dist.version if entry_point.dist else "?",
+            entry_point=entry_point,
+        )
+        for entry_point in importlib.metadata.entry_points(group=group)
+    ]
+    return sorted(found, key=lambda plugin: (plugin.name, plugin.dist or ""))
+
+
+def find(requested: str, group: str) -> Plugin:
+    """The one plugin meant by NAME, DIST:NAME or ./file.py."""
+    if requested.endswith(".py") or os.sep in requested:
+        path = Path(requested).expanduser().resolve()
+        if not path.is_file():
+            raise InputError(
+                f"no such plugin file: {requested}", hint="give the path of a .py file, or a plugin's name"
+            )
+        return Plugin(name=normalise(path.stem), group=group, path=path)
+    dist, _, name = requested.rpartition(":")
+    installed = discover(group)
+    matches = [
+        plugin
+        for plugin in installed
+        if plugin.name == normalise(name) and (not dist or normalise(plugin.dist or "") == normalise(dist))
+    ]
+    kind = "variant" if group == VARIANTS else "extension"
+    if not matches:
+        raise InputError(f"unknown {kind} '{requested}'", hint=_did_you_mean(requested, installed, kind))
+    if len(matches) > 1:
+        owners = " and ".join(plugin.origin for plugin in matches)
+        choices = " or ".join(f"{plugin.dist}:{plugin.name}" for plugin in matches)
+        raise PluginError(f"{kind} '{name}' is offered by {owners}", hint=f"say which one: {choices}, or uninstall one")
+    return matches[0]
+
+
+def _did_you_mean(requested: str, installed: Sequence[Plugin], kind: str) -> str:
+    names = sorted({plugin.name for plugin in installed})
+    close = difflib.get_close_matches(normalise(requested), names, n=1)
+    guess = f"did you mean '{close[0]}'? " if close else ""
+    listing = f"installed: {', '.join(names) or 'none'}"
+    return f"{guess}{listing}; a file works too: ./my_{kind}.py"
+
+
+def load(plugin: Plugin) -> object:
+    """Import a plugin. Whatever its import raises becomes one line that names its package, version and file."""
+    try:
+        if plugin.path is not None:
+            return _import_file(plugin.path)
+        assert plugin.entry_point is not None
+        return plugin.entry_point.load()
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"{plugin.kind} '{plugin.name}' from {plugin.origin} failed to import: {_one_line(error)}{_where(error)}",
+            hint="GANKIT_DEBUG=1 shows its traceback; upgrade or uninstall the package, or mend the file",
+        ) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = "gankit_file_" + re.sub(r"\W", "_", path.stem)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up by name
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _where(error: BaseException) -> str:
+    """' (file.py, line 3)': the innermost frame that belongs to the plugin's own import."""
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        filename = trace.tb_frame.f_code.co_filename
+        if not filename.startswith("<") and Path(filename) != Path(__file__) and "importlib" not in filename:
+            place = f" ({filename}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return place
+
+
+def _source_file(module: str) -> Path | None:
+    """Where a module's source lies on sys.path, found without importing anything."""
+    relative = Path(*module.split(".")) if module else None
+    if relative is None:
+        return None
+    for root in sys.path:
+        for candidate in (Path(root) / relative.with_suffix(".py"), Path(root) / relative / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The plugins of one run, checked: `hook.gankit_…` asks them, `supplier` tells who answers a builder."""
+
+    manager: pluggy.PluginManager
+    plugins: tuple[Plugin, ...]  # the variant first, then the extensions; without core
+    info: VariantInfo | None  # None when no variant is part of it
+
+    @property
+    def hook(self) -> Any:
+        """pluggy's hook relay; typed by `gankit.hookspecs`."""
+        return self.manager.hook
+
+    def supplier(self, builder: str) -> str:
+        """Name of the plugin whose answer is used: 'core', the variant's or an extension's name."""
+        return next(impl.plugin_name for impl in reversed(_plain(self.manager, builder)))
+
+    def wrappers(self, builder: str) -> list[str]:
+        """Names of the extensions that wrap a builder, innermost first."""
+        hook = getattr(self.manager.hook, builder)
+        return [impl.plugin_name for impl in hook.get_hookimpls() if impl.wrapper or impl.hookwrapper]
+
+    def register_observer(self, observer: object, name: str) -> None:
+        """Let an object watch the run's events."""
+        self.manager.register(observer, name=f"{CORE}:{name}")
+
+
+def compose(core: object, variant: Plugin | None, extensions: Sequence[Plugin] = ()) -> Composition:
+    """Import the chosen plugins, check them one by one and put them into a fresh manager."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(core, name=CORE)
+    plugins = tuple(extensions) if variant is None else (variant, *extensions)
+    for plugin in plugins:
+        _register(manager, plugin, load(plugin))
+    for builder in BUILDERS:
+        _check_one_supplier(manager, builder, plugins)
+    return Composition(manager, plugins, _variant_info(manager, variant) if variant else None)
+
+
+def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> None:
+    who = f"{plugin.kind} '{plugin.name}' from {plugin.origin}"
+    if manager.has_plugin(plugin.name):
+        raise InputError(f"'{plugin.name}' is named twice", hint="name each extension once")
+    if not _implements_anything(module):
+        raise PluginError(f"{who} implements no gankit hook", hint="mark its functions with @gankit.plugin.hookimpl")
+    try:
+        manager.register(module, name=plugin.name)
+    except pluggy.PluginValidationError as error:
+        raise PluginError(
+            f"{who} does not fit this gankit's hooks: {_one_line(error)}", hint="upgrade gankit, or the plugin"
+        ) from error
+    for impl in manager.get_hookcallers(module) or ():
+        if impl.spec is None:
+            known = [name for name in vars(hookspecs) if name.startswith("gankit_")]
+            close = difflib.get_close_matches(impl.name, known, n=1)
+            guess = f"did you mean '{close[0]}'?" if close else f"hooks: {', '.join(known)}"
+            raise PluginError(f"{who} implements '{impl.name}', which is not a hook", hint=guess)
+
+
+def _implements_anything(module: object) -> bool:
+    members = inspect.getmembers(module, inspect.isroutine)
+    return any(hasattr(member, f"{hookspecs.PROJECT}_impl") for _, member in members)
+
+
+def _plain(manager: pluggy.PluginManager, builder: str) -> list[pluggy.HookImpl]:
+    """Implementations that answer by themselves, in pluggy's order: the last one is asked first."""
+    impls: Iterable[pluggy.HookImpl] = getattr(manager.hook, builder).get_hookimpls()
+    return [impl for impl in impls if not (impl.wrapper or impl.hookwrapper)]
+
+
+def _check_one_supplier(manager: pluggy.PluginManager, builder: str, plugins: Sequence[Plugin]) -> None:
+    names = [impl.plugin_name for impl in _plain(manager, builder) if impl.plugin_name != CORE]
+    if len(names) < 2:
+        return
+    owners = [plugin for plugin in plugins if plugin.name in names]
+    what = builder.removeprefix("gankit_").replace("_", " ")
+    listing = " and ".join(f"{plugin.kind} '{plugin.name}' ({plugin.origin})" for plugin in owners)
+    raise PluginError(
+        f"two plugins bring a {what} of their own: {listing}",
+        hint="drop one of them; an extension that only changes what is there should wrap the hook",
+    )
+
+
+def _variant_info(manager: pluggy.PluginManager, variant: Plugin) -> VariantInfo:
+    who = f"variant '{variant.name}' from {variant.origin}"
+    for required in ("gankit_variant", "gankit_loss"):
+        if not _plain(manager, required):
+            raise PluginError(
+                f"{who} does not implement {required}", hint="a variant needs gankit_variant and gankit_loss"
+            )
+    try:
+        info = manager.hook.gankit_variant()
+    except Exception as error:
+        raise PluginError(f"{who}: gankit_variant failed: {_one_line(error)}{_where(error)}") from error
+    if not isinstance(info, VariantInfo):
+        raise PluginError(f"{who}: gankit_variant returned {type(info).__name__}", hint="it must return a VariantInfo")
+    if info.api not in SUPPORTED_API:
+        newer = info.api > max(SUPPORTED_API)
+        raise PluginError(
+            f"{who} speaks plugin API {info.api}; this gankit speaks {', '.join(map(str, sorted(SUPPORTED_API)))}",
+            hint="upgrade gankit" if newer else f"upgrade {variant.dist or variant.path}",
+        )
+    return info

@@ -1,0 +1,30 @@
+"""The objective of a game: what each player minimises, as named terms over (critic, batch)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+
+from torch import Tensor, nn
+
+from gankit.contracts import Batch
+
+# The discriminator with everything else of the phase (labels, precision, augmentation) already bound: samples [N, …] ->
+# whatever the discriminator returns; scores come in float32.
+Critic = Callable[[Tensor], Tensor]
+
+
+class AdversarialLoss(nn.Module, ABC):
+    """Both players' losses. State kept in buffers (BEGAN's k, say) is part of every checkpoint.
+
+    Each method returns named terms, each [N] or a scalar; the loop minimises the sum of their means and logs every term
+    as `d/<name>` or `g/<name>`. Parameters of the loss, if it has any, are trained with the generator.
+    """
+
+    @abstractmethod
+    def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        """Terms the discriminator minimises; `batch.fake` carries no gradient."""
+
+    @abstractmethod
+    def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        """Terms the generator minimises; the discriminator's parameters are frozen meanwhile."""

@@ -1,0 +1,138 @@
+"""The default networks, small enough for two CPU cores: no layer couples the samples of a batch, all are twice
+differentiable."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+SLOPE = 0.2  # of the leaky ReLUs
+MAX_WIDENING = 8  # channels double with every halving of the resolution, up to this factor
+
+
+class PixelNorm(nn.Module):
+    """x [N, C, …] -> x scaled to unit mean square over C: samples stay independent and nothing is learnt or stored."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, C, …] -> [N, C, …]."""
+        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-6)
+
+
+class Upsample(nn.Module):
+    """x [N, C, h, w] -> [N, out, *size] with size in {2h - 1, 2h} x {2w - 1, 2w}."""
+
+    def __init__(self, channels: int, out: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        # Half the cost of nearest upsampling + 3x3 on a CPU; a kernel of twice the stride overlaps evenly.
+        self.conv = nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1)
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, C, h, w] -> [N, out, *size]; an odd size loses its last row or column."""
+        height, width = self.size
+        y: Tensor = self.conv(x)
+        return y[:, :, :height, :width]
+
+
+class Generator(nn.Module):
+    """z [N, z_dim] -> images [N, C, H, W] in [-1, 1], for any H, W >= 4."""
+
+    def __init__(self, shape: tuple[int, int, int], z_dim: int, width: int = 48) -> None:
+        super().__init__()
+        grids = pyramid(shape[1], shape[2])
+        widths = channels(len(grids) - 1, width)
+        self.start = (widths[-1], *grids[-1])
+        height, width_ = grids[-1]
+        self.linear = nn.Linear(z_dim, widths[-1] * height * width_)
+        layers: list[nn.Module] = []
+        for level in reversed(range(len(grids) - 1)):
+            out = widths[level - 1] if level else shape[0]
+            layers += [PixelNorm(), nn.LeakyReLU(SLOPE), Upsample(widths[level], out, grids[level])]
+        self.layers = nn.Sequential(*layers)
+        initialise(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z [N, z_dim] -> images [N, C, H, W] in [-1, 1]."""
+        x = self.linear(z).view(-1, *self.start)
+        images: Tensor = self.layers(x)
+        return images.tanh()
+
+
+class Discriminator(nn.Module):
+    """images [N, C, H, W] -> scores [N], unbounded."""
+
+    def __init__(self, shape: tuple[int, int, int], width: int = 48) -> None:
+        super().__init__()
+        grids = pyramid(shape[1], shape[2])
+        widths = [shape[0], *channels(len(grids) - 1, width)]
+        layers: list[nn.Module] = []
+        for channels_in, channels_out in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
+        height, width_ = grids[-1]
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * height * width_, 1))
+        initialise(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images [N, C, H, W] -> scores [N]."""
+        scores: Tensor = self.layers(images)
+        return scores.squeeze(1)
+
+
+class PointGenerator(nn.Module):
+    """z [N, z_dim] -> points [N, D], unbounded."""
+
+    def __init__(self, dim: int, z_dim: int, width: int = 128) -> None:
+        super().__init__()
+        self.layers = perceptron(z_dim, width, dim)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z [N, z_dim] -> points [N, D]."""
+        points: Tensor = self.layers(z)
+        return points
+
+
+class PointDiscriminator(nn.Module):
+    """points [N, D] -> scores [N], unbounded."""
+
+    def __init__(self, dim: int, width: int = 128) -> None:
+        super().__init__()
+        self.layers = perceptron(dim, width, 1)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """points [N, D] -> scores [N]."""
+        scores: Tensor = self.layers(points)
+        return scores.squeeze(1)
+
+
+def pyramid(height: int, width: int) -> list[tuple[int, int]]:
+    """The sizes of an image halved (rounding up) until one side is below 8: 28x28 -> 14x14 -> 7x7."""
+    grids = [(height, width)]
+    while len(grids) == 1 or min(grids[-1]) >= 8:
+        grids.append((-(-grids[-1][0] // 2), -(-grids[-1][1] // 2)))
+    return grids
+
+
+def channels(levels: int, width: int) -> list[int]:
+    """Channels of each halved size, finest first."""
+    return [width * min(2**level, MAX_WIDENING) for level in range(levels)]
+
+
+def perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
+    """Three hidden layers with leaky ReLU."""
+    net = nn.Sequential(
+        nn.Linear(inputs, width), nn.LeakyReLU(SLOPE), nn.Linear(width, width), nn.LeakyReLU(SLOPE),
+        nn.Linear(width, width), nn.LeakyReLU(SLOPE), nn.Linear(width, outputs),
+    )  # fmt: skip
+    for layer in net:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+            nn.init.zeros_(layer.bias)
+    return net
+
+
+def initialise(net: nn.Module) -> None:
+    """N(0, 0.02) weights and zero biases (DCGAN): a quiet start, and no dependence on torch's own defaults."""
+    for layer in net.modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+            nn.init.zeros_(layer.bias)

@@ -1,0 +1,139 @@
+"""What a run is going to be: plugins, configuration, data and networks, before anything is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from gankit import defaults, host
+from gankit.config import Layer, Resolved, RunConfig, chosen, resolve, to_json
+from gankit.contracts import DataSpec
+from gankit.data import Dataset, Sampler, load_dataset, parse_size
+from gankit.device import choose_device
+from gankit.errors import PluginError
+from gankit.loop import Networks, TrainingLoop
+from gankit.loss import AdversarialLoss
+from gankit.streams import derive_seed
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is going to be, before anything is allocated or written."""
+
+    composition: host.Composition
+    resolved: Resolved
+
+    @property
+    def config(self) -> RunConfig:
+        """The resolved configuration."""
+        return self.resolved.config
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """config.json: everything that decides what the run computes."""
+        return {"config": to_json(self.config), "options": to_json(self.resolved.options)}
+
+
+def plan_run(layers: list[Layer]) -> Plan:
+    """Find the plugins, compose and check them, and resolve the configuration. Nothing is written."""
+    variant = host.find(chosen(layers, "variant", RunConfig().variant), host.VARIANTS)
+    extensions = [host.find(name, host.EXTENSIONS) for name in chosen(layers, "extensions", ())]
+    composition = host.compose(defaults, variant, extensions)
+    assert composition.info is not None
+    return Plan(composition, resolve(layers, composition.info))
+
+
+def load_data(plan: Plan, progress: Progress | None = None) -> Dataset:
+    """The data set of a plan, decoded."""
+    catalogue: dict[str, Any] = {}
+    for answer in plan.composition.hook.gankit_datasets():
+        for name, factory in answer.items():
+            if name in catalogue:
+                raise PluginError(f"two plugins offer a data set '{name}'", hint="drop one of them from --with")
+            catalogue[name] = factory
+    config = plan.config
+    size = parse_size(config.size) if config.size else None
+    return load_dataset(config.data, catalogue, size=size, on_bad_image=config.on_bad_image, progress=progress)
+
+
+def build_loop(plan: Plan, data: DataSpec, device: torch.device) -> TrainingLoop:
+    """Networks, loss and training loop, initialised from the seed alone."""
+    hook, config, options = plan.composition.hook, plan.config, plan.resolved.options
+    torch.manual_seed(derive_seed(config.seed, "init"))
+    networks = Networks(
+        hook.gankit_generator(data=data, z_dim=config.z_dim, options=options),
+        hook.gankit_discriminator(data=data, options=options),
+    )
+    loss = hook.gankit_loss(data=data, options=options)
+    for builder, built, wanted in (
+        ("gankit_generator", networks.generator, nn.Module),
+        ("gankit_discriminator", networks.discriminator, nn.Module),
+        ("gankit_loss", loss, AdversarialLoss),
+    ):
+        if not isinstance(built, wanted):
+            raise PluginError(
+                f"{builder} of '{plan.composition.supplier(builder)}' returned {type(built).__name__}",
+                hint=f"it must return a {wanted.__name__}",
+            )
+    for module in (networks.generator, networks.discriminator):
+        # channels_last is several times faster for convolutions, on the CPU too; tensors of other ranks do not change.
+        module.to(device=device, memory_format=torch.channels_last)
+    loop: TrainingLoop = hook.gankit_training_loop(
+        networks=networks, loss=loss.to(device), config=config, options=options
+    )
+    return loop
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable scalars."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def suppliers(plan: Plan) -> dict[str, str]:
+    """Who answers each builder, wrappers included: 'generator' -> 'core + spectral-norm'."""
+    composition = plan.composition
+    return {
+        builder.removeprefix("gankit_").replace("_", " "): " + ".join(
+            [composition.supplier(builder), *composition.wrappers(builder)]
+        )
+        for builder in host.BUILDERS[1:]
+    }
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take, from a few steps on random data."""
+
+    parameters: dict[str, int]
+    images_per_s: float
+    total_s: float | None
+
+
+def estimate(plan: Plan, dataset: Dataset, steps: int = 5) -> Estimate:
+    """Build the networks and time a few steps; nothing is written."""
+    device = choose_device(plan.config.device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        loop = build_loop(plan, dataset.spec, device)
+        sampler = Sampler(dataset, batch=plan.config.batch, seed=plan.config.seed, device=device)
+        seconds = []
+        for step in range(2 + steps):  # the first ones pay for lazy initialisation
+            before = time.perf_counter()
+            stats = loop.step(*sampler.batch(step))
+            torch.stack(list(stats.values())).tolist()  # wait for the device
+            seconds.append(time.perf_counter() - before)
+    speed = plan.config.batch / (sum(seconds[2:]) / steps)
+    total = plan.config.total_images
+    limits = [total / speed] if total else []
+    limits += [plan.config.time_s] if plan.config.time_s else []
+    parameters = {
+        "generator": count_parameters(loop.networks.generator),
+        "discriminator": count_parameters(loop.networks.discriminator),
+    }
+    return Estimate(parameters, speed, min(limits, default=None))

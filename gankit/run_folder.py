@@ -1,0 +1,185 @@
+"""The folder of one run: its name, its lock, what identifies it and what state it is in."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shlex
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from gankit.config import RESUMABLE_CHANGES, differences
+from gankit.errors import InputError, ResourceError
+from gankit.storage import cannot_write, read_json, write_durably, write_json
+
+SCHEMA = 1
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and small files of one run."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Resumable checkpoints, one folder a step."""
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        """Sample grids, named by images seen."""
+        return self.path / "samples"
+
+    @property
+    def generator(self) -> Path:
+        """The sampleable file, put here for sharing."""
+        return self.path / "generator.safetensors"
+
+    @property
+    def exists(self) -> bool:
+        """Whether this is the folder of a run already."""
+        return (self.path / "run.json").is_file()
+
+    def identity(self) -> dict[str, Any]:
+        """What run.json says: id, plugins, data."""
+        identity = read_json(self.path / "run.json")
+        if identity.get("schema", 0) > SCHEMA:
+            raise InputError(f"{self.path} was written by a newer gankit", hint="pip install --upgrade gankit")
+        return identity
+
+    def configuration(self) -> dict[str, Any]:
+        """What config.json says: `config` and `options` as JSON values."""
+        return read_json(self.path / "config.json")
+
+    def status(self) -> dict[str, Any]:
+        """The last state written: running, finished, stopped, diverged or failed, with counters and the reason."""
+        path = self.path / "status.json"
+        return read_json(path) if path.exists() else {"state": "created"}
+
+    def write_status(self, state: str, **facts: object) -> None:
+        """Replace status.json."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        owner = {"pid": os.getpid(), "host": socket.gethostname()}
+        write_json(self.path / "status.json", {"state": state, "updated_utc": now, **owner, **facts})
+
+    def write_identity(self, identity: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
+        """Everything that says what this run is; run.json comes last, it makes the folder a run."""
+        write_json(self.path / "environment.json", environment())
+        write_json(self.path / "config.json", configuration)
+        write_durably(self.path / "command.txt", (shlex.join(sys.argv) + "\n").encode())
+        self.samples.mkdir(exist_ok=True)
+        write_json(self.path / "run.json", {"schema": SCHEMA, **identity})
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; another one that tries gets a ResourceError at once."""
+        lock = filelock.FileLock(self.path / "LOCK", blocking=False)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            status = self.status()
+            owner = f"process {status.get('pid', '?')} on {status.get('host', '?')}"
+            raise ResourceError(f"{self.path} is in use by {owner}", hint="wait for it, or use another --out") from None
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def append_line(self, name: str, record: Mapping[str, Any]) -> None:
+        """One JSON object a line, in one write."""
+        line = json.dumps(record, allow_nan=False) + "\n"
+        try:
+            with (self.path / name).open("a") as file:
+                file.write(line)
+        except OSError as error:
+            raise cannot_write(self.path / name, error) from error
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for whoever has to explain a number later."""
+    packages = ("torch", "numpy", "pillow", "safetensors", "pluggy", "pydantic")
+    return {
+        "gankit": importlib.metadata.version("gankit"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor_count": os.cpu_count(),
+        "packages": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def create(path: Path) -> RunFolder:
+    """Make an empty run folder, or take an existing empty one."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        occupied = any(path.iterdir())
+    except NotADirectoryError as error:
+        raise InputError(f"--out {path}: not a folder", hint="choose another place") from error
+    except FileExistsError as error:
+        raise InputError(f"--out {path}: a file of that name exists", hint="choose another place") from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    if occupied:
+        raise InputError(f"--out {path}: not empty and not a run of gankit", hint="choose another folder")
+    if not os.access(path, os.W_OK):
+        raise ResourceError(f"cannot write {path}: permission denied", hint="choose another place with --out")
+    return RunFolder(path)
+
+
+def create_numbered(prefix: str) -> RunFolder:
+    """runs/<prefix>-<NNNN> with the next free number."""
+    number = max((int(path.name.rpartition("-")[2]) for path in _numbered(prefix)), default=0)
+    while True:
+        number += 1
+        path = RUNS / f"{prefix}-{number:04d}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:  # another process took it a moment ago
+            continue
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        return RunFolder(path)
+
+
+def find_unfinished(prefix: str, configuration: Mapping[str, Any]) -> RunFolder | None:
+    """The newest run of exactly this configuration that has not come to its end and that nobody holds."""
+    for path in sorted(_numbered(prefix), reverse=True):
+        folder = RunFolder(path)
+        if not folder.exists or folder.status()["state"] in ("finished", "diverged"):
+            continue
+        if folder.configuration() == configuration:
+            try:
+                with folder.locked():
+                    return folder
+            except ResourceError:
+                continue
+    return None
+
+
+def check_same(folder: RunFolder, configuration: Mapping[str, Any]) -> None:
+    """Refuse to continue a run under a configuration that would compute something else."""
+    old, new = folder.configuration(), configuration
+    changed = {**differences(old["config"], new["config"]), **differences(old["options"], new["options"])}
+    refused = {key: values for key, values in changed.items() if key not in RESUMABLE_CHANGES}
+    if refused:
+        listing = ", ".join(f"{key} {before!r} -> {now!r}" for key, (before, now) in refused.items())
+        raise InputError(f"{folder.path} is another run: {listing}", hint="choose another --out, or the same settings")
+
+
+def _numbered(prefix: str) -> list[Path]:
+    pattern = re.compile(re.escape(prefix) + r"-\d{4,}")
+    return [path for path in RUNS.glob(f"{prefix}-*") if pattern.fullmatch(path.name) and path.is_dir()]

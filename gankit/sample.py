@@ -1,0 +1,140 @@
+"""From a sampleable file to samples: rebuild the generator, and draw from it by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from gankit import defaults, host
+from gankit.config import validate
+from gankit.contracts import DataSpec, NoOptions
+from gankit.device import choose_device
+from gankit.errors import InputError, PluginError
+from gankit.generator_file import GeneratorHeader, PluginRef, read
+from gankit.pictures import to_pixels
+from gankit.state import check_fit, shapes
+
+
+@dataclass(frozen=True)
+class TrainedGenerator:
+    """A generator from a file, ready to sample. `module` is the network in eval mode, `header` what the file says."""
+
+    module: nn.Module
+    header: GeneratorHeader
+    device: torch.device
+
+    @property
+    def data(self) -> DataSpec:
+        """What it makes: images (C, H, W) or points (D,)."""
+        return self.header.spec
+
+    def sample(
+        self, n: int | None = None, *, seed: int = 0, seeds: Iterable[int] | None = None, batch: int = 64
+    ) -> npt.NDArray[Any]:
+        """`n` samples of the seeds seed, seed + 1, …, or one for each of `seeds`: uint8 [N, H, W, C] or points [N, D].
+
+        A seed gives the same picture whatever stands beside it in the batch (up to one grey level of rounding).
+        """
+        if (n is None) == (seeds is None):
+            raise InputError("sample: give either n or seeds")
+        chosen = list(range(seed, seed + n) if n is not None else seeds or ())
+        if not chosen:
+            raise InputError("sample: no seeds")
+        return np.concatenate(list(self.stream(chosen, batch=batch)))
+
+    @torch.no_grad()
+    def stream(self, seeds: Iterable[int], *, batch: int = 64) -> Iterator[npt.NDArray[Any]]:
+        """Samples in batches, in the order of the seeds; memory does not grow with their number."""
+        iterator = iter(seeds)
+        while chunk := list(islice(iterator, batch)):
+            samples = self.module(latents(chunk, self.header.z_dim).to(self.device)).float().cpu()
+            yield to_pixels(samples) if self.data.is_image else samples.numpy()
+
+
+def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
+    """z [N, z_dim] ~ N(0, I): each row depends on its own seed alone, on every device."""
+    generator = torch.Generator()
+    return torch.stack([torch.randn(z_dim, generator=generator.manual_seed(seed)) for seed in seeds])
+
+
+def load(
+    path: str | Path, *, device: str = "cpu", variant: str | None = None, extensions: Sequence[str] = ()
+) -> TrainedGenerator:
+    """Read a generator from a .safetensors file or a run folder.
+
+    The file needs no plugin when its generator is core's own. Otherwise its variant must be installed, or given as
+    `variant="./file.py"`: nothing is imported because a file says so.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / "generator.safetensors"
+    header, tensors = read(file)
+    target = choose_device(device)
+    module = rebuild(header, tensors, file, variant, extensions)
+    return TrainedGenerator(module.to(target).eval().requires_grad_(False), header, target)
+
+
+def rebuild(
+    header: GeneratorHeader, tensors: dict[str, Tensor], file: Path, variant: str | None, extensions: Sequence[str]
+) -> nn.Module:
+    """The network of a header with its tensors in it. Sizes are compared before anything is allocated."""
+    composition, options = _compose(header, file, variant, extensions)
+
+    def build() -> nn.Module:
+        network: nn.Module = composition.hook.gankit_generator(data=header.spec, z_dim=header.z_dim, options=options)
+        return network
+
+    try:
+        with torch.device("meta"):
+            blueprint = shapes(build().state_dict())
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise InputError(f"{file}: no generator can be built for it: {error}") from error
+    check_fit(str(file), blueprint, shapes(tensors))
+    with torch.random.fork_rng(devices=[]):
+        module = build()
+    module.load_state_dict(tensors)
+    return module
+
+
+def _compose(
+    header: GeneratorHeader, file: Path, variant: str | None, extensions: Sequence[str]
+) -> tuple[host.Composition, object]:
+    if header.core_generator and variant is None and not extensions:
+        return host.compose(defaults, None), NoOptions()
+    chosen = (
+        host.find(variant, host.VARIANTS) if variant else _installed(header.variant, host.VARIANTS, file, "variant")
+    )
+    wanted = (
+        [host.find(name, host.EXTENSIONS) for name in extensions]
+        if extensions
+        else [_installed(ref, host.EXTENSIONS, file, "extension") for ref in header.extensions]
+    )
+    composition = host.compose(defaults, chosen, wanted)
+    assert composition.info is not None
+    where = f"variant '{header.variant.name}' in {file}"
+    return composition, validate(composition.info.options, header.options, what="option", where=where)
+
+
+def _installed(ref: PluginRef, group: str, file: Path, kind: str) -> host.Plugin:
+    """The installed plugin a file asks for; a file never names code to import, only a package to install."""
+    if ref.dist is None:
+        flag = "--variant" if kind == "variant" else "--with"
+        raise PluginError(
+            f"{file} needs {kind} '{ref.name}', which was a file of its author's",
+            hint=f"pass that file: {flag} ./FILE.py",
+        )
+    for plugin in host.discover(group):
+        if plugin.name == ref.name and plugin.dist == ref.dist:
+            return plugin
+    raise PluginError(
+        f"{file} needs {kind} '{ref.name}' from {ref.dist} {ref.version}",
+        hint=f"pip install {ref.dist}=={ref.version}",
+    )

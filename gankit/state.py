@@ -1,0 +1,89 @@
+"""State as flat names -> tensors and JSON scalars: modules by their own names, optimisers by parameter name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gankit.errors import InputError
+
+State = dict[str, Tensor | int | float | str | bool]
+
+
+def module_state(prefix: str, module: nn.Module) -> State:
+    """Parameters and buffers as `<prefix>.<name>`."""
+    return {f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()}
+
+
+def load_module(prefix: str, module: nn.Module, state: Mapping[str, object]) -> None:
+    """Copy `<prefix>.<name>` into the module; every name and shape must fit."""
+    own = module.state_dict()
+    tensors = {name: value for name, value in _below(prefix, state).items() if isinstance(value, Tensor)}
+    check_fit(
+        prefix, {name: tuple(t.shape) for name, t in own.items()}, {n: tuple(t.shape) for n, t in tensors.items()}
+    )
+    module.load_state_dict(tensors)
+
+
+def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Name -> shape."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def check_fit(what: str, expected: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise one line that names the first tensor that does not fit and counts the others."""
+    missing = sorted(expected.keys() - got.keys())
+    foreign = sorted(got.keys() - expected.keys())
+    unequal = [name for name in expected if name in got and expected[name] != got[name]]
+    if not (missing or foreign or unequal):
+        return
+    first = (
+        f"'{unequal[0]}' is {list(got[unequal[0]])}, expected {list(expected[unequal[0]])}"
+        if unequal
+        else f"'{missing[0]}' is missing"
+        if missing
+        else f"'{foreign[0]}' is not part of it"
+    )
+    counts = f"{len(unequal)} of another shape, {len(missing)} missing, {len(foreign)} unknown"
+    raise InputError(
+        f"{what}: the stored tensors do not fit the network: {first} ({counts})",
+        hint="the plugin, its version or its options differ from those that wrote the file",
+    )
+
+
+def optimizer_state(prefix: str, optimizer: Optimizer, names: list[str]) -> State:
+    """`<prefix>.<parameter name>.<key>` and the learning rate; `names` in the order the parameters were given."""
+    state: State = {}
+    saved = optimizer.state_dict()
+    for index, name in enumerate(names):
+        for key, value in saved["state"].get(index, {}).items():
+            state[f"{prefix}.{name}.{key}"] = value
+    state[f"{prefix}.lr"] = float(optimizer.param_groups[0]["lr"])
+    return state
+
+
+def load_optimizer(prefix: str, optimizer: Optimizer, names: list[str], state: Mapping[str, object]) -> None:
+    """Restore what `optimizer_state` gave. An optimiser that has not stepped yet has nothing but its learning rate."""
+    values = _below(prefix, state)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    restored: dict[int, dict[str, object]] = {}
+    for index, (name, parameter) in enumerate(zip(names, parameters, strict=True)):
+        for key, value in _below(name, values).items():
+            if "." in key:  # belongs to a parameter of a submodule of this name
+                continue
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                # Fused kernels walk raw memory: a moment must have the strides of its parameter (channels_last).
+                value = torch.empty_like(parameter).copy_(value)
+            restored.setdefault(index, {})[key] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": restored, "param_groups": groups})
+    for group in optimizer.param_groups:
+        group["lr"] = values["lr"]
+
+
+def _below(prefix: str, state: Mapping[str, object]) -> dict[str, object]:
+    start = prefix + "."
+    return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}

@@ -1,0 +1,135 @@
+"""Bytes on disk that survive: durable atomic writes, canonical JSON, and safetensors read with suspicion."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gankit.errors import GankitError, InputError, ResourceError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_HEADER_BYTES = 8 << 20
+MAX_JSON_BYTES = 64 << 20
+
+
+def canonical_json(value: object) -> str:
+    """The one spelling of a JSON value: sorted keys, no blanks, no NaN. Equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256(data: bytes) -> str:
+    """Hex digest."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Create a file, write everything, fsync. The caller fsyncs the folder."""
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace a file so that a crash leaves the old or the new content, never a mixture."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        write_new(temporary, data)
+        os.replace(temporary, path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make names created or renamed in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def cannot_write(path: Path, error: OSError) -> GankitError:
+    """The one line for a failed write."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "free some space; what was written before is intact" if full else "choose another place with --out"
+    return ResourceError(f"cannot write {path}: {error.strerror}", hint=hint)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Durably write a JSON file for people: indented, sorted."""
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    write_durably(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; anything else is an InputError naming the file."""
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise InputError(f"{path}: too large for a JSON file of gankit")
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} does not hold a JSON object")
+    return value
+
+
+def pack_tensors(tensors: Mapping[str, Tensor], metadata: str | None = None) -> bytes:
+    """safetensors bytes, reproducible: at most one metadata key, `gankit`."""
+    import safetensors.torch
+
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return safetensors.torch.save(plain, None if metadata is None else {"gankit": metadata})
+
+
+def unpack_tensors(data: bytes, source: Path) -> tuple[dict[str, Tensor], str | None]:
+    """Tensors and gankit's metadata of a safetensors file. Its header is checked before anything is allocated."""
+    import safetensors
+    import safetensors.torch
+
+    header = _read_header(data, source)
+    metadata = header.get("__metadata__", {})
+    try:
+        tensors = safetensors.torch.load(data)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{source} is damaged: {error}", hint="copy it again, or use an older checkpoint") from error
+    return tensors, metadata.get("gankit") if isinstance(metadata, dict) else None
+
+
+def _read_header(data: bytes, source: Path) -> dict[str, Any]:
+    if data[:2] == b"\x80\x02" or data[:4] == b"PK\x03\x04":
+        raise InputError(f"{source} is a pickle or zip file", hint="gankit reads .safetensors only and never unpickles")
+    if len(data) < 8:
+        raise InputError(f"{source} is truncated: {len(data)} bytes", hint="copy it again")
+    length = int.from_bytes(data[:8], "little")
+    if length > MAX_HEADER_BYTES or length > len(data) - 8:
+        raise InputError(f"{source} is truncated or not a safetensors file", hint="copy it again")
+    try:
+        header = json.loads(data[8 : 8 + length], object_pairs_hook=_refuse_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{source} has a damaged header: {error}", hint="copy it again") from error
+    if not isinstance(header, dict):
+        raise InputError(f"{source} has a damaged header: not an object", hint="copy it again")
+    return header
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """safetensors itself takes the last of two tensors of one name."""
+    merged = dict(pairs)
+    if len(merged) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return merged

@@ -1,0 +1,83 @@
+"""What several test files use: the installed command, fake distributions, and sources of small plugins."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+GANKIT = Path(sys.executable).parent / "gankit"
+
+LOSS = """
+from gankit.plugin import AdversarialLoss, VariantInfo, hookimpl
+
+class Loss(AdversarialLoss):
+    def discriminator(self, critic, batch):
+        return {"score": critic(batch.fake) - critic(batch.real)}
+    def generator(self, critic, batch):
+        return {"score": -critic(batch.fake)}
+"""
+
+HOOKS = """
+@hookimpl
+def gankit_variant():
+    return VariantInfo(api=1, title="Tiny")
+
+@hookimpl
+def gankit_loss():
+    return Loss()
+"""
+
+TINY_VARIANT = '"""A tiny variant, for tests."""\n' + LOSS + HOOKS
+
+OWN_NETWORKS = (
+    TINY_VARIANT
+    + """
+from torch import nn
+
+@hookimpl
+def gankit_generator(data, z_dim):
+    return nn.Sequential(nn.Linear(z_dim, 12), nn.Tanh(), nn.Unflatten(1, data.shape))
+
+@hookimpl
+def gankit_discriminator(data):
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 1), nn.Flatten(0))
+"""
+)
+
+
+def gankit(
+    *arguments: object, cwd: Path, site: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the installed command as a user would, with `site` as an extra folder of installed packages."""
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("GANKIT")}
+    variables |= {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "XDG_CACHE_HOME": str(cwd / "cache"), **environment}
+    if site is not None:
+        variables["PYTHONPATH"] = str(site)
+    return subprocess.run(
+        [GANKIT, *map(str, arguments)], cwd=cwd, env=variables, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def install(
+    site: Path,
+    dist: str,
+    source: str,
+    *,
+    variants: tuple[str, ...] = (),
+    extensions: tuple[str, ...] = (),
+    version: str = "1.2.3",
+) -> None:
+    """Put a distribution with one module into `site`, as pip would leave it; its entry points name that module."""
+    module = dist.replace("-", "_")
+    (site / f"{module}.py").write_text(textwrap.dedent(source))
+    info = site / f"{module}-{version}.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n")
+    groups = {"gankit.variants": variants, "gankit.extensions": extensions}
+    lines = [
+        line for group, names in groups.items() if names for line in (f"[{group}]", *(f"{n} = {module}" for n in names))
+    ]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")

@@ -1,0 +1,329 @@
+"""The installed command, end to end: what it prints where, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import GANKIT, OWN_NETWORKS, TINY_VARIANT, gankit, install
+
+TINY = ("--data", "tiny.npz", "--batch", 8, "--z-dim", 8, "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny.npz and a finished run in ./done."""
+    path = tmp_path_factory.mktemp("cli")
+    rng = np.random.default_rng(0)
+    np.savez(path / "tiny.npz", images=rng.integers(0, 256, (40, 8, 8), dtype=np.uint8), labels=np.arange(40) % 4)
+    done = gankit("train", "--variant", "lsgan", *TINY, "--steps", 5, "--out", "done", cwd=path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def one_line(text: str) -> str:
+    """The only line of stderr, which must be an error of ours."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert len(lines) == 1, text
+    assert lines[0].startswith("error: "), text
+    return lines[0]
+
+
+def test_train_talks_on_stderr_and_answers_on_stdout(folder: Path) -> None:
+    result = gankit("train", "--variant", "lsgan", *TINY, "--steps", 5, "--out", "talk", cwd=folder)
+    assert result.returncode == 0
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["picture", "checkpoint", "run"]
+    for expected in (
+        r"gankit \d+\.\d+\.\d+ · lsgan from gankit",
+        r"tiny: 40 images, grey 8x8, 4 classes",
+        r"parameters: G [\d,]+ D [\d,]+ · cpu · fp32",
+        r"built by: generator core, discriminator core, loss lsgan, training loop core",
+        r"100 % 40/40 images · [\d,]+/s · d \d\.\d+ g \d\.\d+ · D\(real\) ",
+    ):
+        assert re.search(expected, result.stderr), (expected, result.stderr)
+    assert "\x1b" not in result.stderr + result.stdout
+
+
+def test_train_json_is_one_document(folder: Path) -> None:
+    result = gankit("train", *TINY, "--steps", 2, "--out", "json", "--json", cwd=folder)
+    document = json.loads(result.stdout)
+    assert (document["folder"], document["images_seen"]) == ("json", 16)
+    assert Path(folder, document["generator"]).exists()
+
+
+def test_dry_run_tells_everything_and_writes_nothing(folder: Path) -> None:
+    before = sorted(path.name for path in folder.iterdir())
+    result = gankit("train", *TINY, "-n", "--seed", 3, cwd=folder, GANKIT_TRAIN_G_LR="0.001")
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == before
+    rows = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line.strip()}
+    assert rows["seed"][-2:] == ["3", "flag"]
+    assert rows["g_lr"][-2:] == ["0.001", "environment"]
+    assert rows["d_steps"][-1] == "core"
+    assert rows["images"][-2:] == ["200000", "core"]
+    assert rows["options.objective"][-2:] == ["non-saturating", "variant"]
+    assert rows["built"][1:4] == ["by", "generator", "core,"]
+    assert "parameters" in rows
+    assert re.search(r"estimate +about [\d:]+ at [\d,]+ images/s", result.stdout)
+    document = json.loads(gankit("train", *TINY, "-n", "--json", cwd=folder).stdout)
+    assert document["estimate"]["parameters"]["generator"] > 0
+    assert document["built_by"]["loss"] == "gan"
+
+
+def test_the_same_command_again_continues_and_resume_extends(folder: Path) -> None:
+    command = ("train", "--variant", "lsgan", *TINY, "--images", 8_000_000, "--out", "again")
+    process = subprocess.Popen(
+        [GANKIT, *map(str, command)], cwd=folder, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (folder / "again" / "stats.jsonl").exists() or (folder / "again" / "stats.jsonl").stat().st_size == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert stderr.splitlines()[-1].startswith("error: stopped at ")
+    assert "gankit resume again" in stderr.splitlines()[-1]
+    status = json.loads((folder / "again" / "status.json").read_text())
+    assert (status["state"], status["exit_code"]) == ("stopped", 130)
+    target = status["images_seen"] + 80
+    resumed = gankit("resume", "again", "--images", target, "--json", cwd=folder)
+    assert f"resumed at {status['images_seen']:,} images" in resumed.stderr
+    assert json.loads(resumed.stdout)["images_seen"] == target
+    same = gankit(*command[:-4], "--images", target, "--out", "again", cwd=folder)
+    assert "nothing to do" in same.stderr
+    assert same.returncode == 0
+
+
+def test_sampling_needs_the_file_alone(folder: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.safetensors"
+    alone.write_bytes((folder / "done" / "generator.safetensors").read_bytes())
+    result = gankit("sample", "alone.safetensors", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("samples.png  64 samples in ")
+    with Image.open(tmp_path / "samples.png") as grid:
+        assert grid.size == (466, 466)
+    assert gankit("sample", "alone.safetensors", "--seeds", "0,1,4-6", "-o", "out/", cwd=tmp_path).returncode == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"seed{seed:06d}.png" for seed in (0, 1, 4, 5, 6)
+    ]
+    result = gankit("sample", "alone.safetensors", "-n", 300, "-o", "many.zip", "--json", cwd=tmp_path)
+    assert json.loads(result.stdout)["samples"] == 300
+    with zipfile.ZipFile(tmp_path / "many.zip") as archive:
+        assert len(archive.namelist()) == 300
+        assert archive.read("seed000004.png") == (tmp_path / "out" / "seed000004.png").read_bytes()
+    assert gankit("sample", folder / "done", "-n", 3, "-o", "few.npz", cwd=tmp_path).returncode == 0
+    with np.load(tmp_path / "few.npz") as arrays:
+        assert arrays["samples"].shape == (3, 8, 8, 1)
+
+
+def test_variants_and_show(folder: Path) -> None:
+    listing = json.loads(gankit("variants", "--json", cwd=folder).stdout)
+    assert {"gan", "lsgan"} <= {row["name"] for row in listing}
+    assert re.search(r"lsgan +Least-squares GAN", gankit("variants", cwd=folder).stdout)
+    shown = json.loads(gankit("variants", "show", "gan", "--json", cwd=folder).stdout)
+    assert shown["paper"].startswith("https://arxiv.org/")
+    assert [row["name"] for row in shown["options"]] == ["objective", "label_smoothing"]
+    assert shown["options"][0]["type"] == "non-saturating | minimax"
+    assert "label_smoothing" in gankit("variants", "show", "gan", cwd=folder).stdout
+
+
+def test_doctor_reports_health_and_a_broken_plugin(folder: Path, site: Path) -> None:
+    healthy = gankit("doctor", "--json", cwd=folder)
+    report = json.loads(healthy.stdout)
+    assert healthy.returncode == 0
+    assert {row["state"] for row in report["plugins"]} == {"ok"}
+    assert report["packages"]["torch"]
+    install(site, "gankit-broken", "import no_such_module", variants=("broken",))
+    sick = gankit("doctor", cwd=folder, site=site)
+    assert sick.returncode == 3
+    assert re.search(r"broken +variant +gankit-broken 1\.2\.3 +broken", sick.stdout)
+    assert "broken" in one_line(sick.stderr)
+
+
+def test_completion_of_variants(folder: Path) -> None:
+    result = gankit(
+        cwd=folder, _GANKIT_COMPLETE="complete_bash", COMP_WORDS="gankit train --variant ls", COMP_CWORD="3"
+    )
+    assert result.stdout.split() == ["lsgan"]
+
+
+def test_a_one_file_variant_outside_the_repository_trains_and_samples(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(TINY_VARIANT)
+    data = ("--data", folder / "tiny.npz", *TINY[2:])
+    result = gankit("train", "--variant", "./mine.py", *data, "--steps", 3, "--out", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "loss mine" in result.stderr
+    assert gankit("sample", "run", cwd=tmp_path).returncode == 0
+
+
+def test_a_terminal_gets_a_live_line(folder: Path) -> None:
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [GANKIT, "train", *map(str, TINY), "--steps", "400", "--out", "live"], cwd=folder, stdout=subprocess.PIPE,
+        stderr=follower, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:  # the other side is gone
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(leader)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+    assert re.search(r"100%.*3,200/3,200 images · [\d,]+/s · d [\d.]+ g [\d.]+ · D\(real\)", text), text
+
+
+@pytest.mark.parametrize(
+    "command", [["train", "--help"], ["sample", "-h"], ["variants", "show", "--help"], ["--version"]]
+)
+def test_help_is_there(folder: Path, command: list[str]) -> None:
+    result = gankit(*command, cwd=folder)
+    assert result.returncode == 0
+    assert result.stdout.strip()
+
+
+# -- bad input: one line, what and where and what to do, and the documented exit code ----------------------------------
+
+BAD = {
+    "unknown variant": (["train", "--variant", "lsgam"], 2, "unknown variant 'lsgam' — did you mean 'lsgan'?"),
+    "missing file variant": (["train", "--variant", "./no.py"], 2, "no such plugin file: ./no.py"),
+    "unknown option": (["train", "-o", "smooth=1"], 2, "unknown option of variant 'gan': smooth — did you mean 'label_smoothing'?"),
+    "option of a wrong type": (["train", "-o", "label_smoothing=much"], 2, "label_smoothing='much'"),
+    "option without a value": (["train", "-o", "label_smoothing"], 2, "-o label_smoothing: not KEY=VALUE"),
+    "option out of range": (["train", "-o", "label_smoothing=2"], 2, "less than 1"),
+    "budget no number": (["train", "--images", "lots"], 2, "'lots' is not a count"),
+    "zero batch": (["train", "--batch", "0"], 2, "batch=0"),
+    "unknown data": (["train", "--data", "digitz"], 2, "did you mean 'digits'?"),
+    "missing data folder": (["train", "--data", "./nothing"], 2, "nothing"),
+    "empty data folder": (["train", "--data", "empty"], 2, "empty"),
+    "mixed sizes": (["train", "--data", "mixed"], 2, "--size"),
+    "unreadable image": (["train", "--data", "broken"], 2, "--on-bad-image skip"),
+    "object array": (["train", "--data", "object.npy"], 2, "object.npy"),
+    "unknown device": (["train", "--device", "abacus"], 2, "unknown device 'abacus'"),
+    "absent device": (["train", "--device", "cuda:0"], 2, "not available"),
+    "unknown extension": (["train", "--with", "ghost"], 2, "unknown extension 'ghost'"),
+    "missing config": (["train", "--config", "no.toml"], 2, "no.toml"),
+    "bad config key": (["train", "--config", "bad.toml"], 2, "unknown setting: imgaes"),
+    "foreign run folder": (["train", "--out", "foreign"], 2, "not empty and not a run"),
+    "unwritable run folder": (["train", "--data", "tiny.npz", "--out", "/proc/run"], 4, "cannot write /proc/run"),
+    "resume nothing": (["resume", "foreign"], 2, "not the folder of a run"),
+    "missing checkpoint": (["sample", "no.safetensors"], 2, "cannot read checkpoint no.safetensors"),
+    "truncated checkpoint": (["sample", "cut.safetensors"], 2, "cut.safetensors is"),
+    "pickle": (["sample", "model.pt"], 2, "never unpickles"),
+    "bad seeds": (["sample", "done", "--seeds", "0,x"], 2, "'x' is not a seed"),
+    "seeds and n": (["sample", "done", "--seeds", "0", "-n", "3"], 2, "exclude each other"),
+    "unknown kind of output": (["sample", "done", "-o", "x.mp3"], 2, "unknown kind of output"),
+    "show an unknown variant": (["variants", "show", "lsgam"], 2, "did you mean"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bad(folder: Path) -> Path:
+    """Everything the table above points at."""
+    (folder / "empty").mkdir()
+    (folder / "mixed").mkdir()
+    (folder / "broken").mkdir()
+    for index, size in enumerate([(8, 8), (8, 8), (9, 9)]):
+        Image.new("L", size).save(folder / "mixed" / f"{index}.png")
+        Image.new("L", (8, 8)).save(folder / "broken" / f"{index}.png")
+    (folder / "broken" / "3.png").write_bytes((folder / "broken" / "0.png").read_bytes()[:40])
+    np.save(folder / "object.npy", np.array([{}]), allow_pickle=True)
+    (folder / "bad.toml").write_text("imgaes = 3\n")
+    (folder / "foreign").mkdir()
+    (folder / "foreign" / "x").write_text("x")
+    (folder / "cut.safetensors").write_bytes((folder / "done" / "generator.safetensors").read_bytes()[:-100])
+    (folder / "model.pt").write_bytes(b"\x80\x02" + b"x" * 64)
+    return folder
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input(bad: Path, name: str) -> None:
+    command, code, message = BAD[name]
+    result = gankit(*command, cwd=bad)
+    assert message in one_line(result.stderr)
+    assert result.returncode == code
+    assert result.stdout == ""
+    assert not (bad / "runs").exists()
+
+
+def test_a_skipped_image_is_named_and_the_rest_is_used(bad: Path) -> None:
+    result = gankit(
+        "train", "--data", "broken", "--on-bad-image", "skip", "--steps", 1, "--batch", 2, "--out", "skipped", cwd=bad
+    )
+    assert result.returncode == 0, result.stderr
+    assert "3.png" in result.stderr
+    assert "3 images" in result.stderr
+
+
+def test_broken_plugins_hurt_only_those_who_choose_them(folder: Path, site: Path) -> None:
+    install(site, "gankit-broken", "raise RuntimeError('no luck')", variants=("broken",))
+    install(site, "gankit-twin", TINY_VARIANT, variants=("lsgan",))
+    result = gankit("train", "--variant", "gan", *TINY, "--steps", 1, "--out", "beside", cwd=folder, site=site)
+    assert result.returncode == 0, result.stderr
+    chosen = gankit("train", "--variant", "broken", cwd=folder, site=site)
+    assert "variant 'broken' from gankit-broken 1.2.3 failed to import: RuntimeError: no luck" in one_line(
+        chosen.stderr
+    )
+    assert chosen.returncode == 3
+    clash = gankit("train", "--variant", "lsgan", cwd=folder, site=site)
+    assert "gankit-twin:lsgan" in one_line(clash.stderr)
+    assert clash.returncode == 3
+    mine = gankit(
+        "train", "--variant", "gankit-twin:lsgan", *TINY, "--steps", 1, "--out", "twin", cwd=folder, site=site
+    )
+    assert mine.returncode == 0, mine.stderr
+
+
+def test_a_checkpoint_without_its_plugin_says_what_to_install(tmp_path: Path, site: Path) -> None:
+    install(site, "gankit-own", OWN_NETWORKS, variants=("own",))
+    np.save(tmp_path / "x.npy", np.zeros((8, 2, 2, 3), np.uint8))
+    made = gankit(
+        "train",
+        "--variant",
+        "own",
+        "--data",
+        "x.npy",
+        "--steps",
+        1,
+        "--batch",
+        4,
+        "--out",
+        "run",
+        cwd=tmp_path,
+        site=site,
+    )
+    assert made.returncode == 0, made.stderr
+    result = gankit("sample", "run", cwd=tmp_path)
+    assert result.returncode == 3
+    assert one_line(result.stderr).endswith("needs variant 'own' from gankit-own 1.2.3 — pip install gankit-own==1.2.3")
+
+
+def test_debug_shows_the_traceback(folder: Path) -> None:
+    result = gankit("train", "--variant", "lsgam", cwd=folder, GANKIT_DEBUG="1")
+    assert "Traceback" in result.stderr
+    assert result.returncode == 1
+
+
+def test_a_closed_pipe_is_not_an_error(folder: Path) -> None:
+    result = subprocess.run(
+        f"'{GANKIT}' variants | true", shell=True, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert result.stderr == ""

@@ -1,0 +1,278 @@
+"""A run from start to end in one process: folders, files, resume bit for bit, observers, budgets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support import TINY_VARIANT
+from torch import Tensor
+
+import gankit
+from gankit import checkpoint
+from gankit.errors import DivergedError, InputError, ResourceError, Stopped
+from gankit.hookspecs import hookimpl
+from gankit.run import Run
+
+SMALL: dict[str, Any] = {"batch": 8, "z_dim": 8, "device": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Eight by eight images of four classes in ./tiny.npz; runs/ is born here."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez("tiny.npz", images=rng.integers(0, 256, (40, 8, 8), dtype=np.uint8), labels=np.arange(40) % 4)
+    return tmp_path
+
+
+def train(variant: str = "lsgan", **settings: Any) -> gankit.RunResult:
+    return gankit.train(variant, data="tiny.npz", **{**SMALL, **settings})
+
+
+def state_of(folder: Path) -> dict[str, Any]:
+    found = checkpoint.load_latest(folder / "checkpoints")
+    assert found is not None
+    return dict(found.state)
+
+
+def assert_same_state(a: Path, b: Path) -> None:
+    first, second = state_of(a), state_of(b)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        same = torch.equal(value, second[name]) if isinstance(value, Tensor) else value == second[name]
+        assert same, name
+
+
+def stats_of(folder: Path) -> list[dict[str, Any]]:
+    """Lines of stats.jsonl without their clock."""
+    lines = [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in ("wall_s", "images_per_s")} for line in lines]
+
+
+class StopAt:
+    """Sends a signal to this process after a step, as Ctrl-C or a scheduler would."""
+
+    def __init__(self, step: int, number: int = signal.SIGINT) -> None:
+        self.step, self.number = step, number
+
+    @hookimpl
+    def gankit_step_end(self, run: Run) -> None:
+        if run.step == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+def test_a_run_leaves_what_it_promises(in_an_empty_folder: Path) -> None:
+    result = train(steps=30, sample_every=80, checkpoint_every=80)
+    folder = result.folder
+    assert folder == Path("runs/lsgan-tiny-0001")
+    assert (result.step, result.images_seen) == (30, 240)
+    for name in ("run.json", "config.json", "command.txt", "environment.json", "status.json", "stats.jsonl", "log.txt"):
+        assert (folder / name).stat().st_size > 0, name
+    assert sorted(path.name for path in (folder / "samples").iterdir()) == [
+        *(f"{images:09d}.png" for images in (0, 80, 160, 240)),
+        "real.png",
+    ]
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
+        f"step-{step:09d}" for step in (10, 20, 30)
+    ]
+    with Image.open(result.picture) as grid:
+        assert grid.size == (8 * 58 + 2, 8 * 58 + 2)
+    status = json.loads((folder / "status.json").read_text())
+    assert (status["state"], status["exit_code"], status["images_seen"]) == ("finished", 0, 240)
+    assert stats_of(folder)[-1]["step"] == 30
+    newest = folder / "checkpoints" / "step-000000030" / "generator.safetensors"
+    assert newest.read_bytes() == result.generator.read_bytes()
+
+
+def test_runs_are_numbered_and_a_finished_one_is_not_continued() -> None:
+    assert [train(steps=2).folder.name for _ in range(2)] == ["lsgan-tiny-0001", "lsgan-tiny-0002"]
+
+
+@pytest.mark.parametrize("variant", ["gan", "lsgan"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_continued_by_the_same_call_equals_one_that_never_stopped(variant: str, number: int) -> None:
+    straight = train(variant, steps=40, batch=16, d_steps=2, out="straight")
+    with pytest.raises(Stopped) as caught:
+        train(variant, steps=40, batch=16, d_steps=2, observers=[StopAt(17, number)])
+    assert caught.value.exit_code == 128 + number
+    folder = Path(f"runs/{variant}-tiny-0001")
+    assert str(folder) in str(caught.value.hint)
+    assert json.loads((folder / "status.json").read_text())["exit_code"] == 128 + number
+    resumed = train(variant, steps=40, batch=16, d_steps=2)
+    assert resumed.folder == folder
+    assert_same_state(straight.folder, folder)
+    assert stats_of(straight.folder) == stats_of(folder)
+    assert straight.generator.read_bytes() == resumed.generator.read_bytes()
+    assert straight.picture.read_bytes() == resumed.picture.read_bytes()
+
+
+def test_stats_lines_do_not_depend_on_where_a_run_was_interrupted() -> None:
+    """250 steps of 8 make one line; stopping in the middle of a window must not change its mean."""
+    straight = train(steps=500, out="straight", checkpoint_every=10**6)
+    with pytest.raises(Stopped):
+        train(steps=500, out="broken", observers=[StopAt(333)])
+    train(steps=500, out="broken")
+    assert [line["step"] for line in stats_of(straight.folder)] == [250, 500]
+    assert stats_of(straight.folder) == stats_of(Path("broken"))
+
+
+def test_lines_written_after_the_checkpoint_that_is_resumed_are_dropped() -> None:
+    result = train(steps=250, out="run")
+    with (result.folder / "stats.jsonl").open("a") as file:
+        file.write('{"step": 400, "lost": true}\n{"step": 4')
+    gankit.resume("run", steps=500)
+    assert [line["step"] for line in stats_of(Path("run"))] == [250, 500]
+
+
+def test_saving_and_sampling_more_often_changes_nothing() -> None:
+    a = train(steps=20, out="a", sample_every=8, checkpoint_every=8)
+    b = train(steps=20, out="b", sample_every=160, checkpoint_every=160)
+    assert_same_state(a.folder, b.folder)
+
+
+def test_the_seed_decides_and_the_callers_streams_are_left_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = train(steps=3, out="a")
+    assert torch.equal(torch.rand(3), expected)
+    second = train(steps=3, out="b")
+    other = train(steps=3, out="c", seed=1)
+    assert first.generator.read_bytes() == second.generator.read_bytes()
+    assert first.generator.read_bytes() != other.generator.read_bytes()
+
+
+def test_resume_goes_beyond_the_budget() -> None:
+    train(steps=10, out="a")
+    more = gankit.resume("a", images=160)
+    assert (more.step, more.images_seen) == (20, 160)
+    straight = train(images=160, out="b")
+    assert_same_state(straight.folder, Path("a"))
+
+
+def test_a_finished_run_is_not_trained_again_by_the_same_call() -> None:
+    first = train(steps=4, out="a")
+    before = first.generator.read_bytes()
+    again = train(steps=4, out="a")
+    assert (again.step, again.generator.read_bytes()) == (4, before)
+
+
+def test_other_settings_in_the_same_folder_are_refused_with_the_difference() -> None:
+    train(steps=2, out="a")
+    with pytest.raises(InputError, match="seed 0 -> 3"):
+        train(steps=2, out="a", seed=3)
+    with pytest.raises(InputError, match="c 1.0 -> 0.0"):
+        train(steps=2, out="a", options={"c": 0})
+
+
+def test_changed_data_is_refused() -> None:
+    train(steps=2, out="a")
+    np.savez("tiny.npz", images=np.zeros((40, 8, 8), np.uint8))
+    with pytest.raises(InputError, match="has changed since"):
+        gankit.resume("a", steps=4)
+
+
+def test_a_foreign_folder_is_refused_and_left_alone() -> None:
+    Path("mine").mkdir()
+    Path("mine/thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="not empty and not a run"):
+        train(steps=2, out="mine")
+    Path("file").write_text("x")
+    with pytest.raises(InputError, match="a file of that name exists"):
+        train(steps=2, out="file")
+    assert [path.name for path in Path("mine").iterdir()] == ["thesis.txt"]
+
+
+def test_two_runs_in_one_folder_are_refused() -> None:
+    train(steps=2, out="a")
+
+    class Second:
+        @hookimpl
+        def gankit_step_end(self, run: Run) -> None:
+            gankit.resume("a", steps=10)
+
+    with pytest.raises(ResourceError, match=f"in use by process {os.getpid()}"):
+        gankit.resume("a", steps=6, observers=[Second()])
+
+
+def test_a_time_budget_ends_a_run() -> None:
+    result = train(time_s=0.5)
+    assert 0.5 <= result.train_s < 5
+
+
+def test_divergence_stops_the_run_and_keeps_the_last_good_state() -> None:
+    class Poison:
+        @hookimpl
+        def gankit_step_end(self, run: Run, stats: Mapping[str, Tensor]) -> None:
+            if run.step == 40:
+                next(run.loop.networks.generator.parameters()).data.fill_(float("nan"))
+
+    with pytest.raises(DivergedError, match="no longer finite") as caught:
+        train(steps=300, checkpoint_every=80, observers=[Poison()], out="a")
+    assert caught.value.exit_code == 5
+    assert json.loads(Path("a/status.json").read_text())["state"] == "diverged"
+    assert [name for name, v in state_of(Path("a")).items() if isinstance(v, Tensor) and not v.isfinite().all()] == []
+
+
+def test_a_failing_observer_keeps_its_traceback_and_marks_the_run() -> None:
+    class Broken:
+        @hookimpl
+        def gankit_step_end(self) -> None:
+            raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        train(steps=2, out="a", observers=[Broken()])
+    assert json.loads(Path("a/status.json").read_text())["state"] == "failed"
+
+
+def test_a_run_of_a_file_is_resumed_only_with_that_file() -> None:
+    Path("mine.py").write_text(TINY_VARIANT)
+    train("./mine.py", steps=2, out="a")
+    with pytest.raises(InputError, match="a file"):
+        gankit.resume("a", steps=4)
+    assert gankit.resume("a", steps=4, variant="./mine.py").step == 4
+
+
+@pytest.mark.parametrize("name", ["gaussian1d", "ring8"])
+@pytest.mark.parametrize("variant", ["gan", "lsgan"])
+def test_points_train_as_images_do(name: str, variant: str) -> None:
+    result = gankit.train(variant, data=name, steps=3, **SMALL)
+    generator = gankit.load(result.generator)
+    dimensions = generator.data.shape[0]
+    samples = generator.sample(5)
+    assert samples.shape == (5, dimensions)
+    assert samples.dtype == np.float32
+    assert np.isfinite(samples).all()
+
+
+@pytest.mark.parametrize("shape", [(9, 13), (16, 12, 3), (8, 8, 4)])
+def test_any_size_and_channels_train(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    np.save("x.npy", rng.integers(0, 256, (24, *shape), dtype=np.uint8))
+    result = gankit.train("lsgan", data="x.npy", steps=2, **SMALL)
+    height, width, channels = (*shape, 1)[:3]
+    assert gankit.load(result.generator).sample(3).shape == (3, height, width, channels)
+
+
+def test_an_extension_wraps_and_is_recorded() -> None:
+    Path("wrap.py").write_text(
+        "from gankit.plugin import hookimpl\n"
+        "@hookimpl(wrapper=True)\n"
+        "def gankit_generator():\n"
+        "    network = yield\n"
+        "    network.register_buffer('mark', __import__('torch').ones(3))\n"
+        "    return network\n"
+    )
+    result = train(steps=2, extensions=["./wrap.py"])
+    plugins = json.loads((result.folder / "run.json").read_text())["plugins"]
+    assert [(plugin["kind"], plugin["name"]) for plugin in plugins] == [("variant", "lsgan"), ("extension", "wrap")]
+    assert "ema.mark" in {name.removeprefix("loop.") for name in state_of(result.folder)}
