@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import tomllib
 import typing
@@ -14,6 +13,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 
 from gankit.contracts import TrainConfig, VariantInfo, option
 from gankit.errors import InputError
+from gankit.text import did_you_mean
 
 T = TypeVar("T")
 MAX_TOML_BYTES = 1 << 20
@@ -45,9 +45,8 @@ class RunConfig(TrainConfig):
 
 
 class Settings(TypedDict, total=False):
-    """What a user may say about a run; whatever is absent comes from the variant, else from core."""
+    """What a user may say about a run besides its variant; what is absent comes from the variant, else from core."""
 
-    variant: str
     extensions: tuple[str, ...] | list[str]
     data: str
     size: str | int | None
@@ -118,7 +117,7 @@ def resolve(layers: list[Layer], info: VariantInfo) -> Resolved:
                 values[key], sources[key] = _parse(key, value, layer.source), layer.source
     if not any(key in layer.settings for layer in layers for key in BUDGETS):
         values["images"] = DEFAULT_IMAGES
-    checked_options = validate(info.options, options, what="option", where=f"variant '{values['variant']}'")
+    checked_options: Any = validate(info.options, options, what="option", where=f"variant '{values['variant']}'")
     for field in dataclasses.fields(info.options):
         sources.setdefault(f"options.{field.name}", "variant")
     return Resolved(validate(RunConfig, values, what="setting"), checked_options, sources)
@@ -178,10 +177,9 @@ def validate(cls: type[T], values: Mapping[str, Any], *, what: str, where: str =
     place = f" of {where}" if where else ""
     unknown = [key for key in values if key not in fields]
     if unknown:
-        close = difflib.get_close_matches(unknown[0], list(fields), n=1)
-        guess = f"did you mean '{close[0]}'? " if close else ""
         listing = ", ".join(fields) or "none"
-        raise InputError(f"unknown {what}{place}: {', '.join(unknown)}", hint=f"{guess}{what}s: {listing}")
+        hint = f"{did_you_mean(unknown[0], fields)}{what}s: {listing}"
+        raise InputError(f"unknown {what}{place}: {', '.join(unknown)}", hint=hint)
     hints = typing.get_type_hints(cls, include_extras=True)
     definitions: dict[str, Any] = {
         name: (hints[name], pydantic.Field(field.default, **field.metadata.get("bounds", {})))

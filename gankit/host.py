@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib.metadata
 import importlib.util
 import inspect
@@ -21,6 +20,7 @@ import pluggy
 from gankit import hookspecs
 from gankit.contracts import API_VERSION, VariantInfo
 from gankit.errors import InputError, PluginError
+from gankit.text import did_you_mean
 
 VARIANTS = "gankit.variants"
 EXTENSIONS = "gankit.extensions"
@@ -112,10 +112,8 @@ def find(requested: str, group: str) -> Plugin:
 
 def _did_you_mean(requested: str, installed: Sequence[Plugin], kind: str) -> str:
     names = sorted({plugin.name for plugin in installed})
-    close = difflib.get_close_matches(normalise(requested), names, n=1)
-    guess = f"did you mean '{close[0]}'? " if close else ""
     listing = f"installed: {', '.join(names) or 'none'}"
-    return f"{guess}{listing}; a file works too: ./my_{kind}.py"
+    return f"{did_you_mean(requested, names)}{listing}; a file works too: ./my_{kind}.py"
 
 
 def load(plugin: Plugin) -> object:
@@ -230,9 +228,8 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> 
     for impl in manager.get_hookcallers(module) or ():
         if impl.spec is None:
             known = [name for name in vars(hookspecs) if name.startswith("gankit_")]
-            close = difflib.get_close_matches(impl.name, known, n=1)
-            guess = f"did you mean '{close[0]}'?" if close else f"hooks: {', '.join(known)}"
-            raise PluginError(f"{who} implements '{impl.name}', which is not a hook", hint=guess)
+            hint = f"{did_you_mean(impl.name, known)}hooks: {', '.join(known)}"
+            raise PluginError(f"{who} implements '{impl.name}', which is not a hook", hint=hint)
 
 
 def _implements_anything(module: object) -> bool:

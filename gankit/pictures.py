@@ -23,7 +23,7 @@ REAL, FAKE = (150, 150, 150), (214, 69, 65)
 def generate(generator: nn.Module, z: Tensor, *, batch: int = 64) -> Tensor:
     """z [N, z_dim] -> samples [N, *shape] float32 on the CPU, `batch` at a time on the generator's device."""
     device = next(generator.parameters()).device
-    return torch.cat([generator(part.to(device)).float().cpu() for part in z.split(batch)])
+    return torch.cat([generator(part.to(device)).float().cpu() for part in torch.split(z, batch)])
 
 
 def to_pixels(images: Tensor) -> Pixels:

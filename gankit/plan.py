@@ -84,7 +84,7 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device) -> TrainingLoop
             )
     for module in (networks.generator, networks.discriminator):
         # channels_last is several times faster for convolutions, on the CPU too; tensors of other ranks do not change.
-        module.to(device=device, memory_format=torch.channels_last)
+        module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loop: TrainingLoop = hook.gankit_training_loop(
         networks=networks, loss=loss.to(device), config=config, options=options
     )

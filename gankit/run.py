@@ -239,6 +239,7 @@ def train_layers(
 def resume(
     folder: str | Path,
     *,
+    variant: str | None = None,
     observers: Sequence[object] = (),
     progress: Progress | None = None,
     **settings: Unpack[Settings],
@@ -252,15 +253,16 @@ def resume(
         raise InputError(f"{folder} is not the folder of a run", hint="runs lie below runs/, each with a run.json")
     stored = run.configuration()
     saved = {**stored["config"], "options": stored["options"]}
+    given: dict[str, Any] = {**({"variant": variant} if variant else {}), **settings}
     for key, flag in (("variant", "--variant"), ("extensions", "--with")):
         names = saved[key] if isinstance(saved[key], list) else [saved[key]]
-        if key not in settings and any(name.endswith(".py") for name in names):
+        if key not in given and any(name.endswith(".py") for name in names):
             raise InputError(
                 f"{folder} was trained with {key} {saved[key]}, a file", hint=f"pass it again: {flag} FILE.py"
             )
-    if any(key in settings for key in BUDGETS):
+    if any(key in given for key in BUDGETS):
         saved = {key: value for key, value in saved.items() if key not in BUDGETS}
-    plan = plan_run([Layer("run", saved), Layer("argument", settings)])
+    plan = plan_run([Layer("run", saved), Layer("argument", given)])
     run_folder.check_same(run, plan.configuration)
     device = choose_device(plan.config.device)
     return _run(plan, run, load_data(plan, progress), device, observers)
@@ -320,8 +322,8 @@ def _run(
         if device.type == "cpu":
             torch.set_flush_denormal(True)  # denormals make convolutions many times slower
         run = Run(plan, folder, dataset, device, build_loop(plan, dataset.spec, device))
-        # pluggy calls the last one registered first: statistics, then pictures, then the checkpoint that ends a run.
-        for observer in (Checkpoints(), SampleGrids(), StatsWriter(), *observers):
+        # pluggy calls the last one registered first: statistics, pictures, the checkpoint, then everybody else.
+        for observer in (*observers, Checkpoints(), SampleGrids(), StatsWriter()):
             plan.composition.register_observer(observer, type(observer).__name__)
         resumed = run.restore()
         _announce(run, resumed)

@@ -126,8 +126,8 @@ HOSTILE = {
     "huge header": (b"\xff" * 8 + b"{}", "truncated or not a safetensors"),
     "not json": (struct.pack("<Q", 4) + b"oops", "damaged header"),
     "not an object": (struct.pack("<Q", 2) + b"[]", "damaged header"),
-    "a pickle": (b"\x80\x02" + b"x" * 100, "never unpickles"),
-    "a zip": (b"PK\x03\x04" + b"x" * 100, "never unpickles"),
+    "a pickle": (b"\x80\x02" + b"x" * 100, "is a pickle or zip file"),
+    "a zip": (b"PK\x03\x04" + b"x" * 100, "is a pickle or zip file"),
     "two tensors of one name": (
         struct.pack("<Q", 118)
         + b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'.ljust(118)
@@ -181,7 +181,6 @@ def test_a_flipped_bit_in_the_weights_is_found(trained: Path, tmp_path: Path) ->
         ({"shape": []}, "shape"),
         ({"variant": {"name": "../../x", "dist": "gankit", "version": "1"}}, "variant.name"),
         ({"variant": {"name": "x", "dist": "gankit; rm -rf", "version": "1"}}, "variant.dist"),
-        ({"extra": 1}, "extra"),
     ],
 )
 def test_hostile_metadata_is_refused_before_anything_is_allocated(

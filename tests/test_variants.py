@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from gankit_variants.gan import GanLoss
-from gankit_variants.lsgan import LeastSquaresLoss
 from torch import Tensor
 
 from gankit.contracts import Batch
 from gankit.loss import AdversarialLoss
+from gankit_variants.gan import GanLoss
+from gankit_variants.lsgan import LeastSquaresLoss
 
 REAL = [2.0, 0.5, -1.0]  # scores of three real samples
 FAKE = [-1.5, 0.0, 1.0]

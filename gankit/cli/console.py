@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,16 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from gankit.errors import GankitError
+from gankit.text import printable
 
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False, soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """Control and bidirectional characters as escapes, so that a file name cannot steer the terminal."""
-    return "".join(
-        c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else ascii(c)[1:-1] for c in text
-    )
 
 
 def fail(error: GankitError) -> None:

@@ -9,6 +9,7 @@ import typer
 from gankit import host
 from gankit.cli import console
 from gankit.errors import GankitError, PluginError
+from gankit.text import printable
 
 
 def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False) -> None:
@@ -29,7 +30,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON on stdo
 def _environment() -> dict[str, Any]:
     import torch
 
-    from gankit.data import cache_folder
+    from gankit.data.downloads import data_home
     from gankit.device import choose_device
     from gankit.run_folder import environment
 
@@ -37,7 +38,7 @@ def _environment() -> dict[str, Any]:
     if torch.backends.mps.is_available():
         devices.append("mps")
     facts = {"torch_cuda": torch.version.cuda, "torch_threads": torch.get_num_threads(), "devices": devices}
-    return {**environment(), **facts, "auto_device": str(choose_device("auto")), "data_cache": str(cache_folder())}
+    return {**environment(), **facts, "auto_device": str(choose_device("auto")), "data_cache": str(data_home())}
 
 
 def _plugins() -> list[dict[str, str]]:
@@ -75,6 +76,6 @@ def _print(report: dict[str, Any]) -> None:
         out(f"{key:16s} {value}", markup=False)
     table = Table("plugin", "kind", "from", "state", "", box=None, pad_edge=False)
     for row in report["plugins"]:
-        table.add_row(*(console.printable(row[key]) for key in ("name", "kind", "origin", "state", "reason")))
+        table.add_row(*(printable(row[key]) for key in ("name", "kind", "origin", "state", "reason")))
     out()
     out(table)

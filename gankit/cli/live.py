@@ -45,7 +45,8 @@ class LiveLine:
     def gankit_run_end(self, run: Run, error: BaseException | None) -> None:
         if error is None:
             self.show(run)
-        self.progress.stop()
+        if talk.is_terminal:
+            self.progress.stop()
 
     def show(self, run: Run) -> None:
         """Update the line, or log it."""

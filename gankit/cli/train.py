@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gankit.cli import console
-from gankit.config import Layer, read_toml
+from gankit.config import DEFAULT_IMAGES, Layer, RunConfig, read_toml
 from gankit.errors import InputError
+from gankit.text import printable
 
 if TYPE_CHECKING:
     from gankit.plan import Plan
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # Flags whose setting has another name.
 SETTING_OF = {"with_": "extensions", "time": "time_s", "option": "options", "ema_halflife": "ema_halflife_images"}
 NOT_SETTINGS = {"out", "new", "config", "dry_run", "print_config", "json", "run"}
+DEFAULTS = RunConfig()
 DATA, GAME, RUN, OUTPUT = "Data", "Game", "Run", "Output"
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.", rich_help_panel=OUTPUT)]
@@ -42,12 +44,14 @@ def train(
     context: typer.Context,
     variant: Annotated[
         str | None,
-        typer.Option(help="Variant: a name, DIST:NAME, or ./file.py [gan].", autocompletion=complete_variant),
+        typer.Option(
+            help=f"Variant: a name, DIST:NAME, or ./file.py [{DEFAULTS.variant}].", autocompletion=complete_variant
+        ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            help="digits, mnist, fashion-mnist, cifar10, ring8, …, or a folder, zip, .npz, .npy [digits].",
+            help=f"digits, mnist, cifar10, ring8, …, or a folder, zip, .npz, .npy [{DEFAULTS.data}].",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -58,7 +62,8 @@ def train(
         Literal["error", "skip"] | None, typer.Option(help="What an unreadable image does.", rich_help_panel=DATA)
     ] = None,
     images: Annotated[
-        str | None, typer.Option(help="Budget: images shown to D, e.g. 500k [200k].", rich_help_panel=RUN)
+        str | None,
+        typer.Option(help=f"Budget: images shown to D, e.g. 500k [{DEFAULT_IMAGES:,}].", rich_help_panel=RUN),
     ] = None,
     steps: Annotated[str | None, typer.Option(help="Budget: batches shown to D.", rich_help_panel=RUN)] = None,
     time: Annotated[str | None, typer.Option(help="Budget: training time, e.g. 2h.", rich_help_panel=RUN)] = None,
@@ -115,7 +120,7 @@ def train(
 ) -> None:
     """Train a GAN. The same command again continues a run that was stopped.
 
-    gankit train --variant gan --images 100k
+    gankit train --data ./photos --size 64 --images 500k
     """
     layers = [read_toml(config)] if config else []
     layers += _flag_layers(context)
@@ -145,7 +150,7 @@ def resume(
 ) -> None:
     """Continue a run exactly where it stopped, or beyond its budget.
 
-    gankit resume runs/gan-digits-0001 --images 400k
+    gankit resume RUN --images 400k
     """
     settings: dict[str, Any] = {}
     for layer in _flag_layers(context):
@@ -210,7 +215,7 @@ def _print_config(plan: Plan, *, as_json: bool) -> None:
     table = Table("setting", "value", "from", box=None, pad_edge=False)
     for key, row in rows.items():
         style = "" if row["source"] in ("core", "variant") else "bold"
-        table.add_row(key, console.printable(str(row["value"])), row["source"], style=style)
+        table.add_row(key, printable(str(row["value"])), row["source"], style=style)
     console.data.print(table)
 
 
@@ -228,7 +233,7 @@ def _print_dry_run(plan: Plan, dataset: Any, *, as_json: bool) -> None:
     out = console.data.print
     out()
     for line in dataset.describe().splitlines():
-        out(console.printable(line), markup=False)
+        out(printable(line), markup=False)
     out("built by    " + ", ".join(f"{what} {who}" for what, who in builders.items()), markup=False)
     out("parameters  " + ", ".join(f"{what} {count:,}" for what, count in guess.parameters.items()))
     total = f"about {clock(guess.total_s)}" if guess.total_s else "no end"

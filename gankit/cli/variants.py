@@ -11,6 +11,7 @@ import typer
 from gankit import host
 from gankit.cli import console
 from gankit.cli.train import complete_variant
+from gankit.text import printable
 
 app = typer.Typer(help="List installed variants, or show one.", invoke_without_command=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -35,7 +36,7 @@ def listing(context: typer.Context, json: Json = False) -> None:
     table = Table("variant", "what it is", "from", box=None, pad_edge=False)
     for plugin in found:
         name = f"{plugin.dist}:{plugin.name}" if taken.count(plugin.name) > 1 else plugin.name
-        table.add_row(name, console.printable(plugin.title), plugin.origin)
+        table.add_row(name, printable(plugin.title), plugin.origin)
     console.data.print(table)
 
 
@@ -46,7 +47,7 @@ def show(
 ) -> None:
     """Show a variant: paper, options, recommended settings and who builds what.
 
-    gankit variants show gan
+    gankit variants show NAME
     """
     facts = describe(name)
     if json:

@@ -66,7 +66,7 @@ def load_npz(path: Path, name: str) -> Dataset:
                 what = f"{where}, '{printable(key)}'"
                 with archive.open(members[key]) as stream:
                     arrays[key] = _read_array(stream, _read_header(stream, members[key].file_size, what), what)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{where}: not a sound .npz file: {printable(str(error))}", hint=_HINT) from error
     notes = [f"'{printable(images)}'" + (f" with labels '{printable(labels)}'" if labels else ", no labels")]
     unused = sorted(set(headers) - {images, labels})

@@ -90,7 +90,7 @@ class Download:
         import requests
 
         def download(url: str, target: str, _: object) -> None:
-            with requests.get(url, stream=True, timeout=_TIMEOUT_S) as answer, open(target, "wb") as out:
+            with requests.get(url, stream=True, timeout=_TIMEOUT_S) as answer, Path(target).open("wb") as out:
                 answer.raise_for_status()
                 total, done = int(answer.headers.get("content-length", 0)), 0
                 # The raw bytes: a server that labels .gz files as encoded would have them unpacked on the way.

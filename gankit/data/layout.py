@@ -23,7 +23,8 @@ def as_samples(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
     if min(array.shape, default=0) == 0:
         raise InputError(f"{what}: the array of shape {array.shape} is empty", hint=f"expected: {_LAYOUTS}")
     if array.ndim == 2 and array.dtype.kind == "f":
-        points = array.astype(np.float32)
+        with np.errstate(over="ignore"):  # 1e300 becomes infinite, which is refused
+            points = array.astype(np.float32)
         _check_finite(points, what)
         return np.ascontiguousarray(points), ()
     images, layout_notes = _channels_first(array, what)

@@ -47,7 +47,7 @@ class Header(NamedTuple):
 
 
 def read_header(stream: IO[bytes]) -> Header:
-    """The header of an image; ValueError when it is too large or of a kind that is not read."""
+    """The header of an image (and a PNG's checksums); ValueError when it is too large or of a kind that is not read."""
     with Image.open(stream, formats=FORMATS) as image:
         width, height = image.size
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE) or width * height > MAX_PIXELS:
@@ -58,7 +58,10 @@ def read_header(stream: IO[bytes]) -> Header:
         colour = not sixteen and image.mode not in _GREY and not _has_grey_palette(image)
         size = (width, height) if _orientation(image) >= 5 else (height, width)
         animated = getattr(image, "n_frames", 1) > 1 and image.format != "MPO"  # MPO: a JPEG with previews
-        return Header(size, colour, _has_alpha(image), sixteen, animated)
+        header = Header(size, colour, _has_alpha(image), sixteen, animated)
+        if image.format == "PNG":
+            image.verify()  # checksums of all chunks: decoding alone would accept some damaged pixels
+        return header
 
 
 def read_pixels(stream: IO[bytes], channels: int, size: tuple[int, int]) -> Array:

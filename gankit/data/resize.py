@@ -43,10 +43,9 @@ def fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     height, width = size
     if image.size == (width, height):
         return image
-    box = crop_box(image.height, image.width, size)
-    if (box[2] - box[0], box[3] - box[1]) == (width, height):
-        return image.crop(box)
-    return image.resize((width, height), Image.Resampling.LANCZOS, box=box)
+    # Not resize(box=...): there the filter also looks at what lies outside of the box.
+    cropped = image.crop(crop_box(image.height, image.width, size))
+    return cropped if cropped.size == (width, height) else cropped.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def resize_note(sizes: list[tuple[int, int]], size: tuple[int, int]) -> str:

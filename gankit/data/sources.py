@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from gankit.data.archive import MAX_MEMBER_BYTES, check_archive
@@ -68,7 +69,7 @@ def zip_files(path: Path) -> Iterator[ImageFiles]:
     where = printable(path)
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, struct.error, OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{where}: not a sound zip file: {printable(str(error))}", hint="pack it again") from error
     with archive:
         members: dict[str, zipfile.ZipInfo] = {}
@@ -138,7 +139,7 @@ def _is_image(name: str) -> bool:
 
 
 def _suffix(name: str) -> str:
-    return os.path.splitext(name.rsplit("/", 1)[-1])[1].lower()
+    return PurePosixPath(name).suffix.lower()
 
 
 def _is_regular(entry: os.DirEntry[str]) -> bool:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from pathlib import Path
-
-# Controls, format characters (bidi marks among them), lone surrogates, private and unassigned ones, separators.
-_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def printable(path: str | os.PathLike[str]) -> str:
     """The path as text in which nothing moves the cursor or turns the reading direction."""
     return "".join(
-        char.encode("unicode_escape", "backslashreplace").decode("ascii")
-        if unicodedata.category(char) in _UNSAFE
-        else char
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode("ascii")
         for char in os.fspath(path)
     )
 

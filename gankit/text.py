@@ -1,0 +1,28 @@
+"""Words for people: names shown safely, and the name that was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import unicodedata
+from collections.abc import Iterable
+
+# Controls, format characters (bidi marks among them), lone surrogates, private and unassigned ones, separators.
+_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def printable(text: str | os.PathLike[str]) -> str:
+    """A name or path as text in which nothing moves the cursor or turns the reading direction."""
+    return "".join(
+        char.encode("unicode_escape", "backslashreplace").decode("ascii")
+        if unicodedata.category(char) in _UNSAFE
+        else char
+        for char in os.fspath(text)
+    )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """\"did you mean 'batch'? \" when a known name is near or contains the word, else ''."""
+    names = list(known)
+    close = difflib.get_close_matches(word.lower(), names, n=1) or [name for name in names if word.lower() in name]
+    return f"did you mean '{close[0]}'? " if close else ""
