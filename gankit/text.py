@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
-import unicodedata
 from collections.abc import Iterable
-
-# Controls, format characters (bidi marks among them), lone surrogates, private and unassigned ones, separators.
-_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def printable(text: str | os.PathLike[str]) -> str:
     """A name or path as text in which nothing moves the cursor or turns the reading direction."""
     return "".join(
-        char.encode("unicode_escape", "backslashreplace").decode("ascii")
-        if unicodedata.category(char) in _UNSAFE
-        else char
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode("ascii")
         for char in os.fspath(text)
     )
 

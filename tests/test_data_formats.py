@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from gankit.data import Dataset, builtin_datasets, load_dataset, parse_size
-from gankit.data.text import printable
 from gankit.errors import InputError
+from gankit.text import printable
 
 PIXELS = np.arange(2 * 3 * 2, dtype=np.uint8).reshape(2, 3, 2) * 20
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import stat
 import zipfile
 
-from gankit.data.text import printable
 from gankit.errors import InputError
+from gankit.text import printable
 
 MAX_ENTRIES = 2_000_000
 MAX_MEMBER_BYTES = 256 * 2**20

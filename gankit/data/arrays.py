@@ -16,8 +16,8 @@ from gankit.data.archive import check_archive
 from gankit.data.dataset import Dataset
 from gankit.data.layout import Array
 from gankit.data.limits import check_memory
-from gankit.data.text import printable
 from gankit.errors import InputError
+from gankit.text import printable
 
 NPY_MAGIC = b"\x93NUMPY"
 _HEADER_LIMIT = 10_000

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from gankit.contracts import DataSpec
 from gankit.data.layout import CHANNELS, Array, as_labels, as_samples
-from gankit.data.text import plural, printable
+from gankit.data.text import plural
 from gankit.errors import InputError
+from gankit.text import printable
 
 _COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 _LISTED_CLASSES = 5

@@ -17,8 +17,8 @@ from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset
 from gankit.data.idx import load_idx_pair
 from gankit.data.limits import Progress
-from gankit.data.text import printable
 from gankit.errors import InputError, ResourceError
+from gankit.text import printable
 
 _TIMEOUT_S = (3.5, 10)  # to connect (per address: large hosts have eight), between two pieces
 _LOCK_S = 600  # another process may be downloading the same files

@@ -14,8 +14,8 @@ import numpy as np
 from gankit.data.dataset import Dataset
 from gankit.data.layout import Array
 from gankit.data.limits import check_memory
-from gankit.data.text import printable
 from gankit.errors import InputError
+from gankit.text import printable
 
 _ROOTS = ("", "raw", "MNIST/raw", "FashionMNIST/raw", "KMNIST/raw")
 _DEFLATE_LIMIT = 1032  # deflate cannot expand by more

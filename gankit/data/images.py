@@ -19,8 +19,9 @@ from gankit.data.limits import Progress, check_memory, in_parallel
 from gankit.data.pixels import BROKEN, Header, read_header, read_pixels
 from gankit.data.resize import resize_note
 from gankit.data.sources import ImageFiles, class_labels
-from gankit.data.text import plural, printable
+from gankit.data.text import plural
 from gankit.errors import InputError
+from gankit.text import printable
 
 OnBadImage = Literal["error", "skip"]
 _NAMED = 3  # bad files named in a message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +15,9 @@ from gankit.data.images import OnBadImage, load_images
 from gankit.data.limits import Progress
 from gankit.data.resize import resize_dataset
 from gankit.data.sources import READ, SUFFIXES, folder_files, zip_files
-from gankit.data.text import printable, short_name
+from gankit.data.text import short_name
 from gankit.errors import InputError
+from gankit.text import did_you_mean, printable
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK"
 
@@ -72,11 +72,9 @@ def _existing_path(data: str, catalogue: Mapping[str, DatasetFactory]) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # also: a name too long, a NUL byte, an unknown ~user
         if isinstance(error, PermissionError):
             raise InputError(f"{printable(data)}: permission denied", hint="check who may read it") from error
-        close = difflib.get_close_matches(data.lower(), list(catalogue), n=1)
-        guess = f"did you mean '{close[0]}'? " if close else ""
         raise InputError(
             f"'{printable(data)}' is neither a data set nor a path that exists",
-            hint=f"{guess}known are {names}; or give the path of a folder or file",
+            hint=f"{did_you_mean(data, catalogue)}known are {names}; or give the path of a folder or file",
         ) from error
 
 

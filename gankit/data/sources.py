@@ -15,8 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from gankit.data.archive import MAX_MEMBER_BYTES, check_archive
-from gankit.data.text import plural, printable
+from gankit.data.text import plural
 from gankit.errors import InputError
+from gankit.text import printable
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm"}
 READ = "read are PNG, JPEG, WebP, BMP and PPM files; sub-folders are classes; also zip, .npz, .npy and IDX"

@@ -1,18 +1,9 @@
-"""How names from disk are shown: a file name may hold anything, a message may not."""
+"""Short words about data: a name for a path, a count with its noun."""
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
-
-
-def printable(path: str | os.PathLike[str]) -> str:
-    """The path as text in which nothing moves the cursor or turns the reading direction."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode("ascii")
-        for char in os.fspath(path)
-    )
 
 
 def short_name(path: Path) -> str:
