@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gankit.errors import GankitError as GankitError
     from gankit.run import RunResult as RunResult
-    from gankit.run import resume as resume
-    from gankit.run import train as train
     from gankit.sample import TrainedGenerator as TrainedGenerator
     from gankit.sample import load as load
+    from gankit.training import resume as resume
+    from gankit.training import train as train
 
 __version__ = "0.1.0"
 
@@ -25,8 +25,8 @@ _EXPORTS = {
     "RunResult": "gankit.run",
     "TrainedGenerator": "gankit.sample",
     "load": "gankit.sample",
-    "resume": "gankit.run",
-    "train": "gankit.run",
+    "resume": "gankit.training",
+    "train": "gankit.training",
 }
 __all__ = ["GankitError", "RunResult", "TrainedGenerator", "__version__", "load", "resume", "train"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import tomllib
 import typing
@@ -17,6 +18,7 @@ from gankit.text import did_you_mean
 
 T = TypeVar("T")
 MAX_TOML_BYTES = 1 << 20
+MAX_COUNT = 1 << 62
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +30,17 @@ class RunConfig(TrainConfig):
     data: str = option("digits", help="name of a data set, or the path of a folder, zip, .npz or .npy")
     size: str | None = option(None, help="HEIGHTxWIDTH to which images are cropped and resized; None keeps their own")
     on_bad_image: Literal["error", "skip"] = option("error", help="what an unreadable image does")
-    images: int | None = option(None, ge=1, help="budget: images shown to the discriminator")
-    steps: int | None = option(None, ge=1, help="budget: batches shown to the discriminator")
-    time_s: float | None = option(None, gt=0, help="budget: training time in seconds")
+    images: int | None = option(None, ge=1, le=MAX_COUNT, help="budget: images shown to the discriminator")
+    steps: int | None = option(None, ge=1, le=MAX_COUNT, help="budget: batches shown to the discriminator")
+    time_s: float | None = option(None, gt=0, le=1e9, help="budget: training time in seconds")
     seed: int = option(0, ge=0, lt=2**63, help="the one number all random streams are derived from")
     device: str = option("auto", help="auto takes cuda, then mps, then cpu")
-    sample_every: int | None = option(None, ge=1, help="images between two sample grids; None: a tenth of the run")
-    checkpoint_every: int | None = option(None, ge=1, help="images between two checkpoints; None: every two minutes")
+    sample_every: int | None = option(
+        None, ge=1, le=MAX_COUNT, help="images between two sample grids; None: a tenth of the run"
+    )
+    checkpoint_every: int | None = option(
+        None, ge=1, le=MAX_COUNT, help="images between two checkpoints; None: every two minutes"
+    )
 
     @property
     def total_images(self) -> int | None:
@@ -48,7 +54,7 @@ class Settings(TypedDict, total=False):
     """What a user may say about a run besides its variant; what is absent comes from the variant, else from core."""
 
     extensions: tuple[str, ...] | list[str]
-    data: str
+    data: str | os.PathLike[str]
     size: str | int | None
     on_bad_image: Literal["error", "skip"]
     images: int | str
@@ -72,8 +78,10 @@ class Settings(TypedDict, total=False):
 DEFAULT_IMAGES = 200_000
 BUDGETS = ("images", "steps", "time_s")
 COUNTS = ("images", "steps", "sample_every", "checkpoint_every", "ema_halflife_images")
-# What may differ when a run goes on: none of these changes what a step computes.
-RESUMABLE_CHANGES = frozenset({*BUDGETS, "device", "sample_every", "checkpoint_every"})
+# Names of settings on the command line, understood in a TOML file too.
+ALIASES = {"with": "extensions", "time": "time_s", "ema_halflife": "ema_halflife_images"}
+# What may differ when a run goes on: none of these changes what a step computes (data is compared by its content).
+RESUMABLE_CHANGES = frozenset({*BUDGETS, "data", "device", "sample_every", "checkpoint_every"})
 
 
 @dataclass(frozen=True)
@@ -111,11 +119,13 @@ def resolve(layers: list[Layer], info: VariantInfo) -> Resolved:
     for layer in layers:
         for key, value in layer.settings.items():
             if key == "options":
+                if not isinstance(value, Mapping):
+                    raise InputError(f"options ({layer.source}): not a table of names and values")
                 options.update(value)
                 sources.update({f"options.{name}": layer.source for name in value})
             else:
                 values[key], sources[key] = _parse(key, value, layer.source), layer.source
-    if not any(key in layer.settings for layer in layers for key in BUDGETS):
+    if all(values[key] is None for key in BUDGETS):
         values["images"] = DEFAULT_IMAGES
     checked_options: Any = validate(info.options, options, what="option", where=f"variant '{values['variant']}'")
     for field in dataclasses.fields(info.options):
@@ -124,7 +134,11 @@ def resolve(layers: list[Layer], info: VariantInfo) -> Resolved:
 
 
 def _parse(key: str, value: Any, source: str) -> Any:
-    """Human spellings: '500k' images, '2h' of time, '0.5,0.999' betas, 64 for 64x64."""
+    """Human spellings: '500k' images, '2h' of time, '0.5,0.999' betas, 64 for 64x64; paths and devices as text."""
+    if isinstance(value, bool):  # would pass as 1 or 0
+        raise InputError(f"{key} ({source}): {str(value).lower()} is not a value for it", hint=f"set {key} to a value")
+    if key in ("data", "device", "variant") and value is not None and not isinstance(value, int | float):
+        return str(value)
     if isinstance(value, str) and key in COUNTS:
         return parse_count(value, key, source)
     if isinstance(value, str) and key == "time_s":
@@ -141,7 +155,10 @@ def parse_count(text: str, key: str, source: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmM]?)", text.strip().replace("_", "").replace(",", ""))
     if match is None:
         raise InputError(f"{key} ({source}): '{text}' is not a count", hint="write 50000, 50k or 2M")
-    return round(float(match[1]) * {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()])
+    if len(match[1]) > 20:
+        raise InputError(f"{key} ({source}): that many will never be reached", hint="write 50000, 50k or 2M")
+    factor = {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()]
+    return round(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor
 
 
 def parse_duration(text: str, source: str) -> float:
@@ -159,7 +176,7 @@ def read_toml(path: Path) -> Layer:
         text = path.read_bytes()
         if len(text) > MAX_TOML_BYTES:
             raise InputError(f"{path}: larger than {MAX_TOML_BYTES} bytes", hint="this is not a run's configuration")
-        settings = tomllib.loads(text.decode())
+        settings = {ALIASES.get(key, key): value for key, value in tomllib.loads(text.decode("utf-8-sig")).items()}
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", hint="--config takes a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

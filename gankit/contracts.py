@@ -58,13 +58,15 @@ class Batch:
 class TrainConfig:
     """How the game is played. A variant recommends values; TOML, environment and flags override them."""
 
-    batch: int = option(64, ge=1, help="images shown to the discriminator at a time, over all devices")
-    z_dim: int = option(128, ge=1, help="length of the latent vector z ~ N(0, I)")
+    batch: int = option(64, ge=1, le=1 << 20, help="images shown to the discriminator at a time, over all devices")
+    z_dim: int = option(128, ge=1, le=1 << 20, help="length of the latent vector z ~ N(0, I)")
     g_lr: float = option(2e-4, gt=0, help="learning rate of the generator")
     d_lr: float = option(2e-4, gt=0, help="learning rate of the discriminator")
     betas: tuple[Decay, Decay] = option((0.5, 0.999), help="Adam's two decay rates")
-    d_steps: int = option(1, ge=1, help="discriminator steps for each generator step")
-    ema_halflife_images: int = option(10_000, ge=0, help="half-life of the averaged generator; 0 samples the raw one")
+    d_steps: int = option(1, ge=1, le=1 << 20, help="discriminator steps for each generator step")
+    ema_halflife_images: int = option(
+        10_000, ge=0, le=1 << 62, help="half-life of the averaged generator; 0 samples the raw one"
+    )
     precision: Literal["auto", "fp32", "tf32", "bf16"] = option(
         "auto", help="arithmetic of the networks; auto is bf16 on CUDA and fp32 elsewhere"
     )

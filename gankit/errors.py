@@ -39,8 +39,10 @@ class DivergedError(GankitError):
 
 
 class Stopped(GankitError):  # noqa: N818 - nothing went wrong
-    """A signal ended the run; its state is on disk and it can be resumed. The exit code is 128 + the signal."""
+    """A signal ended the work; the exit code is 128 + the signal. Unless `at_once`, a run has saved its state first."""
 
-    def __init__(self, message: str, *, signal_number: int, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, signal_number: int, at_once: bool = False, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.exit_code = 128 + signal_number
+        self.signal_number = signal_number
+        self.at_once = at_once

@@ -88,7 +88,7 @@ def find(requested: str, group: str) -> Plugin:
     """The one plugin meant by NAME, DIST:NAME or ./file.py."""
     if requested.endswith(".py") or os.sep in requested:
         path = Path(requested).expanduser().resolve()
-        if not path.is_file():
+        if not path.is_file() or path.suffix != ".py":
             raise InputError(
                 f"no such plugin file: {requested}", hint="give the path of a .py file, or a plugin's name"
             )
@@ -216,7 +216,8 @@ def compose(core: object, variant: Plugin | None, extensions: Sequence[Plugin] =
 def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> None:
     who = f"{plugin.kind} '{plugin.name}' from {plugin.origin}"
     if manager.has_plugin(plugin.name):
-        raise InputError(f"'{plugin.name}' is named twice", hint="name each extension once")
+        hint = "name each extension once; a file must not be called as another plugin of the run, or 'core'"
+        raise InputError(f"{who}: the name '{plugin.name}' is taken in this run", hint=hint)
     if not _implements_anything(module):
         raise PluginError(f"{who} implements no gankit hook", hint="mark its functions with @gankit.plugin.hookimpl")
     try:

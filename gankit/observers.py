@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gankit.errors import DivergedError, Stopped
+from gankit.errors import Stopped
 from gankit.hookspecs import hookimpl
 from gankit.pictures import picture, png
 from gankit.storage import write_durably
@@ -19,6 +20,8 @@ from gankit.streams import derive_seed
 
 if TYPE_CHECKING:
     from gankit.run import Run
+
+log = logging.getLogger("gankit")
 
 STATS_EVERY_IMAGES = 2_000
 CHECKPOINT_EVERY_S = 120.0
@@ -31,6 +34,11 @@ def due(run: Run, every_images: int) -> bool:
     return run.images_seen // every_images > (run.images_seen - run.config.batch) // every_images
 
 
+def ends_well(error: BaseException | None) -> bool:
+    """Whether a run that ends this way is worth saving: at its budget, or stopped politely."""
+    return error is None or (isinstance(error, Stopped) and not error.at_once)
+
+
 class StatsWriter:
     """Means of the statistics over about 2,000 images, a line each in stats.jsonl. Only here are they waited for."""
 
@@ -38,8 +46,10 @@ class StatsWriter:
     def gankit_run_start(self, run: Run) -> None:
         """Drop lines written after the checkpoint that is resumed: their steps will be made again."""
         path = run.folder.path / "stats.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
         kept = [line for line in lines if _step_of(line) <= run.step]
+        if any(_step_of(line) == math.inf for line in lines[:-1]):  # the last one may be cut by a crash
+            log.warning("%s: unreadable lines are dropped", path)
         write_durably(path, "".join(line + "\n" for line in kept).encode())
 
     @hookimpl
@@ -59,10 +69,7 @@ class StatsWriter:
         run.meter.reset()
         broken = [name for name, value in means.items() if not math.isfinite(value)]
         if broken:
-            raise DivergedError(
-                f"{run.folder.path}: {', '.join(broken)} no longer finite at {run.images_seen:,} images",
-                hint="the last checkpoint is intact; try a lower --g-lr and --d-lr, or --precision fp32",
-            )
+            raise run.diverged(", ".join(broken))
         run.stats = means
         timing = {"wall_s": round(run.train_s, 3), "images_per_s": round(run.images_per_s, 1)}
         record = {"step": run.step, "images_seen": run.images_seen, **timing, **means}
@@ -87,6 +94,7 @@ class SampleGrids:
         self.z = torch.randn(n, run.config.z_dim, generator=generator)
         spread = torch.linspace(0, len(run.dataset) - 1, min(n, len(run.dataset))).long()  # all classes of a sorted set
         self.real = run.dataset.real(spread)
+        run.folder.samples.mkdir(exist_ok=True)
         write_durably(run.folder.samples / "real.png", png(picture(self.real)))
         if run.step == 0:
             self.write(run)
@@ -98,7 +106,7 @@ class SampleGrids:
 
     @hookimpl
     def gankit_run_end(self, run: Run, error: BaseException | None) -> None:
-        if error is None or isinstance(error, Stopped):
+        if ends_well(error):
             self.write(run)
 
     def write(self, run: Run) -> None:
@@ -123,5 +131,5 @@ class Checkpoints:
 
     @hookimpl
     def gankit_run_end(self, run: Run, error: BaseException | None) -> None:
-        if error is None or isinstance(error, Stopped):
+        if ends_well(error):
             run.save_checkpoint()

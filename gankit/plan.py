@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +15,9 @@ from torch import nn
 from gankit import defaults, host
 from gankit.config import Layer, Resolved, RunConfig, chosen, resolve, to_json
 from gankit.contracts import DataSpec
-from gankit.data import Dataset, Sampler, load_dataset, parse_size
+from gankit.data import Dataset, DatasetFactory, Sampler, load_dataset, parse_size
 from gankit.device import choose_device
-from gankit.errors import PluginError
+from gankit.errors import InputError, PluginError, ResourceError
 from gankit.loop import Networks, TrainingLoop
 from gankit.loss import AdversarialLoss
 from gankit.streams import derive_seed
@@ -43,24 +45,87 @@ class Plan:
 
 def plan_run(layers: list[Layer]) -> Plan:
     """Find the plugins, compose and check them, and resolve the configuration. Nothing is written."""
-    variant = host.find(chosen(layers, "variant", RunConfig().variant), host.VARIANTS)
-    extensions = [host.find(name, host.EXTENSIONS) for name in chosen(layers, "extensions", ())]
+    name, names = chosen(layers, "variant", RunConfig().variant), chosen(layers, "extensions", ())
+    if not isinstance(name, str) or not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        raise InputError("variant must be a name and extensions a list of names", hint="see examples/run.toml")
+    variant = host.find(name, host.VARIANTS)
+    extensions = [host.find(extension, host.EXTENSIONS) for extension in names]
     composition = host.compose(defaults, variant, extensions)
     assert composition.info is not None
-    return Plan(composition, resolve(layers, composition.info))
+    resolved = resolve(layers, composition.info)
+    return Plan(
+        composition, replace(resolved, config=_with_absolute_paths(resolved.config, variant, extensions, composition))
+    )
 
 
-def load_data(plan: Plan, progress: Progress | None = None) -> Dataset:
-    """The data set of a plan, decoded."""
-    catalogue: dict[str, Any] = {}
-    for answer in plan.composition.hook.gankit_datasets():
+def _with_absolute_paths(
+    config: RunConfig, variant: host.Plugin, extensions: list[host.Plugin], composition: host.Composition
+) -> RunConfig:
+    """Files are recorded so that the run can be resumed from any folder and recognised however they were spelt."""
+    data = config.data
+    if data and data not in catalogue_of(composition) and _exists(data):
+        data = str(Path(data).absolute())
+    return replace(
+        config,
+        data=data,
+        variant=str(variant.path or config.variant),
+        extensions=tuple(str(p.path or name) for p, name in zip(extensions, config.extensions, strict=True)),
+    )
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # too long, or with a NUL byte
+        return False
+
+
+def catalogue_of(composition: host.Composition) -> dict[str, DatasetFactory]:
+    """All data sets that can be named: core's and those of the plugins of this run."""
+    catalogue: dict[str, DatasetFactory] = {}
+    for answer in composition.hook.gankit_datasets():
+        if not isinstance(answer, Mapping):
+            raise PluginError(
+                f"gankit_datasets returned {type(answer).__name__}", hint="it must return name -> factory"
+            )
         for name, factory in answer.items():
             if name in catalogue:
                 raise PluginError(f"two plugins offer a data set '{name}'", hint="drop one of them from --with")
             catalogue[name] = factory
+    return catalogue
+
+
+def load_data(plan: Plan, progress: Progress | None = None) -> Dataset:
+    """The data set of a plan, decoded."""
     config = plan.config
-    size = parse_size(config.size) if config.size else None
+    size = parse_size(config.size) if config.size is not None else None
+    catalogue = catalogue_of(plan.composition)
     return load_dataset(config.data, catalogue, size=size, on_bad_image=config.on_bad_image, progress=progress)
+
+
+@contextmanager
+def own_streams(device: torch.device) -> Iterator[None]:
+    """Within the block random streams and the handling of denormals are gankit's; the caller's come back untouched."""
+    flushed = bool(torch.tensor(1e-40) * 1 == 0)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        if device.type == "cpu":
+            torch.set_flush_denormal(True)  # denormals make convolutions many times slower
+        try:
+            yield
+        finally:
+            torch.set_flush_denormal(flushed)
+
+
+def out_of_memory(error: BaseException, config: RunConfig, shape: tuple[int, ...]) -> ResourceError | None:
+    """Out of memory is not a bug: what was asked for and what to do; None for any other exception."""
+    if isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    ):
+        return ResourceError(
+            f"out of memory with --batch {config.batch}, --z-dim {config.z_dim} and samples of {list(shape)}",
+            hint=f"try --batch {max(1, config.batch // 2)}, or a smaller --size",
+        )
+    return None
 
 
 def build_loop(plan: Plan, data: DataSpec, device: torch.device) -> TrainingLoop:
@@ -119,7 +184,7 @@ class Estimate:
 def estimate(plan: Plan, dataset: Dataset, steps: int = 5) -> Estimate:
     """Build the networks and time a few steps; nothing is written."""
     device = choose_device(plan.config.device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with own_streams(device):
         loop = build_loop(plan, dataset.spec, device)
         sampler = Sampler(dataset, batch=plan.config.batch, seed=plan.config.seed, device=device)
         seconds = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import re
@@ -19,12 +20,16 @@ from typing import Any
 
 import filelock
 
-from gankit.config import RESUMABLE_CHANGES, differences
+from gankit.config import RESUMABLE_CHANGES, RunConfig, differences, to_json
 from gankit.errors import InputError, ResourceError
 from gankit.storage import cannot_write, read_json, write_durably, write_json
 
+log = logging.getLogger("gankit")
+
 SCHEMA = 1
 RUNS = Path("runs")
+# What a process that died while it made a run folder may have left in it.
+BEFORE_RUN_JSON = {"environment.json", "config.json", "command.txt", "samples", "LOCK"}
 
 
 @dataclass(frozen=True)
@@ -51,23 +56,37 @@ class RunFolder:
     @property
     def exists(self) -> bool:
         """Whether this is the folder of a run already."""
-        return (self.path / "run.json").is_file()
+        try:
+            return (self.path / "run.json").is_file()
+        except OSError:  # a name the file system refuses
+            return False
 
     def identity(self) -> dict[str, Any]:
         """What run.json says: id, plugins, data."""
-        identity = read_json(self.path / "run.json")
-        if identity.get("schema", 0) > SCHEMA:
+        path = self.path / "run.json"
+        identity = read_json(path)
+        data, schema = identity.get("data"), identity.get("schema")
+        if not isinstance(schema, int) or not isinstance(data, dict) or not isinstance(data.get("fingerprint"), str):
+            raise InputError(f"{path} is damaged: schema or data is missing", hint="bring back the file as it was")
+        if schema > SCHEMA:
             raise InputError(f"{self.path} was written by a newer gankit", hint="pip install --upgrade gankit")
         return identity
 
     def configuration(self) -> dict[str, Any]:
         """What config.json says: `config` and `options` as JSON values."""
-        return read_json(self.path / "config.json")
+        path = self.path / "config.json"
+        stored = read_json(path)
+        config, options, known = stored.get("config"), stored.get("options"), to_json(RunConfig())
+        if not isinstance(config, dict) or not isinstance(options, dict) or config.keys() - known.keys():
+            raise InputError(
+                f"{path} is damaged, or of a newer gankit", hint="bring back the file as it was, or upgrade"
+            )
+        return {"config": {**known, **config}, "options": options}  # settings that came later have their defaults
 
     def status(self) -> dict[str, Any]:
         """The last state written: running, finished, stopped, diverged or failed, with counters and the reason."""
         path = self.path / "status.json"
-        return read_json(path) if path.exists() else {"state": "created"}
+        return {"state": "created", **(read_json(path) if path.exists() else {})}
 
     def write_status(self, state: str, **facts: object) -> None:
         """Replace status.json."""
@@ -78,10 +97,14 @@ class RunFolder:
     def write_identity(self, identity: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
         """Everything that says what this run is; run.json comes last, it makes the folder a run."""
         write_json(self.path / "environment.json", environment())
-        write_json(self.path / "config.json", configuration)
-        write_durably(self.path / "command.txt", (shlex.join(sys.argv) + "\n").encode())
+        self.write_configuration(configuration)
+        write_durably(self.path / "command.txt", (shlex.join(sys.argv) + "\n").encode("utf-8", "surrogateescape"))
         self.samples.mkdir(exist_ok=True)
         write_json(self.path / "run.json", {"schema": SCHEMA, **identity})
+
+    def write_configuration(self, configuration: Mapping[str, Any]) -> None:
+        """Replace config.json; a run that goes on may have a new budget."""
+        write_json(self.path / "config.json", configuration)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -126,7 +149,7 @@ def create(path: Path) -> RunFolder:
     """Make an empty run folder, or take an existing empty one."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        occupied = any(path.iterdir())
+        occupied = any(entry.name not in BEFORE_RUN_JSON and entry.suffix != ".tmp" for entry in path.iterdir())
     except NotADirectoryError as error:
         raise InputError(f"--out {path}: not a folder", hint="choose another place") from error
     except FileExistsError as error:
@@ -159,14 +182,16 @@ def find_unfinished(prefix: str, configuration: Mapping[str, Any]) -> RunFolder 
     """The newest run of exactly this configuration that has not come to its end and that nobody holds."""
     for path in sorted(_numbered(prefix), reverse=True):
         folder = RunFolder(path)
-        if not folder.exists or folder.status()["state"] in ("finished", "diverged"):
-            continue
-        if folder.configuration() == configuration:
-            try:
+        try:
+            if not folder.exists or folder.status()["state"] in ("finished", "diverged"):
+                continue
+            if folder.configuration() == configuration:
                 with folder.locked():
                     return folder
-            except ResourceError:
-                continue
+        except InputError as error:  # somebody else's damage must not stop a new run
+            log.warning("passed over %s: %s", path, error.message)
+        except ResourceError:  # in use
+            continue
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -45,9 +46,11 @@ class TrainedGenerator:
         """
         if (n is None) == (seeds is None):
             raise InputError("sample: give either n or seeds")
-        chosen = list(range(seed, seed + n) if n is not None else seeds or ())
-        if not chosen:
-            raise InputError("sample: no seeds")
+        chosen = [
+            operator.index(s) for s in (range(seed, seed + n) if n is not None else [] if seeds is None else seeds)
+        ]
+        if not chosen or batch < 1 or min(chosen) < 0 or max(chosen) >= 2**63:
+            raise InputError(f"sample: {len(chosen)} seeds, batch {batch}", hint="seeds lie in 0..2**63-1, batch >= 1")
         return np.concatenate(list(self.stream(chosen, batch=batch)))
 
     @torch.no_grad()
@@ -109,6 +112,8 @@ def _compose(
 ) -> tuple[host.Composition, object]:
     if header.core_generator and variant is None and not extensions:
         return host.compose(defaults, None), NoOptions()
+    if variant and (name := host.find(variant, host.VARIANTS).name) != header.variant.name:
+        raise InputError(f"{file} was trained with variant '{header.variant.name}', not '{name}'")
     chosen = (
         host.find(variant, host.VARIANTS) if variant else _installed(header.variant, host.VARIANTS, file, "variant")
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a polite request: the run finishes its step and saves; a second Ctrl-C leaves at once."""
+"""Ctrl-C and SIGTERM: in a training loop a polite request, anywhere else the end of the program in one line."""
 
 from __future__ import annotations
 
@@ -8,23 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from gankit.errors import Stopped
+
 
 class StopRequest:
-    """Whether somebody asked the run to end, and by which signal."""
+    """Whether somebody asked the work to end, and by which signal.
+
+    While `polite` is false a signal raises Stopped where the program stands. While it is true the first signal is only
+    remembered, so that a step can be finished and its state saved, and the second one raises.
+    """
 
     def __init__(self) -> None:
+        self.polite = False
         self.signal_number: int | None = None
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """First signal: remember it. Second: raise where the program stands."""
-        if self.signal_number is not None:
-            raise KeyboardInterrupt
+        """The signal handler."""
+        if not self.polite or self.signal_number is not None:
+            raise Stopped("stopped at once", signal_number=number, at_once=True)
         self.signal_number = number
 
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Within the block signals set the request. Outside the main thread nothing is installed: Python forbids it."""
+    """Within the block signals reach the request. Outside the main thread nothing is installed: Python forbids it."""
     request = StopRequest()
     previous = {}
     if threading.current_thread() is threading.main_thread():

@@ -18,5 +18,6 @@ def printable(text: str | os.PathLike[str]) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """\"did you mean 'batch'? \" when a known name is near or contains the word, else ''."""
     names = list(known)
-    close = difflib.get_close_matches(word.lower(), names, n=1) or [name for name in names if word.lower() in name]
+    inside = [name for name in names if len(word) > 2 and word.lower() in name]
+    close = difflib.get_close_matches(word, names, n=1) or difflib.get_close_matches(word.lower(), names, n=1) or inside
     return f"did you mean '{close[0]}'? " if close else ""

@@ -33,6 +33,9 @@ def write_samples(
     if not seeds:
         raise InputError("no seeds to sample", hint="--seeds 0-63 or -n 64")
     kind = out.suffix.lower()
+    if (kind and out.is_dir()) or (not kind and out.is_file()):
+        what = "a folder" if kind else "a file without a suffix"
+        raise InputError(f"{out} exists and is {what}", hint="a .png, .npz or .zip file, or a folder")
     if kind in ("", ".zip") and not generator.data.is_image:
         raise InputError(f"{out}: points have no single pictures", hint="write a .png plot or an .npz file")
     if kind not in ("", ".png", ".npz", ".zip"):

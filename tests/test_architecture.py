@@ -18,7 +18,7 @@ LAYERS = [
     ["storage", "state", "device", "signals", "data"],
     ["loss", "precision", "ema", "networks", "pictures", "meter", "loop", "checkpoint", "generator_file", "run_folder"],
     ["plugin", "defaults"],
-    ["plan", "observers", "run", "sample", "writers"],
+    ["plan", "run", "observers", "training", "sample", "writers"],
     ["cli"],
 ]
 ORDER = [module for layer in LAYERS for module in layer]

@@ -93,7 +93,7 @@ def test_the_same_command_again_continues_and_resume_extends(folder: Path) -> No
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
-    assert stderr.splitlines()[-1].startswith("error: stopped at ")
+    assert stderr.splitlines()[-1].startswith("stopped at ")
     assert "gankit resume again" in stderr.splitlines()[-1]
     status = json.loads((folder / "again" / "status.json").read_text())
     assert (status["state"], status["exit_code"]) == ("stopped", 130)
@@ -229,6 +229,16 @@ BAD = {
     "truncated checkpoint": (["sample", "cut.safetensors"], 2, "cut.safetensors is"),
     "pickle": (["sample", "model.pt"], 2, "never unpickles"),
     "bad seeds": (["sample", "done", "--seeds", "0,x"], 2, "'x' is not a seed"),
+    "a seed twice": (["sample", "done", "--seeds", "1,0-3"], 2, "1 is named twice"),
+    "too many samples": (["sample", "done", "--seeds", "0-99999999999"], 2, "is not a range"),
+    "empty output": (["sample", "done", "-o", ""], 2, "-o is empty"),
+    "sheet onto a folder": (["sample", "done", "-o", "sheet.png"], 2, "exists and is a folder"),
+    "empty run folder name": (["train", "--out", ""], 2, "--out is empty"),
+    "endless name": (["train", "--data", "tiny.npz", "--out", "x" * 300], 4, "File name too long"),
+    "not a plugin file": (["train", "--variant", "./bad.toml"], 2, "no such plugin file"),
+    "huge batch": (["train", "--batch", "99999999999999999999"], 2, "batch="),
+    "endless count": (["train", "--images", "1" + "0" * 400], 2, "never be reached"),
+    "resume as another variant": (["resume", "done", "--variant", "gan"], 2, "was trained with variant 'lsgan'"),
     "seeds and n": (["sample", "done", "--seeds", "0", "-n", "3"], 2, "exclude each other"),
     "unknown kind of output": (["sample", "done", "-o", "x.mp3"], 2, "unknown kind of output"),
     "show an unknown variant": (["variants", "show", "lsgam"], 2, "did you mean"),
@@ -248,6 +258,7 @@ def bad(folder: Path) -> Path:
     np.save(folder / "object.npy", np.array([{}]), allow_pickle=True)
     (folder / "bad.toml").write_text("imgaes = 3\n")
     (folder / "foreign").mkdir()
+    (folder / "sheet.png").mkdir()
     (folder / "foreign" / "x").write_text("x")
     (folder / "cut.safetensors").write_bytes((folder / "done" / "generator.safetensors").read_bytes()[:-100])
     (folder / "model.pt").write_bytes(b"\x80\x02" + b"x" * 64)
@@ -262,6 +273,30 @@ def test_bad_input(bad: Path, name: str) -> None:
     assert result.returncode == code
     assert result.stdout == ""
     assert not (bad / "runs").exists()
+
+
+def test_a_misspelt_variable_is_not_ignored(folder: Path) -> None:
+    result = gankit("train", *TINY, "--print-config", cwd=folder, GANKIT_TRAIN_BACTH="3")
+    assert "unknown environment variable GANKIT_TRAIN_BACTH — did you mean 'GANKIT_TRAIN_BATCH'?" in one_line(
+        result.stderr
+    )
+    assert result.returncode == 2
+    ghost = gankit("train", *TINY, "--print-config", cwd=folder, GANKIT_TRAIN_WITH="ghost")
+    assert "unknown extension 'ghost'" in one_line(ghost.stderr)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_outside_a_run_is_one_line_and_leaves_nothing(folder: Path, tmp_path: Path, number: int) -> None:
+    command = [GANKIT, "sample", folder / "done", "-n", "9000000", "-o", "many.zip"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (128 + number, "stopped at once\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_skipped_image_is_named_and_the_rest_is_used(bad: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import shutil
 import signal
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from torch import Tensor
 
 import gankit
 from gankit import checkpoint
-from gankit.errors import DivergedError, InputError, ResourceError, Stopped
+from gankit.errors import DivergedError, InputError, PluginError, ResourceError, Stopped
 from gankit.hookspecs import hookimpl
 from gankit.run import Run
 
@@ -276,3 +279,152 @@ def test_an_extension_wraps_and_is_recorded() -> None:
     plugins = json.loads((result.folder / "run.json").read_text())["plugins"]
     assert [(plugin["kind"], plugin["name"]) for plugin in plugins] == [("variant", "lsgan"), ("extension", "wrap")]
     assert "ema.mark" in {name.removeprefix("loop.") for name in state_of(result.folder)}
+
+
+# -- accidents: a run folder that somebody or something damaged, and stops at every moment ------------------------------
+
+
+def test_an_extended_run_that_is_stopped_goes_on_to_its_new_budget() -> None:
+    train(steps=3, out="a")
+    with pytest.raises(Stopped):
+        gankit.resume("a", steps=40, observers=[StopAt(9)])
+    assert gankit.resume("a").step == 40
+
+
+def test_a_process_that_died_while_it_made_the_folder_does_not_block_it() -> None:
+    Path("a").mkdir()
+    Path("a/environment.json").write_text("{}")
+    Path("a/.config.json.0123abcd.tmp").write_text("{")
+    assert train(steps=2, out="a").step == 2
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"state": 3}'])
+@pytest.mark.parametrize("name", ["status.json", "config.json", "run.json"])
+def test_damage_in_an_old_run_does_not_stop_a_new_one(name: str, text: str) -> None:
+    old = train(steps=2)
+    (old.folder / name).write_text(text)
+    assert train(steps=2, seed=1).step == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("run.json", "{}"),
+        ("run.json", "nonsense"),
+        ("config.json", "{}"),
+        ("config.json", '{"config": 3, "options": {}}'),
+        ("config.json", '{"config": {}, "options": 3}'),
+        ("config.json", '{"config": {"colour": 1}, "options": {}}'),
+        ("config.json", '{"config": {"variant": null}, "options": {}}'),
+    ],
+)
+def test_a_damaged_run_is_named_in_one_line(name: str, text: str) -> None:
+    train(steps=2, out="a")
+    Path("a", name).write_text(text)
+    with pytest.raises(InputError) as caught:
+        gankit.resume("a", steps=4)
+    assert "\n" not in caught.value.message
+
+
+def test_lost_samples_and_scrambled_stats_do_not_stop_a_resume() -> None:
+    train(steps=2, out="a")
+    shutil.rmtree("a/samples")
+    Path("a/stats.jsonl").write_bytes(b'\xff\xfe\n{"step": 1}\n')
+    Path("a/generator.safetensors").unlink()
+    result = gankit.resume("a", steps=4)
+    assert result.picture.exists()
+    assert result.generator.exists()
+
+
+def test_a_build_that_fails_leaves_no_folder() -> None:
+    Path("wrong.py").write_text(
+        "from gankit.plugin import hookimpl\n@hookimpl\ndef gankit_generator(data, z_dim):\n    return 5\n"
+    )
+    with pytest.raises(PluginError, match="returned int"):
+        train(steps=2, extensions=["./wrong.py"])
+    np.save("dot.npy", np.zeros((9, 1, 1), np.uint8))
+    with pytest.raises(InputError, match="too small for the default networks"):
+        gankit.train("gan", data="dot.npy", steps=2, **SMALL)
+    assert not Path("runs").exists()
+
+
+def test_a_run_goes_on_from_any_folder_and_after_its_data_moved(in_an_empty_folder: Path, monkeypatch: Any) -> None:
+    train(steps=2, out="a")
+    Path("below").mkdir()
+    monkeypatch.chdir("below")
+    assert gankit.resume("../a", steps=3).step == 3
+    Path("../tiny.npz").rename("moved.npz")
+    with pytest.raises(InputError, match="tiny.npz"):
+        gankit.resume("../a", steps=4)
+    assert gankit.resume("../a", steps=4, data=Path("moved.npz")).step == 4
+
+
+def test_a_path_is_not_shared_with_the_file() -> None:
+    header = gankit.load(train(steps=2).generator).header
+    assert header.config["data"] == "tiny"
+    assert "/" not in json.dumps(header.config)
+
+
+def test_the_second_signal_leaves_at_once_and_says_what_is_lost() -> None:
+    class Twice:
+        @hookimpl
+        def gankit_step_end(self, run: Run) -> None:
+            if run.step == 25:
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Stopped, match="stopped at once at 200 images") as caught:
+        train(steps=40, checkpoint_every=80, out="a", observers=[Twice()])
+    assert caught.value.exit_code == 130
+    status = json.loads(Path("a/status.json").read_text())
+    assert (status["state"], status["exit_code"]) == ("stopped", 130)
+    found = checkpoint.load_latest(Path("a/checkpoints"))
+    assert found is not None
+    assert found.step == 20
+
+
+def test_divergence_before_the_first_checkpoint_does_not_promise_one() -> None:
+    with pytest.raises(DivergedError) as caught:
+        train(steps=300, d_lr=1e30, out="a")
+    assert "intact" not in str(caught.value.hint)
+
+
+def test_the_process_is_left_as_it_was() -> None:
+    def small() -> float:
+        return (torch.tensor(1e-40) * 1).item()
+
+    log = logging.getLogger("gankit")
+    before = (small(), signal.getsignal(signal.SIGINT), log.level, log.handlers[:], torch.get_default_dtype())
+    assert before[0] > 0
+    train(steps=2)
+    assert (small(), signal.getsignal(signal.SIGINT), log.level, log.handlers, torch.get_default_dtype()) == before
+
+
+def test_it_trains_in_a_thread_and_with_two_observers_of_one_class() -> None:
+    results: list[gankit.RunResult] = []
+    thread = threading.Thread(
+        target=lambda: results.append(train(steps=2, observers=[StopAt(99), StopAt(98)], options=None, size=None))
+    )
+    thread.start()
+    thread.join()
+    assert results[0].step == 2
+
+
+def test_a_catalogue_that_is_no_mapping_is_a_plugin_error() -> None:
+    Path("sets.py").write_text(
+        "from gankit.plugin import hookimpl\n@hookimpl\ndef gankit_datasets():\n    return ['mine']\n"
+    )
+    with pytest.raises(PluginError, match="gankit_datasets returned list"):
+        train(steps=2, extensions=["./sets.py"])
+
+
+def test_an_extension_may_bring_a_data_set() -> None:
+    Path("sets.py").write_text(
+        "import numpy as np\n"
+        "from gankit.plugin import Dataset, hookimpl\n"
+        "@hookimpl\n"
+        "def gankit_datasets():\n"
+        "    return {'ramp': lambda: Dataset.from_arrays('ramp', np.arange(640, dtype=np.uint8).reshape(10, 8, 8))}\n"
+    )
+    result = gankit.train("gan", data="ramp", extensions=["./sets.py"], steps=2, **SMALL)
+    assert result.folder.name == "gan-ramp-0001"

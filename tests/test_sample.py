@@ -51,6 +51,24 @@ def test_a_seed_gives_the_same_picture_at_any_batch_size(trained: Path, batch: i
     assert np.abs(one - reference).max() <= 1
 
 
+@pytest.mark.parametrize(
+    "arguments", [{"n": 0}, {"n": -1}, {"n": 2, "batch": 0}, {"seeds": [-1]}, {"n": 1, "seed": 2**63}, {}]
+)
+def test_impossible_seeds_are_refused(trained: Path, arguments: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="sample:"):
+        gankit.load(trained).sample(**arguments)
+
+
+def test_seeds_may_be_an_array(trained: Path) -> None:
+    generator = gankit.load(trained)
+    assert np.array_equal(generator.sample(seeds=np.arange(3)), generator.sample(3))
+
+
+def test_another_variant_than_the_files_is_refused(trained: Path) -> None:
+    with pytest.raises(InputError, match="was trained with variant 'lsgan', not 'gan'"):
+        gankit.load(trained, variant="gan")
+
+
 def test_sampling_leaves_the_callers_random_stream_alone(trained: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)

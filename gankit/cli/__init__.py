@@ -10,6 +10,7 @@ import typer
 
 from gankit.cli import console, doctor, sample, train, variants
 from gankit.errors import GankitError
+from gankit.signals import stop_requests
 
 app = typer.Typer(
     name="gankit",
@@ -47,7 +48,8 @@ def _root(
 def main() -> None:
     """The installed command. A GankitError becomes one line and its exit code; a bug keeps its traceback."""
     try:
-        app()
+        with stop_requests():
+            app()
     except GankitError as error:
         if os.environ.get("GANKIT_DEBUG"):
             raise

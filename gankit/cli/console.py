@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.text import Text
 
-from gankit.errors import GankitError
+from gankit.errors import GankitError, Stopped
 from gankit.text import printable
 
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -19,7 +19,7 @@ data = Console(highlight=False, soft_wrap=True)
 
 def fail(error: GankitError) -> None:
     """One line on stderr: what and where, then what to do."""
-    line = Text("error: ", style="bold red")
+    line = Text() if isinstance(error, Stopped) else Text("error: ", style="bold red")
     line.append(printable(" ".join(error.message.split())), style="default not bold")
     if error.hint:
         line.append(" — " + printable(" ".join(error.hint.split())), style="dim not bold")

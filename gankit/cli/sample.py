@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from gankit.cli import console
+from gankit.cli.train import path_of
 from gankit.errors import InputError
 
 MAX_SEEDS = 10_000_000
@@ -17,7 +18,7 @@ MAX_SEEDS = 10_000_000
 
 def parse_seeds(text: str) -> list[int]:
     """'0,1,4-6' -> [0, 1, 4, 5, 6]."""
-    seeds: list[int] = []
+    seeds: dict[int, None] = {}  # a set that keeps the order
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
         if match is None:
@@ -25,18 +26,27 @@ def parse_seeds(text: str) -> list[int]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first or last - first >= MAX_SEEDS:
             raise InputError(f"--seeds {text}: '{part}' is not a range", hint="for example --seeds 0,1,4-6")
-        seeds.extend(range(first, last + 1))
-    return seeds
+        if len(seeds) + last - first >= MAX_SEEDS:
+            raise InputError(f"--seeds {text}: more than {MAX_SEEDS:,} samples", hint="sample them in several parts")
+        for seed in range(first, last + 1):
+            if seed in seeds:
+                raise InputError(f"--seeds {text}: {seed} is named twice", hint="name each seed once")
+            seeds[seed] = None
+    return list(seeds)
 
 
 def sample(
     checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="A .safetensors file, or a run folder.")],
-    seeds: Annotated[str | None, typer.Option(help="One sample a seed: 0,1,4-6 [0-63].")] = None,
-    n: Annotated[int | None, typer.Option("-n", min=1, help="This many samples: seeds 0 to n-1.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="One sample a seed, e.g. 0,1,4-6 (default: 0-63).")] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, max=MAX_SEEDS, help="This many samples: seeds 0 to n-1.")
+    ] = None,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="x.png: a contact sheet; a folder or x.zip: single PNGs; x.npz: arrays.")
-    ] = Path("samples.png"),
-    batch: Annotated[int, typer.Option(min=1, help="Samples made at a time; they do not depend on it.")] = 64,
+        str, typer.Option("-o", "--out", help="x.png: a contact sheet; a folder or x.zip: single PNGs; x.npz: arrays.")
+    ] = "samples.png",
+    batch: Annotated[
+        int, typer.Option(min=1, max=1 << 20, help="Samples made at a time; they do not depend on it.")
+    ] = 64,
     device: Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")] = "auto",
     variant: Annotated[str | None, typer.Option(help="The variant, when it is a ./file.py.")] = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="The extensions, when one is a file.")] = None,
@@ -62,7 +72,7 @@ def sample(
             done += count
             progress("sampling", done, len(chosen))
 
-        write_samples(generator, chosen, out, batch=batch, advance=advance)
+        write_samples(generator, chosen, path_of(out, "-o"), batch=batch, advance=advance)
     seconds = time.monotonic() - started
     if json:
         facts = {"variant": generator.header.variant.name, "images_seen": generator.header.images_seen}

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gankit.cli import console
-from gankit.config import DEFAULT_IMAGES, Layer, RunConfig, read_toml
+from gankit.config import ALIASES, DEFAULT_IMAGES, Layer, RunConfig, read_toml
 from gankit.errors import InputError
-from gankit.text import printable
+from gankit.text import did_you_mean, printable
 
 if TYPE_CHECKING:
     from gankit.plan import Plan
     from gankit.run import RunResult
 
-# Flags whose setting has another name.
-SETTING_OF = {"with_": "extensions", "time": "time_s", "option": "options", "ema_halflife": "ema_halflife_images"}
+# Parameters whose setting has another name.
+SETTING_OF = {**ALIASES, "with_": "extensions", "option": "options"}
 NOT_SETTINGS = {"out", "new", "config", "dry_run", "print_config", "json", "run"}
 DEFAULTS = RunConfig()
 DATA, GAME, RUN, OUTPUT = "Data", "Game", "Run", "Output"
@@ -45,13 +46,14 @@ def train(
     variant: Annotated[
         str | None,
         typer.Option(
-            help=f"Variant: a name, DIST:NAME, or ./file.py [{DEFAULTS.variant}].", autocompletion=complete_variant
+            help=f"Variant: a name, DIST:NAME, or ./file.py (default: {DEFAULTS.variant}).",
+            autocompletion=complete_variant,
         ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            help=f"digits, mnist, cifar10, ring8, …, or a folder, zip, .npz, .npy [{DEFAULTS.data}].",
+            help=f"digits, mnist, cifar10, ring8, …, or a folder, zip, .npz, .npy (default: {DEFAULTS.data}).",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -63,7 +65,7 @@ def train(
     ] = None,
     images: Annotated[
         str | None,
-        typer.Option(help=f"Budget: images shown to D, e.g. 500k [{DEFAULT_IMAGES:,}].", rich_help_panel=RUN),
+        typer.Option(help=f"Budget: images shown to D, e.g. 500k (default: {DEFAULT_IMAGES:,}).", rich_help_panel=RUN),
     ] = None,
     steps: Annotated[str | None, typer.Option(help="Budget: batches shown to D.", rich_help_panel=RUN)] = None,
     time: Annotated[str | None, typer.Option(help="Budget: training time, e.g. 2h.", rich_help_panel=RUN)] = None,
@@ -73,7 +75,7 @@ def train(
     precision: Annotated[
         Literal["auto", "fp32", "tf32", "bf16"] | None, typer.Option(help="Arithmetic.", rich_help_panel=RUN)
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of all random streams [0].", rich_help_panel=RUN)] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all random streams.", rich_help_panel=RUN)] = None,
     option: Annotated[
         list[str] | None,
         typer.Option("-o", "--option", metavar="KEY=VALUE", help="Option of the variant.", rich_help_panel=GAME),
@@ -83,6 +85,7 @@ def train(
         typer.Option(
             "--with",
             metavar="EXTENSION",
+            envvar="GANKIT_TRAIN_WITH",
             help="Extension; may be repeated.",
             autocompletion=complete_extension,
             rich_help_panel=GAME,
@@ -97,9 +100,9 @@ def train(
     ema_halflife: Annotated[
         str | None, typer.Option(help="Half-life of G's average, in images; 0: none.", rich_help_panel=GAME)
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings from a TOML file.", rich_help_panel=RUN)] = None,
+    config: Annotated[str | None, typer.Option(help="Settings from a TOML file.", rich_help_panel=RUN)] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder [runs/VARIANT-DATA-NNNN].", rich_help_panel=OUTPUT)
+        str | None, typer.Option(help="Run folder (default: runs/VARIANT-DATA-NNNN).", rich_help_panel=OUTPUT)
     ] = None,
     new: Annotated[
         bool, typer.Option("--new", help="Do not continue an unfinished run of the same settings.", rich_help_panel=RUN)
@@ -122,8 +125,10 @@ def train(
 
     gankit train --data ./photos --size 64 --images 500k
     """
-    layers = [read_toml(config)] if config else []
+    _refuse_unknown_variables(context)
+    layers = [read_toml(path_of(config, "--config"))] if config is not None else []
     layers += _flag_layers(context)
+    folder = path_of(out, "--out") if out is not None else None
     with console.log_to_stderr(), console.progress_bar() as progress:
         from gankit.plan import load_data, plan_run
 
@@ -134,7 +139,7 @@ def train(
             else:
                 _print_config(plan, as_json=json)
             return
-    _train(layers, out, new, as_json=json)
+    _train(layers, folder, new, as_json=json)
 
 
 def resume(
@@ -144,6 +149,7 @@ def resume(
     steps: Annotated[str | None, typer.Option(help="New budget in steps.")] = None,
     time: Annotated[str | None, typer.Option(help="New budget in training time, e.g. 2h.")] = None,
     device: Annotated[str | None, typer.Option(help="Another device than before.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where the same data lies now, if it was moved.")] = None,
     variant: Annotated[str | None, typer.Option(help="The ./file.py of the variant, if it was one.")] = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="The extensions, if one was a file.")] = None,
     json: Json = False,
@@ -156,7 +162,7 @@ def resume(
     for layer in _flag_layers(context):
         settings.update(layer.settings)
     from gankit.cli.live import LiveLine
-    from gankit.run import resume as resume_run
+    from gankit.training import resume as resume_run
 
     with console.log_to_stderr():
         result = resume_run(run, observers=[LiveLine()], **settings)
@@ -165,7 +171,7 @@ def resume(
 
 def _train(layers: list[Layer], out: Path | None, new: bool, *, as_json: bool) -> None:
     from gankit.cli.live import LiveLine
-    from gankit.run import train_layers
+    from gankit.training import train_layers
 
     with console.log_to_stderr():
         with console.progress_bar() as progress:
@@ -183,6 +189,22 @@ def _flag_layers(context: typer.Context) -> list[Layer]:
         layer = settings["flag" if source.name == "COMMANDLINE" else "environment"]
         layer[SETTING_OF.get(name, name)] = _key_values(value) if name == "option" else value
     return [Layer(source, values) for source, values in settings.items() if values]
+
+
+def path_of(text: str, flag: str) -> Path:
+    """A path from a flag; an empty one is an unset shell variable, not the current folder."""
+    if not text.strip():
+        raise InputError(f"{flag} is empty", hint="give a path")
+    return Path(text)
+
+
+def _refuse_unknown_variables(context: typer.Context) -> None:
+    """A misspelt GANKIT_TRAIN_… must not be ignored in silence."""
+    known = {f"GANKIT_TRAIN_{name.upper().rstrip('_')}" for name in context.params}
+    for name in os.environ:
+        if name.startswith("GANKIT_TRAIN_") and name not in known:
+            hint = f"{did_you_mean(name, known) or 'unset it; '}`gankit train --help` lists them"
+            raise InputError(f"unknown environment variable {name}", hint=hint)
 
 
 def _key_values(pairs: list[str]) -> dict[str, str]:

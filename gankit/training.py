@@ -1,0 +1,278 @@
+"""Training from settings to the last checkpoint: plan, build, open the folder, restore, loop, end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Unpack
+
+import torch
+
+from gankit import __version__, host, run_folder
+from gankit.config import BUDGETS, Layer, Settings, read_toml
+from gankit.data import Dataset, Sampler
+from gankit.device import choose_device
+from gankit.errors import DivergedError, InputError, Stopped
+from gankit.observers import Checkpoints, SampleGrids, StatsWriter
+from gankit.plan import (
+    Plan,
+    Progress,
+    build_loop,
+    count_parameters,
+    load_data,
+    out_of_memory,
+    own_streams,
+    plan_run,
+    suppliers,
+)
+from gankit.run import Run, RunResult
+from gankit.run_folder import RunFolder
+from gankit.signals import StopRequest, stop_requests
+from gankit.streams import derive_seed
+
+log = logging.getLogger("gankit")
+
+OpenFolder = Callable[[Dataset], RunFolder]
+
+
+def train(
+    variant: str | os.PathLike[str] | None = None,
+    *,
+    out: str | Path | None = None,
+    new: bool = False,
+    config: str | Path | None = None,
+    observers: Sequence[object] = (),
+    progress: Progress | None = None,
+    **settings: Unpack[Settings],
+) -> RunResult:
+    """Train a GAN; the same call again continues a run that was stopped.
+
+    `settings` are the fields of `RunConfig` plus `options` (the variant's own); what is absent or None comes from the
+    TOML file `config`, then the variant, then core. Without `out` the run gets the next number below runs/, unless an
+    unfinished run of exactly these settings is there (`new=True` starts afresh all the same). Raises GankitError for
+    everything a user can mend.
+    """
+    layers = [read_toml(Path(config))] if config else []
+    return train_layers([*layers, _arguments({"variant": variant, **settings})], out, new, observers, progress)
+
+
+def train_layers(
+    layers: list[Layer],
+    out: str | Path | None = None,
+    new: bool = False,
+    observers: Sequence[object] = (),
+    progress: Progress | None = None,
+) -> RunResult:
+    """`train` for settings that come in several layers, as those of the command line do."""
+
+    plan = plan_run(layers)
+    return _run(plan, lambda dataset: _open_folder(plan, dataset, out, new), observers, progress)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    variant: str | os.PathLike[str] | None = None,
+    observers: Sequence[object] = (),
+    progress: Progress | None = None,
+    **settings: Unpack[Settings],
+) -> RunResult:
+    """Continue the run in `folder`, to the end of its budget or of a new one (`images=…`, `steps=…`, `time_s=…`).
+
+    A variant or extension that was a file must be passed again: nothing is imported because a run folder says so.
+    `data` may name another place of the same data.
+    """
+    run = RunFolder(Path(folder))
+    if not run.exists:
+        raise InputError(f"{folder} is not the folder of a run", hint="runs lie below runs/, each with a run.json")
+    stored = run.configuration()
+    saved = {**stored["config"], "options": stored["options"]}
+    given = _arguments({"variant": variant, **settings})
+    for key, flag in (("variant", "--variant"), ("extensions", "--with")):
+        names = saved[key] if isinstance(saved[key], list) else [saved[key]]
+        if key not in given.settings and any(str(name).endswith(".py") for name in names):
+            raise InputError(
+                f"{folder} was trained with {key} {saved[key]}, a file", hint=f"pass it again: {flag} FILE.py"
+            )
+    if any(key in given.settings for key in BUDGETS):
+        saved = {key: value for key, value in saved.items() if key not in BUDGETS}
+    if variant is not None and (name := host.find(str(variant), host.VARIANTS).name) != (
+        trained := run.identity().get("variant")
+    ):
+        raise InputError(f"{folder} was trained with variant '{trained}', not '{name}'")
+    plan = plan_run([Layer("run", saved), given])
+    run_folder.check_same(run, plan.configuration)
+    return _run(plan, lambda _: run, observers, progress)
+
+
+def _arguments(settings: Mapping[str, Any]) -> Layer:
+    return Layer("argument", {key: value for key, value in settings.items() if value is not None})
+
+
+def _open_folder(plan: Plan, dataset: Dataset, out: str | Path | None, new: bool) -> RunFolder:
+    """The folder to work in: an unfinished run of the same settings, the one named by `out`, or a new one."""
+    prefix = f"{plan.composition.plugins[0].name}-{host.normalise(dataset.name)}"
+    if out is not None and RunFolder(Path(out)).exists:
+        if new:
+            raise InputError(
+                f"{out} holds a run already", hint="leave out --new to continue it, or choose another --out"
+            )
+        folder = RunFolder(Path(out))
+        run_folder.check_same(folder, plan.configuration)
+        return folder
+    if out is None and not new:
+        unfinished = run_folder.find_unfinished(prefix, plan.configuration)
+        if unfinished is not None:
+            log.info("continuing the unfinished run %s (--new starts another one)", unfinished.path)
+            return unfinished
+    folder = run_folder.create(Path(out)) if out is not None else run_folder.create_numbered(prefix)
+    plugins = plan.composition.plugins
+    identity = {
+        "run_id": str(uuid.uuid4()),
+        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "variant": plugins[0].name,
+        "plugins": [{"kind": plugin.kind, "name": plugin.name, "origin": plugin.origin} for plugin in plugins],
+        "data": {
+            "name": dataset.name,
+            "shape": list(dataset.spec.shape),
+            "classes": list(dataset.spec.classes),
+            "fingerprint": dataset.fingerprint,
+        },
+    }
+    folder.write_identity(identity, plan.configuration)
+    return folder
+
+
+def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progress: Progress | None) -> RunResult:
+    """Build, restore, train, end: the life of one process of a run. The folder is opened once all else has worked."""
+    with ExitStack() as stack:
+        request = stack.enter_context(stop_requests())
+        device = choose_device(plan.config.device)
+        dataset = load_data(plan, progress)
+        stack.enter_context(own_streams(device))
+        try:
+            loop = build_loop(plan, dataset.spec, device)
+        except RuntimeError as error:
+            raise out_of_memory(error, plan.config, dataset.spec.shape) or error from error
+
+        folder = open_folder(dataset)
+        stack.enter_context(folder.locked())
+        stack.callback(_log_to(folder))
+        if dataset.fingerprint != folder.identity()["data"]["fingerprint"]:
+            raise InputError(
+                f"{folder.path} was trained on other data: '{plan.config.data}' has changed since",
+                hint="bring the old data back, or start another run",
+            )
+        if plan.configuration != folder.configuration():  # a new budget, say, which a later resume must know
+            folder.write_configuration(plan.configuration)
+        run = Run(plan, folder, dataset, device, loop)
+        # pluggy calls the last one registered first: statistics, pictures, the checkpoint, then everybody else.
+        for index, observer in enumerate((*observers, Checkpoints(), SampleGrids(), StatsWriter())):
+            plan.composition.register_observer(observer, f"{type(observer).__name__}-{index}")
+        _announce(run, resumed=run.restore())
+
+        if run.share_done >= 1:
+            log.info("nothing to do: %s has seen its %s images", folder.path, f"{run.images_seen:,}")
+            run.write_status("finished")
+        else:
+            _loop(run, request)
+        return run.result()
+
+
+def _loop(run: Run, request: StopRequest) -> None:
+    """The training loop: one batch, one step, everybody told; then the end, whatever it was."""
+    hook, config = run.plan.composition.hook, run.config
+    sampler = Sampler(run.dataset, batch=config.batch, seed=config.seed, device=run.device)
+    request.polite = True
+    run.write_status("running")
+    error: BaseException | None = None
+    try:
+        hook.gankit_run_start(run=run)
+        before = time.monotonic()
+        while run.share_done < 1 and request.signal_number is None:
+            # Every random number of a step is a function of (seed, step): a resumed run draws the same ones.
+            torch.manual_seed(derive_seed(config.seed, "step", run.step))
+            real, labels = sampler.batch(run.step)
+            stats = run.loop.step(real, labels)
+            run.step += 1
+            hook.gankit_step_end(run=run, stats=stats)
+
+            now = time.monotonic()
+            run.train_s += now - before
+            run.attempt_s += now - before
+            before = now
+        if request.signal_number is not None:
+            raise Stopped(
+                f"stopped at {run.images_seen:,} images, state saved",
+                signal_number=request.signal_number,
+                hint=f"gankit resume {run.folder.path}",
+            )
+    except BaseException as caught:
+        error = _explain(caught, run)
+        raise error from (caught if error is not caught else caught.__cause__)
+    finally:
+        _end(run, error)
+
+
+def _end(run: Run, error: BaseException | None) -> None:
+    """Tell the observers, which write the last files, and put the final state on record even if that fails."""
+    try:
+        run.plan.composition.hook.gankit_run_end(run=run, error=error)
+    except BaseException as late:
+        error = error or late
+        raise
+    finally:
+        states: dict[type, str] = {Stopped: "stopped", DivergedError: "diverged", KeyboardInterrupt: "stopped"}
+        run.write_status(states.get(type(error), "failed") if error else "finished", error)
+
+
+def _explain(error: BaseException, run: Run) -> BaseException:
+    """The same error in words for the user where it is not a bug: memory, or a second Ctrl-C."""
+    if isinstance(error, Stopped) and error.at_once:
+        message = f"stopped at once at {run.images_seen:,} images; what came after the last checkpoint is lost"
+        hint = f"gankit resume {run.folder.path}"
+        return Stopped(message, signal_number=error.signal_number, at_once=True, hint=hint)
+    return out_of_memory(error, run.config, run.data.shape) or error
+
+
+def _announce(run: Run, resumed: bool) -> None:
+    """The head of a run: what, on what, by whom, how far."""
+    plan, config, data = run.plan, run.config, run.dataset
+    variant = plan.composition.plugins[0]
+    sizes = " ".join(
+        f"{letter} {count_parameters(module):,}"
+        for letter, module in (("G", run.loop.networks.generator), ("D", run.loop.networks.discriminator))
+    )
+    log.info("gankit %s · %s from %s · seed %d", __version__, variant.name, variant.origin, config.seed)
+    for line in data.describe().splitlines():
+        log.info("%s", line)
+    log.info("parameters: %s · %s · %s", sizes, run.device, run.loop.precision.name)
+    log.info("built by: %s", ", ".join(f"{what} {who}" for what, who in suppliers(plan).items()))
+    budget = f"{config.total_images:,} images" if config.total_images else "no limit of images"
+    budget += f" = {-(-config.total_images // config.batch):,} steps x {config.batch}" if config.total_images else ""
+    budget += f", at most {config.time_s:g} s" if config.time_s else ""
+    log.info("run %s: %s", run.folder.path, budget)
+    if resumed:
+        log.info("resumed at %s images: networks, average, optimisers, loss, data position", f"{run.images_seen:,}")
+
+
+def _log_to(folder: RunFolder) -> Callable[[], None]:
+    """Send gankit's log lines to log.txt as well; returns what takes that back."""
+    handler = logging.FileHandler(folder.path / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = log.level
+    log.setLevel(min(level or logging.INFO, logging.INFO))
+    log.addHandler(handler)
+
+    def undo() -> None:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()
+
+    return undo
