@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
+IMAGES ?= 100k
 
 .PHONY: demo test lint check wheel-test clean
 
@@ -12,10 +13,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $(INSTALLED)
 
 demo: $(INSTALLED)  ## Train LSGAN on the embedded digits on the CPU; leaves a sample grid and a checkpoint.
-	$(BIN)/gankit train --variant lsgan --images 100k --device cpu --new
+	$(BIN)/gankit train --variant lsgan --images $(IMAGES) --device cpu --new
 
 test: $(INSTALLED)  ## The tests, on two cores.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 lint: $(INSTALLED)  ## Style and types.
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ class HingeLoss(AdversarialLoss):
 
 @hookimpl
 def gankit_variant() -> VariantInfo:
-    return VariantInfo(api=1, title="Hinge GAN", options=Options, config=TrainConfig(d_lr=4e-4))
+    return VariantInfo(api=1, title="Hinge GAN", options=Options, config=TrainConfig(g_lr=2e-4, d_lr=4e-4))
 
 
 @hookimpl

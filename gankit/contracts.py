@@ -59,9 +59,9 @@ class TrainConfig:
     """How the game is played. A variant recommends values; TOML, environment and flags override them."""
 
     batch: int = option(64, ge=1, le=1 << 20, help="images shown to the discriminator at a time, over all devices")
-    z_dim: int = option(128, ge=1, le=1 << 20, help="length of the latent vector z ~ N(0, I)")
-    g_lr: float = option(2e-4, gt=0, help="learning rate of the generator")
-    d_lr: float = option(2e-4, gt=0, help="learning rate of the discriminator")
+    z_dim: int = option(64, ge=1, le=1 << 20, help="length of the latent vector z ~ N(0, I)")
+    g_lr: float = option(5e-4, gt=0, help="learning rate of the generator")
+    d_lr: float = option(5e-4, gt=0, help="learning rate of the discriminator")
     betas: tuple[Decay, Decay] = option((0.5, 0.999), help="Adam's two decay rates")
     d_steps: int = option(1, ge=1, le=1 << 20, help="discriminator steps for each generator step")
     ema_halflife_images: int = option(

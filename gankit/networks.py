@@ -3,6 +3,7 @@ differentiable."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -93,7 +94,7 @@ class PointGenerator(nn.Module):
 
     def __init__(self, dim: int, z_dim: int, width: int = 128) -> None:
         super().__init__()
-        self.layers = perceptron(z_dim, width, dim)
+        self.layers = perceptron(z_dim, width, dim, bias_std=1.0, output_scale=0.3)
 
     def forward(self, z: Tensor) -> Tensor:
         """z [N, z_dim] -> points [N, D]."""
@@ -106,7 +107,7 @@ class PointDiscriminator(nn.Module):
 
     def __init__(self, dim: int, width: int = 128) -> None:
         super().__init__()
-        self.layers = perceptron(dim, width, 1)
+        self.layers = perceptron(dim, width, 1, bias_std=2.0, output_scale=0.1)
 
     def forward(self, points: Tensor) -> Tensor:
         """points [N, D] -> scores [N]."""
@@ -119,17 +120,20 @@ def widening(width: int, levels: int) -> list[int]:
     return [width * min(2**level, MAX_WIDENING) for level in range(levels)]
 
 
-def perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
-    """Three hidden layers with leaky ReLU."""
-    net = nn.Sequential(
-        nn.Linear(inputs, width), nn.LeakyReLU(SLOPE), nn.Linear(width, width), nn.LeakyReLU(SLOPE),
-        nn.Linear(width, width), nn.LeakyReLU(SLOPE), nn.Linear(width, outputs),
-    )  # fmt: skip
-    for layer in net:
-        if isinstance(layer, nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, a=SLOPE)
-            nn.init.zeros_(layer.bias)
-    return net
+def perceptron(inputs: int, width: int, outputs: int, bias_std: float, output_scale: float) -> nn.Sequential:
+    """Three hidden layers with leaky ReLU; the hidden biases start at N(0, bias_std), the output scaled down."""
+    sizes = [inputs, width, width, width]
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(sizes):
+        hidden = nn.Linear(before, after)
+        nn.init.kaiming_normal_(hidden.weight, a=SLOPE)
+        # With zero biases every kink goes through the origin: a 1-D critic could not tell 3.5 from 4.5 at first.
+        nn.init.normal_(hidden.bias, 0.0, bias_std)
+        layers += [hidden, nn.LeakyReLU(SLOPE)]
+    output = nn.Linear(width, outputs)
+    nn.init.normal_(output.weight, 0.0, output_scale * math.sqrt(2 / ((1 + SLOPE**2) * width)))
+    nn.init.zeros_(output.bias)
+    return nn.Sequential(*layers, output)
 
 
 def initialise(net: nn.Module) -> None:
