@@ -61,7 +61,11 @@ def train(
         str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.", rich_help_panel=DATA)
     ] = None,
     on_bad_image: Annotated[
-        Literal["error", "skip"] | None, typer.Option(help="What an unreadable image does.", rich_help_panel=DATA)
+        Literal["error", "skip"] | None,
+        typer.Option(
+            help="Whether an unreadable image ends the run or is named and left out (default: error).",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     images: Annotated[
         str | None,
@@ -73,12 +77,17 @@ def train(
         str | None, typer.Option(help="auto takes cuda, then mps, then cpu.", rich_help_panel=RUN)
     ] = None,
     precision: Annotated[
-        Literal["auto", "fp32", "tf32", "bf16"] | None, typer.Option(help="Arithmetic.", rich_help_panel=RUN)
+        Literal["auto", "fp32", "tf32", "bf16"] | None,
+        typer.Option(help="Arithmetic; auto is bf16 on CUDA, else fp32.", rich_help_panel=RUN),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of all random streams.", rich_help_panel=RUN)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help=f"Seed of all random streams (default: {DEFAULTS.seed}).", rich_help_panel=RUN)
+    ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option("-o", "--option", metavar="KEY=VALUE", help="Option of the variant.", rich_help_panel=GAME),
+        typer.Option(
+            "-o", "--option", metavar="KEY=VALUE", help="Option of the variant; may be repeated.", rich_help_panel=GAME
+        ),
     ] = None,
     with_: Annotated[
         list[str] | None,
@@ -91,10 +100,19 @@ def train(
             rich_help_panel=GAME,
         ),
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Images a step.", rich_help_panel=GAME)] = None,
-    z_dim: Annotated[int | None, typer.Option(help="Length of z.", rich_help_panel=GAME)] = None,
-    g_lr: Annotated[float | None, typer.Option(help="Learning rate of G.", rich_help_panel=GAME)] = None,
-    d_lr: Annotated[float | None, typer.Option(help="Learning rate of D.", rich_help_panel=GAME)] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help=f"Images per step (default: the variant's, else {DEFAULTS.batch}).", rich_help_panel=GAME),
+    ] = None,
+    z_dim: Annotated[
+        int | None, typer.Option(help=f"Length of the latent vector z (else {DEFAULTS.z_dim}).", rich_help_panel=GAME)
+    ] = None,
+    g_lr: Annotated[
+        float | None, typer.Option(help=f"Learning rate of G (else {DEFAULTS.g_lr:g}).", rich_help_panel=GAME)
+    ] = None,
+    d_lr: Annotated[
+        float | None, typer.Option(help=f"Learning rate of D (else {DEFAULTS.d_lr:g}).", rich_help_panel=GAME)
+    ] = None,
     betas: Annotated[str | None, typer.Option(help="Adam's decay rates, e.g. 0.5,0.999.", rich_help_panel=GAME)] = None,
     d_steps: Annotated[int | None, typer.Option(help="D steps for each G step.", rich_help_panel=GAME)] = None,
     ema_halflife: Annotated[
