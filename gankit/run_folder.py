@@ -109,9 +109,9 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process; another one that tries gets a ResourceError at once."""
-        lock = filelock.FileLock(self.path / "LOCK", blocking=False)
+        lock = filelock.FileLock(self.path / "LOCK")
         try:
-            lock.acquire()
+            lock.acquire(blocking=False)
         except filelock.Timeout:
             status = self.status()
             owner = f"process {status.get('pid', '?')} on {status.get('host', '?')}"

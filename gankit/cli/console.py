@@ -6,12 +6,16 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 from gankit.errors import GankitError, Stopped
 from gankit.text import printable
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False, soft_wrap=True)
@@ -56,16 +60,26 @@ def log_to_stderr() -> Iterator[None]:
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A callback (what, done, total) that draws a bar on a terminal and says nothing in a pipe."""
+    """A callback (what, done, total) that draws a bar on a terminal while something is under way; silent in a pipe."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as bar:
-        tasks = {}
+    bar = Progress(*columns, console=talk, transient=True)
+    tasks: dict[str, TaskID] = {}
 
-        def advance(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(printable(what), total=total)
-            bar.update(tasks[what], completed=done, total=total)
+    def advance(what: str, done: int, total: int) -> None:
+        if not talk.is_terminal:
+            return
+        if what not in tasks:
+            tasks[what] = bar.add_task(printable(what), total=total)
+        bar.start()
+        bar.update(tasks[what], completed=done, total=total)
+        if done >= total:  # the terminal is free for the next display: rich draws one at a time
+            bar.stop()
+            bar.remove_task(tasks.pop(what))
 
+    try:
         yield advance
+    finally:
+        if talk.is_terminal:
+            bar.stop()
