@@ -159,7 +159,10 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
         try:
             loop = build_loop(plan, dataset.spec, device)
         except RuntimeError as error:
-            raise out_of_memory(error, plan.config, dataset.spec.shape) or error from error
+            explained = out_of_memory(error, plan.config, dataset.spec.shape)
+            if explained is None:
+                raise
+            raise explained from error
 
         folder = open_folder(dataset)
         stack.enter_context(folder.locked())
