@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gankit.errors import GankitError as GankitError
+    from gankit.evaluation import evaluate as evaluate
     from gankit.run import RunResult as RunResult
     from gankit.sample import TrainedGenerator as TrainedGenerator
     from gankit.sample import load as load
@@ -22,13 +23,14 @@ __version__ = "0.1.0"
 # Loaded at first use, so that `gankit --help` need not import torch.
 _EXPORTS = {
     "GankitError": "gankit.errors",
+    "evaluate": "gankit.evaluation",
     "RunResult": "gankit.run",
     "TrainedGenerator": "gankit.sample",
     "load": "gankit.sample",
     "resume": "gankit.training",
     "train": "gankit.training",
 }
-__all__ = ["GankitError", "RunResult", "TrainedGenerator", "__version__", "load", "resume", "train"]
+__all__ = ["GankitError", "RunResult", "TrainedGenerator", "__version__", "evaluate", "load", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

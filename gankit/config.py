@@ -42,6 +42,12 @@ class RunConfig(TrainConfig):
         None, ge=1, le=MAX_COUNT, help="images between two checkpoints; None: every two minutes"
     )
 
+    eval_every: int | None = option(
+        None, ge=1, le=MAX_COUNT, help="images between two evaluations; None: no scores during training"
+    )
+    eval_n: int = option(2_000, ge=50, le=1 << 30, help="samples of an evaluation during training")
+    eval_features: str | None = option(None, help="feature space of the scores; None takes the best one that is here")
+
     @property
     def total_images(self) -> int | None:
         """The budget in images; None when time alone ends the run."""
@@ -64,6 +70,9 @@ class Settings(TypedDict, total=False):
     device: str
     sample_every: int | str
     checkpoint_every: int | str
+    eval_every: int | str
+    eval_n: int | str
+    eval_features: str
     batch: int
     z_dim: int
     g_lr: float
@@ -77,11 +86,14 @@ class Settings(TypedDict, total=False):
 
 DEFAULT_IMAGES = 200_000
 BUDGETS = ("images", "steps", "time_s")
-COUNTS = ("images", "steps", "sample_every", "checkpoint_every", "ema_halflife_images")
+COUNTS = ("images", "steps", "sample_every", "checkpoint_every", "ema_halflife_images", "eval_every", "eval_n")
 # Names of settings on the command line, understood in a TOML file too.
 ALIASES = {"with": "extensions", "time": "time_s", "ema_halflife": "ema_halflife_images"}
 # What may differ when a run goes on: none of these changes what a step computes (data is compared by its content).
-RESUMABLE_CHANGES = frozenset({*BUDGETS, "data", "device", "sample_every", "checkpoint_every"})
+WATCHING = frozenset({"sample_every", "checkpoint_every", "eval_every", "eval_n", "eval_features"})
+RESUMABLE_CHANGES = frozenset({*BUDGETS, "data", "device", *WATCHING})
+# In what two runs may differ that are repetitions of one experiment.
+REPETITION_CHANGES = frozenset({*BUDGETS, "seed", "device", *WATCHING})
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from torch import nn
 
 from gankit.contracts import DataSpec, TrainConfig
 from gankit.data import DatasetFactory, builtin_datasets
+from gankit.features import FeatureFactory, builtin_features
 from gankit.hookspecs import hookimpl
 from gankit.loop import Networks, TrainingLoop
 from gankit.loss import AdversarialLoss
+from gankit.metrics import MetricFactory, builtin_metrics
 from gankit.networks import Discriminator, Generator, PointDiscriminator, PointGenerator
 
 
@@ -36,3 +38,15 @@ def gankit_training_loop(networks: Networks, loss: AdversarialLoss, config: Trai
 def gankit_datasets() -> Mapping[str, DatasetFactory]:
     """digits, the downloads and the synthetic sets."""
     return builtin_datasets()
+
+
+@hookimpl
+def gankit_features() -> Mapping[str, FeatureFactory]:
+    """classifier, lite0, inception and points."""
+    return builtin_features()
+
+
+@hookimpl
+def gankit_metrics() -> Mapping[str, MetricFactory]:
+    """FID, KID, IS, precision and recall, density and coverage, near-duplicates."""
+    return builtin_metrics()

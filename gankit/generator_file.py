@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 from annotated_types import Ge, Le, Len
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from gankit.contracts import DataSpec
 from gankit.errors import InputError
-from gankit.storage import canonical_json, pack_tensors, unpack_tensors
+from gankit.storage import canonical_json, pack_tensors, tensors_digest, unpack_tensors
 
 KIND = "gankit-generator"
 SCHEMA = 1
@@ -66,11 +64,19 @@ class GeneratorHeader:
         return DataSpec(self.shape, self.classes)
 
 
-def pack(module: nn.Module, header: Mapping[str, Any]) -> bytes:
-    """The file's bytes: the module's state and its header; equal states give equal bytes."""
+@dataclass(frozen=True)
+class Packed:
+    """A sampleable file before it is written."""
+
+    header: GeneratorHeader
+    data: bytes
+
+
+def pack(module: nn.Module, header: Mapping[str, Any]) -> Packed:
+    """The module's state and its header as the bytes of a file; equal states give equal bytes."""
     tensors = module.state_dict()
     complete = GeneratorHeader(**header, tensors_sha256=tensors_digest(tensors))
-    return pack_tensors(tensors, canonical_json(dataclasses.asdict(complete)))
+    return Packed(complete, pack_tensors(tensors, canonical_json(dataclasses.asdict(complete))))
 
 
 def read(path: Path) -> tuple[GeneratorHeader, dict[str, Tensor]]:
@@ -108,13 +114,3 @@ def _parse_header(metadata: str | None, path: Path) -> GeneratorHeader:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise InputError(f"{path} has damaged metadata: {field}: {first['msg']}") from None
-
-
-def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 over names, dtypes, shapes and bytes: equal for equal tensors, whatever file they come from."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

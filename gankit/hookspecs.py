@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     from gankit.contracts import DataSpec, TrainConfig, VariantInfo
     from gankit.data import DatasetFactory
+    from gankit.features import FeatureFactory
     from gankit.loop import Networks, TrainingLoop
     from gankit.loss import AdversarialLoss
+    from gankit.metrics import MetricFactory
     from gankit.run import Run
 
 PROJECT = "gankit"
@@ -62,6 +64,16 @@ def gankit_training_loop(  # type: ignore[empty-body]
 @hookspec
 def gankit_datasets() -> Mapping[str, DatasetFactory]:  # type: ignore[empty-body]
     """Name -> factory of a data set. All answers are merged; the factory is called only for the chosen name."""
+
+
+@hookspec
+def gankit_features() -> Mapping[str, FeatureFactory]:  # type: ignore[empty-body]
+    """Name -> factory of a feature space, in which sets of samples are compared; chosen with `--features NAME`."""
+
+
+@hookspec
+def gankit_metrics() -> Mapping[str, MetricFactory]:  # type: ignore[empty-body]
+    """Name -> factory of a `torchmetrics.Metric` on features, logits or pixels; chosen with `--metrics NAME`."""
 
 
 # -- events ------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -194,6 +194,18 @@ class Composition:
         """Names of the extensions that wrap a builder, innermost first."""
         hook = getattr(self.manager.hook, builder)
         return [impl.plugin_name for impl in hook.get_hookimpls() if impl.wrapper or impl.hookwrapper]
+
+    def catalogue(self, hook: str) -> dict[str, Any]:
+        """The merged answers to a catalogue hook: name -> factory, core's first."""
+        merged: dict[str, Any] = {}
+        for answer in reversed(getattr(self.manager.hook, hook)()):
+            if not isinstance(answer, Mapping):
+                raise PluginError(f"{hook} returned {type(answer).__name__}", hint="it must return name -> factory")
+            for name, factory in answer.items():
+                if name in merged:
+                    raise PluginError(f"two plugins answer {hook} with '{name}'", hint="drop one of them from --with")
+                merged[name] = factory
+        return merged
 
     def register_observer(self, observer: object, name: str) -> None:
         """Let an object watch the run's events."""

@@ -1,4 +1,4 @@
-"""Core's own plugins on the run's events: stats.jsonl, sample grids and the checkpoint schedule."""
+"""Core's own plugins on the run's events: stats.jsonl, sample grids, scores and the checkpoint schedule."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from gankit.errors import Stopped
+from gankit.errors import DivergedError, Stopped
+from gankit.evaluation import describe_samples, latent_source, versions
+from gankit.evaluator import Evaluator
+from gankit.features import FeatureFactory, choose_space
 from gankit.hookspecs import hookimpl
+from gankit.metrics import MetricFactory
 from gankit.pictures import picture, png
+from gankit.scores import FILE, Evaluation, read_lines
 from gankit.storage import write_durably
 from gankit.streams import derive_seed
 
@@ -27,6 +33,7 @@ STATS_EVERY_IMAGES = 2_000
 CHECKPOINT_EVERY_S = 120.0
 GRID = 64  # samples in a grid
 POINTS = 2_000  # samples in a plot of points
+BEST_BY = "fid"
 
 
 def due(run: Run, every_images: int) -> bool:
@@ -45,12 +52,7 @@ class StatsWriter:
     @hookimpl
     def gankit_run_start(self, run: Run) -> None:
         """Drop lines written after the checkpoint that is resumed: their steps will be made again."""
-        path = run.folder.path / "stats.jsonl"
-        lines = path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
-        kept = [line for line in lines if _step_of(line) <= run.step]
-        if any(_step_of(line) == math.inf for line in lines[:-1]):  # the last one may be cut by a crash
-            log.warning("%s: unreadable lines are dropped", path)
-        write_durably(path, "".join(line + "\n" for line in kept).encode())
+        drop_later_lines(run.folder.path / "stats.jsonl", run.step)
 
     @hookimpl
     def gankit_step_end(self, run: Run, stats: Mapping[str, Tensor]) -> None:
@@ -74,6 +76,15 @@ class StatsWriter:
         timing = {"wall_s": round(run.train_s, 3), "images_per_s": round(run.images_per_s, 1)}
         record = {"step": run.step, "images_seen": run.images_seen, **timing, **means}
         run.folder.append_line("stats.jsonl", record)
+
+
+def drop_later_lines(path: Path, step: int) -> None:
+    """Keep the lines up to a step; a last line cut by a crash goes in silence, other unreadable ones do not."""
+    lines = path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
+    kept = [line for line in lines if _step_of(line) <= step]
+    if any(_step_of(line) == math.inf for line in lines[:-1]):
+        log.warning("%s: unreadable lines are dropped", path)
+    write_durably(path, "".join(line + "\n" for line in kept).encode())
 
 
 def _step_of(line: str) -> float:
@@ -113,6 +124,89 @@ class SampleGrids:
         """samples/<images seen>.png"""
         path = run.folder.samples / f"{run.images_seen:09d}.png"
         write_durably(path, png(picture(run.sample(self.z), self.real)))
+
+
+class Evaluations:
+    """Scores every `eval_every` images and at the end, a line each in metrics.jsonl; best.safetensors has the best FID.
+
+    Latent vectors and reference are the same every time and those of `gankit eval`, which gives the same numbers for a
+    checkpoint at the same n. The training streams do not notice.
+    """
+
+    def __init__(self) -> None:
+        self.evaluator: Evaluator | None = None
+        self.best = math.inf
+        self.evaluated_at = -1
+
+    @hookimpl
+    def gankit_run_start(self, run: Run) -> None:
+        path = run.folder.path / FILE
+        if path.exists():
+            drop_later_lines(path, run.step)
+        if run.config.eval_every is None:
+            return
+        catalogues = (run.plan.composition.catalogue(name) for name in ("gankit_features", "gankit_metrics"))
+        self.evaluator = self._prepare(run, *catalogues)
+        earlier = [e for e in (read_lines(path) if path.exists() else []) if e.protocol == self.evaluator.protocol]
+        self.best = min((e.scores[BEST_BY].value for e in earlier if BEST_BY in e.scores), default=math.inf)
+        self.evaluated_at = max((e.step for e in earlier if e.step is not None), default=-1)
+
+    @hookimpl
+    def gankit_step_end(self, run: Run) -> None:
+        if run.config.eval_every is not None and due(run, run.config.eval_every):
+            self.evaluate(run)
+
+    @hookimpl
+    def gankit_run_end(self, run: Run, error: BaseException | None) -> None:
+        if error is None and self.evaluated_at != run.step:
+            self.evaluate(run)
+
+    def evaluate(self, run: Run) -> None:
+        """One line, the scores in `run.scores`, and best.safetensors when the FID is the lowest so far."""
+        if self.evaluator is None:
+            return
+        started = time.monotonic()
+        source = latent_source(run.loop.generator, run.config.z_dim, self.evaluator.seed, run.device)
+        try:
+            scores = self.evaluator.score(source)
+        except DivergedError as error:  # samples without a score do not end a run; broken numbers do, elsewhere
+            log.warning("no scores at %s images: %s", f"{run.images_seen:,}", error.message)
+            return
+        self.evaluated_at, run.scores = run.step, scores
+        packed = run.pack_generator()
+        line = Evaluation(
+            what={"file": run.folder.generator.name, **describe_samples(packed.header)},
+            protocol=self.evaluator.protocol,
+            scores=scores,
+            data=run.dataset.name,
+            step=run.step,
+            images_seen=run.images_seen,
+            seconds=round(time.monotonic() - started, 3),
+            made_by=versions(),
+        )
+        run.folder.append_line(FILE, line.record())
+        if BEST_BY in scores and scores[BEST_BY].value < self.best:
+            self.best = scores[BEST_BY].value
+            write_durably(run.folder.best, packed.data)
+
+    def _prepare(self, run: Run, features: dict[str, FeatureFactory], metrics: dict[str, MetricFactory]) -> Evaluator:
+        """Extract the reference, compute the floor, and say beforehand what the scores will cost."""
+        space = choose_space(run.config.eval_features, run.dataset, features)
+        half = len(run.dataset) // 2
+        n = min(run.config.eval_n, half)
+        evaluator = Evaluator(run.dataset, run.dataset, space, metrics, n=n, device=run.device)
+        probe = latent_source(run.loop.generator, run.config.z_dim, 0, run.device)
+        _ = evaluator.floor
+        seconds = evaluator.estimate(probe)
+        every, total = run.config.eval_every, run.config.total_images
+        assert every is not None
+        times = -(-(total - run.images_seen) // every) if total else None
+        whole = f", {times} times: about {seconds * times:,.0f} s in all" if times else ""
+        log.info(
+            "scores every %s images: %s samples in the space '%s' against %s real ones, about %.1f s each%s",
+            f"{every:,}", f"{n:,}", space.name, f"{evaluator.n_real:,}", seconds, whole,
+        )  # fmt: skip
+        return evaluator
 
 
 class Checkpoints:

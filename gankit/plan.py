@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import nn
 from gankit import defaults, host
 from gankit.config import Layer, Resolved, RunConfig, chosen, resolve, to_json
 from gankit.contracts import DataSpec
-from gankit.data import Dataset, DatasetFactory, Sampler, load_dataset, parse_size
+from gankit.data import Dataset, Sampler, load_dataset, parse_size
 from gankit.device import choose_device
 from gankit.errors import InputError, PluginError, ResourceError
 from gankit.loop import Networks, TrainingLoop
@@ -63,7 +63,7 @@ def _with_absolute_paths(
 ) -> RunConfig:
     """Files are recorded so that the run can be resumed from any folder and recognised however they were spelt."""
     data = config.data
-    if data and data not in catalogue_of(composition) and _exists(data):
+    if data and data not in composition.catalogue("gankit_datasets") and _exists(data):
         data = str(Path(data).absolute())
     return replace(
         config,
@@ -80,26 +80,11 @@ def _exists(path: str) -> bool:
         return False
 
 
-def catalogue_of(composition: host.Composition) -> dict[str, DatasetFactory]:
-    """All data sets that can be named: core's and those of the plugins of this run."""
-    catalogue: dict[str, DatasetFactory] = {}
-    for answer in composition.hook.gankit_datasets():
-        if not isinstance(answer, Mapping):
-            raise PluginError(
-                f"gankit_datasets returned {type(answer).__name__}", hint="it must return name -> factory"
-            )
-        for name, factory in answer.items():
-            if name in catalogue:
-                raise PluginError(f"two plugins offer a data set '{name}'", hint="drop one of them from --with")
-            catalogue[name] = factory
-    return catalogue
-
-
 def load_data(plan: Plan, progress: Progress | None = None) -> Dataset:
     """The data set of a plan, decoded."""
     config = plan.config
     size = parse_size(config.size) if config.size is not None else None
-    catalogue = catalogue_of(plan.composition)
+    catalogue = plan.composition.catalogue("gankit_datasets")
     return load_dataset(config.data, catalogue, size=size, on_bad_image=config.on_bad_image, progress=progress)
 
 

@@ -20,6 +20,7 @@ from gankit.meter import Meter
 from gankit.pictures import generate, picture, png
 from gankit.plan import Plan
 from gankit.run_folder import RunFolder
+from gankit.scores import Score
 from gankit.storage import write_durably
 from gankit.streams import derive_seed
 
@@ -55,6 +56,7 @@ class Run:
     resumed_at: int = 0  # images seen when this attempt began
     attempt_s: float = 0.0
     stats: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, Score] = field(default_factory=dict)  # of the last evaluation
     meter: Meter = field(default_factory=Meter)
 
     @property
@@ -103,7 +105,7 @@ class Run:
         bad = [name for name, v in state.items() if isinstance(v, Tensor) and not bool(torch.isfinite(v).all())]
         if bad:
             raise self.diverged(bad[0].removeprefix("loop."))
-        generator = generator_file.pack(self.loop.generator, self._header())
+        generator = self.pack_generator().data
         existing = self.folder.checkpoints / f"step-{self.step:09d}"
         if existing.is_dir():  # saved a moment ago, or resumed and stopped at once
             return existing
@@ -116,6 +118,10 @@ class Run:
         self.write_status("running")
         self.plan.composition.hook.gankit_checkpoint(run=self, path=path)
         return path
+
+    def pack_generator(self) -> generator_file.Packed:
+        """The sampleable file of the averaged generator as it is now."""
+        return generator_file.pack(self.loop.generator, self._header())
 
     def restore(self) -> bool:
         """Go back to the newest checkpoint that verifies; False when there is none."""

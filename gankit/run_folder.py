@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import logging
 import os
 import platform
@@ -22,7 +21,7 @@ import filelock
 
 from gankit.config import RESUMABLE_CHANGES, RunConfig, differences, to_json
 from gankit.errors import InputError, ResourceError
-from gankit.storage import cannot_write, read_json, write_durably, write_json
+from gankit.storage import append_line, cannot_write, read_json, write_durably, write_json
 
 log = logging.getLogger("gankit")
 
@@ -52,6 +51,11 @@ class RunFolder:
     def generator(self) -> Path:
         """The sampleable file, put here for sharing."""
         return self.path / "generator.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The sampleable file with the best score during training, where scores were asked for."""
+        return self.path / "best.safetensors"
 
     @property
     def exists(self) -> bool:
@@ -125,12 +129,7 @@ class RunFolder:
 
     def append_line(self, name: str, record: Mapping[str, Any]) -> None:
         """One JSON object a line, in one write."""
-        line = json.dumps(record, allow_nan=False) + "\n"
-        try:
-            with (self.path / name).open("a") as file:
-                file.write(line)
-        except OSError as error:
-            raise cannot_write(self.path / name, error) from error
+        append_line(self.path / name, record)
 
 
 def environment() -> dict[str, Any]:

@@ -73,6 +73,16 @@ def write_json(path: Path, value: object) -> None:
     write_durably(path, (text + "\n").encode())
 
 
+def append_line(path: Path, record: Mapping[str, Any]) -> None:
+    """One JSON object a line, in one write at the end of the file."""
+    line = json.dumps(record, allow_nan=False) + "\n"
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; anything else is an InputError naming the file."""
     try:
@@ -94,6 +104,18 @@ def pack_tensors(tensors: Mapping[str, Tensor], metadata: str | None = None) -> 
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return safetensors.torch.save(plain, None if metadata is None else {"gankit": metadata})
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over names, dtypes, shapes and bytes: equal for equal tensors, whatever file they come from."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def unpack_tensors(data: bytes, source: Path) -> tuple[dict[str, Tensor], str | None]:

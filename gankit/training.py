@@ -19,7 +19,7 @@ from gankit.config import BUDGETS, Layer, Settings, read_toml
 from gankit.data import Dataset, Sampler
 from gankit.device import choose_device
 from gankit.errors import DivergedError, InputError, Stopped
-from gankit.observers import Checkpoints, SampleGrids, StatsWriter
+from gankit.observers import Checkpoints, Evaluations, SampleGrids, StatsWriter
 from gankit.plan import (
     Plan,
     Progress,
@@ -175,8 +175,8 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
         if plan.configuration != folder.configuration():  # a new budget, say, which a later resume must know
             folder.write_configuration(plan.configuration)
         run = Run(plan, folder, dataset, device, loop)
-        # pluggy calls the last one registered first: statistics, pictures, the checkpoint, then everybody else.
-        for index, observer in enumerate((*observers, Checkpoints(), SampleGrids(), StatsWriter())):
+        # pluggy calls the last one registered first: statistics, pictures, scores, the checkpoint, everybody else.
+        for index, observer in enumerate((*observers, Checkpoints(), Evaluations(), SampleGrids(), StatsWriter())):
             plan.composition.register_observer(observer, f"{type(observer).__name__}-{index}")
         _announce(run, resumed=run.restore())
 

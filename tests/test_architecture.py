@@ -15,14 +15,15 @@ PACKAGE = ROOT / "gankit"
 LAYERS = [
     ["errors", "text", "contracts", "hookspecs", "streams"],
     ["config", "host"],
-    ["storage", "state", "device", "signals", "data"],
+    ["storage", "cache", "scores", "compare", "state", "device", "signals", "data"],
     ["loss", "precision", "ema", "networks", "pictures", "meter", "loop", "checkpoint", "generator_file", "run_folder"],
+    ["metrics", "features", "evaluator"],
     ["plugin", "defaults"],
-    ["plan", "run", "observers", "training", "sample", "writers"],
+    ["plan", "sample", "writers", "evaluation", "manifold", "run", "observers", "training"],
     ["cli"],
 ]
 ORDER = [module for layer in LAYERS for module in layer]
-WITHOUT_TORCH = ["errors", "text", "contracts", "hookspecs", "config", "host", "cli"]
+WITHOUT_TORCH = ["errors", "text", "contracts", "hookspecs", "config", "host", "scores", "compare", "cli"]
 
 
 def module_of(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gankit.cli import console, doctor, sample, train, variants
+from gankit.cli import console, doctor, evaluate, sample, train, variants
 from gankit.errors import GankitError
 from gankit.signals import stop_requests
 
@@ -24,6 +24,8 @@ app = typer.Typer(
 app.command("train", context_settings={"auto_envvar_prefix": "GANKIT_TRAIN"})(train.train)
 app.command("resume")(train.resume)
 app.command("sample")(sample.sample)
+app.command("eval")(evaluate.evaluate)
+app.command("compare")(evaluate.compare)
 app.command("doctor")(doctor.doctor)
 app.add_typer(variants.app, name="variants")
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("gankit")
 
 REFRESH_S = 0.25
+BEST_BY = "fid"  # the score shown
 PLAIN_LINE_S = 10.0
 
 
@@ -65,6 +66,8 @@ def status(run: Run) -> str:
         parts.append(f"d {_sum(run, 'd/'):.3f} g {_sum(run, 'g/'):.3f}")
     if "score/real" in run.stats:
         parts.append(f"D(real) {run.stats['score/real']:.2f} D(fake) {run.stats.get('score/fake', float('nan')):.2f}")
+    if BEST_BY in run.scores:
+        parts.append(f"{BEST_BY.upper()} {run.scores[BEST_BY].value:.3g}")
     share = run.share_done
     if 0 < share < 1 and run.attempt_s > 1:
         parts.append(f"ETA {clock(run.train_s / share - run.train_s)}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SETTING_OF = {**ALIASES, "with_": "extensions", "option": "options"}
 NOT_SETTINGS = {"out", "new", "config", "dry_run", "print_config", "json", "run"}
 DEFAULTS = RunConfig()
-DATA, GAME, RUN, OUTPUT = "Data", "Game", "Run", "Output"
+DATA, GAME, RUN, EVAL, OUTPUT = "Data", "Game", "Run", "Scores during training", "Output"
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.", rich_help_panel=OUTPUT)]
 
@@ -130,6 +130,15 @@ def train(
     ] = None,
     checkpoint_every: Annotated[
         str | None, typer.Option(help="Images between two checkpoints.", rich_help_panel=OUTPUT)
+    ] = None,
+    eval_every: Annotated[
+        str | None, typer.Option(help="Images between two evaluations, e.g. 100k (else none).", rich_help_panel=EVAL)
+    ] = None,
+    eval_n: Annotated[
+        str | None, typer.Option(help=f"Samples of an evaluation (default: {DEFAULTS.eval_n:,}).", rich_help_panel=EVAL)
+    ] = None,
+    eval_features: Annotated[
+        str | None, typer.Option(help="Feature space of the scores.", rich_help_panel=EVAL)
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("-n", "--dry-run", help="Resolve, build and estimate; write nothing.", rich_help_panel=RUN)

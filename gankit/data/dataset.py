@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -133,6 +133,21 @@ class Dataset:
 
 
 DatasetFactory = Callable[[], Dataset]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set factory with further splits: calling it gives the training set, `splits` has the others by name.
+
+    Any factory with an attribute `splits` of this kind is understood.
+    """
+
+    train: DatasetFactory
+    splits: Mapping[str, DatasetFactory]
+
+    def __call__(self) -> Dataset:
+        """The training set."""
+        return self.train()
 
 
 def as_floats(samples: Tensor) -> Tensor:

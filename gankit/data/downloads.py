@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from gankit.cache import home
 from gankit.contracts import DataSpec
-from gankit.data.dataset import Dataset
+from gankit.data.dataset import Dataset, DatasetFactory
 from gankit.data.idx import load_idx_pair
 from gankit.data.limits import Progress
 from gankit.errors import InputError, ResourceError
@@ -48,6 +48,7 @@ class Download:
     name: str
     files: tuple[RemoteFile, ...]
     read: Callable[[Path], Dataset]  # from the folder that holds the files
+    splits: Mapping[str, DatasetFactory] = field(default_factory=dict)  # others than the training set
 
     def __call__(self) -> Dataset:
         return self.load(None)
@@ -145,22 +146,18 @@ def _is_sound(path: Path, sha256: str) -> bool:
 
 def data_home() -> Path:
     """Where downloaded data sets are kept: $GANKIT_HOME/data, or the user's cache."""
-    home = os.environ.get("GANKIT_HOME")
-    if home:
-        return Path(home).expanduser() / "data"
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("gankit")) / "data"
+    return home() / "data"
 
 
-def read_cifar10(archive: Path, name: str = "cifar10") -> Dataset:
-    """The binary version of CIFAR-10: five members of 3073-byte records, a label and 3x32x32 pixels."""
+def read_cifar10(archive: Path, name: str = "cifar10", *, test: bool = False) -> Dataset:
+    """The binary version of CIFAR-10: five members (or the test one) of 3073-byte records, a label and its pixels."""
+    prefix = "test_batch" if test else "data_batch_"
     found: dict[str, np.ndarray[tuple[int, int], np.dtype[np.uint8]]] = {}
     try:
         with tarfile.open(archive, "r|gz") as tar:  # read once from front to back, nothing is extracted
             for member in tar:
                 batch = member.name.rsplit("/", 1)[-1]
-                if not member.isfile() or not batch.startswith("data_batch_") or not batch.endswith(".bin"):
+                if not member.isfile() or not batch.startswith(prefix) or not batch.endswith(".bin"):
                     continue
                 stream = tar.extractfile(member)
                 if stream is None or member.size % 3073 or not 0 < member.size <= 10_000 * 3073:
@@ -170,50 +167,69 @@ def read_cifar10(archive: Path, name: str = "cifar10") -> Dataset:
     except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{printable(archive)}: not a sound archive: {printable(str(error))}", hint=_AGAIN) from error
     if not found:
-        raise InputError(f"{printable(archive)}: holds no data_batch_*.bin", hint=_AGAIN)
+        raise InputError(f"{printable(archive)}: holds no {prefix}*.bin", hint=_AGAIN)
     records = np.concatenate([found[batch] for batch in sorted(found)])
     return Dataset(
         name=name,
         spec=DataSpec(shape=(3, 32, 32), classes=_CIFAR10),
         samples=torch.from_numpy(np.ascontiguousarray(records[:, 1:]).reshape(-1, 3, 32, 32)),
         labels=torch.from_numpy(records[:, 0].astype(np.int64)),
-        notes=("the training images of CIFAR-10",),
+        notes=(f"the {'test' if test else 'training'} images of CIFAR-10",),
     )
 
 
 _AGAIN = "download the binary version again (cifar-10-binary.tar.gz)"
 
 
-def _mnist_like(name: str, base: str, images: str, labels: str, classes: tuple[str, ...], note: str) -> Download:
-    files = (
-        RemoteFile(f"{base}/train-images-idx3-ubyte.gz", images),
-        RemoteFile(f"{base}/train-labels-idx1-ubyte.gz", labels),
-    )
-    return Download(
-        name,
-        files,
-        lambda folder: load_idx_pair(folder / files[0].name, folder / files[1].name, name, classes, (note,)),
-    )
+def _mnist_like(name: str, base: str, sha256: Mapping[str, str], classes: tuple[str, ...], title: str) -> Download:
+    """The four files of MNIST and its relatives; `sha256` by split and content."""
+
+    def one(prefix: str, note: str, splits: Mapping[str, DatasetFactory]) -> Download:
+        images, labels = (
+            RemoteFile(f"{base}/{prefix}-{kind}-ubyte.gz", sha256[f"{prefix}-{kind}"])
+            for kind in ("images-idx3", "labels-idx1")
+        )
+
+        def read(folder: Path) -> Dataset:
+            return load_idx_pair(folder / images.name, folder / labels.name, name, classes, (note,))
+
+        return Download(name, (images, labels), read, splits)
+
+    test = one("t10k", f"the test images of {title}", {})
+    return one("train", f"the training images of {title}", {"test": test})
 
 
 MNIST = _mnist_like(
     "mnist",
     "https://ossci-datasets.s3.amazonaws.com/mnist",
-    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    {
+        "train-images-idx3": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "train-labels-idx1": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "t10k-images-idx3": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "t10k-labels-idx1": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    },
     tuple("0123456789"),
-    "the training images of MNIST",
+    "MNIST",
 )
 FASHION_MNIST = _mnist_like(
     "fashion-mnist",
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-    "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    {
+        "train-images-idx3": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "train-labels-idx1": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "t10k-images-idx3": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "t10k-labels-idx1": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    },
     _FASHION,
-    "the training images of Fashion-MNIST",
+    "Fashion-MNIST",
 )
 _CIFAR_FILE = RemoteFile(
     "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
     "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
 )
-CIFAR10 = Download("cifar10", (_CIFAR_FILE,), lambda folder: read_cifar10(folder / _CIFAR_FILE.name))
+CIFAR10 = Download(
+    "cifar10",
+    (_CIFAR_FILE,),
+    lambda folder: read_cifar10(folder / _CIFAR_FILE.name),
+    {"test": Download("cifar10", (_CIFAR_FILE,), lambda folder: read_cifar10(folder / _CIFAR_FILE.name, test=True))},
+)

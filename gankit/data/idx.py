@@ -22,14 +22,17 @@ _DEFLATE_LIMIT = 1032  # deflate cannot expand by more
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def find_idx(folder: Path) -> tuple[Path, Path | None, tuple[str, ...]] | None:
-    """The image file, its label file and what was chosen; None when the folder holds no IDX images."""
+def find_idx(folder: Path, split: str = "train") -> tuple[Path, Path | None, tuple[str, ...]] | None:
+    """The image file, its label file and what was chosen; None when the folder holds no such IDX images.
+
+    A folder with test images alone gives those for 'train', too.
+    """
     for root in _ROOTS:
-        for split in ("train", "t10k"):
-            images = _existing(folder / root, f"{split}-images", 3)
+        for prefix in {"train": ("train", "t10k"), "test": ("t10k",)}.get(split, ()):
+            images = _existing(folder / root, f"{prefix}-images", 3)
             if images is not None:
-                labels = _existing(folder / root, f"{split}-labels", 1)
-                notes = [f"{printable(images.name)}: the {'training' if split == 'train' else 'test'} images"]
+                labels = _existing(folder / root, f"{prefix}-labels", 1)
+                notes = [f"{printable(images.name)}: the {'training' if prefix == 'train' else 'test'} images"]
                 if labels is None:
                     notes.append("no label file beside it")
                 return images, labels, tuple(notes)

@@ -19,6 +19,7 @@ from gankit.data.text import short_name
 from gankit.errors import InputError
 from gankit.text import did_you_mean, printable
 
+TRAIN = "train"
 _GZIP, _ZIP = b"\x1f\x8b", b"PK"
 
 
@@ -48,6 +49,7 @@ def load_dataset(
     data: str,
     catalogue: Mapping[str, DatasetFactory],
     *,
+    split: str = TRAIN,
     size: tuple[int, int] | None = None,
     on_bad_image: OnBadImage = "error",
     progress: Progress | None = None,
@@ -55,10 +57,21 @@ def load_dataset(
     """A data set by its catalogue name or path; `size` is (height, width). A name wins over a file of that name."""
     factory = catalogue.get(data)
     if factory is not None:
+        factory = _split_of(data, factory, split)
         dataset = factory.load(progress) if isinstance(factory, Download) else factory()
     else:
-        dataset = _load_path(_existing_path(data, catalogue), size, on_bad_image, progress)
+        dataset = _load_path(_existing_path(data, catalogue), split, size, on_bad_image, progress)
     return dataset if size is None else resize_dataset(dataset, size, progress)
+
+
+def _split_of(data: str, factory: DatasetFactory, split: str) -> DatasetFactory:
+    if split == TRAIN:
+        return factory
+    others: Mapping[str, DatasetFactory] = getattr(factory, "splits", {})
+    if split not in others:
+        known = ", ".join((TRAIN, *others))
+        raise InputError(f"data set '{data}' has no split '{printable(split)}'", hint=f"its splits: {known}")
+    return others[split]
 
 
 def _existing_path(data: str, catalogue: Mapping[str, DatasetFactory]) -> Path:
@@ -79,13 +92,18 @@ def _existing_path(data: str, catalogue: Mapping[str, DatasetFactory]) -> Path:
 
 
 def _load_path(
-    path: Path, size: tuple[int, int] | None, on_bad_image: OnBadImage, progress: Progress | None
+    path: Path, split: str, size: tuple[int, int] | None, on_bad_image: OnBadImage, progress: Progress | None
 ) -> Dataset:
     name = short_name(path)
+    found = find_idx(path, split) if path.is_dir() else None
+    if found is not None:
+        return load_idx_pair(found[0], found[1], name, notes=found[2])
+    if split != TRAIN:
+        raise InputError(
+            f"{printable(path)} has no split '{printable(split)}'",
+            hint="only MNIST's files have one; give the path of the other images instead",
+        )
     if path.is_dir():
-        found = find_idx(path)
-        if found is not None:
-            return load_idx_pair(found[0], found[1], name, notes=found[2])
         return load_images(folder_files(path), name, size, on_bad_image, progress)
     kind = _file_kind(path)
     if kind == "zip":

@@ -1,0 +1,180 @@
+"""`gankit eval` and `gankit compare`: scores with their protocol, and tables of scores that may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gankit.cli import console
+from gankit.cli.train import path_of
+from gankit.errors import InputError
+from gankit.text import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gankit.compare import Row
+    from gankit.scores import Evaluation
+
+ARROW = {True: " ↑", False: " ↓", None: ""}
+TITLES = {"fid": "FID", "kid": "KID ×1000", "is": "IS"}
+
+
+def evaluate(
+    target: Annotated[
+        Path, typer.Argument(metavar="CKPT|DIR|ZIP|NPZ", help="A .safetensors file, a run, or a set of images.")
+    ],
+    against: Annotated[
+        str | None, typer.Option(metavar="DATA", help="The real data (a checkpoint knows its own).")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
+    split: Annotated[str, typer.Option(help="Split of the real data: train or test.")] = "train",
+    features: Annotated[
+        str | None,
+        typer.Option(help="classifier, lite0[@SIDE], inception[@antialias|FILE] (default: the best that is here)."),
+    ] = None,
+    metrics: Annotated[str | None, typer.Option(help="Some of fid,kid,is,pr,dc,duplicates (default: all).")] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, max=10_000_000, help="Samples (default: 10,000 or half of the data).")
+    ] = None,
+    real: Annotated[
+        int | None, typer.Option(min=1, max=10_000_000, help="Real images in the reference (default: as many).")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the choice of real images.")] = 0,
+    device: Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")] = "auto",
+    variant: Annotated[str | None, typer.Option(help="The variant, when it is a ./file.py.")] = None,
+    with_: Annotated[list[str] | None, typer.Option("--with", help="Extensions with data, features, metrics.")] = None,
+    out: Annotated[
+        str | None, typer.Option("-o", "--out", help="Where the line of JSON goes (default: the run's metrics.jsonl).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the line of JSON on stdout.")] = False,
+) -> None:
+    """Score a checkpoint, or a set of images, against real data.
+
+    gankit eval generator.safetensors
+    gankit eval fakes/ --against photos/ --size 64
+    """
+    save = path_of(out, "--out") if out is not None else None
+    with console.log_to_stderr(), console.progress_bar() as progress:
+        from gankit.evaluation import evaluate as run_evaluation
+        from gankit.evaluation import store_of
+
+        evaluation = run_evaluation(
+            target,
+            save=save,
+            progress=progress,
+            against=against,
+            size=size,
+            split=split,
+            features=features,
+            metrics=None if metrics is None else _names(metrics),
+            n=n,
+            n_real=real,
+            seed=seed,
+            device=device,
+            variant=variant,
+            extensions=with_ or (),
+        )
+    if json:
+        console.print_json(evaluation.record())
+    else:
+        _print(target, evaluation)
+        console.talk.print(f"stored in {printable(store_of(target, save))}", markup=False)
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Runs, or metrics.jsonl files.")],
+    best: Annotated[
+        bool, typer.Option("--best", help="The evaluation with the lowest FID of each run, not the last one.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Put the scores of runs side by side; unlike protocols are refused.
+
+    gankit compare runs/a runs/b
+    """
+    from gankit.compare import collect, repetitions
+
+    rows = collect(runs, best=best)
+    groups = repetitions(rows)
+    if json:
+        table = [{"run": row.name, **row.evaluation.record()} for row in rows]
+        console.print_json({"rows": table, "repetitions": groups})
+        return
+    _protocol_lines(rows[0].evaluation)
+    console.data.print(_comparison(rows))
+    for group in groups:
+        console.data.print(
+            f"{group['name']}: {group['runs']} seeds, "
+            + ", ".join(f"{TITLES.get(k, k)} {_mean(k, v)}" for k, v in group["scores"].items()),
+            markup=False,
+        )
+    if not groups and len(rows) > 1:
+        console.talk.print("one seed each: a difference may be luck; three seeds show how much", markup=False)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise InputError("--metrics is empty", hint="for example --metrics fid,pr")
+    return names
+
+
+def _print(target: Path, evaluation: Evaluation) -> None:
+    from rich.table import Table
+
+    seen = f" at {evaluation.images_seen:,} images" if evaluation.images_seen is not None else ""
+    console.data.print(f"{printable(target)}{seen} against {printable(evaluation.data)}", markup=False)
+    _protocol_lines(evaluation)
+    table = Table("", "score", "floor", box=None, pad_edge=False)
+    for name, score in evaluation.scores.items():
+        value, floor = (_text(name, v, s) for v, s in ((score.value, score.spread), (score.floor, score.floor_spread)))
+        table.add_row(TITLES.get(name, name) + ARROW[score.higher_is_better], value, floor)
+    console.data.print(table)
+    for finding in evaluation.findings():
+        console.data.print(finding, markup=False)
+
+
+def _protocol_lines(evaluation: Evaluation) -> None:
+    p = evaluation.protocol
+    prepared = ", ".join(f"{key} {value}" for key, value in p.preparation.items())
+    lines = [
+        f"features {p.features} {p.features_sha256[:8]}" + (f" ({prepared})" if prepared else ""),
+        f"{p.n:,} samples as {p.quantisation} against {p.n_real:,} of {p.split}; floor: {p.n_floor:,} others of it "
+        f"against the same; seed {p.seed}",
+    ]
+    for line in lines:
+        console.data.print(printable(line), markup=False)
+
+
+def _comparison(rows: Sequence[Row]) -> Table:
+    from rich.table import Table
+
+    names = [name for name in rows[0].evaluation.scores if all(name in row.evaluation.scores for row in rows)]
+    table = Table("run", "variant", "images", box=None, pad_edge=False)
+    for name in names:
+        table.add_column(TITLES.get(name, name) + ARROW[rows[0].evaluation.scores[name].higher_is_better])
+    for row in rows:
+        scores, seen = row.evaluation.scores, row.evaluation.images_seen
+        cells = [_text(name, scores[name].value, scores[name].spread) for name in names]
+        variant = str(row.evaluation.what.get("variant", ""))
+        table.add_row(printable(row.name), printable(variant), "" if seen is None else f"{seen:,}", *cells)
+    floors = [_text(name, rows[0].evaluation.scores[name].floor, None) for name in names]
+    table.add_row("floor (real data)", "", "", *floors, style="dim")
+    return table
+
+
+def _text(name: str, value: float, spread: float | None) -> str:
+    """Three significant digits; KID in thousandths, shares of samples in per cent."""
+    if name == "duplicates":
+        return f"{value:.1%}"
+    factor = 1000 if name == "kid" else 1
+    text = f"{factor * value:.3f}" if abs(factor * value) < 10 else f"{factor * value:.1f}"
+    return text if spread is None else f"{text} ± {factor * spread:.2f}"
+
+
+def _mean(name: str, values: tuple[float, float]) -> str:
+    return _text(name, values[0], None) + " ± " + _text(name, values[1], None)

@@ -1,0 +1,107 @@
+"""Scores side by side: collected from runs, refused when their protocols differ, summed up over seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gankit.errors import InputError
+from gankit.scores import FILE, Evaluation, read_lines, unlike
+from gankit.text import printable
+
+BEST_BY = "fid"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run with the evaluation that stands for it."""
+
+    name: str
+    evaluation: Evaluation
+
+
+def collect(paths: Sequence[Path], *, best: bool = False) -> list[Row]:
+    """The last evaluation of each run (or the one with the lowest FID), or every line's last of each checkpoint in a
+    metrics.jsonl; InputError names the field in which two of them are unlike.
+
+    Where runs were evaluated in several ways, the newest protocol of the first run that all of them have is taken.
+    """
+    sources = [(path, _evaluations(path)) for path in paths]
+    chosen = next((e.protocol for e in reversed(sources[0][1]) if all(_with(lines, e) for _, lines in sources)), None)
+    if chosen is None:
+        _refuse(sources)
+    assert chosen is not None
+    rows: list[Row] = []
+    for path, lines in sources:
+        alike = [e for e in lines if e.protocol == chosen]
+        if path.is_dir():
+            rows.append(Row(str(path), _standing(alike, best)))
+        else:
+            by_what = {str(e.what.get("tensors_sha256") or e.what.get("file")): e for e in alike}
+            rows += [Row(str(e.what.get("file")), e) for e in by_what.values()]
+    return rows
+
+
+def repetitions(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Mean and standard deviation of each score over runs that differ only by their seed, two or more of them."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        what = row.evaluation.what
+        if "settings" in what:
+            groups.setdefault((what["settings"], row.evaluation.images_seen), []).append(row)
+    summaries = []
+    for group in groups.values():
+        seeds = {row.evaluation.what.get("training_seed") for row in group}
+        if len(group) < 2 or len(seeds) < len(group):
+            continue
+        scores = {
+            name: (statistics.mean(values), statistics.stdev(values))
+            for name in group[0].evaluation.scores
+            if len(values := [r.evaluation.scores[name].value for r in group if name in r.evaluation.scores]) > 1
+        }
+        summaries.append({"name": group[0].evaluation.what["variant"], "runs": len(group), "scores": scores})
+    return summaries
+
+
+def _evaluations(path: Path) -> list[Evaluation]:
+    file = path / FILE if path.is_dir() else path
+    if not file.exists():
+        raise InputError(f"{printable(path)} has no scores", hint=f"gankit eval {printable(path)}")
+    found = read_lines(file)
+    if not found:
+        raise InputError(f"{printable(path)} has no scores", hint=f"gankit eval {printable(path)}")
+    return found
+
+
+def _with(lines: Sequence[Evaluation], wanted: Evaluation) -> bool:
+    return any(e.protocol == wanted.protocol for e in lines)
+
+
+def _standing(lines: Sequence[Evaluation], best: bool) -> Evaluation:
+    scored = [e for e in lines if BEST_BY in e.scores]
+    if best and scored:
+        return min(scored, key=lambda e: e.scores[BEST_BY].value)
+    return max(enumerate(lines), key=lambda pair: (pair[1].images_seen or 0, pair[0]))[1]
+
+
+def _refuse(sources: Sequence[tuple[Path, list[Evaluation]]]) -> None:
+    """Say in which fields the nearest pair of protocols differs."""
+    first_path, first = sources[0]
+    for path, lines in sources[1:]:
+        gaps = [unlike(a.protocol, b.protocol) for a in reversed(first) for b in reversed(lines)]
+        fewest = min(gaps, key=len)
+        if fewest:
+            told = "; ".join(f"{name} {_short(a)} and {_short(b)}" for name, (a, b) in fewest.items())
+            raise InputError(
+                f"{printable(first_path)} and {printable(path)} were scored in unlike ways: {told}",
+                hint="evaluate both again in the same way, with `gankit eval`",
+            )
+    raise InputError("these runs have no protocol in common", hint="evaluate all of them in the same way")
+
+
+def _short(value: Any) -> str:
+    text = value[:12] if isinstance(value, str) and len(value) == 64 else value
+    return printable(str(text))

@@ -1,0 +1,284 @@
+"""`gankit eval`: from a checkpoint, or a set of images, to scores with their protocol, stored beside the run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gankit import __version__, defaults, host
+from gankit.config import REPETITION_CHANGES
+from gankit.data import Dataset, load_dataset, parse_size
+from gankit.device import choose_device
+from gankit.errors import InputError
+from gankit.evaluator import Evaluator, Source, select_metrics
+from gankit.features import choose_space
+from gankit.generator_file import GeneratorHeader, PluginRef
+from gankit.generator_file import read as read_generator
+from gankit.run_folder import RunFolder
+from gankit.sample import TrainedGenerator, latents, rebuild
+from gankit.scores import FILE, Evaluation
+from gankit.storage import append_line, canonical_json, sha256
+from gankit.streams import derive_seed
+from gankit.text import printable
+
+log = logging.getLogger("gankit")
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to evaluate; None leaves the choice to what is there."""
+
+    against: str | None = None  # the real data; a checkpoint knows its own
+    size: str | None = None
+    split: str = "train"
+    features: str | None = None  # NAME or NAME@ARGUMENT
+    metrics: Sequence[str] | None = None
+    n: int | None = None  # samples: at most 10,000 and half of the data by default
+    n_real: int | None = None  # real images in the reference
+    seed: int = 0
+    device: str = "auto"
+    variant: str | None = None
+    extensions: Sequence[str] = ()
+
+
+def evaluate(
+    target: str | os.PathLike[str],
+    *,
+    save: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Evaluation:
+    """Score a checkpoint (a .safetensors file or a run) or a set of images (folder, zip, .npz) against real data.
+
+    `settings` are the fields of `gankit.evaluation.Settings`. The line goes to metrics.jsonl of the run that the
+    checkpoint belongs to, else to metrics.jsonl here, or to `save`. DivergedError when the samples are not finite or
+    all the same; InputError, ResourceError and PluginError as everywhere.
+    """
+    chosen = Settings(**settings)
+    path = Path(target)
+    checkpoint = checkpoint_file(path)
+    evaluation = (
+        _evaluate_set(path, chosen, progress) if checkpoint is None else _evaluate(checkpoint, chosen, progress)
+    )
+    append_line(Path(save) if save else _home(checkpoint), evaluation.record())
+    return evaluation
+
+
+def store_of(target: str | os.PathLike[str], save: str | os.PathLike[str] | None = None) -> Path:
+    """The file to which `evaluate` appends its line."""
+    return Path(save) if save else _home(checkpoint_file(Path(target)))
+
+
+def checkpoint_file(path: Path) -> Path | None:
+    """The sampleable file that a path means: the file itself, or that of a run; None when it is a set of images."""
+    if path.is_dir() and (RunFolder(path).exists or (path / "generator.safetensors").is_file()):
+        return path / "generator.safetensors"
+    return path if path.suffix.lower() == ".safetensors" else None
+
+
+def run_of(checkpoint: Path) -> RunFolder | None:
+    """The run in whose folder a checkpoint lies, at the top or below checkpoints/."""
+    for folder in (checkpoint.parent, checkpoint.parent / ".." / ".."):
+        run = RunFolder(folder)
+        if run.exists and (folder == checkpoint.parent or checkpoint.absolute().parents[1].name == "checkpoints"):
+            return run
+    return None
+
+
+def describe_samples(header: GeneratorHeader) -> dict[str, Any]:
+    """What a checkpoint's samples are, for the record. `settings` is equal for runs that differ only by their seed."""
+    settings = {key: value for key, value in header.config.items() if key not in REPETITION_CHANGES}
+    return {
+        "kind": "generator",
+        "variant": header.variant.name,
+        "settings": sha256(canonical_json([settings, header.options]).encode())[:16],
+        "training_seed": header.seed,
+        "tensors_sha256": header.tensors_sha256,
+    }
+
+
+def versions() -> dict[str, str]:
+    """What computed a score; recorded, not compared."""
+    return {
+        "gankit": __version__,
+        "torch": torch.__version__,
+        "torchmetrics": importlib.metadata.version("torchmetrics"),
+    }
+
+
+def latent_source(module: Any, z_dim: int, seed: int, device: torch.device) -> Source:
+    """Samples of a generator by number: sample i is that of the latent seed `seed + i`, as `gankit sample` makes it."""
+    from gankit.pictures import to_pixels
+
+    @torch.no_grad()
+    def source(start: int, stop: int) -> Tensor:
+        z = latents(range(seed + start, seed + stop), z_dim)
+        made = module(z.to(device)).float().cpu()
+        return torch.from_numpy(to_pixels(made)).permute(0, 3, 1, 2) if made.ndim == 4 else made
+
+    return source
+
+
+def _evaluate(file: Path, chosen: Settings, progress: Progress | None) -> Evaluation:
+    started = time.monotonic()
+    header, tensors = read_generator(file)
+    device = choose_device(chosen.device)
+    module = rebuild(header, tensors, file, chosen.variant, chosen.extensions).to(device).eval().requires_grad_(False)
+    trained = TrainedGenerator(module, header, device)
+    composition = _composition(header, chosen)
+    real, train = _real_data(trained, file, chosen, composition, progress)
+    evaluator = _evaluator(real, train, chosen, composition, device, progress)
+    scores = evaluator.score(latent_source(module, header.z_dim, chosen.seed, device))
+    return Evaluation(
+        what={"file": str(file), **describe_samples(header)},
+        protocol=evaluator.protocol,
+        scores=scores,
+        data=real.name,
+        step=header.step,
+        images_seen=header.images_seen,
+        seconds=round(time.monotonic() - started, 3),
+        made_by=versions(),
+    )
+
+
+def _evaluate_set(path: Path, chosen: Settings, progress: Progress | None) -> Evaluation:
+    started = time.monotonic()
+    if chosen.against is None:
+        raise InputError(
+            f"{printable(path)} is no checkpoint: against which real data is it to be scored?",
+            hint="--against DATA; a checkpoint is a .safetensors file or a run folder",
+        )
+    size = parse_size(chosen.size) if chosen.size else None
+    composition = host.compose(defaults, None, [host.find(name, host.EXTENSIONS) for name in chosen.extensions])
+    samples = load_dataset(str(path), {}, size=size, progress=progress)
+    real, train = _both_splits(chosen.against, chosen.split, size, composition, progress)
+    if samples.spec.shape != real.spec.shape:
+        raise InputError(
+            f"{printable(path)} holds {list(samples.spec.shape)}, '{real.name}' {list(real.spec.shape)}",
+            hint="bring both to one size with --size, and to the same channels",
+        )
+    device = choose_device(chosen.device)
+    if chosen.n is not None and chosen.n > len(samples):
+        raise InputError(f"-n {chosen.n:,}: {printable(path)} holds {len(samples):,}", hint="leave out -n")
+    most = min(len(samples), chosen.n or 10_000)
+    n = most if len(samples) < len(real) // 2 or chosen.n else min(most, len(real) // 2)
+    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(derive_seed(chosen.seed, "samples")))
+    evaluator = _evaluator(real, train, chosen, composition, device, progress, n=n)
+    scores = evaluator.score(lambda start, stop: samples.samples[order[start:stop]])
+    return Evaluation(
+        what={"kind": "images", "file": str(path), "fingerprint": samples.fingerprint},
+        protocol=evaluator.protocol,
+        scores=scores,
+        data=real.name,
+        seconds=round(time.monotonic() - started, 3),
+        made_by=versions(),
+    )
+
+
+def _evaluator(
+    real: Dataset,
+    train: Dataset,
+    chosen: Settings,
+    composition: host.Composition,
+    device: torch.device,
+    progress: Progress | None,
+    n: int | None = None,
+) -> Evaluator:
+    metrics = select_metrics(composition.catalogue("gankit_metrics"), chosen.metrics)
+    space = choose_space(chosen.features, train, composition.catalogue("gankit_features"), progress)
+    evaluator = Evaluator(
+        real,
+        train,
+        space,
+        metrics,
+        n=n or chosen.n,
+        n_real=chosen.n_real,
+        split=chosen.split,
+        seed=chosen.seed,
+        device=device,
+        progress=progress,
+    )
+    left_out = [name for name in metrics if name not in evaluator.metrics]
+    if left_out and chosen.metrics is not None:
+        raise InputError(
+            f"{', '.join(left_out)} cannot be computed in the space '{space.name}'", hint="leave it out of --metrics"
+        )
+    return evaluator
+
+
+def _composition(header: GeneratorHeader, chosen: Settings) -> host.Composition:
+    """Core, and those plugins of the run that are here: they may offer data, features and metrics."""
+    variant = host.find(chosen.variant, host.VARIANTS) if chosen.variant else _installed(header.variant, host.VARIANTS)
+    if chosen.extensions:
+        extensions = [host.find(name, host.EXTENSIONS) for name in chosen.extensions]
+    else:
+        found = [_installed(ref, host.EXTENSIONS) for ref in header.extensions]
+        extensions = [plugin for plugin in found if plugin is not None]
+    return host.compose(defaults, variant, extensions)
+
+
+def _installed(ref: PluginRef, group: str) -> host.Plugin | None:
+    return next((p for p in host.discover(group) if (p.name, p.dist) == (ref.name, ref.dist) and ref.dist), None)
+
+
+def _real_data(
+    trained: TrainedGenerator,
+    file: Path,
+    chosen: Settings,
+    composition: host.Composition,
+    progress: Progress | None,
+) -> tuple[Dataset, Dataset]:
+    """The real set and the training set of a checkpoint: as its run or its header says, or `--against`."""
+    header = trained.header
+    run = run_of(file)
+    stored = run.configuration()["config"] if run is not None else header.config
+    data = chosen.against or str(stored.get("data"))
+    size_text = chosen.size or (None if chosen.against else stored.get("size"))
+    size = parse_size(size_text) if size_text else (header.shape[1], header.shape[2]) if header.spec.is_image else None
+    try:
+        real, train = _both_splits(data, chosen.split, size, composition, progress)
+    except InputError as error:
+        if chosen.against or Path(data).exists() or data in composition.catalogue("gankit_datasets"):
+            raise
+        raise InputError(
+            f"{file} was trained on '{printable(data)}', which is not here", hint="--against PATH of that data"
+        ) from error
+    if real.spec.shape != header.shape:
+        raise InputError(
+            f"{file} makes {list(header.shape)}, '{real.name}' holds {list(real.spec.shape)}",
+            hint="give the data it was trained on, or --size",
+        )
+    if not chosen.against and train.fingerprint != header.data_fingerprint:
+        raise InputError(
+            f"'{printable(data)}' is not the data that {file} was trained on: it has changed since",
+            hint="bring the old data back, or say that you want this one: --against DATA",
+        )
+    return real, train
+
+
+def _both_splits(
+    data: str,
+    split: str,
+    size: tuple[int, int] | None,
+    composition: host.Composition,
+    progress: Progress | None,
+) -> tuple[Dataset, Dataset]:
+    catalogue = composition.catalogue("gankit_datasets")
+    train = load_dataset(data, catalogue, size=size, progress=progress)
+    return (train if split == "train" else load_dataset(data, catalogue, split=split, size=size)), train
+
+
+def _home(checkpoint: Path | None) -> Path:
+    run = run_of(checkpoint) if checkpoint is not None else None
+    return (run.path if run is not None else Path()) / FILE

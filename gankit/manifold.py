@@ -1,0 +1,231 @@
+"""Precision, recall and F1 on a known manifold: convex polygons ("Are GANs Created Equal?", Lucic et al. 2018)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gankit.data.dataset import as_floats
+from gankit.data.layout import Array
+from gankit.data.polygons import SIDE, PolygonFamily, derivatives, grey, polygons, rasterise
+from gankit.errors import InputError
+from gankit.text import did_you_mean, printable
+
+if TYPE_CHECKING:  # the built-in metrics may use this module, and `sample` needs them
+    from gankit.sample import TrainedGenerator
+
+Progress = Callable[[str, int, int], None]  # what, done, total
+
+POLYGONS, SAMPLES = 16_384, 4096  # among which the warm starts are looked for
+_DESCENT = 25  # steps; damped Gauss-Newton needs about ten
+_CHUNK = 64  # images at a time, each with all its starts
+_BATCH = 256  # images or samples that go through the generator at once
+_RATE = 0.1  # of Adam on z, at the start; it falls to 0 along a cosine
+_PRUNE = 10  # steps between two looks at which images are done
+
+FAMILIES = {family.name: family for n in (3, 4) for family in (PolygonFamily(n), PolygonFamily(n, as_published=False))}
+
+
+@dataclass(frozen=True)
+class ManifoldScore:
+    """Shares in 0..1: samples near a polygon, test polygons near a sample, and their harmonic mean."""
+
+    precision: float
+    recall: float
+    f1: float
+    n: int  # samples, and test polygons
+    delta: float  # squared L2 distance, pixels in 0..1, below which something is near
+
+
+def f1(precision: float, recall: float) -> float:
+    """2 P R / (P + R), and 0 when both are 0."""
+    both = precision + recall
+    return 2 * precision * recall / both if both else 0.0
+
+
+def family_of(data_name: str) -> PolygonFamily:
+    """The polygons that a data set is made of: 'triangles', 'squares', 'triangles-fixed' or 'squares-fixed'."""
+    if data_name not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        hint = f"{did_you_mean(data_name, FAMILIES)}it is known for {known}"
+        raise InputError(f"the manifold of '{printable(data_name)}' is not known", hint=hint)
+    return FAMILIES[data_name]
+
+
+def score(
+    trained: TrainedGenerator,
+    family: PolygonFamily,
+    *,
+    n: int = 1024,
+    delta: float = 0.75,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> ManifoldScore:
+    """Precision of the samples of seeds seed..seed+n-1 and recall of the first n test polygons; n, delta: paper's."""
+    if tuple(trained.data.shape) != (1, SIDE, SIDE):
+        shape = "x".join(str(side) for side in trained.data.shape)
+        raise InputError(f"the generator makes {shape}, polygons are 1x{SIDE}x{SIDE}", hint="train it on polygons")
+    real = polygons(family, "test").samples
+    if not 1 <= n <= len(real):
+        raise InputError(f"{n} polygons to score", hint=f"there are 1 to {len(real):,}")
+    fakes = torch.from_numpy(trained.sample(n, seed=seed)).permute(0, 3, 1, 2)
+    near = distances(fakes, family, seed=seed, progress=progress) < delta
+    targets, z_dim, device = as_floats(real[:n]), trained.header.z_dim, trained.device
+    found = invert(trained.module, targets, z_dim, seed=seed, device=device, enough=delta, progress=progress) < delta
+    precision, recall = (float(hits.double().mean()) for hits in (near, found))
+    return ManifoldScore(precision, recall, f1(precision, recall), n, delta)
+
+
+def distances(
+    images: Tensor, family: PolygonFamily, *, restarts: int = 5, seed: int = 0, progress: Progress | None = None
+) -> Tensor:
+    """uint8 [N, 1, 28, 28] -> float64 [N]: squared L2 distance, pixels in 0..1, to the nearest polygon found.
+
+    Every image is fitted from `restarts` random polygons and from the nearest of a bank. What counts is the distance
+    to the polygon as the data set draws it, so a polygon of the data set can have distance 0.
+    """
+    rng = np.random.RandomState(seed)
+    bank = rng.random_sample((POLYGONS, family.n_vertices + 1))
+    pixels = _draw(bank, family).astype(np.float32)
+    starts = rng.random_sample((len(images), restarts, family.n_vertices + 1))
+    targets = images.reshape(len(images), SIDE * SIDE).numpy()
+    best = np.empty(len(images))
+    for begin in range(0, len(images), _CHUNK):
+        target = targets[begin : begin + _CHUNK]
+        nearest = np.argmin((pixels**2).sum(axis=1) - 2 * target.astype(np.float32) @ pixels.T, axis=1)
+        u = np.concatenate([starts[begin : begin + _CHUNK], bank[nearest][:, None]], axis=1)
+        cost = _descend(u.reshape(-1, u.shape[2]), np.repeat(target, restarts + 1, axis=0), family)
+        best[begin : begin + _CHUNK] = cost.reshape(u.shape[:2]).min(axis=1)
+        if progress:
+            progress("precision", min(begin + _CHUNK, len(images)), len(images))
+    return torch.from_numpy(best)
+
+
+def _draw(u: Array, family: PolygonFamily) -> Array:
+    """u [P, n + 1] -> images uint8 [P, 784] as in the data set."""
+    return grey(rasterise(family.vertices(u))).reshape(len(u), -1)
+
+
+def _compare(u: Array, target: Array, family: PolygonFamily) -> tuple[Array, Array]:
+    """Image of u minus target, float32 [P, 784] in -1..1, and the squared L2 distances float64 [P]."""
+    gap = _draw(u, family).astype(np.int32) - target
+    return (gap / 255).astype(np.float32), (gap**2).sum(axis=1) / 255**2
+
+
+def _descend(u: Array, target: Array, family: PolygonFamily) -> Array:
+    """Starts u [P, n + 1] and targets uint8 [P, 784] -> smallest squared distances [P] on the way down.
+
+    Levenberg-Marquardt with projection: the distances are those of the exact raster, only the derivatives take the
+    pixels' covered area for its count of sub-pixels. A step that does not lead down is undone and damped.
+    """
+    u = u.copy()
+    residual, cost = _compare(u, target, family)
+    damping = np.full(len(u), 1e-2)
+    for _ in range(_DESCENT):
+        trial = _project(u + _step(u, residual, damping, family), family)
+        new_residual, new_cost = _compare(trial, target, family)
+        down = new_cost < cost
+        u[down], residual[down], cost[down] = trial[down], new_residual[down], new_cost[down]
+        damping *= np.where(down, 0.2, 5.0)
+    return cost
+
+
+def _project(u: Array, family: PolygonFamily) -> Array:
+    """The nearest valid polygon; a rotation that goes all around has no ends."""
+    projected = u.clip(0, 1)
+    if not family.as_published:
+        projected[:, -1] = u[:, -1] % 1
+    return projected
+
+
+def _step(u: Array, residual: Array, damping: Array, family: PolygonFamily) -> Array:
+    """The damped Gauss-Newton step [P, n + 1] from u, without the coordinates that it would push out of the cube."""
+    weights, speeds = derivatives(family, u)
+    slope = np.einsum("pek,pe->pk", speeds, (weights @ residual[:, :, None])[:, :, 0])
+    blocked = ((u <= 0) & (slope > 0)) | ((u >= 1) & (slope < 0))
+    if not family.as_published:
+        blocked[:, -1] = False
+    speeds = np.where(blocked[:, None], 0, speeds)
+    curvature = speeds.transpose(0, 2, 1) @ (weights @ weights.transpose(0, 2, 1)) @ speeds
+    diagonal = np.einsum("pkk->pk", curvature)
+    diagonal += damping[:, None] * diagonal + 1e-6
+    step: Array = np.linalg.solve(curvature, -np.where(blocked, 0, slope)[:, :, None])[:, :, 0]
+    return step
+
+
+def invert(
+    generator: nn.Module,
+    images: Tensor,
+    z_dim: int,
+    *,
+    restarts: int = 5,
+    steps: int = 200,
+    seed: int = 0,
+    device: torch.device | str,
+    enough: float = 0.0,
+    progress: Progress | None = None,
+) -> Tensor:
+    """float32 [N, C, H, W] in [-1, 1] -> float64 [N]: squared L2 distance, pixels in 0..1, to the nearest G(z) found.
+
+    Adam on z alone, from the nearest of a bank of samples, then from the second nearest, and so on; z may go
+    anywhere. The search for an image ends as soon as its distance is below `enough`.
+    """
+    network = copy.deepcopy(generator).to(device).eval().requires_grad_(False)
+    bank = torch.randn(SAMPLES, z_dim, generator=torch.Generator().manual_seed(seed))
+    order, best = _nearest(network, bank, images, restarts, torch.device(device))
+    total = restarts * len(images)
+    for restart in range(restarts):
+        todo = torch.nonzero(best >= enough)[:, 0]
+        done = restart * len(images) + len(images) - len(todo)
+        for part in torch.split(todo, _BATCH) if len(todo) else ():
+            z = bank[order[part, restart]].to(device)
+            best[part] = torch.minimum(best[part], _search(network, z, images[part].to(device), steps, enough))
+            done += len(part)
+            if progress:
+                progress("recall", done, total)
+    if progress:
+        progress("recall", total, total)
+    return best
+
+
+@torch.no_grad()
+def _nearest(
+    network: nn.Module, bank: Tensor, images: Tensor, count: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The `count` nearest samples of the bank [B, z_dim]: their indices [N, count], the smallest distances [N]."""
+    samples = torch.cat([network(z.to(device)).float().cpu().flatten(1) for z in torch.split(bank, _BATCH)])
+    found = []
+    for part in torch.split(images.flatten(1), _BATCH):
+        exact = torch.cdist(part, samples, compute_mode="donot_use_mm_for_euclid_dist").square() / 4
+        found.append(exact.topk(max(1, count), largest=False))
+    return torch.cat([f.indices for f in found]), torch.cat([f.values[:, 0] for f in found]).double()
+
+
+def _search(network: nn.Module, z: Tensor, images: Tensor, steps: int, enough: float) -> Tensor:
+    """Adam from z [n, z_dim] towards images [n, ...] -> the smallest squared distances on the way, float64 [n]."""
+    best = torch.full((len(z),), torch.inf, dtype=torch.float64)
+    ids = torch.arange(len(z))
+    mean, square = torch.zeros_like(z), torch.zeros_like(z)
+    for step in range(steps):
+        z.requires_grad_(True)
+        distance = (network(z).float() - images).flatten(1).square().sum(dim=1) / 4  # [-1, 1] is twice as wide
+        (slope,) = torch.autograd.grad(distance.sum(), z)
+        best[ids] = torch.minimum(best[ids], distance.detach().cpu().double())
+        mean, square = mean.lerp(slope, 0.1), square.lerp(slope.square(), 0.001)
+        size = _RATE * (1 + math.cos(math.pi * step / steps)) / 2 / (1 - 0.9 ** (step + 1))
+        z = z.detach() - size * mean / (square / (1 - 0.999 ** (step + 1))).sqrt().add(1e-8)
+        if step % _PRUNE == _PRUNE - 1:
+            open_ = best[ids] >= enough
+            if not open_.any():
+                break
+            keep = open_.to(z.device)
+            ids, images = ids[open_], images[keep]
+            z, mean, square = z[keep], mean[keep], square[keep]
+    return best
