@@ -22,9 +22,8 @@ from gankit.errors import InputError
 from gankit.evaluator import Evaluator, Source, select_metrics
 from gankit.features import choose_space
 from gankit.generator_file import GeneratorHeader, PluginRef
-from gankit.generator_file import read as read_generator
 from gankit.run_folder import RunFolder
-from gankit.sample import TrainedGenerator, latents, rebuild
+from gankit.sample import TrainedGenerator, latents, load
 from gankit.scores import FILE, Evaluation
 from gankit.storage import append_line, canonical_json, sha256
 from gankit.streams import derive_seed
@@ -71,7 +70,7 @@ def evaluate(
     evaluation = (
         _evaluate_set(path, chosen, progress) if checkpoint is None else _evaluate(checkpoint, chosen, progress)
     )
-    append_line(Path(save) if save else _home(checkpoint), evaluation.record())
+    append_line(store_of(path, save), evaluation.record())
     return evaluation
 
 
@@ -130,16 +129,30 @@ def latent_source(module: Any, z_dim: int, seed: int, device: torch.device) -> S
     return source
 
 
-def _evaluate(file: Path, chosen: Settings, progress: Progress | None) -> Evaluation:
+@dataclass(frozen=True)
+class OpenCheckpoint:
+    """A checkpoint to be scored: where it lies, and its generator ready to sample."""
+
+    file: Path
+    trained: TrainedGenerator
+
+
+def open_checkpoint(path: Path, chosen: Settings) -> OpenCheckpoint:
+    """The generator that a path means; InputError when it means none."""
+    file = checkpoint_file(path)
+    if file is None:
+        raise InputError(f"{printable(path)} is no checkpoint", hint="give a .safetensors file or a run folder")
+    return OpenCheckpoint(file, load(file, device=chosen.device, variant=chosen.variant, extensions=chosen.extensions))
+
+
+def _evaluate(path: Path, chosen: Settings, progress: Progress | None) -> Evaluation:
     started = time.monotonic()
-    header, tensors = read_generator(file)
-    device = choose_device(chosen.device)
-    module = rebuild(header, tensors, file, chosen.variant, chosen.extensions).to(device).eval().requires_grad_(False)
-    trained = TrainedGenerator(module, header, device)
+    opened = open_checkpoint(path, chosen)
+    file, trained, header = opened.file, opened.trained, opened.trained.header
     composition = _composition(header, chosen)
     real, train = _real_data(trained, file, chosen, composition, progress)
-    evaluator = _evaluator(real, train, chosen, composition, device, progress)
-    scores = evaluator.score(latent_source(module, header.z_dim, chosen.seed, device))
+    evaluator = _evaluator(real, train, chosen, composition, trained.device, progress)
+    scores = evaluator.score(latent_source(trained.module, header.z_dim, chosen.seed, trained.device))
     return Evaluation(
         what={"file": str(file), **describe_samples(header)},
         protocol=evaluator.protocol,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,12 +16,12 @@ from torch import Tensor, nn
 
 from gankit.data.dataset import as_floats
 from gankit.data.layout import Array
-from gankit.data.polygons import SIDE, PolygonFamily, derivatives, grey, polygons, rasterise
+from gankit.data.polygons import FAMILIES, SIDE, PolygonFamily, derivatives, grey, polygons, rasterise
 from gankit.errors import InputError
+from gankit.evaluation import Settings, describe_samples, open_checkpoint, versions
+from gankit.sample import TrainedGenerator
+from gankit.scores import Evaluation, Protocol, Score
 from gankit.text import did_you_mean, printable
-
-if TYPE_CHECKING:  # the built-in metrics may use this module, and `sample` needs them
-    from gankit.sample import TrainedGenerator
 
 Progress = Callable[[str, int, int], None]  # what, done, total
 
@@ -27,10 +29,10 @@ POLYGONS, SAMPLES = 16_384, 4096  # among which the warm starts are looked for
 _DESCENT = 25  # steps; damped Gauss-Newton needs about ten
 _CHUNK = 64  # images at a time, each with all its starts
 _BATCH = 256  # images or samples that go through the generator at once
-_RATE = 0.1  # of Adam on z, at the start; it falls to 0 along a cosine
+_RATE = 0.1  # of Adam on z, at the start; falls to 0 along a cosine
 _PRUNE = 10  # steps between two looks at which images are done
-
-FAMILIES = {family.name: family for n in (3, 4) for family in (PolygonFamily(n), PolygonFamily(n, as_published=False))}
+DELTA, N = 0.75, 1024  # the paper's
+RESTARTS, STEPS = 5, 200
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ def score(
     trained: TrainedGenerator,
     family: PolygonFamily,
     *,
-    n: int = 1024,
-    delta: float = 0.75,
+    n: int = N,
+    delta: float = DELTA,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> ManifoldScore:
@@ -83,10 +85,75 @@ def score(
     return ManifoldScore(precision, recall, f1(precision, recall), n, delta)
 
 
+def evaluate_manifold(
+    target: str | os.PathLike[str],
+    *,
+    n: int = N,
+    delta: float = DELTA,
+    seed: int = 0,
+    device: str = "auto",
+    variant: str | None = None,
+    extensions: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Evaluation:
+    """`score` of a checkpoint that was trained on one of the polygon data sets, with its protocol.
+
+    The floor of precision is that of real polygons from the hold-out. Recall has none: it needs a generator.
+    """
+    started = time.monotonic()
+    opened = open_checkpoint(Path(target), Settings(device=device, variant=variant, extensions=extensions))
+    header = opened.trained.header
+    family = family_of(header.data)
+    if polygons(family).fingerprint != header.data_fingerprint:
+        raise InputError(
+            f"{opened.file} was trained on other data that is named '{printable(header.data)}'",
+            hint=f"train it with --data {family.name}",
+        )
+    found = score(opened.trained, family, n=n, delta=delta, seed=seed, progress=progress)
+    holdout = polygons(family, "holdout").samples[:n]
+    real = float((distances(holdout, family, seed=seed, progress=progress, what="floor") < delta).double().mean())
+    parameters = {"delta": delta, "restarts": RESTARTS, "steps": STEPS}
+    protocol = Protocol(
+        data_fingerprint=header.data_fingerprint,
+        split="test",
+        shape=header.shape,
+        features=f"manifold of {family.name}",
+        features_sha256="none",
+        preparation={},
+        quantisation="uint8",
+        n=n,
+        n_real=n,
+        n_floor=len(holdout),
+        n_train=0,
+        seed=seed,
+        metrics={"manifold": parameters},
+    )
+    return Evaluation(
+        what={"file": str(opened.file), **describe_samples(header)},
+        protocol=protocol,
+        scores={
+            "precision": Score(found.precision, real, metric="manifold", higher_is_better=True),
+            "recall": Score(found.recall, None, metric="manifold", higher_is_better=True),
+            "f1": Score(found.f1, None, metric="manifold", higher_is_better=True),
+        },
+        data=header.data,
+        step=header.step,
+        images_seen=header.images_seen,
+        seconds=round(time.monotonic() - started, 3),
+        made_by=versions(),
+    )
+
+
 def distances(
-    images: Tensor, family: PolygonFamily, *, restarts: int = 5, seed: int = 0, progress: Progress | None = None
+    images: Tensor,
+    family: PolygonFamily,
+    *,
+    restarts: int = RESTARTS,
+    seed: int = 0,
+    progress: Progress | None = None,
+    what: str = "precision",
 ) -> Tensor:
-    """uint8 [N, 1, 28, 28] -> float64 [N]: squared L2 distance, pixels in 0..1, to the nearest polygon found.
+    """uint8 [N, 1, 28, 28] on the CPU -> float64 [N]: squared L2 distance (pixels 0..1) to the nearest polygon.
 
     Every image is fitted from `restarts` random polygons and from the nearest of a bank. What counts is the distance
     to the polygon as the data set draws it, so a polygon of the data set can have distance 0.
@@ -94,17 +161,18 @@ def distances(
     rng = np.random.RandomState(seed)
     bank = rng.random_sample((POLYGONS, family.n_vertices + 1))
     pixels = _draw(bank, family).astype(np.float32)
+    lengths = (pixels**2).sum(axis=1)
     starts = rng.random_sample((len(images), restarts, family.n_vertices + 1))
     targets = images.reshape(len(images), SIDE * SIDE).numpy()
     best = np.empty(len(images))
     for begin in range(0, len(images), _CHUNK):
         target = targets[begin : begin + _CHUNK]
-        nearest = np.argmin((pixels**2).sum(axis=1) - 2 * target.astype(np.float32) @ pixels.T, axis=1)
+        nearest = np.argmin(lengths - 2 * target.astype(np.float32) @ pixels.T, axis=1)
         u = np.concatenate([starts[begin : begin + _CHUNK], bank[nearest][:, None]], axis=1)
         cost = _descend(u.reshape(-1, u.shape[2]), np.repeat(target, restarts + 1, axis=0), family)
         best[begin : begin + _CHUNK] = cost.reshape(u.shape[:2]).min(axis=1)
         if progress:
-            progress("precision", min(begin + _CHUNK, len(images)), len(images))
+            progress(what, min(begin + _CHUNK, len(images)), len(images))
     return torch.from_numpy(best)
 
 
@@ -165,17 +233,18 @@ def invert(
     images: Tensor,
     z_dim: int,
     *,
-    restarts: int = 5,
-    steps: int = 200,
+    restarts: int = RESTARTS,
+    steps: int = STEPS,
     seed: int = 0,
     device: torch.device | str,
     enough: float = 0.0,
     progress: Progress | None = None,
 ) -> Tensor:
-    """float32 [N, C, H, W] in [-1, 1] -> float64 [N]: squared L2 distance, pixels in 0..1, to the nearest G(z) found.
+    """float32 [N, C, H, W] in [-1, 1] on the CPU -> float64 [N]: squared L2 distance (pixels 0..1) to the nearest G(z).
 
-    Adam on z alone, from the nearest of a bank of samples, then from the second nearest, and so on; z may go
-    anywhere. The search for an image ends as soon as its distance is below `enough`.
+    Adam on z alone, from the nearest of a bank of samples, then from the second nearest, and so on; z stays in the
+    ball of radius sqrt(z_dim) + 3, outside of which N(0, I) has less than 1e-5 of its mass. The search for an image
+    ends as soon as its distance is below `enough`.
     """
     network = copy.deepcopy(generator).to(device).eval().requires_grad_(False)
     bank = torch.randn(SAMPLES, z_dim, generator=torch.Generator().manual_seed(seed))
@@ -208,6 +277,7 @@ def _nearest(
     return torch.cat([f.indices for f in found]), torch.cat([f.values[:, 0] for f in found]).double()
 
 
+@torch.enable_grad()
 def _search(network: nn.Module, z: Tensor, images: Tensor, steps: int, enough: float) -> Tensor:
     """Adam from z [n, z_dim] towards images [n, ...] -> the smallest squared distances on the way, float64 [n]."""
     best = torch.full((len(z),), torch.inf, dtype=torch.float64)
@@ -221,6 +291,7 @@ def _search(network: nn.Module, z: Tensor, images: Tensor, steps: int, enough: f
         mean, square = mean.lerp(slope, 0.1), square.lerp(slope.square(), 0.001)
         size = _RATE * (1 + math.cos(math.pi * step / steps)) / 2 / (1 - 0.9 ** (step + 1))
         z = z.detach() - size * mean / (square / (1 - 0.999 ** (step + 1))).sqrt().add(1e-8)
+        z = z.renorm(2, 0, math.sqrt(z.shape[1]) + 3)
         if step % _PRUNE == _PRUNE - 1:
             open_ = best[ids] >= enough
             if not open_.any():

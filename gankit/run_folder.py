@@ -134,7 +134,7 @@ class RunFolder:
 
 def environment() -> dict[str, Any]:
     """Versions and machine, for whoever has to explain a number later."""
-    packages = ("torch", "numpy", "pillow", "safetensors", "pluggy", "pydantic")
+    packages = ("torch", "torchmetrics", "numpy", "pillow", "safetensors", "pluggy", "pydantic")
     return {
         "gankit": importlib.metadata.version("gankit"),
         "python": platform.python_version(),

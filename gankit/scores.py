@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +39,7 @@ class Score:
     """One number. `floor` is the same metric between two sets of real data: no generator should be better."""
 
     value: float
-    floor: float
+    floor: float | None  # None: the metric has none
     spread: float | None = None  # standard deviation over subsets or splits, where the metric has one
     floor_spread: float | None = None
     metric: str = ""  # the name to ask for it: 'pr' gives precision and recall
@@ -116,27 +115,24 @@ def unlike(first: Protocol, second: Protocol) -> dict[str, tuple[Any, Any]]:
 
 def _copies(scores: Mapping[str, Score]) -> str | None:
     score = scores.get("duplicates")
-    if score is None or score.value <= score.floor + 0.05:
+    if score is None or score.floor is None or score.value <= score.floor + 0.05:
         return None
     return f"copies the training set: {score.value:.0%} of the samples are near-duplicates of training images"
 
 
 def _unlike(scores: Mapping[str, Score]) -> str | None:
     score = scores.get("precision") or scores.get("density")
-    if score is None or score.value >= score.floor / 2:
+    if score is None or score.floor is None or score.value >= score.floor / 2:
         return None
     return "looks unlike the data: few samples lie where real images do (precision below half of its floor)"
 
 
 def _uncovered(scores: Mapping[str, Score]) -> str | None:
-    low = [name for name in ("recall", "coverage") if name in scores and scores[name].value < scores[name].floor / 2]
+    low = [
+        name for name in ("recall", "coverage") if name in scores and scores[name].value < (scores[name].floor or 0) / 2
+    ]
     if not low:
         return None
     return (
         f"misses much of the data: {' and '.join(low)} below half of the floor (mode collapse, when samples look real)"
     )
-
-
-def is_finite(score: Score) -> bool:
-    """Whether the number can be stored and compared."""
-    return math.isfinite(score.value) and math.isfinite(score.floor)

@@ -156,7 +156,7 @@ def test_eval_of_a_run_from_the_command_line(place: Path, shared_home: Path) -> 
     done = call("eval", "run", "-n", 200, cwd=place, home=shared_home)
     assert done.returncode == 0, done.stderr
     assert "run at 640 images against digits" in done.stdout
-    assert "200 samples as uint8 against 200 of train; floor: 200 others" in done.stdout
+    assert "200 samples as uint8 against 200 of train; floor: 200 others;" in done.stdout
     for word in ("FID ↓", "KID ×1000 ↓", "IS ↑", "precision ↑", "recall ↑", "density ↑", "coverage ↑", "duplicates ↓"):
         assert word in done.stdout
     assert "stored in run/metrics.jsonl" in " ".join(done.stderr.split())

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support import gankit
 from torch import Tensor, nn
 
+from gankit import train
 from gankit.data.dataset import as_floats
 from gankit.data.layout import Array
-from gankit.data.polygons import SPLITS, PolygonFamily, grey, parameters, rasterise
+from gankit.data.polygons import SPLITS, PolygonFamily, grey, parameters, polygons, rasterise
 from gankit.errors import InputError
 from gankit.generator_file import GeneratorHeader, PluginRef
-from gankit.manifold import FAMILIES, ManifoldScore, distances, f1, family_of, invert, score
+from gankit.manifold import FAMILIES, ManifoldScore, distances, evaluate_manifold, f1, family_of, invert, score
 from gankit.sample import TrainedGenerator
+from gankit.scores import FILE, read_lines
 
 TRIANGLES = PolygonFamily(3)
 DELTA = 0.75
@@ -187,3 +191,31 @@ def test_generators_of_other_things_and_silly_numbers_are_refused() -> None:
     for n in (0, 10_001):
         with pytest.raises(InputError, match=f"{n} polygons to score"):
             score(trained(OnePicture(drawn(corners(TRIANGLES, 1))[0])), TRIANGLES, n=n)
+
+
+def test_the_three_numbers_of_a_checkpoint_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train("gan", data="triangles", steps=2, out="run")
+    done = gankit("manifold", "run", "-n", 8, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for word in ("manifold of triangles", "precision ↑", "recall ↑", "F1 ↑"):
+        assert word in done.stdout
+    (line,) = read_lines(tmp_path / "run" / FILE)
+    assert (line.scores["precision"].value, line.scores["precision"].floor, line.scores["recall"].floor) == (0, 1, None)
+    assert line.protocol.metrics["manifold"]["delta"] == 0.75
+    assert line.images_seen == 128
+
+
+def test_only_polygons_have_a_manifold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    train("gan", steps=1, out="run")
+    with pytest.raises(InputError, match="the manifold of 'digits' is not known"):
+        evaluate_manifold("run")
+    np.save(tmp_path / "triangles.npy", polygons(PolygonFamily(3), "test").samples[:200].numpy())
+    train("gan", data=tmp_path / "triangles.npy", steps=1, out="other")
+    with pytest.raises(InputError, match="was trained on other data that is named 'triangles'"):
+        evaluate_manifold("other")
+    with pytest.raises(InputError, match="no checkpoint"):
+        evaluate_manifold("triangles.npy")

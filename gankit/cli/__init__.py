@@ -25,6 +25,7 @@ app.command("train", context_settings={"auto_envvar_prefix": "GANKIT_TRAIN"})(tr
 app.command("resume")(train.resume)
 app.command("sample")(sample.sample)
 app.command("eval")(evaluate.evaluate)
+app.command("manifold")(evaluate.manifold)
 app.command("compare")(evaluate.compare)
 app.command("doctor")(doctor.doctor)
 app.add_typer(variants.app, name="variants")

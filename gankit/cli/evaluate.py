@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gankit.scores import Evaluation
 
 ARROW = {True: " ↑", False: " ↓", None: ""}
-TITLES = {"fid": "FID", "kid": "KID ×1000", "is": "IS"}
+TITLES = {"fid": "FID", "kid": "KID ×1000", "is": "IS", "f1": "F1"}
 
 
 def evaluate(
@@ -78,11 +78,45 @@ def evaluate(
             variant=variant,
             extensions=with_ or (),
         )
-    if json:
-        console.print_json(evaluation.record())
-    else:
-        _print(target, evaluation)
-        console.talk.print(f"stored in {printable(store_of(target, save))}", markup=False)
+    _show(target, evaluation, store_of(target, save), as_json=json)
+
+
+def manifold(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="A .safetensors file, or a run.")],
+    n: Annotated[int, typer.Option("-n", min=1, max=10_000, help="Samples, and test polygons.")] = 1024,
+    delta: Annotated[float, typer.Option(min=0, help="Squared distance below which something is near.")] = 0.75,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the searches.")] = 0,
+    device: Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")] = "auto",
+    variant: Annotated[str | None, typer.Option(help="The variant, when it is a ./file.py.")] = None,
+    with_: Annotated[list[str] | None, typer.Option("--with", help="The extensions, when one is a file.")] = None,
+    out: Annotated[
+        str | None, typer.Option("-o", "--out", help="Where the line of JSON goes (default: the run's metrics.jsonl).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the line of JSON on stdout.")] = False,
+) -> None:
+    """Precision, recall and F1 on the manifold of polygons ("Are GANs Created Equal?").
+
+    gankit manifold runs/gan-triangles-0001
+    """
+    save = path_of(out, "--out") if out is not None else None
+    with console.log_to_stderr(), console.progress_bar() as progress:
+        from gankit.evaluation import store_of
+        from gankit.manifold import evaluate_manifold
+        from gankit.storage import append_line
+
+        evaluation = evaluate_manifold(
+            checkpoint,
+            n=n,
+            delta=delta,
+            seed=seed,
+            device=device,
+            variant=variant,
+            extensions=with_ or (),
+            progress=progress,
+        )
+        store = store_of(checkpoint, save)
+        append_line(store, evaluation.record())
+    _show(checkpoint, evaluation, store, as_json=json)
 
 
 def compare(
@@ -123,8 +157,12 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _print(target: Path, evaluation: Evaluation) -> None:
+def _show(target: Path, evaluation: Evaluation, store: Path, *, as_json: bool) -> None:
     from rich.table import Table
+
+    if as_json:
+        console.print_json(evaluation.record())
+        return
 
     seen = f" at {evaluation.images_seen:,} images" if evaluation.images_seen is not None else ""
     console.data.print(f"{printable(target)}{seen} against {printable(evaluation.data)}", markup=False)
@@ -136,15 +174,17 @@ def _print(target: Path, evaluation: Evaluation) -> None:
     console.data.print(table)
     for finding in evaluation.findings():
         console.data.print(finding, markup=False)
+    console.talk.print(f"stored in {printable(store)}", markup=False)
 
 
 def _protocol_lines(evaluation: Evaluation) -> None:
     p = evaluation.protocol
     prepared = ", ".join(f"{key} {value}" for key, value in p.preparation.items())
+    weights = f" {p.features_sha256[:8]}" if p.features_sha256 != "none" else ""
     lines = [
-        f"features {p.features} {p.features_sha256[:8]}" + (f" ({prepared})" if prepared else ""),
-        f"{p.n:,} samples as {p.quantisation} against {p.n_real:,} of {p.split}; floor: {p.n_floor:,} others of it "
-        f"against the same; seed {p.seed}",
+        f"features {p.features}{weights}" + (f" ({prepared})" if prepared else ""),
+        f"{p.n:,} samples as {p.quantisation} against {p.n_real:,} of {p.split}; floor: {p.n_floor:,} others; "
+        f"seed {p.seed}",
     ]
     for line in lines:
         console.data.print(printable(line), markup=False)
@@ -167,8 +207,10 @@ def _comparison(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _text(name: str, value: float, spread: float | None) -> str:
+def _text(name: str, value: float | None, spread: float | None) -> str:
     """Three significant digits; KID in thousandths, shares of samples in per cent."""
+    if value is None:
+        return ""
     if name == "duplicates":
         return f"{value:.1%}"
     factor = 1000 if name == "kid" else 1

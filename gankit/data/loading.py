@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from gankit.data import synthetic
 from gankit.data.arrays import NPY_MAGIC, load_npy, load_npz
-from gankit.data.dataset import Dataset, DatasetFactory
+from gankit.data.dataset import Dataset, DatasetFactory, Splits
 from gankit.data.downloads import CIFAR10, FASHION_MNIST, MNIST, Download
 from gankit.data.idx import find_idx, load_idx, load_idx_pair
 from gankit.data.images import OnBadImage, load_images
 from gankit.data.limits import Progress
+from gankit.data.polygons import FAMILIES, SPLITS, PolygonFamily, polygons
 from gankit.data.resize import resize_dataset
 from gankit.data.sources import READ, SUFFIXES, folder_files, zip_files
 from gankit.data.text import short_name
@@ -42,7 +44,14 @@ def builtin_datasets() -> dict[str, DatasetFactory]:
         "gaussian1d": synthetic.gaussian1d,
         "ring8": synthetic.ring8,
         "grid25": synthetic.grid25,
+        **{name: _polygons(family) for name, family in FAMILIES.items()},
     }
+
+
+def _polygons(family: PolygonFamily) -> Splits:
+    return Splits(
+        lambda: polygons(family), {split: partial(polygons, family, split) for split in SPLITS if split != TRAIN}
+    )
 
 
 def load_dataset(

@@ -89,6 +89,9 @@ class PolygonFamily:
         return np.concatenate([jitter * np.radians(self.jitter), -turn * self.rotation], axis=-1)
 
 
+FAMILIES = {family.name: family for n in (3, 4) for family in (PolygonFamily(n), PolygonFamily(n, as_published=False))}
+
+
 def polygons(family: PolygonFamily, split: str = "train") -> Dataset:
     """60,000 'train', 10,000 'test' or 10,000 'holdout' polygons of the paper's 80,000: black on white, no labels."""
     if split not in SPLITS:
