@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ class Settings:
     features: str | None = None  # NAME or NAME@ARGUMENT
     metrics: Sequence[str] | None = None
     n: int | None = None  # samples: at most 10,000 and half of the data by default
-    n_real: int | None = None  # real images in the reference
+    n_real: int | Literal["all"] | None = None  # real images in the reference; 'all' leaves none for the floor
     seed: int = 0
     device: str = "auto"
     variant: str | None = None
@@ -216,7 +216,7 @@ def _evaluator(
         space,
         metrics,
         n=n or chosen.n,
-        n_real=chosen.n_real,
+        n_real=len(real) if chosen.n_real == "all" else chosen.n_real,
         split=chosen.split,
         seed=chosen.seed,
         device=device,

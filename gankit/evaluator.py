@@ -78,8 +78,9 @@ class Evaluator:
         half = len(real) // 2
         self.n = n or min(MOST, half)
         self.n_real = n_real or min(self.n, half)
-        self.n_floor = min(self.n, len(real) - self.n_real)
-        if min(self.n, self.n_real, self.n_floor) < MINIMUM:
+        self.n_floor = max(0, min(self.n, len(real) - self.n_real))  # 0: everything is in the reference
+        least = min(self.n, self.n_real, self.n_floor or MINIMUM)
+        if least < MINIMUM or self.n_real > len(real):
             raise InputError(
                 f"{self.n:,} samples against {self.n_real:,} real ones, {self.n_floor:,} others for the floor: too few",
                 hint=f"each must be {MINIMUM} or more; '{real.name}' has {len(real):,}",
@@ -120,10 +121,11 @@ class Evaluator:
         samples = self._extract(source, self.n, "features of the samples")
         check(samples.features, "the samples")
         results = self._compute(samples, self._train_pixels)
-        return {
-            name: Score(value, self.floor[name][0], spread, self.floor[name][1], metric, better)
-            for name, (value, spread, metric, better) in results.items()
-        }
+        scores = {}
+        for name, (value, spread, metric, better) in results.items():
+            floor, floor_spread = self.floor.get(name, (None, None))
+            scores[name] = Score(value, floor, floor_spread, spread, metric, better)
+        return scores
 
     def estimate(self, source: Source) -> float:
         """Seconds that a call of `score` will take, from one batch and the scores of the floor."""
@@ -131,12 +133,14 @@ class Evaluator:
         self._extract(source, BATCH, "")
         per_sample = (time.monotonic() - started) / BATCH
         started = time.monotonic()
-        self._compute(self._real_views[self.n_real :], self._train_pixels)
+        self._compute(self._real_views[-self.n_floor :], self._train_pixels)
         return per_sample * self.n + (time.monotonic() - started)
 
     @cached_property
     def floor(self) -> dict[str, tuple[float, float | None]]:
-        """Value and spread of each score for real images that are not in the reference."""
+        """Value and spread of each score for real images that are not in the reference; nothing when there are none."""
+        if not self.n_floor:
+            return {}
         pixels = self._train_pixels
         if pixels is not None and self.split == "train":  # an image is its own duplicate: leave those out
             kept = torch.ones(len(pixels), dtype=torch.bool)

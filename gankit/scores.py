@@ -39,9 +39,9 @@ class Score:
     """One number. `floor` is the same metric between two sets of real data: no generator should be better."""
 
     value: float
-    floor: float | None  # None: the metric has none
-    spread: float | None = None  # standard deviation over subsets or splits, where the metric has one
+    floor: float | None = None  # None: there is none
     floor_spread: float | None = None
+    spread: float | None = None  # standard deviation over subsets or splits, where the metric has one
     metric: str = ""  # the name to ask for it: 'pr' gives precision and recall
     higher_is_better: bool | None = None
 

@@ -90,6 +90,16 @@ def test_too_few() -> None:
         evaluator(n=20)
     with pytest.raises(InputError, match="too few"):
         evaluator(n_real=620)  # leaves 20 for the floor
+    with pytest.raises(InputError, match="too few"):
+        evaluator(n_real=641)
+
+
+def test_with_all_real_images_in_the_reference_there_is_no_floor() -> None:
+    scorer = evaluator(n_real=640, n=100)
+    scores = scorer.score(fresh)
+    assert (scorer.protocol.n_real, scorer.protocol.n_floor) == (640, 0)
+    assert {score.floor for score in scores.values()} == {None}
+    assert scores["kid"].spread is not None
 
 
 def test_nan_and_constant_samples_are_diverged_not_a_crash() -> None:

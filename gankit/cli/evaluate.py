@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -41,7 +41,7 @@ def evaluate(
         int | None, typer.Option("-n", min=1, max=10_000_000, help="Samples (default: 10,000 or half of the data).")
     ] = None,
     real: Annotated[
-        int | None, typer.Option(min=1, max=10_000_000, help="Real images in the reference (default: as many).")
+        str | None, typer.Option(help="Real images in the reference: a number (default: as many), or all.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the choice of real images.")] = 0,
     device: Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")] = "auto",
@@ -72,7 +72,7 @@ def evaluate(
             features=features,
             metrics=None if metrics is None else _names(metrics),
             n=n,
-            n_real=real,
+            n_real=None if real is None else _count(real),
             seed=seed,
             device=device,
             variant=variant,
@@ -150,6 +150,14 @@ def compare(
         console.talk.print("one seed each: a difference may be luck; three seeds show how much", markup=False)
 
 
+def _count(text: str) -> int | Literal["all"]:
+    if text == "all":
+        return "all"
+    if not text.isdecimal() or not 0 < int(text[:10]) < 10_000_000:
+        raise InputError(f"--real {text}: not a number of images", hint="for example --real 5000, or --real all")
+    return int(text)
+
+
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
@@ -183,8 +191,9 @@ def _protocol_lines(evaluation: Evaluation) -> None:
     weights = f" {p.features_sha256[:8]}" if p.features_sha256 != "none" else ""
     lines = [
         f"features {p.features}{weights}" + (f" ({prepared})" if prepared else ""),
-        f"{p.n:,} samples as {p.quantisation} against {p.n_real:,} of {p.split}; floor: {p.n_floor:,} others; "
-        f"seed {p.seed}",
+        f"{p.n:,} samples as {p.quantisation} against {p.n_real:,} of {p.split}; "
+        + (f"floor: {p.n_floor:,} others" if p.n_floor else "no floor: no other real images")
+        + f"; seed {p.seed}",
     ]
     for line in lines:
         console.data.print(printable(line), markup=False)
