@@ -205,23 +205,29 @@ def images(n: int, seed: int, channels: int = 1) -> Tensor:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_copies_are_found_also_noisy_ones_and_ones_of_repeated_images(channels: int) -> None:
+def test_copies_are_found_also_changed_ones_and_ones_of_repeated_images(channels: int) -> None:
     train, fresh = images(200, 0, channels), images(50, 1, channels)
     train = torch.cat([train, train[:20]])  # a training set with exact duplicates in it
     noise = torch.randint(-10, 11, train[:50].shape, generator=torch.Generator().manual_seed(2))
     noisy = (train[:50].int() + noise).clamp(0, 255).to(torch.uint8)
+    dim = (train[:50].float() * 0.5 + 20).to(torch.uint8)
     real = as_pixels(train)
-    for samples, share in ((train[:50], 1.0), (noisy, 1.0), (fresh, 0.0), (torch.cat([fresh, noisy]), 0.5)):
+    for samples, share in ((train[:50], 1.0), (noisy, 1.0), (dim, 1.0), (fresh, 0.0), (torch.cat([fresh, noisy]), 0.5)):
         assert float(told(NearDuplicates(), real, as_pixels(samples)).compute()) == share
 
 
 def test_nearest_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gankit.metrics.duplicates.COLUMNS", 2)
-    points = torch.tensor([[0, 0], [100, 0], [0, 90], [0, 0]], dtype=torch.uint8)
-    distance, index = nearest(torch.tensor([[1, 0], [0, 80]], dtype=torch.uint8), points)
+    points = torch.tensor([[0.0, 0], [100, 0], [0, 90], [0, 0]])
+    distance, index = nearest(torch.tensor([[1.0, 0], [0, 80]]), points)
     assert (distance.tolist(), index.tolist()) == ([1, 10], [0, 2])
     other, _ = nearest(points, points, other=True)
     assert other.tolist() == [90, 100, 90, 90]
+
+
+def test_images_of_one_grey_do_not_divide_by_zero() -> None:
+    flat = torch.full((60, 1, 16, 16), 7, dtype=torch.uint8)
+    assert float(told(NearDuplicates(), as_pixels(images(60, 3)), as_pixels(flat)).compute()) == 0
 
 
 # -- guards ------------------------------------------------------------------------------------------------------------
