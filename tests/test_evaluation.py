@@ -89,14 +89,6 @@ def gankit_generator(data, z_dim):
 )
 
 
-@pytest.fixture(scope="session")
-def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for all workers of a session: the classifier of the digits is trained once."""
-    home = tmp_path_factory.getbasetemp().parent / "gankit-home"
-    home.mkdir(exist_ok=True)
-    return home
-
-
 @pytest.fixture(autouse=True)
 def place(shared_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GANKIT_HOME", str(shared_home))

@@ -35,14 +35,14 @@ def test_the_readme_is_short_and_has_commands() -> None:
     assert len([command for command in commands() if command.startswith("gankit")]) >= 8
 
 
-def test_every_command_of_the_readme_runs_in_order(tmp_path: Path) -> None:
+def test_every_command_of_the_readme_runs_in_order(tmp_path: Path, shared_home: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     for command in commands():
         if command.startswith(RUN_BY_CI):
             continue
         words = shortened(command)
         assert words[0] == "gankit", f"a command that nothing runs: {command}"
-        result = gankit(*words[1:], cwd=tmp_path)
+        result = gankit(*words[1:], cwd=tmp_path, GANKIT_HOME=str(shared_home))
         assert result.returncode == 0, f"{command}\n{result.stderr}"
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build the wheel, install it into a new environment away from the checkout, train 20 steps and sample from the one file.
+# Build the wheel, install it into a new environment away from the checkout, train 20 steps, sample and score the one file.
 set -eu
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
@@ -17,4 +17,6 @@ cp run/generator.safetensors alone.safetensors
 rm -rf run
 gankit sample alone.safetensors --seeds 0,1,4-6 -o out/
 test "$(ls out | wc -l)" -eq 5
+GANKIT_HOME="$work/home" gankit eval alone.safetensors -n 200 --json -o scores.jsonl >/dev/null
+test "$(wc -l <scores.jsonl)" -eq 1
 echo "wheel test passed"
