@@ -19,8 +19,9 @@ from gankit.config import REPETITION_CHANGES
 from gankit.data import Dataset, load_dataset, parse_size
 from gankit.device import choose_device
 from gankit.errors import InputError
-from gankit.evaluator import Evaluator, Source, select_metrics
+from gankit.evaluator import Evaluator, select_metrics
 from gankit.features import choose_space
+from gankit.features.extract import Source
 from gankit.generator_file import GeneratorHeader, PluginRef
 from gankit.run_folder import RunFolder
 from gankit.sample import TrainedGenerator, latents, load

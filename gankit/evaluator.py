@@ -5,53 +5,29 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from gankit.cache import cached_file
 from gankit.data import Dataset
-from gankit.errors import DivergedError, InputError, PluginError
+from gankit.errors import DivergedError, InputError
 from gankit.features import FeatureSpace
-from gankit.metrics import MetricFactory, View, reads
-from gankit.metrics.duplicates import as_pixels
+from gankit.features.extract import BATCH, Source, Views, check, extract, group_size, pixels_of
+from gankit.metrics import MetricFactory, reads
 from gankit.scores import Protocol, Score
 from gankit.storage import canonical_json, pack_tensors, sha256, tensors_digest, unpack_tensors
 from gankit.streams import derive_seed
+from gankit.text import did_you_mean
 
 log = logging.getLogger("gankit")
 
 Progress = Callable[[str, int, int], None]
-# (start, stop) -> samples of these numbers: uint8 images [n, C, H, W] or float32 points [n, D], on the CPU.
-Source = Callable[[int, int], Tensor]
-
-BATCH = 250  # samples at a time. The same cut everywhere: a sum of floats depends on its shape.
 MINIMUM = 50  # samples or real images below which no score means anything
 MOST = 10_000  # samples by default
-TELL_AFTER_S = 10.0  # a longer extraction is announced
-
-
-@dataclass(frozen=True)
-class Views:
-    """What metrics read: features [n, dim], class logits [n, K] (None: the space has none), pixels [n, P] of images."""
-
-    features: Tensor
-    logits: Tensor | None
-    pixels: Tensor | None
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What the network computed, by name."""
-        return {"features": self.features} | ({} if self.logits is None else {"logits": self.logits})
-
-    def __getitem__(self, rows: slice) -> Views:
-        cut = [None if view is None else view[rows] for view in (self.features, self.logits, self.pixels)]
-        assert cut[0] is not None
-        return Views(cut[0], cut[1], cut[2])
 
 
 class Evaluator:
@@ -174,8 +150,7 @@ class Evaluator:
             return self.real.samples[chosen[start:stop]]
 
         def make() -> bytes:
-            views = self._extract(source, len(chosen), "features of the real data", pixels=False)
-            tensors = views.tensors()
+            tensors = self._extract(source, len(chosen), "features of the real data").tensors()
             return pack_tensors(tensors, canonical_json({"key": key, "digest": tensors_digest(tensors)}))
 
         def read(path: Path) -> dict[str, Tensor]:
@@ -184,51 +159,21 @@ class Evaluator:
                 raise InputError(f"{path} is damaged")
             return tensors
 
-        if dist_size() > 1:  # every process must take part in the extraction, or none
-            views = self._extract(source, len(chosen), "features of the real data", pixels=False)
-            tensors = views.tensors()
+        if group_size() > 1:  # every process must take part in the extraction, or none
+            tensors = self._extract(source, len(chosen), "features of the real data").tensors()
         else:
             tensors = cached_file(f"features-{key[:24]}.safetensors", make=make, read=read)
         check(tensors["features"], f"data set '{self.real.name}'")
-        pixels = as_pixels(self.real.samples[chosen]) if self.real.spec.is_image else None
-        return Views(tensors["features"], tensors.get("logits"), pixels)
+        return Views(tensors["features"], tensors.get("logits"), pixels_of(self.real.samples[chosen]))
 
     @cached_property
     def _train_pixels(self) -> Tensor | None:
-        if not self.train.spec.is_image:
-            return None
-        return torch.cat([as_pixels(part) for part in torch.split(self.train.samples, 4 * BATCH)])
+        return pixels_of(self.train.samples)
 
     # -- both sides ----------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def _extract(self, source: Source, n: int, what: str, *, pixels: bool = True) -> Views:
-        """Views of samples 0…n-1. Processes of a group share the batches; each of them gets all rows."""
-        rank, size = (dist.get_rank(), dist.get_world_size()) if dist_size() > 1 else (0, 1)
-        parts: dict[View, Tensor | None] = {"features": None, "logits": None, "pixels": None}
-        starts = list(range(0, n, BATCH))
-        mine = starts[rank::size]
-        begun = time.monotonic()
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            for number, start in enumerate(mine or starts[:1]):  # a process without work still needs to know the widths
-                stop = min(n, start + BATCH)
-                samples = source(start, stop)
-                features, logits = self.space(samples.to(self.device))
-                small = as_pixels(samples) if pixels and self.real.spec.is_image else None
-                for name, values in (("features", features), ("logits", logits), ("pixels", small)):
-                    if values is not None:
-                        _fill(parts, name, values.cpu() if mine else torch.zeros_like(values.cpu()), start, n)
-                self.progress(what, stop, n)
-                estimate = (time.monotonic() - begun) / (number + 1) * len(mine)
-                if number == 1 and estimate > TELL_AFTER_S:
-                    log.info("%s: about %.0f s for %s in '%s'", what, estimate, f"{n:,}", self.space.name)
-        views = [None if part is None else _gathered(part, size) for part in parts.values()]
-        assert views[0] is not None
-        if views[0].shape != (n, self.space.dim):
-            raise PluginError(
-                f"features '{self.space.name}' have the shape {list(views[0].shape)}, not {[n, self.space.dim]}"
-            )
-        return Views(views[0], views[1], views[2])
+    def _extract(self, source: Source, n: int, what: str) -> Views:
+        return extract(self.space, source, n, self.device, self.progress, what)
 
     def _compute(
         self, samples: Views, train_pixels: Tensor | None
@@ -259,8 +204,6 @@ class Evaluator:
 
 def select_metrics(catalogue: Mapping[str, MetricFactory], names: Sequence[str] | None) -> dict[str, MetricFactory]:
     """The metrics asked for, all by default; InputError for an unknown name."""
-    from gankit.text import did_you_mean
-
     for name in names or ():
         if name not in catalogue:
             hint = f"{did_you_mean(name, catalogue)}known are {', '.join(catalogue)}"
@@ -268,45 +211,8 @@ def select_metrics(catalogue: Mapping[str, MetricFactory], names: Sequence[str] 
     return {name: factory for name, factory in catalogue.items() if names is None or name in names}
 
 
-def check(features: Tensor, what: str) -> None:
-    """Never hand torchmetrics what is not finite: with one NaN its FID crashes the process instead of raising."""
-    bad = int((~torch.isfinite(features).all(dim=1)).sum())
-    if bad:
-        raise DivergedError(
-            f"{what}: {bad:,} of {len(features):,} are not finite in the feature space",
-            hint="the generator has diverged: evaluate an earlier checkpoint",
-        )
-    if bool((features == features[0]).all()):
-        raise DivergedError(
-            f"{what}: all {len(features):,} are the same in the feature space",
-            hint="the generator has collapsed to one picture: evaluate an earlier checkpoint",
-        )
-
-
 def _silent(what: str, done: int, total: int) -> None:
     """No progress is shown."""
-
-
-def dist_size() -> int:
-    """Processes that evaluate together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def _fill(parts: dict[View, Tensor | None], name: Any, values: Tensor, start: int, n: int) -> None:
-    part = parts[name]
-    if part is None:
-        part = parts[name] = torch.zeros(n, values.shape[1], dtype=values.dtype)
-    part[start : start + len(values)] = values
-
-
-def _gathered(rows: Tensor, size: int) -> Tensor:
-    """The rows of all processes: each has zeros where others worked, and x + 0 is exact."""
-    if size > 1:
-        device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
-        moved = rows.to(device)
-        dist.all_reduce(moved)
-        return moved.cpu()
-    return rows
 
 
 def _named(name: str, result: Any) -> dict[str, tuple[float, float | None]]:

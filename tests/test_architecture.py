@@ -17,7 +17,7 @@ LAYERS = [
     ["config", "host"],
     ["storage", "cache", "scores", "compare", "state", "device", "signals", "data"],
     ["loss", "precision", "ema", "networks", "pictures", "meter", "loop", "checkpoint", "generator_file", "run_folder"],
-    ["metrics", "features", "evaluator"],
+    ["metrics", "features", "evaluator", "polygon_fit"],
     ["plugin", "defaults"],
     ["plan", "sample", "writers", "evaluation", "manifold", "run", "observers", "training"],
     ["cli"],

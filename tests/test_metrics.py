@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from gankit.errors import DivergedError, InputError, ResourceError
-from gankit.evaluator import check
+from gankit.features.extract import check
 from gankit.features.space import FeatureSpace
 from gankit.metrics import builtin_metrics
 from gankit.metrics.distances import FrechetDistance, Given, InceptionScore, KernelDistance

@@ -11,13 +11,13 @@ from gankit.data.polygons import (
     POLYGONS,
     SPLITS,
     PolygonFamily,
-    derivatives,
     grey,
     parameters,
     polygons,
     rasterise,
 )
 from gankit.errors import InputError
+from gankit.polygon_fit import derivatives
 
 TRIANGLES = PolygonFamily(3)
 NAMED = {

@@ -157,29 +157,3 @@ def _up_to() -> Array:
 
 
 _UP_TO = _up_to()
-
-
-def derivatives(family: PolygonFamily, u: Array) -> tuple[Array, Array]:
-    """d image / d u as a product: weights [N, 2n, 784] of the edges' ends, speeds [N, 2n, n + 1] of these ends.
-
-    Images are white = 1 here, and sub-pixels infinitely small: a pixel's covered area grows by what the edges sweep,
-    the outward speed, linear between the two ends of an edge, integrated over the part of the edge within the pixel.
-    """
-    points, velocity = family.vertices(u), family.velocity(u)
-    along = np.roll(points, -1, axis=1) - points
-    inward = np.stack([-along[:, :, 1], along[:, :, 0]], axis=-1)  # white pixels gain what the polygon loses
-    here = np.einsum("pec,peck->pek", inward, velocity)
-    there = np.einsum("pec,peck->pek", inward, np.roll(velocity, -1, axis=1))
-    return _in_pixels(points.astype(np.float32), along.astype(np.float32)), np.concatenate([here, there], axis=1)
-
-
-def _in_pixels(points: Array, along: Array) -> Array:
-    """Edges from points [N, n, 2] -> [N, 2n, 784]: integrals of 1 - t and of t over the part t of each in a pixel."""
-    borders = np.arange(SIDE + 1, dtype=np.float32) - (BEFORE + 0.5) / FINE
-    safe = np.where(np.abs(along) < 1e-6, np.float32(1e-6), along)
-    t = ((borders - points[..., None]) / safe[..., None]).clip(0, 1)  # [N, n, 2, 29]
-    enter, leave = np.minimum(t[..., :-1], t[..., 1:]), np.maximum(t[..., :-1], t[..., 1:])
-    low = np.maximum(enter[:, :, 0, :, None], enter[:, :, 1, None, :])
-    high = np.maximum(low, np.minimum(leave[:, :, 0, :, None], leave[:, :, 1, None, :]))
-    second = (high**2 - low**2) / 2
-    return np.concatenate([high - low - second, second], axis=1).reshape(len(points), -1, SIDE * SIDE)

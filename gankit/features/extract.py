@@ -1,0 +1,107 @@
+"""From samples to what metrics read: features, class logits and small pixels, batch by batch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from gankit.errors import DivergedError, PluginError
+from gankit.features.space import FeatureSpace, Progress
+from gankit.metrics.duplicates import as_pixels
+
+log = logging.getLogger("gankit")
+
+# (start, stop) -> samples of these numbers: uint8 images [n, C, H, W] or float32 points [n, D], on the CPU.
+Source = Callable[[int, int], Tensor]
+
+BATCH = 250  # samples at a time. The same cut everywhere: a sum of floats depends on its shape.
+TELL_AFTER_S = 10.0  # a longer extraction is announced
+
+
+@dataclass(frozen=True)
+class Views:
+    """What metrics read: features [n, dim], class logits [n, K] (None: the space has none), pixels [n, P] of images."""
+
+    features: Tensor
+    logits: Tensor | None
+    pixels: Tensor | None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the network computed, by name."""
+        return {"features": self.features} | ({} if self.logits is None else {"logits": self.logits})
+
+    def __getitem__(self, rows: slice) -> Views:
+        logits, pixels = (None if view is None else view[rows] for view in (self.logits, self.pixels))
+        return Views(self.features[rows], logits, pixels)
+
+
+@torch.no_grad()
+def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, progress: Progress, what: str) -> Views:
+    """Views of samples 0…n-1. Processes of a group share the batches, and each of them gets all rows, bit for bit."""
+    rank, size = (dist.get_rank(), dist.get_world_size()) if group_size() > 1 else (0, 1)
+    parts: dict[str, Tensor] = {}
+    starts = list(range(0, n, BATCH))
+    mine = starts[rank::size]
+    begun = time.monotonic()
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for number, start in enumerate(mine or starts[:1]):  # a process without work still needs to know the widths
+            samples = source(start, min(n, start + BATCH))
+            features, logits = space(samples.to(device))
+            views = {
+                "features": features,
+                "logits": logits,
+                "pixels": as_pixels(samples) if samples.ndim == 4 else None,
+            }
+            for name, values in views.items():
+                if values is not None:
+                    rows = parts.setdefault(name, torch.zeros(n, values.shape[1], dtype=values.dtype))
+                    rows[start : start + len(values)] = values.cpu() if mine else 0
+            progress(what, min(n, start + BATCH), n)
+            estimate = (time.monotonic() - begun) / (number + 1) * len(mine)
+            if number == 1 and estimate > TELL_AFTER_S:
+                log.info("%s: about %.0f s for %s in '%s'", what, estimate, f"{n:,}", space.name)
+    if parts["features"].shape != (n, space.dim):
+        shape = list(parts["features"].shape)
+        raise PluginError(f"features '{space.name}' have the shape {shape}, not {[n, space.dim]}")
+    gathered = {name: _gathered(rows) for name, rows in parts.items()}
+    return Views(gathered["features"], gathered.get("logits"), gathered.get("pixels"))
+
+
+def pixels_of(samples: Tensor) -> Tensor | None:
+    """uint8 images [N, C, H, W] -> pixels [N, P]; None for points."""
+    return torch.cat([as_pixels(part) for part in torch.split(samples, BATCH)]) if samples.ndim == 4 else None
+
+
+def check(features: Tensor, what: str) -> None:
+    """Never hand torchmetrics what is not finite: with one NaN its FID crashes the process instead of raising."""
+    bad = int((~torch.isfinite(features).all(dim=1)).sum())
+    if bad:
+        raise DivergedError(
+            f"{what}: {bad:,} of {len(features):,} are not finite in the feature space",
+            hint="the generator has diverged: evaluate an earlier checkpoint",
+        )
+    if bool((features == features[0]).all()):
+        raise DivergedError(
+            f"{what}: all {len(features):,} are the same in the feature space",
+            hint="the generator has collapsed to one picture: evaluate an earlier checkpoint",
+        )
+
+
+def group_size() -> int:
+    """Processes that evaluate together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def _gathered(rows: Tensor) -> Tensor:
+    """The rows of all processes: each has zeros where others worked, and x + 0 is exact."""
+    if group_size() == 1:
+        return rows
+    moved = rows.to("cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(moved)
+    return moved.cpu()
