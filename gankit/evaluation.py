@@ -6,7 +6,7 @@ import importlib.metadata
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gankit import __version__, defaults, host
 from gankit.config import REPETITION_CHANGES
-from gankit.data import Dataset, load_dataset, parse_size
+from gankit.data import Dataset, Progress, load_dataset, parse_size
 from gankit.device import choose_device
 from gankit.errors import InputError
 from gankit.evaluator import Evaluator, select_metrics
@@ -31,8 +31,6 @@ from gankit.streams import derive_seed
 from gankit.text import printable
 
 log = logging.getLogger("gankit")
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gankit.cache import cached_file
-from gankit.data import Dataset
+from gankit.data import Dataset, Progress
 from gankit.errors import DivergedError, InputError
 from gankit.features import FeatureSpace
 from gankit.features.extract import BATCH, Source, Views, check, extract, group_size, pixels_of
@@ -24,8 +24,6 @@ from gankit.streams import derive_seed
 from gankit.text import did_you_mean
 
 log = logging.getLogger("gankit")
-
-Progress = Callable[[str, int, int], None]
 MINIMUM = 50  # samples or real images below which no score means anything
 MOST = 10_000  # samples by default
 

@@ -6,13 +6,14 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from gankit.data import Progress
 from gankit.data.dataset import as_floats
 from gankit.data.polygons import FAMILIES, SIDE, PolygonFamily, polygons
 from gankit.errors import InputError
@@ -21,8 +22,6 @@ from gankit.polygon_fit import RESTARTS, distances
 from gankit.sample import TrainedGenerator
 from gankit.scores import Evaluation, Protocol, Score
 from gankit.text import did_you_mean, printable
-
-Progress = Callable[[str, int, int], None]  # what, done, total
 
 SAMPLES = 4096  # among which the starts are looked for
 _BATCH = 256  # images or samples that go through the generator at once

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +15,12 @@ from torch import nn
 from gankit import defaults, host
 from gankit.config import Layer, Resolved, RunConfig, chosen, resolve, to_json
 from gankit.contracts import DataSpec
-from gankit.data import Dataset, Sampler, load_dataset, parse_size
+from gankit.data import Dataset, Progress, Sampler, load_dataset, parse_size
 from gankit.device import choose_device
 from gankit.errors import InputError, PluginError, ResourceError
 from gankit.loop import Networks, TrainingLoop
 from gankit.loss import AdversarialLoss
 from gankit.streams import derive_seed
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

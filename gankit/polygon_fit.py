@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from gankit.data import Progress
 from gankit.data.layout import Array
 from gankit.data.polygons import BEFORE, FINE, SIDE, PolygonFamily, grey, rasterise
-
-Progress = Callable[[str, int, int], None]  # what, done, total
 
 RESTARTS = 5
 POLYGONS = 16_384  # among which the warm start is looked for

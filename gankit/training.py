@@ -16,13 +16,12 @@ import torch
 
 from gankit import __version__, host, run_folder
 from gankit.config import BUDGETS, Layer, Settings, read_toml
-from gankit.data import Dataset, Sampler
+from gankit.data import Dataset, Progress, Sampler
 from gankit.device import choose_device
 from gankit.errors import DivergedError, InputError, Stopped
 from gankit.observers import Checkpoints, Evaluations, SampleGrids, StatsWriter
 from gankit.plan import (
     Plan,
-    Progress,
     build_loop,
     count_parameters,
     load_data,

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from gankit.data import Dataset
+from gankit.data import Dataset, Progress
 from gankit.errors import InputError, PluginError, ResourceError
 from gankit.features import inception, lite0
 from gankit.features.classifier import classifier
-from gankit.features.space import FeatureFactory, FeatureSpace, Progress
+from gankit.features.space import FeatureFactory, FeatureSpace
 from gankit.text import did_you_mean, printable
 
 log = logging.getLogger("gankit")

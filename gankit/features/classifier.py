@@ -15,9 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from gankit.cache import cached_file
-from gankit.data import Dataset
+from gankit.data import Dataset, Progress
 from gankit.errors import InputError
-from gankit.features.space import FeatureSpace, Progress
+from gankit.features.space import FeatureSpace
 from gankit.storage import canonical_json, pack_tensors, tensors_digest, unpack_tensors
 from gankit.streams import derive_seed
 

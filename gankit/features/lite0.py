@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
-from gankit.data import Dataset
+from gankit.data import Dataset, Progress
 from gankit.errors import InputError, ResourceError
 from gankit.features.pixels import as_rgb, colour_protocol, in_chunks, require_images
-from gankit.features.space import FeatureSpace, Progress
+from gankit.features.space import FeatureSpace
 from gankit.storage import sha256
 from gankit.text import printable
 

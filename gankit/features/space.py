@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from gankit.data import Dataset
+from gankit.data import Dataset, Progress
 
-Progress = Callable[[str, int, int], None]
 Protocol = Mapping[str, str | int | float | bool]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
-from torchmetrics import Metric
+
+from gankit.metrics.two_sets import TwoSets
 
 SIDE = 12  # images are compared at this size: blind to noise and fine detail, cheap for whole training sets
 RATIO = 0.5
@@ -20,7 +21,7 @@ def as_pixels(images: Tensor) -> Tensor:
     return small.round().to(torch.uint8).flatten(1)
 
 
-class NearDuplicates(Metric):
+class NearDuplicates(TwoSets):
     """Share of samples in [0, 1] that lie much nearer to a training image than that image's own neighbours do.
 
     Images are small vectors brought to mean 0 and length 1, so that brightness and contrast do not matter. A sample x
@@ -30,27 +31,15 @@ class NearDuplicates(Metric):
     """
 
     higher_is_better = False
-    is_differentiable = False
-    full_state_update = False
     reads = "pixels"
-    real: list[Tensor]
-    fake: list[Tensor]
 
     def __init__(self) -> None:
         super().__init__()
         self.protocol = {"side": SIDE, "ratio": RATIO}
-        self.add_state("real", default=[], dist_reduce_fx="cat")
-        self.add_state("fake", default=[], dist_reduce_fx="cat")
-
-    def update(self, values: Tensor, real: bool) -> None:
-        """Pixels uint8 [n, P] of all training images, and of the samples."""
-        (self.real if real else self.fake).append(values.detach().cpu())
 
     def compute(self) -> Tensor:
         """The share of near-duplicates."""
-        real, fake = (
-            normalised(torch.cat([*part]) if isinstance(part, list) else part) for part in (self.real, self.fake)
-        )
+        real, fake = map(normalised, self.sets())
         distance, index = nearest(fake, real)
         copied, where = torch.unique(index, return_inverse=True)
         scale, _ = nearest(real[copied], real, other=True)

@@ -4,43 +4,33 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from gankit.errors import InputError
+from gankit.metrics.two_sets import TwoSets
 
 ROWS = 1024  # distances are computed this many rows at a time: memory is ROWS x n, not n x n
 
 
-class _TwoSets(Metric):
-    """Keeps both sets in float64; two processes that sync have the union of their sets."""
+class _Neighbours(TwoSets):
+    """Metrics of k-nearest-neighbour balls, in float64."""
 
     higher_is_better = True
-    is_differentiable = False
-    full_state_update = False
     reads = "features"
-    real: list[Tensor]
-    fake: list[Tensor]
 
     def __init__(self, k: int) -> None:
         super().__init__()
         self.k = k
         self.protocol = {"k": k}
-        self.add_state("real", default=[], dist_reduce_fx="cat")
-        self.add_state("fake", default=[], dist_reduce_fx="cat")
-
-    def update(self, values: Tensor, real: bool) -> None:
-        """Features [n, dim]."""
-        (self.real if real else self.fake).append(values.detach().double().cpu())
 
     def sets(self) -> tuple[Tensor, Tensor]:
         """Reference and samples, each [n, dim] float64; every point needs k others."""
-        sets = tuple(torch.cat([*part]) if isinstance(part, list) else part for part in (self.real, self.fake))
-        if min(len(part) for part in sets) <= self.k:
+        real, fake = super().sets()
+        if min(len(real), len(fake)) <= self.k:
             raise InputError(f"{type(self).__name__} with k={self.k} needs more than {self.k} samples of each kind")
-        return sets[0], sets[1]
+        return real.double(), fake.double()
 
 
-class PrecisionRecall(_TwoSets):
+class PrecisionRecall(_Neighbours):
     """Improved precision and recall (Kynkaanniemi et al. 2019, eq. 1-2), each in [0, 1].
 
     Precision: share of samples within the k-NN ball of some real image. Recall: share of real images within the k-NN
@@ -59,7 +49,7 @@ class PrecisionRecall(_TwoSets):
         return {"precision": precise.double().mean(), "recall": recalled.double().mean()}
 
 
-class DensityCoverage(_TwoSets):
+class DensityCoverage(_Neighbours):
     """Density and coverage (Naeem et al. 2020, eq. 3-4): in [0, n_real / k], about 1 when the sets agree; in [0, 1].
 
     Density: in how many k-NN balls of real images a sample lies, over k. Coverage: share of real images with a sample

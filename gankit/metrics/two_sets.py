@@ -1,0 +1,30 @@
+"""A metric that keeps the vectors of both sets until it is computed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class TwoSets(Metric):
+    """Base of metrics that look at every vector; processes that sync have the union of their sets."""
+
+    is_differentiable = False
+    full_state_update = False
+    real: list[Tensor]
+    fake: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("real", default=[], dist_reduce_fx="cat")
+        self.add_state("fake", default=[], dist_reduce_fx="cat")
+
+    def update(self, values: Tensor, real: bool) -> None:
+        """Vectors [n, d] of the reference, or of the samples."""
+        (self.real if real else self.fake).append(values.detach().cpu())
+
+    def sets(self) -> tuple[Tensor, Tensor]:
+        """Reference and samples, each [n, d]."""
+        real, fake = (torch.cat([*part]) if isinstance(part, list) else part for part in (self.real, self.fake))
+        return real, fake
