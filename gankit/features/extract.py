@@ -11,8 +11,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from gankit.data import Progress
 from gankit.errors import DivergedError, PluginError
-from gankit.features.space import FeatureSpace, Progress
+from gankit.features.space import FeatureSpace
 from gankit.metrics.duplicates import as_pixels
 
 log = logging.getLogger("gankit")
