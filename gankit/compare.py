@@ -62,7 +62,9 @@ def repetitions(rows: Sequence[Row]) -> list[dict[str, Any]]:
             for name in group[0].evaluation.scores
             if len(values := [r.evaluation.scores[name].value for r in group if name in r.evaluation.scores]) > 1
         }
-        summaries.append({"name": group[0].evaluation.what["variant"], "runs": len(group), "scores": scores})
+        first = group[0].evaluation
+        name, seen = str(first.what.get("variant", "")), first.images_seen
+        summaries.append({"name": name, "images_seen": seen, "runs": len(group), "scores": scores})
     return summaries
 
 

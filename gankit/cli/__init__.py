@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gankit.cli import console, doctor, evaluate, sample, train, variants
+from gankit.cli import compare, console, doctor, evaluate, sample, train, variants
 from gankit.errors import GankitError
 from gankit.signals import stop_requests
 
@@ -26,7 +26,7 @@ app.command("resume")(train.resume)
 app.command("sample")(sample.sample)
 app.command("eval")(evaluate.evaluate)
 app.command("manifold")(evaluate.manifold)
-app.command("compare")(evaluate.compare)
+app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 app.add_typer(variants.app, name="variants")
 

@@ -16,6 +16,7 @@ from gankit.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+    from rich.table import Table
 
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False, soft_wrap=True)
@@ -33,6 +34,15 @@ def fail(error: GankitError) -> None:
 def print_json(value: object) -> None:
     """Exactly one JSON document on stdout."""
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(table: Table) -> None:
+    """A table of numbers at its natural width on stdout: in a pipe, and on a narrow terminal, no cell is cut."""
+    from rich.measure import Measurement
+
+    wide = Console(highlight=False, width=10_000)
+    wide.width = Measurement.get(wide, wide.options, table).maximum
+    wide.print(table, crop=False)
 
 
 class TalkHandler(logging.Handler):

@@ -1,8 +1,7 @@
-"""`gankit eval` and `gankit compare`: scores with their protocol, and tables of scores that may be compared."""
+"""`gankit eval` and `gankit manifold`: scores of one set of samples, with their floor and their protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,9 +13,6 @@ from gankit.errors import InputError
 from gankit.text import printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from gankit.compare import Row
     from gankit.scores import Evaluation
 
 ARROW = {True: " ↑", False: " ↓", None: ""}
@@ -119,37 +115,6 @@ def manifold(
     _show(checkpoint, evaluation, store, as_json=json)
 
 
-def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Runs, or metrics.jsonl files.")],
-    best: Annotated[
-        bool, typer.Option("--best", help="The evaluation with the lowest FID of each run, not the last one.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
-) -> None:
-    """Put the scores of runs side by side; unlike protocols are refused.
-
-    gankit compare runs/a runs/b
-    """
-    from gankit.compare import collect, repetitions
-
-    rows = collect(runs, best=best)
-    groups = repetitions(rows)
-    if json:
-        table = [{"run": row.name, **row.evaluation.record()} for row in rows]
-        console.print_json({"rows": table, "repetitions": groups})
-        return
-    _protocol_lines(rows[0].evaluation)
-    console.data.print(_comparison(rows))
-    for group in groups:
-        console.data.print(
-            f"{group['name']}: {group['runs']} seeds, "
-            + ", ".join(f"{TITLES.get(k, k)} {_mean(k, v)}" for k, v in group["scores"].items()),
-            markup=False,
-        )
-    if not groups and len(rows) > 1:
-        console.talk.print("one seed each: a difference may be luck; three seeds show how much", markup=False)
-
-
 def _count(text: str) -> int | Literal["all"]:
     if text == "all":
         return "all"
@@ -174,18 +139,20 @@ def _show(target: Path, evaluation: Evaluation, store: Path, *, as_json: bool) -
 
     seen = f" at {evaluation.images_seen:,} images" if evaluation.images_seen is not None else ""
     console.data.print(f"{printable(target)}{seen} against {printable(evaluation.data)}", markup=False)
-    _protocol_lines(evaluation)
+    print_protocol(evaluation)
     table = Table("", "score", "floor", box=None, pad_edge=False)
     for name, score in evaluation.scores.items():
-        value, floor = (_text(name, v, s) for v, s in ((score.value, score.spread), (score.floor, score.floor_spread)))
+        value, floor = (
+            text_of(name, v, s) for v, s in ((score.value, score.spread), (score.floor, score.floor_spread))
+        )
         table.add_row(TITLES.get(name, name) + ARROW[score.higher_is_better], value, floor)
-    console.data.print(table)
+    console.print_table(table)
     for finding in evaluation.findings():
         console.data.print(finding, markup=False)
     console.talk.print(f"stored in {printable(store)}", markup=False)
 
 
-def _protocol_lines(evaluation: Evaluation) -> None:
+def print_protocol(evaluation: Evaluation) -> None:
     p = evaluation.protocol
     prepared = ", ".join(f"{key} {value}" for key, value in p.preparation.items())
     weights = f" {p.features_sha256[:8]}" if p.features_sha256 != "none" else ""
@@ -199,33 +166,13 @@ def _protocol_lines(evaluation: Evaluation) -> None:
         console.data.print(printable(line), markup=False)
 
 
-def _comparison(rows: Sequence[Row]) -> Table:
-    from rich.table import Table
-
-    names = [name for name in rows[0].evaluation.scores if all(name in row.evaluation.scores for row in rows)]
-    table = Table("run", "variant", "images", box=None, pad_edge=False)
-    for name in names:
-        table.add_column(TITLES.get(name, name) + ARROW[rows[0].evaluation.scores[name].higher_is_better])
-    for row in rows:
-        scores, seen = row.evaluation.scores, row.evaluation.images_seen
-        cells = [_text(name, scores[name].value, scores[name].spread) for name in names]
-        variant = str(row.evaluation.what.get("variant", ""))
-        table.add_row(printable(row.name), printable(variant), "" if seen is None else f"{seen:,}", *cells)
-    floors = [_text(name, rows[0].evaluation.scores[name].floor, None) for name in names]
-    table.add_row("floor (real data)", "", "", *floors, style="dim")
-    return table
-
-
-def _text(name: str, value: float | None, spread: float | None) -> str:
-    """Three significant digits; KID in thousandths, shares of samples in per cent."""
+def text_of(name: str, value: float | None, spread: float | None = None) -> str:
+    """A score for people: KID in thousandths, the share of duplicates in per cent."""
     if value is None:
         return ""
     if name == "duplicates":
         return f"{value:.1%}"
     factor = 1000 if name == "kid" else 1
-    text = f"{factor * value:.3f}" if abs(factor * value) < 10 else f"{factor * value:.1f}"
-    return text if spread is None else f"{text} ± {factor * spread:.2f}"
-
-
-def _mean(name: str, values: tuple[float, float]) -> str:
-    return _text(name, values[0], None) + " ± " + _text(name, values[1], None)
+    number = factor * value
+    text = f"{number:.3f}" if abs(number) < 10 else f"{number:.1f}" if abs(number) < 1000 else f"{number:,.0f}"
+    return text if spread is None else f"{text} ± {factor * spread:,.2f}"

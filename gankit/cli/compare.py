@@ -1,0 +1,64 @@
+"""`gankit compare`: the scores of several runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gankit.cli import console
+from gankit.cli.evaluate import ARROW, TITLES, print_protocol, text_of
+from gankit.text import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gankit.compare import Row
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Runs, or metrics.jsonl files.")],
+    best: Annotated[
+        bool, typer.Option("--best", help="The evaluation with the lowest FID of each run, not the last one.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Put the scores of runs side by side; unlike protocols are refused.
+
+    gankit compare runs/a runs/b
+    """
+    from gankit.compare import collect, repetitions
+
+    rows = collect(runs, best=best)
+    groups = repetitions(rows)
+    if json:
+        lines = [{"run": row.name, **row.evaluation.record()} for row in rows]
+        console.print_json({"rows": lines, "repetitions": groups})
+        return
+    print_protocol(rows[0].evaluation)
+    console.print_table(_table(rows, groups))
+    if not groups and len(rows) > 1:
+        console.talk.print("one seed each: a difference may be luck; three seeds show how much", markup=False)
+
+
+def _table(rows: Sequence[Row], groups: Sequence[dict[str, Any]]) -> Table:
+    """A row for each run, then mean and standard deviation of repetitions, then the floor."""
+    from rich.table import Table
+
+    first = rows[0].evaluation.scores
+    names = [name for name in first if all(name in row.evaluation.scores for row in rows)]
+    table = Table("run", "variant", "images", box=None, pad_edge=False)
+    for name in names:
+        table.add_column(TITLES.get(name, name) + ARROW[first[name].higher_is_better], justify="right")
+    for row in rows:
+        seen, variant = row.evaluation.images_seen, str(row.evaluation.what.get("variant", ""))
+        cells = [text_of(name, row.evaluation.scores[name].value) for name in names]
+        table.add_row(printable(row.name), printable(variant), "" if seen is None else f"{seen:,}", *cells)
+    for group in groups:
+        for number, title in enumerate((f"mean of {group['runs']} seeds", "standard deviation")):
+            cells = [text_of(name, group["scores"][name][number]) if name in group["scores"] else "" for name in names]
+            table.add_row(title, printable(group["name"]), f"{group['images_seen']:,}", *cells, style="bold")
+    table.add_row("floor: real data", "", "", *(text_of(name, first[name].floor) for name in names), style="dim")
+    return table
