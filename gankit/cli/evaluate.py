@@ -30,7 +30,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Split of the real data: train or test.")] = "train",
     features: Annotated[
         str | None,
-        typer.Option(help="classifier, lite0[@SIDE], inception[@antialias|FILE] (default: the best that is here)."),
+        typer.Option(help="classifier, lite0, lite0@SIDE, inception, inception@FILE (default: the best that is here)."),
     ] = None,
     metrics: Annotated[str | None, typer.Option(help="Some of fid,kid,is,pr,dc,duplicates (default: all).")] = None,
     n: Annotated[
