@@ -145,6 +145,8 @@ def test_doctor_reports_health_and_a_broken_plugin(folder: Path, site: Path) -> 
     assert healthy.returncode == 0
     assert {row["state"] for row in report["plugins"]} == {"ok"}
     assert report["packages"]["torch"]
+    assert report["scores"][0].startswith("torchmetrics 1.")
+    assert "lite0" in report["scores"]
     install(site, "gankit-broken", "import no_such_module", variants=("broken",))
     sick = gankit("doctor", cwd=folder, site=site)
     assert sick.returncode == 3
