@@ -19,12 +19,12 @@ from gankit.config import REPETITION_CHANGES
 from gankit.data import Dataset, Progress, load_dataset, parse_size
 from gankit.device import choose_device
 from gankit.errors import InputError
-from gankit.evaluator import Evaluator, select_metrics
+from gankit.evaluator import MOST, Evaluator, select_metrics
 from gankit.features import choose_space
 from gankit.features.extract import Source
-from gankit.generator_file import GeneratorHeader, PluginRef
+from gankit.generator_file import GeneratorHeader, PluginRef, read
 from gankit.run_folder import RunFolder
-from gankit.sample import TrainedGenerator, latents, load
+from gankit.sample import TrainedGenerator, latents, rebuild
 from gankit.scores import FILE, Evaluation
 from gankit.storage import append_line, canonical_json, sha256
 from gankit.streams import derive_seed
@@ -63,14 +63,15 @@ def evaluate(
     checkpoint belongs to, else to metrics.jsonl here, or to `save`. DivergedError when the samples are not finite or
     all the same; InputError, ResourceError and PluginError as everywhere.
     """
-    chosen = Settings(**settings)
-    path = Path(target)
-    checkpoint = checkpoint_file(path)
-    evaluation = (
-        _evaluate_set(path, chosen, progress) if checkpoint is None else _evaluate(checkpoint, chosen, progress)
-    )
-    append_line(store_of(path, save), evaluation.record())
+    evaluation = score(Path(target), Settings(**settings), progress)
+    append_line(store_of(target, save), evaluation.record())
     return evaluation
+
+
+def score(target: Path, chosen: Settings, progress: Progress | None = None) -> Evaluation:
+    """`evaluate` without storing anything."""
+    file = checkpoint_file(target)
+    return _score_set(target, chosen, progress) if file is None else _score_checkpoint(file, chosen, progress)
 
 
 def store_of(target: str | os.PathLike[str], save: str | os.PathLike[str] | None = None) -> Path:
@@ -141,10 +142,15 @@ def open_checkpoint(path: Path, chosen: Settings) -> OpenCheckpoint:
     file = checkpoint_file(path)
     if file is None:
         raise InputError(f"{printable(path)} is no checkpoint", hint="give a .safetensors file or a run folder")
-    return OpenCheckpoint(file, load(file, device=chosen.device, variant=chosen.variant, extensions=chosen.extensions))
+    header, tensors = read(file)
+    device = choose_device(chosen.device)
+    # Extensions named for their metrics are no part of a generator, unless its own were files and have to be named.
+    needed = chosen.extensions if any(ref.dist is None for ref in header.extensions) else ()
+    module = rebuild(header, tensors, file, chosen.variant, needed).to(device).eval().requires_grad_(False)
+    return OpenCheckpoint(file, TrainedGenerator(module, header, device))
 
 
-def _evaluate(path: Path, chosen: Settings, progress: Progress | None) -> Evaluation:
+def _score_checkpoint(path: Path, chosen: Settings, progress: Progress | None) -> Evaluation:
     started = time.monotonic()
     opened = open_checkpoint(path, chosen)
     file, trained, header = opened.file, opened.trained, opened.trained.header
@@ -164,7 +170,7 @@ def _evaluate(path: Path, chosen: Settings, progress: Progress | None) -> Evalua
     )
 
 
-def _evaluate_set(path: Path, chosen: Settings, progress: Progress | None) -> Evaluation:
+def _score_set(path: Path, chosen: Settings, progress: Progress | None) -> Evaluation:
     started = time.monotonic()
     if chosen.against is None:
         raise InputError(
@@ -183,8 +189,7 @@ def _evaluate_set(path: Path, chosen: Settings, progress: Progress | None) -> Ev
     device = choose_device(chosen.device)
     if chosen.n is not None and chosen.n > len(samples):
         raise InputError(f"-n {chosen.n:,}: {printable(path)} holds {len(samples):,}", hint="leave out -n")
-    most = min(len(samples), chosen.n or 10_000)
-    n = most if len(samples) < len(real) // 2 or chosen.n else min(most, len(real) // 2)
+    n = min(len(samples), chosen.n or min(MOST, len(real) // 2))
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(derive_seed(chosen.seed, "samples")))
     evaluator = _evaluator(real, train, chosen, composition, device, progress, n=n)
     scores = evaluator.score(lambda start, stop: samples.samples[order[start:stop]])
@@ -232,12 +237,10 @@ def _evaluator(
 def _composition(header: GeneratorHeader, chosen: Settings) -> host.Composition:
     """Core, and those plugins of the run that are here: they may offer data, features and metrics."""
     variant = host.find(chosen.variant, host.VARIANTS) if chosen.variant else _installed(header.variant, host.VARIANTS)
-    if chosen.extensions:
-        extensions = [host.find(name, host.EXTENSIONS) for name in chosen.extensions]
-    else:
-        found = [_installed(ref, host.EXTENSIONS) for ref in header.extensions]
-        extensions = [plugin for plugin in found if plugin is not None]
-    return host.compose(defaults, variant, extensions)
+    named = [host.find(name, host.EXTENSIONS) for name in chosen.extensions]
+    found = [_installed(ref, host.EXTENSIONS) for ref in header.extensions]
+    own = [plugin for plugin in found if plugin is not None and plugin not in named]
+    return host.compose(defaults, variant, [*own, *named])
 
 
 def _installed(ref: PluginRef, group: str) -> host.Plugin | None:
@@ -258,8 +261,9 @@ def _real_data(
     data = chosen.against or str(stored.get("data"))
     size_text = chosen.size or (None if chosen.against else stored.get("size"))
     size = parse_size(size_text) if size_text else (header.shape[1], header.shape[2]) if header.spec.is_image else None
+    skip = stored.get("on_bad_image") == "skip" and not chosen.against
     try:
-        real, train = _both_splits(data, chosen.split, size, composition, progress)
+        real, train = _both_splits(data, chosen.split, size, composition, progress, "skip" if skip else "error")
     except InputError as error:
         if chosen.against or Path(data).exists() or data in composition.catalogue("gankit_datasets"):
             raise
@@ -285,9 +289,10 @@ def _both_splits(
     size: tuple[int, int] | None,
     composition: host.Composition,
     progress: Progress | None,
+    on_bad_image: Literal["error", "skip"] = "error",
 ) -> tuple[Dataset, Dataset]:
     catalogue = composition.catalogue("gankit_datasets")
-    train = load_dataset(data, catalogue, size=size, progress=progress)
+    train = load_dataset(data, catalogue, size=size, on_bad_image=on_bad_image, progress=progress)
     return (train if split == "train" else load_dataset(data, catalogue, split=split, size=size)), train
 
 

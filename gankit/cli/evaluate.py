@@ -55,13 +55,9 @@ def evaluate(
     """
     save = path_of(out, "--out") if out is not None else None
     with console.log_to_stderr(), console.progress_bar() as progress:
-        from gankit.evaluation import evaluate as run_evaluation
-        from gankit.evaluation import store_of
+        from gankit.evaluation import Settings, score, store_of
 
-        evaluation = run_evaluation(
-            target,
-            save=save,
-            progress=progress,
+        settings = Settings(
             against=against,
             size=size,
             split=split,
@@ -74,7 +70,9 @@ def evaluate(
             variant=variant,
             extensions=with_ or (),
         )
-    _show(target, evaluation, store_of(target, save), as_json=json)
+        evaluation = score(target, settings, progress)
+    _show(target, evaluation, as_json=json)
+    _store(evaluation, store_of(target, save))
 
 
 def manifold(
@@ -98,7 +96,6 @@ def manifold(
     with console.log_to_stderr(), console.progress_bar() as progress:
         from gankit.evaluation import store_of
         from gankit.manifold import evaluate_manifold
-        from gankit.storage import append_line
 
         evaluation = evaluate_manifold(
             checkpoint,
@@ -110,9 +107,8 @@ def manifold(
             extensions=with_ or (),
             progress=progress,
         )
-        store = store_of(checkpoint, save)
-        append_line(store, evaluation.record())
-    _show(checkpoint, evaluation, store, as_json=json)
+    _show(checkpoint, evaluation, as_json=json)
+    _store(evaluation, store_of(checkpoint, save))
 
 
 def _count(text: str) -> int | Literal["all"]:
@@ -130,7 +126,15 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _show(target: Path, evaluation: Evaluation, store: Path, *, as_json: bool) -> None:
+def _store(evaluation: Evaluation, path: Path) -> None:
+    """After the numbers were shown: a folder that cannot be written must not cost them."""
+    from gankit.storage import append_line
+
+    append_line(path, evaluation.record())
+    console.talk.print(f"stored in {printable(path)}", markup=False)
+
+
+def _show(target: Path, evaluation: Evaluation, *, as_json: bool) -> None:
     from rich.table import Table
 
     if as_json:
@@ -149,7 +153,6 @@ def _show(target: Path, evaluation: Evaluation, store: Path, *, as_json: bool) -
     console.print_table(table)
     for finding in evaluation.findings():
         console.data.print(finding, markup=False)
-    console.talk.print(f"stored in {printable(store)}", markup=False)
 
 
 def print_protocol(evaluation: Evaluation) -> None:
