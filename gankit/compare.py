@@ -23,6 +23,12 @@ class Row:
     evaluation: Evaluation
 
 
+def left_out(paths: Sequence[Path], rows: Sequence[Row]) -> int:
+    """Evaluations in these places that were made in another way than those in the rows."""
+    chosen = rows[0].evaluation.protocol
+    return sum(e.protocol != chosen for path in paths for e in _evaluations(path))
+
+
 def collect(paths: Sequence[Path], *, best: bool = False) -> list[Row]:
     """The last evaluation of each run (or the one with the lowest FID), or every line's last of each checkpoint in a
     metrics.jsonl; InputError names the field in which two of them are unlike.
@@ -45,13 +51,16 @@ def collect(paths: Sequence[Path], *, best: bool = False) -> list[Row]:
     return rows
 
 
-def repetitions(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Mean and standard deviation of each score over runs that differ only by their seed, two or more of them."""
+def repetitions(rows: Sequence[Row], *, best: bool = False) -> list[dict[str, Any]]:
+    """Mean and standard deviation of each score over runs that differ only by their seed, two or more of them.
+
+    All of them after equally many images; with `best` each at its best moment.
+    """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         what = row.evaluation.what
         if "settings" in what:
-            groups.setdefault((what["settings"], row.evaluation.images_seen), []).append(row)
+            groups.setdefault((what["settings"], None if best else row.evaluation.images_seen), []).append(row)
     summaries = []
     for group in groups.values():
         seeds = {row.evaluation.what.get("training_seed") for row in group}
@@ -63,7 +72,7 @@ def repetitions(rows: Sequence[Row]) -> list[dict[str, Any]]:
             if len(values := [r.evaluation.scores[name].value for r in group if name in r.evaluation.scores]) > 1
         }
         first = group[0].evaluation
-        name, seen = str(first.what.get("variant", "")), first.images_seen
+        name, seen = str(first.what.get("variant", "")), None if best else first.images_seen
         summaries.append({"name": name, "images_seen": seen, "runs": len(group), "scores": scores})
     return summaries
 
@@ -97,9 +106,11 @@ def _refuse(sources: Sequence[tuple[Path, list[Evaluation]]]) -> None:
         fewest = min(gaps, key=len)
         if fewest:
             told = "; ".join(f"{name} {_short(a)} and {_short(b)}" for name, (a, b) in fewest.items())
+            hint = "evaluate both again in the same way, with `gankit eval`"
+            if "features_sha256" in fewest:
+                hint += "; one classifier for both: --features classifier@FILE"
             raise InputError(
-                f"{printable(first_path)} and {printable(path)} were scored in unlike ways: {told}",
-                hint="evaluate both again in the same way, with `gankit eval`",
+                f"{printable(first_path)} and {printable(path)} were scored in unlike ways: {told}", hint=hint
             )
     raise InputError("these runs have no protocol in common", hint="evaluate all of them in the same way")
 

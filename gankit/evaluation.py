@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 import time
@@ -12,21 +11,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
-from gankit import __version__, defaults, host
-from gankit.config import REPETITION_CHANGES
+from gankit import defaults, host
 from gankit.data import Dataset, Progress, load_dataset, parse_size
 from gankit.device import choose_device
 from gankit.errors import InputError
 from gankit.evaluator import MOST, Evaluator, select_metrics
 from gankit.features import choose_space
-from gankit.features.extract import Source
 from gankit.generator_file import GeneratorHeader, PluginRef, read
 from gankit.run_folder import RunFolder
-from gankit.sample import TrainedGenerator, latents, rebuild
+from gankit.sample import TrainedGenerator, rebuild
 from gankit.scores import FILE, Evaluation
-from gankit.storage import append_line, canonical_json, sha256
+from gankit.scoring import describe_samples, latent_source, versions
+from gankit.storage import append_line
 from gankit.streams import derive_seed
 from gankit.text import printable
 
@@ -95,40 +92,6 @@ def run_of(checkpoint: Path) -> RunFolder | None:
     return None
 
 
-def describe_samples(header: GeneratorHeader) -> dict[str, Any]:
-    """What a checkpoint's samples are, for the record. `settings` is equal for runs that differ only by their seed."""
-    settings = {key: value for key, value in header.config.items() if key not in REPETITION_CHANGES}
-    return {
-        "kind": "generator",
-        "variant": header.variant.name,
-        "settings": sha256(canonical_json([settings, header.options]).encode())[:16],
-        "training_seed": header.seed,
-        "tensors_sha256": header.tensors_sha256,
-    }
-
-
-def versions() -> dict[str, str]:
-    """What computed a score; recorded, not compared."""
-    return {
-        "gankit": __version__,
-        "torch": torch.__version__,
-        "torchmetrics": importlib.metadata.version("torchmetrics"),
-    }
-
-
-def latent_source(module: Any, z_dim: int, seed: int, device: torch.device) -> Source:
-    """Samples of a generator by number: sample i is that of the latent seed `seed + i`, as `gankit sample` makes it."""
-    from gankit.pictures import to_pixels
-
-    @torch.no_grad()
-    def source(start: int, stop: int) -> Tensor:
-        z = latents(range(seed + start, seed + stop), z_dim)
-        made = module(z.to(device)).float().cpu()
-        return torch.from_numpy(to_pixels(made)).permute(0, 3, 1, 2) if made.ndim == 4 else made
-
-    return source
-
-
 @dataclass(frozen=True)
 class OpenCheckpoint:
     """A checkpoint to be scored: where it lies, and its generator ready to sample."""
@@ -174,8 +137,8 @@ def _score_set(path: Path, chosen: Settings, progress: Progress | None) -> Evalu
     started = time.monotonic()
     if chosen.against is None:
         raise InputError(
-            f"{printable(path)} is no checkpoint: against which real data is it to be scored?",
-            hint="--against DATA; a checkpoint is a .safetensors file or a run folder",
+            f"{printable(path)}: a set of images is scored against real data, and none is named",
+            hint="--against DATA (only a checkpoint, a .safetensors file or a run folder, knows its own)",
         )
     size = parse_size(chosen.size) if chosen.size else None
     composition = host.compose(defaults, None, [host.find(name, host.EXTENSIONS) for name in chosen.extensions])

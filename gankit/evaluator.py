@@ -61,7 +61,7 @@ class Evaluator:
             )
         self.real, self.train, self.space, self.split, self.seed = real, train, space, split, seed
         self.device = device or torch.device("cpu")
-        self.progress = progress or _silent
+        self.progress = progress
         self.space.to(self.device)
         self.metrics = self._usable(metrics)
         if min(self.n, self.n_real) <= space.dim and "fid" in self.metrics:
@@ -171,16 +171,16 @@ class Evaluator:
     # -- both sides ----------------------------------------------------------------------------------------------------
 
     def _extract(self, source: Source, n: int, what: str) -> Views:
-        return extract(self.space, source, n, self.device, self.progress, what)
+        return extract(self.space, source, n, self.device, self.progress or _silent, what)
 
     def _compute(
         self, samples: Views, train_pixels: Tensor | None
     ) -> dict[str, tuple[float, float | None, str, bool | None]]:
         """Every metric of the samples against the reference: value, spread, metric, whether higher is better."""
         results: dict[str, tuple[float, float | None, str, bool | None]] = {}
-        reference = self._real_views[: self.n_real]
+        reference, progress = self._real_views[: self.n_real], self.progress or _silent
         for number, (name, factory) in enumerate(self.metrics.items()):
-            self.progress("computing the scores", number, len(self.metrics))
+            progress("computing the scores", number, len(self.metrics))
             metric = factory(self.space)
             metric.distributed_available_fn = lambda: False  # every process has all rows already
             view = reads(metric)
@@ -189,7 +189,7 @@ class Evaluator:
                 metric.update(values, real=real)
             for score, (value, spread) in _named(name, metric.compute()).items():
                 results[score] = (value, spread, name, metric.higher_is_better)
-        self.progress("computing the scores", len(self.metrics), len(self.metrics))
+        progress("computing the scores", len(self.metrics), len(self.metrics))
         return results
 
     def _usable(self, metrics: Mapping[str, MetricFactory]) -> dict[str, MetricFactory]:

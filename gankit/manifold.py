@@ -17,10 +17,11 @@ from gankit.data import Progress
 from gankit.data.dataset import as_floats
 from gankit.data.polygons import FAMILIES, SIDE, PolygonFamily, polygons
 from gankit.errors import InputError
-from gankit.evaluation import Settings, describe_samples, open_checkpoint, versions
+from gankit.evaluation import Settings, open_checkpoint
 from gankit.polygon_fit import RESTARTS, distances
 from gankit.sample import TrainedGenerator
 from gankit.scores import Evaluation, Protocol, Score
+from gankit.scoring import describe_samples, versions
 from gankit.text import did_you_mean, printable
 
 SAMPLES = 4096  # among which the starts are looked for

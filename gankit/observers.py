@@ -14,13 +14,11 @@ import torch
 from torch import Tensor
 
 from gankit.errors import DivergedError, Stopped
-from gankit.evaluation import describe_samples, latent_source, versions
 from gankit.evaluator import Evaluator
-from gankit.features import FeatureFactory, choose_space
 from gankit.hookspecs import hookimpl
-from gankit.metrics import MetricFactory
 from gankit.pictures import picture, png
 from gankit.scores import FILE, Evaluation, read_lines
+from gankit.scoring import describe_samples, latent_source, versions
 from gankit.storage import write_durably
 from gankit.streams import derive_seed
 
@@ -133,8 +131,8 @@ class Evaluations:
     checkpoint at the same n. The training streams do not notice.
     """
 
-    def __init__(self) -> None:
-        self.evaluator: Evaluator | None = None
+    def __init__(self, evaluator: Evaluator | None) -> None:
+        self.evaluator = evaluator  # None: no scores were asked for
         self.best = math.inf
         self.evaluated_at = -1
 
@@ -143,10 +141,9 @@ class Evaluations:
         path = run.folder.path / FILE
         if path.exists():
             drop_later_lines(path, run.step)
-        if run.config.eval_every is None:
+        if self.evaluator is None:
             return
-        catalogues = (run.plan.composition.catalogue(name) for name in ("gankit_features", "gankit_metrics"))
-        self.evaluator = self._prepare(run, *catalogues)
+        self._announce(run, self.evaluator)
         earlier = [e for e in (read_lines(path) if path.exists() else []) if e.protocol == self.evaluator.protocol]
         self.best = min((e.scores[BEST_BY].value for e in earlier if BEST_BY in e.scores), default=math.inf)
         self.evaluated_at = max((e.step for e in earlier if e.step is not None), default=-1)
@@ -189,24 +186,17 @@ class Evaluations:
             self.best = scores[BEST_BY].value
             write_durably(run.folder.best, packed.data)
 
-    def _prepare(self, run: Run, features: dict[str, FeatureFactory], metrics: dict[str, MetricFactory]) -> Evaluator:
-        """Extract the reference, compute the floor, and say beforehand what the scores will cost."""
-        space = choose_space(run.config.eval_features, run.dataset, features)
-        half = len(run.dataset) // 2
-        n = min(run.config.eval_n, half)
-        evaluator = Evaluator(run.dataset, run.dataset, space, metrics, n=n, device=run.device)
-        probe = latent_source(run.loop.generator, run.config.z_dim, 0, run.device)
-        _ = evaluator.floor
-        seconds = evaluator.estimate(probe)
+    def _announce(self, run: Run, evaluator: Evaluator) -> None:
+        """What the scores will cost, said beforehand."""
         every, total = run.config.eval_every, run.config.total_images
         assert every is not None
+        seconds = evaluator.estimate(latent_source(run.loop.generator, run.config.z_dim, 0, run.device))
         times = -(-(total - run.images_seen) // every) if total else None
-        whole = f", {times} times: about {seconds * times:,.0f} s in all" if times else ""
+        whole = f", {times} times: about {max(1, round(seconds * times)):,} s in all" if times else ""
         log.info(
             "scores every %s images: %s samples in the space '%s' against %s real ones, about %.1f s each%s",
-            f"{every:,}", f"{n:,}", space.name, f"{evaluator.n_real:,}", seconds, whole,
+            f"{every:,}", f"{evaluator.n:,}", evaluator.space.name, f"{evaluator.n_real:,}", seconds, whole,
         )  # fmt: skip
-        return evaluator
 
 
 class Checkpoints:

@@ -128,11 +128,9 @@ def _unlike(scores: Mapping[str, Score]) -> str | None:
 
 
 def _uncovered(scores: Mapping[str, Score]) -> str | None:
-    low = [
-        name for name in ("recall", "coverage") if name in scores and scores[name].value < (scores[name].floor or 0) / 2
-    ]
-    if not low:
+    name = "recall" if "recall" in scores else "coverage"
+    score = scores.get(name)
+    if score is None or score.floor is None or score.value >= score.floor / 2:
         return None
-    return (
-        f"misses much of the data: {' and '.join(low)} below half of the floor (mode collapse, when samples look real)"
-    )
+    collapsed = " while samples look real: mode collapse" if _unlike(scores) is None else ""
+    return f"misses much of the data: {name} below half of its floor{collapsed}"

@@ -32,6 +32,7 @@ from gankit.plan import (
 )
 from gankit.run import Run, RunResult
 from gankit.run_folder import RunFolder
+from gankit.scoring import training_evaluator
 from gankit.signals import StopRequest, stop_requests
 from gankit.streams import derive_seed
 
@@ -154,6 +155,7 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
         request = stack.enter_context(stop_requests())
         device = choose_device(plan.config.device)
         dataset = load_data(plan, progress)
+        evaluator = training_evaluator(plan, dataset, device, progress) if plan.config.eval_every else None
         stack.enter_context(own_streams(device))
         try:
             loop = build_loop(plan, dataset.spec, device)
@@ -174,8 +176,9 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
         if plan.configuration != folder.configuration():  # a new budget, say, which a later resume must know
             folder.write_configuration(plan.configuration)
         run = Run(plan, folder, dataset, device, loop)
+        watchers = (*observers, Checkpoints(), Evaluations(evaluator), SampleGrids(), StatsWriter())
         # pluggy calls the last one registered first: statistics, pictures, scores, the checkpoint, everybody else.
-        for index, observer in enumerate((*observers, Checkpoints(), Evaluations(), SampleGrids(), StatsWriter())):
+        for index, observer in enumerate(watchers):
             plan.composition.register_observer(observer, f"{type(observer).__name__}-{index}")
         _announce(run, resumed=run.restore())
 

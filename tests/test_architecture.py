@@ -19,7 +19,7 @@ LAYERS = [
     ["loss", "precision", "ema", "networks", "pictures", "meter", "loop", "checkpoint", "generator_file", "run_folder"],
     ["metrics", "features", "evaluator", "polygon_fit"],
     ["plugin", "defaults"],
-    ["plan", "sample", "writers", "evaluation", "manifold", "run", "observers", "training"],
+    ["plan", "sample", "writers", "scoring", "evaluation", "manifold", "run", "observers", "training"],
     ["cli"],
 ]
 ORDER = [module for layer in LAYERS for module in layer]

@@ -230,7 +230,7 @@ def test_a_damaged_classifier_is_trained_again_and_a_users_file_is_refused(place
     [
         ("nowhere.safetensors", {}, 2, "cannot read checkpoint nowhere.safetensors"),
         ("nowhere", {"against": "digits"}, 2, "'nowhere' is neither a data set nor a path"),
-        ("some.npz", {}, 2, "against which real data is it to be scored?"),
+        ("some.npz", {}, 2, "a set of images is scored against real data, and none is named"),
         ("some.npz", {"against": "digitz"}, 2, "'digitz' is neither a data set"),
         ("some.npz", {"against": "digits", "metrics": ["fidd"]}, 2, "unknown metric 'fidd'"),
         ("some.npz", {"against": "digits", "features": "classifer"}, 2, "unknown feature space 'classifer'"),
@@ -370,6 +370,24 @@ def test_scores_during_training_do_not_change_it_and_best_follows(
     best = min(lines, key=lambda line: line.scores["fid"].value)
     assert read(place / "scored" / "best.safetensors")[0].images_seen == best.images_seen
     assert not (place / "plain" / "best.safetensors").exists()
+
+
+def test_scores_that_cannot_be_had_are_refused_before_a_run_begins(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gankit.features.lite0.available", lambda: False)
+    monkeypatch.setattr("gankit.features.inception.find_weights", lambda: None)
+    np.save(place / "plain.npy", np.random.RandomState(0).randint(0, 256, (300, 16, 16), np.uint8))
+    with pytest.raises(ResourceError, match="no feature space for 'plain'"):
+        api.train("gan", data="plain.npy", steps=1, out="run", eval_every=64)
+    np.savez(
+        place / "few.npz",
+        images=np.random.RandomState(0).randint(0, 256, (80, 16, 16), np.uint8),
+        labels=np.arange(80) % 2,
+    )
+    with pytest.raises(InputError, match="too few"):
+        api.train("gan", data="few.npz", steps=1, out="run", eval_every=64)
+    assert not (place / "run").exists()
 
 
 def test_scores_of_a_resumed_run_are_those_of_a_straight_one(place: Path) -> None:

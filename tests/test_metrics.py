@@ -145,7 +145,9 @@ def test_standardised_kid_does_not_depend_on_the_unit_of_the_features() -> None:
     a, b = normals(60, 8, 6), normals(60, 8, 7) + 0.2
     one = told(KernelDistance(8, standardise=True), a, b).compute()[0]
     thousand = told(KernelDistance(8, standardise=True), 1000 * a, 1000 * b).compute()[0]
+    moved = told(KernelDistance(8, standardise=True), a + 50, b + 50).compute()[0]
     assert float(one) == pytest.approx(float(thousand), rel=1e-9)
+    assert float(one) == pytest.approx(float(moved), rel=1e-9)
     assert float(told(KernelDistance(8, standardise=False), 1000 * a, 1000 * b).compute()[0]) > 1e6
 
 

@@ -29,16 +29,19 @@ def compare(
 
     gankit compare runs/a runs/b
     """
-    from gankit.compare import collect, repetitions
+    from gankit.compare import collect, left_out, repetitions
 
     rows = collect(runs, best=best)
-    groups = repetitions(rows)
+    groups = repetitions(rows, best=best)
     if json:
         lines = [{"run": row.name, **row.evaluation.record()} for row in rows]
         console.print_json({"rows": lines, "repetitions": groups})
         return
     print_protocol(rows[0].evaluation)
     console.print_table(_table(rows, groups))
+    others = left_out(runs, rows)
+    if others:
+        console.talk.print(f"{others:,} other evaluation(s) there were made in another way: not shown", markup=False)
     if not groups and len(rows) > 1:
         console.talk.print("one seed each: a difference may be luck; three seeds show how much", markup=False)
 
@@ -59,6 +62,7 @@ def _table(rows: Sequence[Row], groups: Sequence[dict[str, Any]]) -> Table:
     for group in groups:
         for number, title in enumerate((f"mean of {group['runs']} seeds", "standard deviation")):
             cells = [text_of(name, group["scores"][name][number]) if name in group["scores"] else "" for name in names]
-            table.add_row(title, printable(group["name"]), f"{group['images_seen']:,}", *cells, style="bold")
+            seen = group["images_seen"]
+            table.add_row(title, printable(group["name"]), "" if seen is None else f"{seen:,}", *cells, style="bold")
     table.add_row("floor: real data", "", "", *(text_of(name, first[name].floor) for name in names), style="dim")
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False, soft_wrap=True)
+PLAIN_LINE_S = 10.0
 
 
 def fail(error: GankitError) -> None:
@@ -70,15 +72,30 @@ def log_to_stderr() -> Iterator[None]:
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A callback (what, done, total) that draws a bar on a terminal while something is under way; silent in a pipe."""
+    """A callback (what, done, total) for long work: a bar on a terminal, a line now and then in a pipe."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=talk, transient=True)
     tasks: dict[str, TaskID] = {}
+    begun: dict[str, float] = {}
+    said_at = time.monotonic()
+
+    def say(what: str, done: int, total: int) -> None:
+        nonlocal said_at
+        now = time.monotonic()
+        started = begun.setdefault(what, now)
+        if done < total and now - said_at >= PLAIN_LINE_S:
+            said_at = now
+            left = (now - started) / done * (total - done) if done and now > started else None
+            rest = f", about {left:,.0f} s left" if left is not None else ""
+            talk.print(Text(printable(f"{what} {done:,}/{total:,}{rest}")))
+        if done >= total:
+            begun.pop(what)
 
     def advance(what: str, done: int, total: int) -> None:
         if not talk.is_terminal:
+            say(what, done, total)
             return
         if what not in tasks:
             tasks[what] = bar.add_task(printable(what), total=total)

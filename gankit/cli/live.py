@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from gankit.cli.console import talk
+from gankit.cli.console import PLAIN_LINE_S, talk
+from gankit.cli.evaluate import text_of
 from gankit.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ log = logging.getLogger("gankit")
 
 REFRESH_S = 0.25
 BEST_BY = "fid"  # the score shown
-PLAIN_LINE_S = 10.0
 
 
 class LiveLine:
@@ -67,7 +67,7 @@ def status(run: Run) -> str:
     if "score/real" in run.stats:
         parts.append(f"D(real) {run.stats['score/real']:.2f} D(fake) {run.stats.get('score/fake', float('nan')):.2f}")
     if BEST_BY in run.scores:
-        parts.append(f"{BEST_BY.upper()} {run.scores[BEST_BY].value:.3g}")
+        parts.append(f"{BEST_BY.upper()} {text_of(BEST_BY, run.scores[BEST_BY].value)}")
     share = run.share_done
     if 0 < share < 1 and run.attempt_s > 1:
         parts.append(f"ETA {clock(run.train_s / share - run.train_s)}")

@@ -287,7 +287,9 @@ def _print_dry_run(plan: Plan, dataset: Any, *, as_json: bool) -> None:
     out("parameters  " + ", ".join(f"{what} {count:,}" for what, count in guess.parameters.items()))
     total = f"about {clock(guess.total_s)}" if guess.total_s else "no end"
     out(
-        f"estimate    {total} at {guess.images_per_s:,.0f} images/s (from 5 steps on this machine); nothing was written"
+        f"estimate    {total} at {guess.images_per_s:,.0f} images/s (from 5 steps on this machine"
+        + (", without the scores); " if plan.config.eval_every else "); ")
+        + "nothing was written"
     )
 
 

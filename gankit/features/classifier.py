@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,13 +116,13 @@ def _as_input(samples: Tensor) -> Tensor:
 
 
 def _train(data: Dataset, progress: Progress | None) -> bytes:
-    """Train on nine tenths of the data, always on the CPU: the weights should not depend on who has a GPU."""
+    """Train on nine tenths of the data, on the CPU and in one thread: weights do not depend on GPU or thread count."""
     assert data.labels is not None
     log.info("training the classifier of '%s' that gives the features (once, then it is kept)", data.name)
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(derive_seed(RECIPE, "classifier")))
     held = order[: max(1, int(HELD_OUT * len(data)))]
     kept = order[len(held) :]
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(derive_seed(RECIPE, "classifier"))
         network = Classifier(data.spec.shape[0], len(data.spec.classes)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         _fit(network, data, kept, progress)
@@ -156,6 +158,17 @@ def _fit(network: Classifier, data: Dataset, indices: Tensor, progress: Progress
         schedule.step()
         if progress is not None and (step + 1) % 10 == 0:
             progress("training the classifier", step + 1, STEPS)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums of floats depend on how threads cut them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _shifted(images: Tensor) -> Tensor:

@@ -55,8 +55,9 @@ class FrechetDistance(FrechetInceptionDistance):
 class KernelDistance(KernelInceptionDistance):
     """Unbiased MMD^2 with the kernel (x.y / dim + 1)^3 (Binkowski et al. 2018, section 4): mean and std over subsets.
 
-    The kernel depends on the scale of the features. `standardise` divides both sets by the mean standard deviation of
-    the reference's dimensions, which makes the number readable in any space; published KIDs are computed without.
+    The kernel depends on origin and scale of the features. `standardise` moves the mean of the reference to 0 and
+    divides by the mean standard deviation of its dimensions, which makes the number readable in any space; published
+    KIDs are computed without.
     """
 
     higher_is_better = False
@@ -78,8 +79,8 @@ class KernelDistance(KernelInceptionDistance):
     def compute(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation over 100 random subsets of min(1000, n/2) samples."""
         real, fake = torch.cat(list(self.real_features)), torch.cat(list(self.fake_features))
-        scale = real.std(dim=0).mean() if self.standardise else torch.ones((), dtype=real.dtype)
-        self.real_features, self.fake_features = [real / scale], [fake / scale]
+        origin, scale = (real.mean(dim=0), real.std(dim=0).mean()) if self.standardise else (0, 1)
+        self.real_features, self.fake_features = [(real - origin) / scale], [(fake - origin) / scale]
         self.subset_size = max(1, min(self.largest_subset, len(real) // 2, len(fake) // 2))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "kid"))
