@@ -35,7 +35,7 @@ def collect(paths: Sequence[Path], *, best: bool = False) -> list[Row]:
 
     Where runs were evaluated in several ways, the newest protocol of the first run that all of them have is taken.
     """
-    sources = [(path, _evaluations(path)) for path in paths]
+    sources = [(path, _evaluations(path)) for path in dict.fromkeys(map(_run_or_file, paths))]
     chosen = next((e.protocol for e in reversed(sources[0][1]) if all(_with(lines, e) for _, lines in sources)), None)
     if chosen is None:
         _refuse(sources)
@@ -56,15 +56,15 @@ def repetitions(rows: Sequence[Row], *, best: bool = False) -> list[dict[str, An
 
     All of them after equally many images; with `best` each at its best moment.
     """
-    groups: dict[tuple[Any, ...], list[Row]] = {}
+    groups: dict[tuple[Any, ...], dict[str, Row]] = {}  # by settings, then by training seed
     for row in rows:
         what = row.evaluation.what
         if "settings" in what:
-            groups.setdefault((what["settings"], None if best else row.evaluation.images_seen), []).append(row)
+            key = (str(what["settings"]), None if best else row.evaluation.images_seen)
+            groups.setdefault(key, {})[str(what.get("training_seed"))] = row
     summaries = []
-    for group in groups.values():
-        seeds = {row.evaluation.what.get("training_seed") for row in group}
-        if len(group) < 2 or len(seeds) < len(group):
+    for group in (list(rows.values()) for rows in groups.values()):
+        if len(group) < 2:
             continue
         scores = {
             name: (statistics.mean(values), statistics.stdev(values))
@@ -75,6 +75,11 @@ def repetitions(rows: Sequence[Row], *, best: bool = False) -> list[dict[str, An
         name, seen = str(first.what.get("variant", "")), None if best else first.images_seen
         summaries.append({"name": name, "images_seen": seen, "runs": len(group), "scores": scores})
     return summaries
+
+
+def _run_or_file(path: Path) -> Path:
+    """The metrics.jsonl of a run means the run."""
+    return path.parent if path.name == FILE and (path.parent / "run.json").exists() else path
 
 
 def _evaluations(path: Path) -> list[Evaluation]:

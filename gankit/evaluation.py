@@ -42,6 +42,7 @@ class Settings:
     n: int | None = None  # samples: at most 10,000 and half of the data by default
     n_real: int | Literal["all"] | None = None  # real images in the reference; 'all' leaves none for the floor
     seed: int = 0
+    on_bad_image: Literal["error", "skip"] | None = None
     device: str = "auto"
     variant: str | None = None
     extensions: Sequence[str] = ()
@@ -105,6 +106,9 @@ def open_checkpoint(path: Path, chosen: Settings) -> OpenCheckpoint:
     file = checkpoint_file(path)
     if file is None:
         raise InputError(f"{printable(path)} is no checkpoint", hint="give a .safetensors file or a run folder")
+    if not file.exists() and RunFolder(file.parent).exists:
+        where = printable(file.parent)
+        raise InputError(f"{where} has no checkpoint yet", hint=f"gankit resume {where}")
     header, tensors = read(file)
     device = choose_device(chosen.device)
     # Extensions named for their metrics are no part of a generator, unless its own were files and have to be named.
@@ -120,7 +124,8 @@ def _score_checkpoint(path: Path, chosen: Settings, progress: Progress | None) -
     composition = _composition(header, chosen)
     real, train = _real_data(trained, file, chosen, composition, progress)
     evaluator = _evaluator(real, train, chosen, composition, trained.device, progress)
-    scores = evaluator.score(latent_source(trained.module, header.z_dim, chosen.seed, trained.device))
+    first = chosen.seed * evaluator.n  # no sample is in the sets of two seeds
+    scores = evaluator.score(latent_source(trained.module, header.z_dim, first, trained.device))
     return Evaluation(
         what={"file": str(file), **describe_samples(header)},
         protocol=evaluator.protocol,
@@ -142,8 +147,11 @@ def _score_set(path: Path, chosen: Settings, progress: Progress | None) -> Evalu
         )
     size = parse_size(chosen.size) if chosen.size else None
     composition = host.compose(defaults, None, [host.find(name, host.EXTENSIONS) for name in chosen.extensions])
-    samples = load_dataset(str(path), {}, size=size, progress=progress)
-    real, train = _both_splits(chosen.against, chosen.split, size, composition, progress)
+    if chosen.variant is not None:
+        raise InputError(f"{printable(path)} holds images, no generator of variant '{chosen.variant}'")
+    bad = chosen.on_bad_image or "error"
+    samples = load_dataset(str(path), {}, size=size, on_bad_image=bad, progress=progress)
+    real, train = _both_splits(chosen.against, chosen.split, size, composition, progress, bad)
     if samples.spec.shape != real.spec.shape:
         raise InputError(
             f"{printable(path)} holds {list(samples.spec.shape)}, '{real.name}' {list(real.spec.shape)}",
@@ -225,8 +233,9 @@ def _real_data(
     size_text = chosen.size or (None if chosen.against else stored.get("size"))
     size = parse_size(size_text) if size_text else (header.shape[1], header.shape[2]) if header.spec.is_image else None
     skip = stored.get("on_bad_image") == "skip" and not chosen.against
+    bad = chosen.on_bad_image or ("skip" if skip else "error")
     try:
-        real, train = _both_splits(data, chosen.split, size, composition, progress, "skip" if skip else "error")
+        real, train = _both_splits(data, chosen.split, size, composition, progress, bad)
     except InputError as error:
         if chosen.against or Path(data).exists() or data in composition.catalogue("gankit_datasets"):
             raise
@@ -256,7 +265,9 @@ def _both_splits(
 ) -> tuple[Dataset, Dataset]:
     catalogue = composition.catalogue("gankit_datasets")
     train = load_dataset(data, catalogue, size=size, on_bad_image=on_bad_image, progress=progress)
-    return (train if split == "train" else load_dataset(data, catalogue, split=split, size=size)), train
+    if split == "train":
+        return train, train
+    return load_dataset(data, catalogue, split=split, size=size, on_bad_image=on_bad_image), train
 
 
 def _home(checkpoint: Path | None) -> Path:

@@ -7,21 +7,24 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from gankit.cache import cached_file
 from gankit.data import Dataset, Progress
-from gankit.errors import DivergedError, InputError
+from gankit.errors import DivergedError, InputError, PluginError
 from gankit.features import FeatureSpace
-from gankit.features.extract import BATCH, Source, Views, check, extract, group_size, pixels_of
+from gankit.features.extract import BATCH, Source, Views, extract, flaw, group_size, not_finite, pixels_of
 from gankit.metrics import MetricFactory, reads
 from gankit.scores import Protocol, Score
 from gankit.storage import canonical_json, pack_tensors, sha256, tensors_digest, unpack_tensors
 from gankit.streams import derive_seed
 from gankit.text import did_you_mean
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 log = logging.getLogger("gankit")
 MINIMUM = 50  # samples or real images below which no score means anything
@@ -52,13 +55,16 @@ class Evaluator:
         half = len(real) // 2
         self.n = n or min(MOST, half)
         self.n_real = n_real or min(self.n, half)
-        self.n_floor = max(0, min(self.n, len(real) - self.n_real))  # 0: everything is in the reference
-        least = min(self.n, self.n_real, self.n_floor or MINIMUM)
-        if least < MINIMUM or self.n_real > len(real):
+        others = len(real) - self.n_real
+        # A floor of far fewer images than there are samples would be worse than a good generator's score.
+        self.n_floor = min(self.n, others) if others >= max(MINIMUM, min(self.n, self.n_real) // 2) else 0
+        if min(self.n, self.n_real) < MINIMUM or others < 0:
             raise InputError(
-                f"{self.n:,} samples against {self.n_real:,} real ones, {self.n_floor:,} others for the floor: too few",
-                hint=f"each must be {MINIMUM} or more; '{real.name}' has {len(real):,}",
+                f"{self.n:,} samples against {self.n_real:,} of {len(real):,} real ones: too few",
+                hint=f"each must be {MINIMUM} or more",
             )
+        if others and not self.n_floor:
+            log.warning("no floor: only %s real ones are not in the reference", f"{others:,}")
         self.real, self.train, self.space, self.split, self.seed = real, train, space, split, seed
         self.device = device or torch.device("cpu")
         self.progress = progress
@@ -73,9 +79,10 @@ class Evaluator:
     @cached_property
     def protocol(self) -> Protocol:
         """What decides the scores besides the samples."""
-        built = {name: factory(self.space) for name, factory in self.metrics.items()}
+        built = {name: _build(name, factory, self.space) for name, factory in self.metrics.items()}
         return Protocol(
             data_fingerprint=self.real.fingerprint,
+            train_fingerprint=self.train.fingerprint,
             split=self.split,
             shape=self.real.spec.shape,
             features=self.space.name,
@@ -92,8 +99,9 @@ class Evaluator:
 
     def score(self, source: Source) -> dict[str, Score]:
         """Scores of `n` samples; DivergedError when they are not finite or all the same in this space."""
+        _ = self._real_views  # first: a space that fails on real data must not be taken for a bad generator
         samples = self._extract(source, self.n, "features of the samples")
-        check(samples.features, "the samples")
+        self._check(samples)
         results = self._compute(samples, self._train_pixels)
         scores = {}
         for name, (value, spread, metric, better) in results.items():
@@ -161,7 +169,11 @@ class Evaluator:
             tensors = self._extract(source, len(chosen), "features of the real data").tensors()
         else:
             tensors = cached_file(f"features-{key[:24]}.safetensors", make=make, read=read)
-        check(tensors["features"], f"data set '{self.real.name}'")
+        if problem := flaw(tensors["features"]):
+            raise PluginError(
+                f"features '{self.space.name}' of the data set '{self.real.name}' {problem}",
+                hint="choose another --features",
+            )
         return Views(tensors["features"], tensors.get("logits"), pixels_of(self.real.samples[chosen]))
 
     @cached_property
@@ -173,6 +185,15 @@ class Evaluator:
     def _extract(self, source: Source, n: int, what: str) -> Views:
         return extract(self.space, source, n, self.device, self.progress or _silent, what)
 
+    def _check(self, samples: Views) -> None:
+        """Never hand torchmetrics what is not finite: one NaN, and its FID crashes the process instead of raising."""
+        for name, values in samples.tensors().items():
+            if problem := flaw(values) if name == "features" else not_finite(values):
+                raise DivergedError(
+                    f"the samples {problem} ({name} of '{self.space.name}')",
+                    hint="the generator has diverged or collapsed: evaluate an earlier checkpoint",
+                )
+
     def _compute(
         self, samples: Views, train_pixels: Tensor | None
     ) -> dict[str, tuple[float, float | None, str, bool | None]]:
@@ -181,13 +202,15 @@ class Evaluator:
         reference, progress = self._real_views[: self.n_real], self.progress or _silent
         for number, (name, factory) in enumerate(self.metrics.items()):
             progress("computing the scores", number, len(self.metrics))
-            metric = factory(self.space)
+            metric = _build(name, factory, self.space)
             metric.distributed_available_fn = lambda: False  # every process has all rows already
             view = reads(metric)
             for values, real in ((train_pixels if view == "pixels" else getattr(reference, view), True),
                                  (getattr(samples, view), False)):  # fmt: skip
                 metric.update(values, real=real)
             for score, (value, spread) in _named(name, metric.compute()).items():
+                if score in results:
+                    raise PluginError(f"metrics '{results[score][2]}' and '{name}' both compute '{score}'")
                 results[score] = (value, spread, name, metric.higher_is_better)
         progress("computing the scores", len(self.metrics), len(self.metrics))
         return results
@@ -195,9 +218,9 @@ class Evaluator:
     def _usable(self, metrics: Mapping[str, MetricFactory]) -> dict[str, MetricFactory]:
         """The metrics whose view exists here."""
         missing = set() if self.real.spec.is_image else {"pixels"}
-        probe = self.space(self.real.samples[:2].to(self.device))[1]
-        missing |= {"logits"} if probe is None else set()
-        return {name: factory for name, factory in metrics.items() if reads(factory(self.space)) not in missing}
+        probe = extract(self.space, lambda start, stop: self.real.samples[start:stop], 2, self.device, _silent, "")
+        missing |= {"logits"} if probe.logits is None else set()
+        return {n: factory for n, factory in metrics.items() if reads(_build(n, factory, self.space)) not in missing}
 
 
 def select_metrics(catalogue: Mapping[str, MetricFactory], names: Sequence[str] | None) -> dict[str, MetricFactory]:
@@ -213,14 +236,29 @@ def _silent(what: str, done: int, total: int) -> None:
     """No progress is shown."""
 
 
+def _build(name: str, factory: MetricFactory, space: FeatureSpace) -> Metric:
+    from torchmetrics import Metric
+
+    metric = factory(space)
+    if not isinstance(metric, Metric):
+        raise PluginError(f"metric '{name}' is a {type(metric).__name__}", hint="it must be a torchmetrics.Metric")
+    return metric
+
+
 def _named(name: str, result: Any) -> dict[str, tuple[float, float | None]]:
     """What a metric computed -> name -> (value, spread)."""
     results = result if isinstance(result, Mapping) else {name: result}
     named = {}
     for key, value in results.items():
         pair = value if isinstance(value, tuple) else (value, None)
-        numbers = tuple(None if part is None else float(part) for part in pair)
-        if len(numbers) != 2 or numbers[0] is None or not all(x is None or abs(x) < float("inf") for x in numbers):
-            raise DivergedError(f"metric '{name}': {key} is {value}, not a finite number")
-        named[str(key)] = (numbers[0], numbers[1])
+        try:
+            first, *rest = (None if part is None else float(part) for part in pair)
+            (spread,) = rest
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise PluginError(
+                f"metric '{name}' computed {key}={value!r}", hint="a number, or a pair (number, spread)"
+            ) from error
+        if first is None or not all(x is None or abs(x) < float("inf") for x in (first, spread)):
+            raise PluginError(f"metric '{name}': {key} is {value}, not finite", hint="leave it out of --metrics")
+        named[str(key)] = (first, spread)
     return named

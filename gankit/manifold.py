@@ -112,6 +112,7 @@ def evaluate_manifold(
     parameters = {"delta": delta, "restarts": RESTARTS, "steps": STEPS}
     protocol = Protocol(
         data_fingerprint=header.data_fingerprint,
+        train_fingerprint=header.data_fingerprint,
         split="test",
         shape=header.shape,
         features=f"manifold of {family.name}",

@@ -19,7 +19,7 @@ from gankit.hookspecs import hookimpl
 from gankit.pictures import picture, png
 from gankit.scores import FILE, Evaluation, read_lines
 from gankit.scoring import describe_samples, latent_source, versions
-from gankit.storage import write_durably
+from gankit.storage import cannot_write, write_durably
 from gankit.streams import derive_seed
 
 if TYPE_CHECKING:
@@ -78,7 +78,10 @@ class StatsWriter:
 
 def drop_later_lines(path: Path, step: int) -> None:
     """Keep the lines up to a step; a last line cut by a crash goes in silence, other unreadable ones do not."""
-    lines = path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
+    try:
+        lines = path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
+    except OSError as error:
+        raise cannot_write(path, error) from error
     kept = [line for line in lines if _step_of(line) <= step]
     if any(_step_of(line) == math.inf for line in lines[:-1]):
         log.warning("%s: unreadable lines are dropped", path)
@@ -86,9 +89,9 @@ def drop_later_lines(path: Path, step: int) -> None:
 
 
 def _step_of(line: str) -> float:
-    """The step of a line; a line cut by a crash counts as later than everything."""
+    """The step of a line, 0 when it has none; a line cut by a crash counts as later than everything."""
     try:
-        return int(json.loads(line)["step"])
+        return int(json.loads(line)["step"] or 0)
     except (ValueError, KeyError, TypeError):
         return math.inf
 
@@ -144,7 +147,8 @@ class Evaluations:
         if self.evaluator is None:
             return
         self._announce(run, self.evaluator)
-        earlier = [e for e in (read_lines(path) if path.exists() else []) if e.protocol == self.evaluator.protocol]
+        lines = read_lines(path) if path.exists() else []
+        earlier = [e for e in lines if e.protocol == self.evaluator.protocol and e.what.get("during") == "training"]
         self.best = min((e.scores[BEST_BY].value for e in earlier if BEST_BY in e.scores), default=math.inf)
         self.evaluated_at = max((e.step for e in earlier if e.step is not None), default=-1)
 
@@ -172,7 +176,7 @@ class Evaluations:
         self.evaluated_at, run.scores = run.step, scores
         packed = run.pack_generator()
         line = Evaluation(
-            what={"file": run.folder.generator.name, **describe_samples(packed.header)},
+            what={"during": "training", "file": run.folder.generator.name, **describe_samples(packed.header)},
             protocol=self.evaluator.protocol,
             scores=scores,
             data=run.dataset.name,
@@ -191,7 +195,7 @@ class Evaluations:
         every, total = run.config.eval_every, run.config.total_images
         assert every is not None
         seconds = evaluator.estimate(latent_source(run.loop.generator, run.config.z_dim, 0, run.device))
-        times = -(-(total - run.images_seen) // every) if total else None
+        times = -(-(total - run.images_seen) // max(every, run.config.batch)) if total else None
         whole = f", {times} times: about {max(1, round(seconds * times)):,} s in all" if times else ""
         log.info(
             "scores every %s images: %s samples in the space '%s' against %s real ones, about %.1f s each%s",

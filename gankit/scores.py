@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 from gankit.config import to_json
 from gankit.errors import InputError
+from gankit.text import printable
+
+log = logging.getLogger("gankit")
 
 SCHEMA = 1
 FILE = "metrics.jsonl"
@@ -20,6 +24,7 @@ class Protocol:
     """Everything that decides a score besides the samples. Two scores are comparable when all of it is equal."""
 
     data_fingerprint: str  # sha256 of the real set
+    train_fingerprint: str  # of the training set, which near-duplicates are looked for in
     split: str  # of the data: 'train', 'test'
     shape: tuple[int, ...]  # to which both sets were brought
     features: str  # name of the feature space
@@ -68,23 +73,28 @@ class Evaluation:
         return [text for judge in (_copies, _unlike, _uncovered) if (text := judge(self.scores))]
 
 
-def from_record(record: Mapping[str, Any], where: str) -> Evaluation:
+def from_record(record: object, where: str) -> Evaluation:
     """An evaluation from its JSON values; InputError for anything else."""
+    import pydantic  # 0.1 s: not for `gankit --help`
+
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if not isinstance(record, dict) or not isinstance(schema, int):
+        raise InputError(f"{where}: not a score", hint="remove that line")
+    if schema > SCHEMA:
+        raise InputError(f"{where} was written by a newer gankit", hint="pip install --upgrade gankit")
+    values = {key: value for key, value in record.items() if key != "schema"}
     try:
-        if record["schema"] > SCHEMA:
-            raise InputError(f"{where} was written by a newer gankit", hint="pip install --upgrade gankit")
-        values = dict(record)
-        del values["schema"]
-        protocol = dict(values.pop("protocol"))
-        protocol["shape"] = tuple(protocol["shape"])
-        scores = {name: Score(**score) for name, score in values.pop("scores").items()}
-        return Evaluation(protocol=Protocol(**protocol), scores=scores, **values)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{where} is damaged: {error}", hint="remove that line") from error
+        return pydantic.TypeAdapter(Evaluation).validate_python(values)
+    except (pydantic.ValidationError, OverflowError) as error:
+        problem = str(error)
+        if isinstance(error, pydantic.ValidationError):
+            first = error.errors()[0]
+            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise InputError(f"{where} is damaged: {printable(problem)}", hint="remove that line") from None
 
 
 def read_lines(path: Path) -> list[Evaluation]:
-    """All evaluations in a metrics.jsonl, oldest first; a last line cut by a crash is left out."""
+    """All evaluations in a metrics.jsonl, oldest first; a line cut by a crash is left out, and said so."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except OSError as error:
@@ -97,14 +107,15 @@ def read_lines(path: Path) -> list[Evaluation]:
 def _parsed(lines: list[str], path: Path) -> Iterator[Evaluation]:
     for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            if number == len(lines):
-                return
-            raise InputError(f"{path}, line {number}: not valid JSON", hint="remove that line") from error
-        if not isinstance(record, dict):
-            raise InputError(f"{path}, line {number}: not a score", hint="remove that line")
+            record = json.loads(line, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            log.warning("%s, line %d: not a whole line of JSON, left out", path, number)
+            continue
         yield from_record(record, f"{path}, line {number}")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def unlike(first: Protocol, second: Protocol) -> dict[str, tuple[Any, Any]]:

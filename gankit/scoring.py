@@ -21,12 +21,12 @@ from gankit.sample import latents
 from gankit.storage import canonical_json, sha256
 
 
-def latent_source(module: Any, z_dim: int, seed: int, device: torch.device) -> Source:
-    """Samples of a generator by number: sample i is that of the latent seed `seed + i`, as `gankit sample` makes it."""
+def latent_source(module: Any, z_dim: int, first: int, device: torch.device) -> Source:
+    """Samples of a generator by number: sample i is that of latent seed `first + i`, as `gankit sample` makes it."""
 
     @torch.no_grad()
     def source(start: int, stop: int) -> Tensor:
-        z = latents(range(seed + start, seed + stop), z_dim)
+        z = latents(range(first + start, first + stop), z_dim)
         made = module(z.to(device)).float().cpu()
         return torch.from_numpy(to_pixels(made)).permute(0, 3, 1, 2) if made.ndim == 4 else made
 

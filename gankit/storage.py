@@ -74,11 +74,16 @@ def write_json(path: Path, value: object) -> None:
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """One JSON object a line, in one write at the end of the file."""
-    line = json.dumps(record, allow_nan=False) + "\n"
+    """One JSON object a line at the end of the file: whole or not at all. A line that a crash cut is ended first."""
+    line = (json.dumps(record, allow_nan=False) + "\n").encode()
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line)
+        with path.open("a+b", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
+                line = b"\n" + line
+            if file.write(line) != len(line):
+                file.truncate(end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise cannot_write(path, error) from error
 

@@ -13,10 +13,12 @@ import torch
 from support import gankit, install
 
 import gankit as api
+from gankit.compare import collect
 from gankit.data import builtin_datasets, load_dataset
 from gankit.errors import GankitError, InputError, ResourceError
 from gankit.evaluation import evaluate
 from gankit.scores import FILE, read_lines
+from gankit.storage import append_line
 
 HEAD = """
 import torch
@@ -206,7 +208,7 @@ def test_classifier_from_a_file_gives_the_same_score_elsewhere(
     """What somebody else needs to reproduce a number: the checkpoint, the protocol and the classifier's file."""
     save_digits(place / "some.npz", slice(0, 300))
     here = evaluate("some.npz", against="digits", metrics=["fid"])
-    (file,) = (shared_home / "scores").glob("classifier-*.safetensors")
+    (file,) = (shared_home / "scores").glob(f"classifier-*-{here.protocol.train_fingerprint[:16]}.safetensors")
     (place / "theirs.safetensors").write_bytes(file.read_bytes())
     monkeypatch.setenv("GANKIT_HOME", str(place / "elsewhere"))
     there = evaluate("some.npz", against="digits", metrics=["fid"], features="classifier@theirs.safetensors")
@@ -242,7 +244,9 @@ def test_a_damaged_classifier_is_trained_again_and_a_users_file_is_refused(place
         ("some.npz", {"against": "digits", "n": 400}, 2, "-n 400: some.npz holds 300"),
         ("some.npz", {"against": "digits", "n": 20}, 2, "too few"),
         ("small.npz", {"against": "digits"}, 2, r"holds [1, 14, 14], 'digits' [1, 28, 28]"),
-        ("flat.npz", {"against": "digits"}, 5, "all 100 are the same"),
+        ("flat.npz", {"against": "digits"}, 5, "the samples are all the same: 100 times"),
+        ("some.npz", {"against": "digits", "variant": "gan"}, 2, "holds images, no generator of variant 'gan'"),
+        ("started", {}, 2, "started has no checkpoint yet"),
     ],
 )  # fmt: skip
 def test_one_line_for_bad_input(
@@ -252,10 +256,12 @@ def test_one_line_for_bad_input(
     save_digits(place / "some.npz", slice(0, 300))
     np.savez(place / "small.npz", images=np.random.RandomState(0).randint(0, 256, (100, 14, 14), np.uint8))
     np.savez(place / "flat.npz", images=np.full((100, 28, 28), 9, np.uint8))
+    (place / "started").mkdir()
+    (place / "started" / "run.json").write_text("{}")
     with pytest.raises(GankitError) as caught:
         evaluate(target, **settings)
     assert message in caught.value.message
-    assert caught.value.hint
+    assert caught.value.hint or "variant" in settings
     assert caught.value.exit_code == code
     assert not (place / FILE).exists()
 
@@ -441,22 +447,123 @@ def test_compare_refuses_unlike_protocols_and_names_the_field(runs: Path, shared
     assert (done.returncode, "gan-2 has no scores — gankit eval gan-2" in done.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("line", ["[]", '{"schema": 1}', '{"schema": 99}', "{", '{"schema":1,"protocol":3}'])
-def test_a_damaged_file_of_scores_is_one_line(runs: Path, shared_home: Path, line: str) -> None:
+def test_a_damaged_file_of_scores_is_one_line(runs: Path, shared_home: Path) -> None:
     file = runs / "gan-0" / FILE
-    file.write_text(line + "\n" + file.read_text())
+    sound = file.read_text()
+    record = json.loads(sound)
+
+    def changed(**values: object) -> dict[str, object]:
+        return {**record, **values}
+
+    protocol, scores = record["protocol"], record["scores"]
+    damaged: list[object] = [
+        [], {"schema": 1}, {"schema": 99}, {"schema": "1"}, changed(protocol="abc"), changed(scores=3), changed(what="x"),
+        changed(images_seen="x"), changed(protocol={**protocol, "n": "x"}), changed(protocol={**protocol, "shape": "abc"}),
+        changed(protocol={**protocol, "preparation": None}), changed(scores={"fid": {"value": "abc"}}),
+        changed(scores={"fid": {**scores["fid"], "value": None}}), changed(scores={"fid": {**scores["fid"], "value": 10**400}}),
+    ]  # fmt: skip
+    for value in damaged:
+        file.write_text(json.dumps(value) + "\n" + sound)
+        with pytest.raises(InputError, match=r"metrics\.jsonl, line 1"):
+            read_lines(file)
     done = call("compare", "gan-0", "gan-1", cwd=runs, home=shared_home)
-    assert done.returncode == 2
-    assert "metrics.jsonl, line 1" in done.stderr
-    assert "Traceback" not in done.stderr
-    file.write_bytes(b"\xff\xfe")
-    assert call("compare", "gan-0", "gan-1", cwd=runs, home=shared_home).returncode == 2
+    assert (done.returncode, done.stderr.count("\n"), "Traceback" in done.stderr) == (2, 1, False)
+    for raw in (b"\xff\xfe", b""):
+        file.write_bytes(raw)
+        with pytest.raises(InputError):
+            collect([runs / "gan-0"])
 
 
-def test_a_line_cut_by_a_crash_is_left_out(runs: Path) -> None:
+def test_somebody_elses_words_in_the_table_are_words(runs: Path, shared_home: Path) -> None:
+    """A run's name or a metric's may look like rich's markup, or move the cursor."""
+    (runs / "gan-0").rename(runs / "z[bold]")
+    file = runs / "z[bold]" / FILE
+    file.write_text(file.read_text().replace('"precision"', '"[red]\\u001b[2J"'))
+    done = call("compare", "z[bold]", cwd=runs, home=shared_home)
+    assert done.returncode == 0, done.stderr
+    assert "z[bold]" in done.stdout
+    assert "[red]" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_a_line_cut_by_a_crash_costs_that_line_alone(runs: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = runs / "gan-0" / FILE
     file.write_text(file.read_text() + '{"schema": 1, "wha')
     assert len(read_lines(file)) == 1
+    evaluate("gan-0", n=110, metrics=["fid"])
+    assert [line.protocol.n for line in read_lines(file)] == [100, 110]
+    assert "line 2: not a whole line of JSON, left out" in caplog.text
+
+
+def test_a_full_disk_leaves_no_half_line(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = place / "x.jsonl"
+    append_line(file, {"a": 1})
+    before = file.read_bytes()
+    real_open = Path.open
+
+    class Full:
+        def __init__(self, raw: Any) -> None:
+            self.raw = raw
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.raw.close()
+
+        def write(self, data: bytes) -> int:
+            return int(self.raw.write(data[:5]))  # what a full disk still takes
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.raw, name)
+
+    monkeypatch.setattr(Path, "open", lambda self, *rest, **more: Full(real_open(self, *rest, **more)))
+    with pytest.raises(ResourceError, match="No space left"):
+        append_line(file, {"b": 2})
+    monkeypatch.undo()
+    assert file.read_bytes() == before
+
+
+def test_scores_of_other_things_in_a_runs_file_survive_a_resume(place: Path) -> None:
+    api.train("gan", steps=2, out="run")
+    save_digits(place / "some.npz", slice(0, 300))
+    evaluate("some.npz", against="digits", metrics=["fid"], save="run/metrics.jsonl")
+    api.resume("run", steps=3)
+    assert [line.what["kind"] for line in read_lines(place / "run" / FILE)] == ["images"]
+    (place / "run" / FILE).unlink()
+    (place / "run" / FILE).mkdir()
+    with pytest.raises(ResourceError, match="cannot write run/metrics.jsonl"):
+        api.resume("run", steps=4)
+
+
+def test_a_users_own_evaluation_does_not_become_the_best_of_training(place: Path) -> None:
+    api.train("gan", images=256, out="run", eval_every=128, eval_n=100)
+    file = place / "run" / FILE
+    record = json.loads(file.read_text().splitlines()[0])
+    del record["what"]["during"]
+    record["scores"]["fid"]["value"] = 0.0
+    file.write_text(json.dumps(record) + "\n" + file.read_text())
+    (place / "run" / "best.safetensors").unlink()
+    api.resume("run", images=512)
+    lines = [line for line in read_lines(file) if line.what.get("during") == "training"]
+    best = min(lines, key=lambda line: line.scores["fid"].value)
+    assert (place / "run" / "best.safetensors").exists() == (best.images_seen > 256)  # type: ignore[operator]
+
+
+def test_the_classifier_of_other_data_is_not_taken(
+    place: Path, shared_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_digits(place / "some.npz", slice(0, 300))
+    here = evaluate("some.npz", against="digits", metrics=["fid"])
+    (file,) = (shared_home / "scores").glob(f"classifier-*-{here.protocol.train_fingerprint[:16]}.safetensors")
+    monkeypatch.setenv("GANKIT_HOME", str(place / "home"))
+    random = np.random.RandomState(0)
+    np.savez(place / "other.npz", images=random.randint(0, 256, (200, 28, 28), np.uint8), labels=np.arange(200) % 2)
+    other = load_dataset(str(place / "other.npz"), {})
+    (place / "home" / "scores").mkdir(parents=True)
+    (place / "home" / "scores" / f"classifier-r1-{other.fingerprint[:16]}.safetensors").write_bytes(file.read_bytes())
+    there = evaluate("other.npz", against="other.npz", metrics=["fid"])
+    assert there.protocol.features_sha256 != here.protocol.features_sha256
 
 
 def test_two_evaluations_at_once_train_one_classifier(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,8 +90,6 @@ def test_too_few() -> None:
     with pytest.raises(InputError, match="too few"):
         evaluator(n=20)
     with pytest.raises(InputError, match="too few"):
-        evaluator(n_real=620)  # leaves 20 for the floor
-    with pytest.raises(InputError, match="too few"):
         evaluator(n_real=641)
 
 
@@ -99,6 +98,9 @@ def test_with_all_real_images_in_the_reference_there_is_no_floor() -> None:
     scores = scorer.score(fresh)
     assert (scorer.protocol.n_real, scorer.protocol.n_floor) == (640, 0)
     assert {score.floor for score in scores.values()} == {None}
+    assert evaluator(n_real=580, n=300).protocol.n_floor == 0  # 60 others would give a floor that anybody beats
+    assert evaluator(n_real=580, n=100).protocol.n_floor == 60
+    assert evaluator(n_real=480, n=300).protocol.n_floor == 160
     assert scores["kid"].spread is not None
 
 
@@ -110,9 +112,9 @@ def test_nan_and_constant_samples_are_diverged_not_a_crash() -> None:
 
     scorer = evaluator(Broken(128))
     scorer.real.samples.clamp_(max=254)
-    with pytest.raises(DivergedError, match="of 320 are not finite"):
+    with pytest.raises(DivergedError, match="the samples are not finite: 320 of 320"):
         scorer.score(lambda start, stop: torch.full((stop - start, 1, 8, 8), 255, dtype=torch.uint8))
-    with pytest.raises(DivergedError, match="all 320 are the same"):
+    with pytest.raises(DivergedError, match="the samples are all the same: 320 times"):
         scorer.score(lambda start, stop: torch.full((stop - start, 1, 8, 8), 7, dtype=torch.uint8))
 
 
@@ -125,10 +127,28 @@ def test_fewer_samples_than_dimensions_is_said(caplog: pytest.LogCaptureFixture)
 
 
 def test_features_of_the_wrong_shape_are_the_spaces_fault() -> None:
-    space = Toy()
-    space.dim = 13
-    with pytest.raises(PluginError, match=r"shape \[320, 12\], not \[320, 13\]"):
-        evaluator(space).score(fresh)
+    class Wrong(Toy):
+        def __init__(self, change: Callable[[Tensor, Tensor | None], object]) -> None:
+            super().__init__()
+            self.change = change
+
+        def forward(self, samples: Tensor) -> object:  # type: ignore[override]
+            return self.change(*super().forward(samples))
+
+    for change, got in (
+        (lambda f, g: (f[:-1], g), r"\[1, 12\], \[2, 3\]"),
+        (lambda f, g: (f[:, :5], g), r"\[2, 5\], \[2, 3\]"),
+        (lambda f, g: (f, g[:, 0]), r"\[2, 12\], \[2\]"),
+        (lambda f, g: f, r"\[2, 12\]"),
+        (lambda f, g: None, "NoneType"),
+        (lambda f, g: (f.numpy(), g), r"ndarray, \[2, 3\]"),
+    ):
+        with pytest.raises(PluginError, match=f"features 'toy' of 2 samples are {got}"):
+            evaluator(Wrong(change))
+    with pytest.raises(
+        PluginError, match="of the data set 'toy' are not finite: 640 of 640"
+    ):  # not the generator's fault
+        evaluator(Wrong(lambda f, g: (f * torch.nan, g))).score(fresh)
 
 
 def test_a_space_without_logits_and_points_leave_metrics_out() -> None:
@@ -154,6 +174,7 @@ def test_on_a_test_split_the_training_set_is_still_what_may_be_copied() -> None:
     scores = scorer.score(lambda start, stop: test.samples[start:stop])
     assert (scores["duplicates"].value, scores["duplicates"].floor) == (0, 0)
     assert scorer.protocol.data_fingerprint == test.fingerprint
+    assert scorer.protocol.train_fingerprint == train.fingerprint
 
 
 def test_features_of_the_real_data_are_cached_by_its_fingerprint(home: Path) -> None:
@@ -218,12 +239,22 @@ def test_a_metric_of_a_plugin_may_return_one_number_a_pair_or_names() -> None:
     assert (scores["brightness"].value, scores["brightness"].spread, scores["pair"].spread) == (9.5, None, 9.5)
     assert scorer.protocol.metrics == {"mean": {"power": 1}}
 
-    class Nan(Mean):
-        def compute(self) -> Tensor:
-            return self.total * torch.nan
+    def broken(result: object, match: str) -> None:
+        class Broken(Mean):
+            def compute(self) -> object:  # type: ignore[override]
+                return result
 
-    with pytest.raises(DivergedError, match="metric 'mean': mean is nan"):
-        Evaluator(data, data, Toy(), {"mean": Nan}, n=100).score(fresh)
+        with pytest.raises(PluginError, match=match):
+            Evaluator(data, data, Toy(), {"mean": Broken}, n=100).score(fresh)
+
+    broken(torch.tensor(torch.nan), "metric 'mean': mean is nan, not finite")
+    broken("good", "metric 'mean' computed mean='good'")
+    broken((1.0, 2.0, 3.0), "metric 'mean' computed mean=")
+    broken({"a": None}, "metric 'mean' computed a=None|metric 'mean': a is None")
+    with pytest.raises(PluginError, match="metric 'mean' is a str"):
+        Evaluator(data, data, Toy(), {"mean": lambda space: "metric"}, n=100)  # type: ignore[arg-type, return-value]
+    with pytest.raises(PluginError, match="metrics 'mean' and 'again' both compute 'brightness'"):
+        Evaluator(data, data, Toy(), {"mean": Mean, "again": Mean}, n=100).score(fresh)
 
 
 def test_global_random_streams_do_not_move() -> None:

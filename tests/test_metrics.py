@@ -16,12 +16,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from gankit.errors import DivergedError, InputError, ResourceError
-from gankit.features.extract import check
+from gankit.errors import InputError, ResourceError
+from gankit.features.extract import flaw
 from gankit.features.space import FeatureSpace
 from gankit.metrics import builtin_metrics
 from gankit.metrics.distances import FrechetDistance, Given, InceptionScore, KernelDistance
-from gankit.metrics.duplicates import NearDuplicates, as_pixels, nearest
+from gankit.metrics.duplicates import NearDuplicates, as_pixels, nearest, spacing
 from gankit.metrics.neighbours import DensityCoverage, PrecisionRecall, radii
 
 # RandomState(7) normals; FID by pytorch-ignite 0.5.5, KID by torch-fidelity's mmd2 (5e211a9, adapted there from the
@@ -218,13 +218,24 @@ def test_copies_are_found_also_changed_ones_and_ones_of_repeated_images(channels
         assert float(told(NearDuplicates(), real, as_pixels(samples)).compute()) == share
 
 
-def test_nearest_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_set_with_twins_still_has_copies() -> None:
+    """Every image is there twice, once a little changed: the nearest neighbour says nothing about the scale."""
+    train = images(200, 0)
+    noise = torch.randint(-6, 7, train.shape, generator=torch.Generator().manual_seed(4))
+    twins = (train.int() + noise).clamp(0, 255).to(torch.uint8)
+    samples = (train[:50].int() + noise[50:100]).clamp(0, 255).to(torch.uint8)
+    real = as_pixels(torch.cat([train, twins]))
+    assert float(told(NearDuplicates(), real, as_pixels(samples)).compute()) == 1
+
+
+def test_nearest_and_spacing_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gankit.metrics.duplicates.COLUMNS", 2)
     points = torch.tensor([[0.0, 0], [100, 0], [0, 90], [0, 0]])
     distance, index = nearest(torch.tensor([[1.0, 0], [0, 80]]), points)
     assert (distance.tolist(), index.tolist()) == ([1, 10], [0, 2])
-    other, _ = nearest(points, points, other=True)
-    assert other.tolist() == [90, 100, 90, 90]
+    assert spacing(points, points, 1).tolist() == [90, 100, 90, 90]
+    assert spacing(points, points, 2).tolist() == [100, 100, 90, 100]
+    assert spacing(points[:2], points[:2], 2).tolist() == [float("inf")] * 2
 
 
 def test_images_of_one_grey_do_not_divide_by_zero() -> None:
@@ -236,18 +247,16 @@ def test_images_of_one_grey_do_not_divide_by_zero() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_what_is_not_finite_never_reaches_torchmetrics(bad: float) -> None:
+def test_what_is_not_finite_is_found(bad: float) -> None:
     """One NaN in 128 dimensions kills the process in torchmetrics' FID (LAPACK, exit 139)."""
-    features = torch.zeros(60, 128)
+    features = torch.rand(60, 128)
+    assert flaw(features) is None
     features[7, 3] = bad
-    with pytest.raises(DivergedError, match=r"1 of 60 are not finite") as caught:
-        check(features, "the samples")
-    assert caught.value.exit_code == 5
+    assert flaw(features) == "are not finite: 1 of 60"
 
 
-def test_constant_features_are_refused() -> None:
-    with pytest.raises(DivergedError, match="all 60 are the same"):
-        check(torch.full((60, 4), 0.25), "the samples")
+def test_constant_features_are_found() -> None:
+    assert flaw(torch.full((60, 4), 0.25)) == "are all the same: 60 times one point of the feature space"
 
 
 def test_a_broken_torchvision_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ import typer
 
 from gankit.cli import console
 from gankit.cli.evaluate import ARROW, TITLES, print_protocol, text_of
-from gankit.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,15 +53,15 @@ def _table(rows: Sequence[Row], groups: Sequence[dict[str, Any]]) -> Table:
     names = [name for name in first if all(name in row.evaluation.scores for row in rows)]
     table = Table("run", "variant", "images", box=None, pad_edge=False)
     for name in names:
-        table.add_column(TITLES.get(name, name) + ARROW[first[name].higher_is_better], justify="right")
+        table.add_column(console.cell(TITLES.get(name, name) + ARROW[first[name].higher_is_better]), justify="right")
     for row in rows:
         seen, variant = row.evaluation.images_seen, str(row.evaluation.what.get("variant", ""))
         cells = [text_of(name, row.evaluation.scores[name].value) for name in names]
-        table.add_row(printable(row.name), printable(variant), "" if seen is None else f"{seen:,}", *cells)
+        table.add_row(console.cell(row.name), console.cell(variant), "" if seen is None else f"{seen:,}", *cells)
     for group in groups:
         for number, title in enumerate((f"mean of {group['runs']} seeds", "standard deviation")):
             cells = [text_of(name, group["scores"][name][number]) if name in group["scores"] else "" for name in names]
             seen = group["images_seen"]
-            table.add_row(title, printable(group["name"]), "" if seen is None else f"{seen:,}", *cells, style="bold")
+            table.add_row(title, console.cell(group["name"]), "" if seen is None else f"{seen:,}", *cells, style="bold")
     table.add_row("floor: real data", "", "", *(text_of(name, first[name].floor) for name in names), style="dim")
     return table

@@ -38,6 +38,11 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
+def cell(text: str) -> Text:
+    """Somebody else's words in a table: no markup, nothing that moves the cursor."""
+    return Text(printable(text))
+
+
 def print_table(table: Table) -> None:
     """A table of numbers at its natural width on stdout: in a pipe, and on a narrow terminal, no cell is cut."""
     from rich.measure import Measurement

@@ -9,7 +9,6 @@ import typer
 from gankit import host
 from gankit.cli import console
 from gankit.errors import GankitError, PluginError
-from gankit.text import printable
 
 
 def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False) -> None:
@@ -96,6 +95,6 @@ def _print(report: dict[str, Any]) -> None:
         out(f"{key:16s} {value}", markup=False)
     table = Table("plugin", "kind", "from", "state", "", box=None, pad_edge=False)
     for row in report["plugins"]:
-        table.add_row(*(printable(row[key]) for key in ("name", "kind", "origin", "state", "reason")))
+        table.add_row(*(console.cell(row[key]) for key in ("name", "kind", "origin", "state", "reason")))
     out()
     out(table)

@@ -40,6 +40,9 @@ def evaluate(
         str | None, typer.Option(help="Real images in the reference: a number (default: as many), or all.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the choice of real images.")] = 0,
+    on_bad_image: Annotated[
+        Literal["error", "skip"] | None, typer.Option(help="Whether unreadable images end it or are left out.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")] = "auto",
     variant: Annotated[str | None, typer.Option(help="The variant, when it is a ./file.py.")] = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extensions with data, features, metrics.")] = None,
@@ -66,6 +69,7 @@ def evaluate(
             n=n,
             n_real=None if real is None else _count(real),
             seed=seed,
+            on_bad_image=on_bad_image,
             device=device,
             variant=variant,
             extensions=with_ or (),
@@ -149,7 +153,7 @@ def _show(target: Path, evaluation: Evaluation, *, as_json: bool) -> None:
         value, floor = (
             text_of(name, v, s) for v, s in ((score.value, score.spread), (score.floor, score.floor_spread))
         )
-        table.add_row(TITLES.get(name, name) + ARROW[score.higher_is_better], value, floor)
+        table.add_row(console.cell(TITLES.get(name, name) + ARROW[score.higher_is_better]), value, floor)
     console.print_table(table)
     for finding in evaluation.findings():
         console.data.print(finding, markup=False)

@@ -264,7 +264,7 @@ def _print_config(plan: Plan, *, as_json: bool) -> None:
     table = Table("setting", "value", "from", box=None, pad_edge=False)
     for key, row in rows.items():
         style = "" if row["source"] in ("core", "variant") else "bold"
-        table.add_row(key, printable(str(row["value"])), row["source"], style=style)
+        table.add_row(key, console.cell(str(row["value"])), row["source"], style=style)
     console.data.print(table)
 
 

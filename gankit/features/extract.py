@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gankit.data import Progress
-from gankit.errors import DivergedError, PluginError
+from gankit.errors import PluginError
 from gankit.features.space import FeatureSpace
 from gankit.metrics.duplicates import as_pixels
 
@@ -53,7 +53,7 @@ def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, p
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for number, start in enumerate(mine or starts[:1]):  # a process without work still needs to know the widths
             samples = source(start, min(n, start + BATCH))
-            features, logits = space(samples.to(device))
+            features, logits = _checked(space, space(samples.to(device)), len(samples))
             views = {
                 "features": features,
                 "logits": logits,
@@ -67,9 +67,6 @@ def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, p
             estimate = (time.monotonic() - begun) / (number + 1) * len(mine)
             if number == 1 and estimate > TELL_AFTER_S:
                 log.info("%s: about %.0f s for %s in '%s'", what, estimate, f"{n:,}", space.name)
-    if parts["features"].shape != (n, space.dim):
-        shape = list(parts["features"].shape)
-        raise PluginError(f"features '{space.name}' have the shape {shape}, not {[n, space.dim]}")
     gathered = {name: _gathered(rows) for name, rows in parts.items()}
     return Views(gathered["features"], gathered.get("logits"), gathered.get("pixels"))
 
@@ -79,19 +76,32 @@ def pixels_of(samples: Tensor) -> Tensor | None:
     return torch.cat([as_pixels(part) for part in torch.split(samples, BATCH)]) if samples.ndim == 4 else None
 
 
-def check(features: Tensor, what: str) -> None:
-    """Never hand torchmetrics what is not finite: with one NaN its FID crashes the process instead of raising."""
-    bad = int((~torch.isfinite(features).all(dim=1)).sum())
-    if bad:
-        raise DivergedError(
-            f"{what}: {bad:,} of {len(features):,} are not finite in the feature space",
-            hint="the generator has diverged: evaluate an earlier checkpoint",
-        )
+def flaw(features: Tensor) -> str | None:
+    """Why nothing can be computed from features [n, d]: 'are not finite …', 'are all the same …'; None if it can."""
     if bool((features == features[0]).all()):
-        raise DivergedError(
-            f"{what}: all {len(features):,} are the same in the feature space",
-            hint="the generator has collapsed to one picture: evaluate an earlier checkpoint",
-        )
+        return f"are all the same: {len(features):,} times one point of the feature space"
+    return not_finite(features)
+
+
+def not_finite(values: Tensor) -> str | None:
+    """How many rows of values [n, d] are not finite; None when all are."""
+    bad = int((~torch.isfinite(values).all(dim=1)).sum())
+    return f"are not finite: {bad:,} of {len(values):,}" if bad else None
+
+
+def _checked(space: FeatureSpace, result: object, n: int) -> tuple[Tensor, Tensor | None]:
+    """Features [n, dim] and logits [n, K] or None; PluginError for anything else."""
+    if isinstance(result, tuple) and len(result) == 2:
+        features, logits = result
+        fits = isinstance(features, Tensor) and tuple(features.shape) == (n, space.dim)
+        if fits and (logits is None or (isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == n)):
+            return features.float(), None if logits is None else logits.float()
+    parts = result if isinstance(result, tuple) else (result,)
+    got = ", ".join(str(list(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in parts)
+    raise PluginError(
+        f"features '{space.name}' of {n} samples are {got}",
+        hint=f"it must return tensors [{n}, {space.dim}] and [{n}, K], or None for the second",
+    )
 
 
 def group_size() -> int:
