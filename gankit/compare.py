@@ -26,7 +26,7 @@ class Row:
 def left_out(paths: Sequence[Path], rows: Sequence[Row]) -> int:
     """Evaluations in these places that were made in another way than those in the rows."""
     chosen = rows[0].evaluation.protocol
-    return sum(e.protocol != chosen for path in paths for e in _evaluations(path))
+    return sum(bool(unlike(e.protocol, chosen)) for path in paths for e in _evaluations(path))
 
 
 def collect(paths: Sequence[Path], *, best: bool = False) -> list[Row]:
@@ -42,7 +42,7 @@ def collect(paths: Sequence[Path], *, best: bool = False) -> list[Row]:
     assert chosen is not None
     rows: list[Row] = []
     for path, lines in sources:
-        alike = [e for e in lines if e.protocol == chosen]
+        alike = [e for e in lines if not unlike(e.protocol, chosen)]
         if path.is_dir():
             rows.append(Row(str(path), _standing(alike, best)))
         else:
@@ -93,7 +93,7 @@ def _evaluations(path: Path) -> list[Evaluation]:
 
 
 def _with(lines: Sequence[Evaluation], wanted: Evaluation) -> bool:
-    return any(e.protocol == wanted.protocol for e in lines)
+    return any(not unlike(e.protocol, wanted.protocol) for e in lines)
 
 
 def _standing(lines: Sequence[Evaluation], best: bool) -> Evaluation:

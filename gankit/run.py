@@ -40,6 +40,7 @@ class RunResult:
     step: int
     train_s: float
     stats: dict[str, float]
+    best: Path | None = None  # the file with the best score, where scores were asked for
 
 
 @dataclass
@@ -167,6 +168,7 @@ class Run:
             step=self.step,
             train_s=self.train_s,
             stats=self.stats,
+            best=self.folder.best if self.folder.best.exists() else None,
         )
 
     def _header(self) -> dict[str, Any]:

@@ -119,8 +119,14 @@ def _refuse(constant: str) -> None:
 
 
 def unlike(first: Protocol, second: Protocol) -> dict[str, tuple[Any, Any]]:
-    """The fields in which two protocols differ: name -> (of the first, of the second)."""
+    """The fields in which two protocols differ: name -> (of the first, of the second).
+
+    Parameters count only of metrics that both have: scores that one of them lacks cannot be compared anyway.
+    """
     a, b = to_json(first), to_json(second)
+    shared = a["metrics"].keys() & b["metrics"].keys()
+    if shared:
+        a["metrics"], b["metrics"] = ({name: p["metrics"][name] for name in sorted(shared)} for p in (a, b))
     return {name: (a[name], b[name]) for name in a if a[name] != b[name]}
 
 

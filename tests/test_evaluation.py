@@ -376,6 +376,7 @@ def test_scores_during_training_do_not_change_it_and_best_follows(
     best = min(lines, key=lambda line: line.scores["fid"].value)
     assert read(place / "scored" / "best.safetensors")[0].images_seen == best.images_seen
     assert not (place / "plain" / "best.safetensors").exists()
+    assert (plain.best, scored.best) == (None, scored.folder / "best.safetensors")
 
 
 def test_scores_that_cannot_be_had_are_refused_before_a_run_begins(
@@ -437,6 +438,14 @@ def test_compare_prints_a_table_and_the_spread_over_seeds(runs: Path, shared_hom
 def test_compare_refuses_unlike_protocols_and_names_the_field(runs: Path, shared_home: Path) -> None:
     evaluate("gan-1", n=120, metrics=["fid", "pr"])  # a second way to score: the common one is found
     assert call("compare", "gan-0", "gan-1", cwd=runs, home=shared_home).returncode == 0
+    (runs / "gan-2" / FILE).unlink()
+    evaluate("gan-2", n=100, metrics=["fid", "kid"])  # what both have is enough
+    shared = json.loads(call("compare", "gan-0", "gan-2", "--json", cwd=runs, home=shared_home).stdout)
+    assert [list(row["scores"]) for row in shared["rows"]] == [["fid", "precision", "recall"], ["fid", "kid"]]
+    (runs / "gan-2" / FILE).unlink()
+    evaluate("gan-2", n=100, metrics=["kid"])
+    refused = call("compare", "gan-0", "gan-2", cwd=runs, home=shared_home)
+    assert (refused.returncode, "in unlike ways: metrics" in refused.stderr) == (2, True)
     (runs / "gan-2" / FILE).unlink()
     evaluate("gan-2", n=100, metrics=["fid", "pr"], seed=7)
     done = call("compare", "gan-0", "gan-2", cwd=runs, home=shared_home)

@@ -30,7 +30,8 @@ def compare(
     """
     from gankit.compare import collect, left_out, repetitions
 
-    rows = collect(runs, best=best)
+    with console.log_to_stderr():
+        rows = collect(runs, best=best)
     groups = repetitions(rows, best=best)
     if json:
         lines = [{"run": row.name, **row.evaluation.record()} for row in rows]

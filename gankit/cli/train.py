@@ -301,4 +301,6 @@ def _print_result(result: RunResult, *, as_json: bool) -> None:
     out = console.data.print
     out(f"picture     {result.picture}", markup=False)
     out(f"checkpoint  {result.generator}", markup=False)
+    if result.best is not None:
+        out(f"best score  {result.best}", markup=False)
     out(f"run         {result.folder} ({result.images_seen:,} images in {result.train_s:,.0f} s)", markup=False)
