@@ -15,7 +15,7 @@ import torch
 from gankit import defaults, host
 from gankit.data import Dataset, Progress, load_dataset, parse_size
 from gankit.device import choose_device
-from gankit.errors import InputError
+from gankit.errors import InputError, ResourceError
 from gankit.evaluator import MOST, Evaluator, select_metrics
 from gankit.features import choose_space
 from gankit.generator_file import GeneratorHeader, PluginRef, read
@@ -236,6 +236,11 @@ def _real_data(
     bad = chosen.on_bad_image or ("skip" if skip else "error")
     try:
         real, train = _both_splits(data, chosen.split, size, composition, progress, bad)
+    except ResourceError as error:  # a name of the catalogue that has to be downloaded
+        if chosen.against:
+            raise
+        hint = f"{error.hint}; or give the same data with --against PATH"
+        raise ResourceError(error.message, hint=hint) from error
     except InputError as error:
         if chosen.against or Path(data).exists() or data in composition.catalogue("gankit_datasets"):
             raise

@@ -270,6 +270,9 @@ def test_bad_input_on_the_command_line(place: Path, shared_home: Path) -> None:
     save_digits(place / "some.npz", slice(0, 300))
     done = call("eval", "some.npz", "--against", "digits", "--metrics", " ", cwd=place, home=shared_home)
     assert (done.returncode, done.stderr.strip()) == (2, "error: --metrics is empty — for example --metrics fid,pr")
+    done = call("eval", "some.npz", "--against", "digits", "-o", "nowhere/x.jsonl", cwd=place, home=shared_home)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--out nowhere/x.jsonl: not a file in a folder that exists" in done.stderr
 
 
 def test_a_diverged_generator_is_exit_5(place: Path, shared_home: Path) -> None:
@@ -308,6 +311,18 @@ def test_data_that_changed_since_training_is_refused(place: Path) -> None:
     (place / "mine.npy").unlink()
     with pytest.raises(InputError, match="was trained on 'mine', which is not here"):
         evaluate("alone.safetensors", n=100)
+
+
+def test_data_that_cannot_be_downloaded_may_be_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.train("gan", steps=1, out="run")
+
+    def offline(*_: object, **__: object) -> None:
+        raise ResourceError("data set 'mnist': cannot download", hint="use digits")
+
+    monkeypatch.setattr("gankit.evaluation.load_dataset", offline)
+    with pytest.raises(ResourceError) as caught:
+        evaluate("run", n=100)
+    assert caught.value.hint == "use digits; or give the same data with --against PATH"
 
 
 def test_features_and_metrics_of_an_extension(place: Path, site: Path, shared_home: Path) -> None:

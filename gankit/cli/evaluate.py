@@ -56,7 +56,7 @@ def evaluate(
     gankit eval generator.safetensors
     gankit eval fakes/ --against photos/ --size 64
     """
-    save = path_of(out, "--out") if out is not None else None
+    save = _store_path(out)
     with console.log_to_stderr(), console.progress_bar() as progress:
         from gankit.evaluation import Settings, score, store_of
 
@@ -96,7 +96,7 @@ def manifold(
 
     gankit manifold runs/gan-triangles-0001
     """
-    save = path_of(out, "--out") if out is not None else None
+    save = _store_path(out)
     with console.log_to_stderr(), console.progress_bar() as progress:
         from gankit.evaluation import store_of
         from gankit.manifold import evaluate_manifold
@@ -128,6 +128,18 @@ def _names(text: str) -> list[str]:
     if not names:
         raise InputError("--metrics is empty", hint="for example --metrics fid,pr")
     return names
+
+
+def _store_path(out: str | None) -> Path | None:
+    """Where the line goes, refused before the work is done when there is no such folder."""
+    if out is None:
+        return None
+    path = path_of(out, "--out")
+    if not path.parent.is_dir() or path.is_dir():
+        raise InputError(
+            f"--out {printable(path)}: not a file in a folder that exists", hint="for example -o scores.jsonl"
+        )
+    return path
 
 
 def _store(evaluation: Evaluation, path: Path) -> None:
