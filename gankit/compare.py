@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gankit.errors import InputError
-from gankit.scores import FILE, Evaluation, read_lines, unlike
+from gankit.scores import BEST_BY, FILE, Evaluation, read_lines, unlike
 from gankit.text import printable
-
-BEST_BY = "fid"
 
 
 @dataclass(frozen=True)
@@ -23,17 +21,12 @@ class Row:
     evaluation: Evaluation
 
 
-def left_out(paths: Sequence[Path], rows: Sequence[Row]) -> int:
-    """Evaluations in these places that were made in another way than those in the rows."""
-    chosen = rows[0].evaluation.protocol
-    return sum(bool(unlike(e.protocol, chosen)) for path in paths for e in _evaluations(path))
-
-
-def collect(paths: Sequence[Path], *, best: bool = False) -> list[Row]:
-    """The last evaluation of each run (or the one with the lowest FID), or every line's last of each checkpoint in a
+def collect(paths: Sequence[Path], *, best: bool = False) -> tuple[list[Row], int]:
+    """The last evaluation of each run (or the one with the lowest FID), or the last of each checkpoint in a
     metrics.jsonl; InputError names the field in which two of them are unlike.
 
-    Where runs were evaluated in several ways, the newest protocol of the first run that all of them have is taken.
+    Where runs were evaluated in several ways, the newest protocol of the first run that all of them have is taken; the
+    number says how many evaluations were made in other ways.
     """
     sources = [(path, _evaluations(path)) for path in dict.fromkeys(map(_run_or_file, paths))]
     chosen = next((e.protocol for e in reversed(sources[0][1]) if all(_with(lines, e) for _, lines in sources)), None)
@@ -41,14 +34,16 @@ def collect(paths: Sequence[Path], *, best: bool = False) -> list[Row]:
         _refuse(sources)
     assert chosen is not None
     rows: list[Row] = []
+    others = 0
     for path, lines in sources:
         alike = [e for e in lines if not unlike(e.protocol, chosen)]
+        others += len(lines) - len(alike)
         if path.is_dir():
             rows.append(Row(str(path), _standing(alike, best)))
         else:
             by_what = {str(e.what.get("tensors_sha256") or e.what.get("file")): e for e in alike}
             rows += [Row(str(e.what.get("file")), e) for e in by_what.values()]
-    return rows
+    return rows, others
 
 
 def repetitions(rows: Sequence[Row], *, best: bool = False) -> list[dict[str, Any]]:

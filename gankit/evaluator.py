@@ -68,6 +68,7 @@ class Evaluator:
         self.real, self.train, self.space, self.split, self.seed = real, train, space, split, seed
         self.device = device or torch.device("cpu")
         self.progress = progress
+        self.compute_s = 0.0  # seconds that the metrics took the last time
         self.space.to(self.device)
         self.metrics = self._usable(metrics)
         if min(self.n, self.n_real) <= space.dim and "fid" in self.metrics:
@@ -110,13 +111,11 @@ class Evaluator:
         return scores
 
     def estimate(self, source: Source) -> float:
-        """Seconds that a call of `score` will take, from one batch and the scores of the floor."""
+        """Seconds that a call of `score` will take, from one batch and the time that the floor took."""
+        _ = self.floor
         started = time.monotonic()
         self._extract(source, BATCH, "")
-        per_sample = (time.monotonic() - started) / BATCH
-        started = time.monotonic()
-        self._compute(self._real_views[-self.n_floor :], self._train_pixels)
-        return per_sample * self.n + (time.monotonic() - started)
+        return (time.monotonic() - started) / BATCH * self.n + self.compute_s
 
     @cached_property
     def floor(self) -> dict[str, tuple[float, float | None]]:
@@ -174,7 +173,11 @@ class Evaluator:
                 f"features '{self.space.name}' of the data set '{self.real.name}' {problem}",
                 hint="choose another --features",
             )
-        return Views(tensors["features"], tensors.get("logits"), pixels_of(self.real.samples[chosen]))
+        if self.real is self.train and self._train_pixels is not None:
+            pixels: Tensor | None = self._train_pixels[chosen]
+        else:
+            pixels = pixels_of(self.real.samples[chosen])
+        return Views(tensors["features"], tensors.get("logits"), pixels)
 
     @cached_property
     def _train_pixels(self) -> Tensor | None:
@@ -199,7 +202,7 @@ class Evaluator:
     ) -> dict[str, tuple[float, float | None, str, bool | None]]:
         """Every metric of the samples against the reference: value, spread, metric, whether higher is better."""
         results: dict[str, tuple[float, float | None, str, bool | None]] = {}
-        reference, progress = self._real_views[: self.n_real], self.progress or _silent
+        reference, progress, started = self._real_views[: self.n_real], self.progress or _silent, time.monotonic()
         for number, (name, factory) in enumerate(self.metrics.items()):
             progress("computing the scores", number, len(self.metrics))
             metric = _build(name, factory, self.space)
@@ -213,6 +216,7 @@ class Evaluator:
                     raise PluginError(f"metrics '{results[score][2]}' and '{name}' both compute '{score}'")
                 results[score] = (value, spread, name, metric.higher_is_better)
         progress("computing the scores", len(self.metrics), len(self.metrics))
+        self.compute_s = time.monotonic() - started
         return results
 
     def _usable(self, metrics: Mapping[str, MetricFactory]) -> dict[str, MetricFactory]:

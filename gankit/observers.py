@@ -17,7 +17,7 @@ from gankit.errors import DivergedError, Stopped
 from gankit.evaluator import Evaluator
 from gankit.hookspecs import hookimpl
 from gankit.pictures import picture, png
-from gankit.scores import FILE, Evaluation, read_lines
+from gankit.scores import BEST_BY, FILE, Evaluation, read_lines
 from gankit.scoring import describe_samples, latent_source, versions
 from gankit.storage import cannot_write, write_durably
 from gankit.streams import derive_seed
@@ -31,7 +31,6 @@ STATS_EVERY_IMAGES = 2_000
 CHECKPOINT_EVERY_S = 120.0
 GRID = 64  # samples in a grid
 POINTS = 2_000  # samples in a plot of points
-BEST_BY = "fid"
 
 
 def due(run: Run, every_images: int) -> bool:

@@ -58,8 +58,14 @@ class TrainedGenerator:
         """Samples in batches, in the order of the seeds; memory does not grow with their number."""
         iterator = iter(seeds)
         while chunk := list(islice(iterator, batch)):
-            samples = self.module(latents(chunk, self.header.z_dim).to(self.device)).float().cpu()
-            yield to_pixels(samples) if self.data.is_image else samples.numpy()
+            yield draw(self.module, chunk, self.header.z_dim, self.device)
+
+
+@torch.no_grad()
+def draw(module: nn.Module, seeds: Sequence[int], z_dim: int, device: torch.device) -> npt.NDArray[Any]:
+    """One sample of each seed: uint8 [N, H, W, C] or float32 points [N, D]."""
+    samples = module(latents(seeds, z_dim).to(device)).float().cpu()
+    return to_pixels(samples) if samples.ndim == 4 else samples.numpy()
 
 
 def latents(seeds: Sequence[int], z_dim: int) -> Tensor:

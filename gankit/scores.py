@@ -17,6 +17,7 @@ log = logging.getLogger("gankit")
 
 SCHEMA = 1
 FILE = "metrics.jsonl"
+BEST_BY = "fid"  # the score that tells which checkpoint is the best; lower is better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class Protocol:
     n_real: int  # real ones in the reference
     n_floor: int  # other real ones, from which the floor is computed
     n_train: int  # training images among which near-duplicates are looked for
-    seed: int  # of the samples (seed, seed + 1, …) and of the choice of the reference
+    seed: int  # of the samples (latent seeds from seed * n on) and of the choice of the reference
     metrics: Mapping[str, Mapping[str, Any]]  # parameters of each metric
 
 

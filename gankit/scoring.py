@@ -6,7 +6,7 @@ import importlib.metadata
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gankit import __version__
 from gankit.config import REPETITION_CHANGES
@@ -15,20 +15,17 @@ from gankit.evaluator import Evaluator
 from gankit.features import choose_space
 from gankit.features.extract import Source
 from gankit.generator_file import GeneratorHeader
-from gankit.pictures import to_pixels
 from gankit.plan import Plan
-from gankit.sample import latents
+from gankit.sample import draw
 from gankit.storage import canonical_json, sha256
 
 
-def latent_source(module: Any, z_dim: int, first: int, device: torch.device) -> Source:
+def latent_source(module: nn.Module, z_dim: int, first: int, device: torch.device) -> Source:
     """Samples of a generator by number: sample i is that of latent seed `first + i`, as `gankit sample` makes it."""
 
-    @torch.no_grad()
     def source(start: int, stop: int) -> Tensor:
-        z = latents(range(first + start, first + stop), z_dim)
-        made = module(z.to(device)).float().cpu()
-        return torch.from_numpy(to_pixels(made)).permute(0, 3, 1, 2) if made.ndim == 4 else made
+        samples = torch.from_numpy(draw(module, range(first + start, first + stop), z_dim, device))
+        return samples.permute(0, 3, 1, 2) if samples.ndim == 4 else samples
 
     return source
 

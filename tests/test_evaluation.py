@@ -222,6 +222,10 @@ def test_a_damaged_classifier_is_trained_again_and_a_users_file_is_refused(place
     save_digits(place / "some.npz", slice(0, 300))
     with pytest.raises(InputError, match=r"broken\.safetensors"):
         evaluate("some.npz", against="digits", features="classifier@broken.safetensors")
+    deep = json.dumps({"__metadata__": {"gankit": "[" * 100_000}}).encode()
+    (place / "deep.safetensors").write_bytes(len(deep).to_bytes(8, "little") + deep)
+    with pytest.raises(InputError, match="not a classifier written by gankit"):
+        evaluate("some.npz", against="digits", features="classifier@deep.safetensors")
     api.train("gan", steps=1, out="run")
     with pytest.raises(InputError, match="not a classifier written by gankit"):
         evaluate("some.npz", against="digits", features="classifier@run/generator.safetensors")
@@ -517,6 +521,9 @@ def test_a_line_cut_by_a_crash_costs_that_line_alone(runs: Path, caplog: pytest.
     evaluate("gan-0", n=110, metrics=["fid"])
     assert [line.protocol.n for line in read_lines(file)] == [100, 110]
     assert "line 2: not a whole line of JSON, left out" in caplog.text
+    caplog.clear()
+    _, others = collect([runs / "gan-0"])
+    assert (caplog.text.count("left out"), others) == (1, 1)  # the file is read once
 
 
 def test_a_full_disk_leaves_no_half_line(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

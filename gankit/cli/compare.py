@@ -28,10 +28,10 @@ def compare(
 
     gankit compare runs/a runs/b
     """
-    from gankit.compare import collect, left_out, repetitions
+    from gankit.compare import collect, repetitions
 
     with console.log_to_stderr():
-        rows = collect(runs, best=best)
+        rows, others = collect(runs, best=best)
     groups = repetitions(rows, best=best)
     if json:
         lines = [{"run": row.name, **row.evaluation.record()} for row in rows]
@@ -39,7 +39,6 @@ def compare(
         return
     print_protocol(rows[0].evaluation)
     console.print_table(_table(rows, groups))
-    others = left_out(runs, rows)
     if others:
         console.talk.print(f"{others:,} other evaluation(s) there were made in another way: not shown", markup=False)
     if not groups and len(rows) > 1:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from gankit.cli.console import PLAIN_LINE_S, talk
 from gankit.cli.evaluate import text_of
 from gankit.hookspecs import hookimpl
+from gankit.scores import BEST_BY
 
 if TYPE_CHECKING:
     from gankit.run import Run
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("gankit")
 
 REFRESH_S = 0.25
-BEST_BY = "fid"  # the score shown
 
 
 class LiveLine:

@@ -203,7 +203,7 @@ def _read(path: Path) -> ClassifierSpace:
     tensors, metadata = unpack_tensors(data, path)
     try:
         header = TypeAdapter(_Header).validate_python(_object(metadata))
-    except (ValidationError, ValueError) as error:
+    except (ValidationError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not a classifier written by gankit", hint="leave it out: one is trained"
         ) from error
