@@ -75,6 +75,9 @@ class Settings(TypedDict, total=False):
     eval_features: str
     batch: int
     z_dim: int
+    z_prior: Literal["normal", "uniform"]
+    conditional: bool
+    optimizer: Literal["adam", "rmsprop"]
     g_lr: float
     d_lr: float
     betas: tuple[float, float] | str
@@ -147,7 +150,7 @@ def resolve(layers: list[Layer], info: VariantInfo) -> Resolved:
 
 def _parse(key: str, value: Any, source: str) -> Any:
     """Human spellings: '500k' images, '2h' of time, '0.5,0.999' betas, 64 for 64x64; paths and devices as text."""
-    if isinstance(value, bool):  # would pass as 1 or 0
+    if isinstance(value, bool) and key != "conditional":  # would pass as 1 or 0
         raise InputError(f"{key} ({source}): {str(value).lower()} is not a value for it", hint=f"set {key} to a value")
     if key in ("data", "device", "variant") and value is not None and not isinstance(value, int | float):
         return str(value)

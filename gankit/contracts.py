@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +15,41 @@ if TYPE_CHECKING:
 API_VERSION = 1
 
 Decay = Annotated[float, Ge(0), Lt(1)]
+Prior = Literal["normal", "uniform"]
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Every value of [low, high] alike."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Values of [low, high] with a uniform logarithm."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class SameAs:
+    """Not drawn: equal to another setting of the same search."""
+
+    setting: str
+
+
+# Where a search for good values looks: 'wide' and 'narrow' are the phases of "Are GANs Created Equal?" (Lucic et al.).
+Search = Uniform | LogUniform | Choice | SameAs
 
 
 def option(
@@ -24,19 +60,28 @@ def option(
     ge: float | None = None,
     lt: float | None = None,
     le: float | None = None,
+    search: Mapping[str, Search] | None = None,
 ) -> Any:
-    """A field of an options dataclass: default, one line of help, bounds. Choices are written as `Literal`."""
+    """A field of an options dataclass: default, one line of help, bounds. Choices are written as `Literal`.
+
+    `search` says where a hyper-parameter search should look: the name of a range ('wide', 'narrow') -> the range.
+    """
     given = {"gt": gt, "ge": ge, "lt": lt, "le": le}
     bounds = {name: bound for name, bound in given.items() if bound is not None}
-    return dataclasses.field(default=default, metadata={"help": help, "bounds": bounds})
+    return dataclasses.field(default=default, metadata={"help": help, "bounds": bounds, "search": dict(search or {})})
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What the networks see: `shape` (C, H, W) is images in [-1, 1], (D,) points; `classes` names the labels."""
+    """What the networks see: `shape` (C, H, W) is images in [-1, 1], (D,) points; `classes` names the labels.
+
+    `condition` is the length K of the vectors y that both players are told in a conditional run (one-hot rows for
+    labels); 0 in an unconditional one. Networks are then called as G(z, y) and D(x, y) with y [N, K].
+    """
 
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
+    condition: int = 0
 
     @property
     def is_image(self) -> bool:
@@ -52,6 +97,25 @@ class Batch:
     fake: Tensor  # [N, *shape]; without gradient in the discriminator's phase
     z: Tensor  # [N, z_dim]
     labels: Tensor | None = None  # [N] int64, of the real samples; None when the data has none
+    condition: Tensor | None = None  # [N, K]: y of the real samples, and what G was told; None when unconditional
+
+
+@dataclass(frozen=True)
+class CriticOutput:
+    """What a loss reads: scores [N]; with `heads` [N, 1 + heads], the score first; or a reconstruction of the input."""
+
+    heads: int = 0
+    autoencoder: bool = False
+    told: bool = True  # whether the discriminator is told y in a conditional run
+
+
+@dataclass(frozen=True)
+class SampleGrid:
+    """What the sample grids of a run show, always the same: z [N, z_dim], y [N, K] if conditional, cells in a row."""
+
+    z: Tensor
+    condition: Tensor | None = None
+    columns: int | None = None  # None: as square as it gets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +123,32 @@ class TrainConfig:
     """How the game is played. A variant recommends values; TOML, environment and flags override them."""
 
     batch: int = option(64, ge=1, le=1 << 20, help="images shown to the discriminator at a time, over all devices")
-    z_dim: int = option(64, ge=1, le=1 << 20, help="length of the latent vector z ~ N(0, I)")
-    g_lr: float = option(5e-4, gt=0, help="learning rate of the generator")
-    d_lr: float = option(5e-4, gt=0, help="learning rate of the discriminator")
-    betas: tuple[Decay, Decay] = option((0.5, 0.999), help="Adam's two decay rates")
-    d_steps: int = option(1, ge=1, le=1 << 20, help="discriminator steps for each generator step")
+    z_dim: int = option(64, ge=1, le=1 << 20, help="length of the latent vector z")
+    z_prior: Literal["normal", "uniform"] = option("normal", help="z ~ N(0, I), or uniform on [-1, 1]")
+    conditional: bool = option(False, help="tell both players the label (or the condition vector) of each sample")
+    optimizer: Literal["adam", "rmsprop"] = option("adam", help="of both players; rmsprop has no use for betas")
+    g_lr: float = option(
+        5e-4,
+        gt=0,
+        help="learning rate of the generator",
+        search={"wide": LogUniform(1e-5, 1e-2), "narrow": LogUniform(1e-4, 1e-3)},
+    )
+    d_lr: float = option(
+        5e-4,
+        gt=0,
+        help="learning rate of the discriminator",
+        search={"wide": SameAs("g_lr"), "narrow": SameAs("g_lr")},
+    )
+    betas: tuple[Decay, Decay] = option(
+        (0.5, 0.999), help="Adam's two decay rates", search={"wide": Uniform(0, 1), "narrow": Choice((0.5,))}
+    )  # what a search draws is the first of the two
+    d_steps: int = option(
+        1,
+        ge=1,
+        le=1 << 20,
+        help="discriminator steps for each generator step",
+        search={"wide": Choice((1, 5)), "narrow": Choice((1,))},
+    )
     ema_halflife_images: int = option(
         10_000, ge=0, le=1 << 62, help="half-life of the averaged generator; 0 samples the raw one"
     )
@@ -86,3 +171,5 @@ class VariantInfo:
     paper: str = ""
     options: type = NoOptions
     config: TrainConfig = TrainConfig()
+    conditional: Literal["optional", "required", "no"] = "optional"  # whether its game can be played with conditions
+    conditional_note: str = ""  # why it must or cannot, for people

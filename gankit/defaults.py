@@ -4,34 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from gankit.contracts import DataSpec, TrainConfig
+from gankit.contracts import CriticOutput, DataSpec, SampleGrid, TrainConfig
 from gankit.data import DatasetFactory, builtin_datasets
 from gankit.features import FeatureFactory, builtin_features
 from gankit.hookspecs import hookimpl
+from gankit.latent import one_hot
 from gankit.loop import Networks, TrainingLoop
 from gankit.loss import AdversarialLoss
 from gankit.metrics import MetricFactory, builtin_metrics
-from gankit.networks import Discriminator, Generator, PointDiscriminator, PointGenerator
+from gankit.networks import (
+    AutoEncoder,
+    Discriminator,
+    Generator,
+    PointAutoEncoder,
+    PointDiscriminator,
+    PointGenerator,
+)
+
+GRID = 64  # samples in a grid
+GRID_ROWS, GRID_COLUMNS = 16, 8  # of a grid with one row a class, at most
 
 
 @hookimpl(trylast=True)
 def gankit_generator(data: DataSpec, z_dim: int) -> nn.Module:
     """A convolutional network for images, a multilayer perceptron for points."""
-    return Generator(data.shape, z_dim) if len(data.shape) == 3 else PointGenerator(data.shape[0], z_dim)
+    if len(data.shape) == 3:
+        return Generator(data.shape, z_dim, condition=data.condition)
+    return PointGenerator(data.shape[0], z_dim, condition=data.condition)
 
 
 @hookimpl(trylast=True)
-def gankit_discriminator(data: DataSpec) -> nn.Module:
+def gankit_discriminator(data: DataSpec, output: CriticOutput) -> nn.Module:
     """The generator's counterpart; no layer of it couples the samples of a batch."""
-    return Discriminator(data.shape) if len(data.shape) == 3 else PointDiscriminator(data.shape[0])
+    if len(data.shape) == 3:
+        if output.autoencoder:
+            return AutoEncoder(data.shape)
+        return Discriminator(data.shape, condition=data.condition, output=output)
+    if output.autoencoder:
+        return PointAutoEncoder(data.shape[0])
+    return PointDiscriminator(data.shape[0], condition=data.condition, output=output)
 
 
 @hookimpl(trylast=True)
 def gankit_training_loop(networks: Networks, loss: AdversarialLoss, config: TrainConfig) -> TrainingLoop:
     """Alternating Adam steps."""
     return TrainingLoop(networks, loss, config)
+
+
+@hookimpl(trylast=True)
+def gankit_sample_grid(data: DataSpec, z: Tensor, condition: Tensor | None) -> SampleGrid:
+    """64 samples; one row a class where labels are told."""
+    if condition is None or data.condition != len(data.classes):
+        return SampleGrid(z[:GRID], None if condition is None else condition[:GRID])
+    rows = min(len(data.classes), GRID_ROWS)
+    labels = torch.arange(rows).repeat_interleave(GRID_COLUMNS)
+    return SampleGrid(z[: len(labels)], one_hot(labels, len(data.classes)), GRID_COLUMNS)
 
 
 @hookimpl

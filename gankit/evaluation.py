@@ -125,7 +125,7 @@ def _score_checkpoint(path: Path, chosen: Settings, progress: Progress | None) -
     real, train = _real_data(trained, file, chosen, composition, progress)
     evaluator = _evaluator(real, train, chosen, composition, trained.device, progress)
     first = chosen.seed * evaluator.n  # no sample is in the sets of two seeds
-    scores = evaluator.score(latent_source(trained.module, header.z_dim, first, trained.device))
+    scores = evaluator.score(latent_source(trained.module, trained.space, first, trained.device))
     return Evaluation(
         what={"file": str(file), **describe_samples(header)},
         protocol=evaluator.protocol,

@@ -13,8 +13,9 @@ from annotated_types import Ge, Le, Len
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from gankit.contracts import DataSpec
+from gankit.contracts import DataSpec, Prior
 from gankit.errors import InputError
+from gankit.latent import Conditions, LatentSpace
 from gankit.storage import canonical_json, pack_tensors, tensors_digest, unpack_tensors
 
 KIND = "gankit-generator"
@@ -50,6 +51,8 @@ class GeneratorHeader:
     data: str
     data_fingerprint: str
     z_dim: Annotated[int, Ge(1), Le(1 << 20)]
+    z_prior: Prior = "normal"
+    conditions: Conditions | None = None  # None: unconditional
     config: dict[str, Any]
     options: dict[str, Any]
     images_seen: int
@@ -61,7 +64,12 @@ class GeneratorHeader:
     @property
     def spec(self) -> DataSpec:
         """What the generator makes."""
-        return DataSpec(self.shape, self.classes)
+        return DataSpec(self.shape, self.classes, self.conditions.length if self.conditions else 0)
+
+    @property
+    def space(self) -> LatentSpace:
+        """What the generator is given."""
+        return LatentSpace(self.z_dim, self.z_prior, self.conditions)
 
 
 @dataclass(frozen=True)

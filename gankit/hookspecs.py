@@ -6,7 +6,7 @@ builder with `@hookimpl(wrapper=True)`. Events are sent to everybody; what they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,14 @@ import pluggy
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from gankit.contracts import DataSpec, TrainConfig, VariantInfo
+    from gankit.contracts import CriticOutput, DataSpec, SampleGrid, TrainConfig, VariantInfo
     from gankit.data import DatasetFactory
     from gankit.features import FeatureFactory
     from gankit.loop import Networks, TrainingLoop
     from gankit.loss import AdversarialLoss
     from gankit.metrics import MetricFactory
     from gankit.run import Run
+    from gankit.vectors import Vector
 
 PROJECT = "gankit"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -38,12 +39,18 @@ def gankit_variant() -> VariantInfo:  # type: ignore[empty-body]
 
 @hookspec(firstresult=True)
 def gankit_generator(data: DataSpec, z_dim: int, options: object) -> nn.Module:  # type: ignore[empty-body]
-    """z [N, z_dim] -> samples [N, *data.shape]; images in [-1, 1]. It must be a function of its arguments alone."""
+    """z [N, z_dim] -> samples [N, *data.shape]; images in [-1, 1]. It must be a function of its arguments alone.
+
+    In a conditional run (`data.condition` = K > 0) it is called with (z, y), y [N, K].
+    """
 
 
 @hookspec(firstresult=True)
-def gankit_discriminator(data: DataSpec, options: object) -> nn.Module:  # type: ignore[empty-body]
-    """Samples [N, *data.shape] -> whatever this variant's loss reads; usually raw scores [N], no sigmoid."""
+def gankit_discriminator(data: DataSpec, options: object, output: CriticOutput) -> nn.Module:  # type: ignore[empty-body]
+    """Samples [N, *data.shape] -> what this variant's loss reads (`output`); usually raw scores [N], no sigmoid.
+
+    In a conditional run (`data.condition` = K > 0) it is called with (samples, y), y [N, K].
+    """
 
 
 @hookspec(firstresult=True)
@@ -56,6 +63,11 @@ def gankit_training_loop(  # type: ignore[empty-body]
     networks: Networks, loss: AdversarialLoss, config: TrainConfig, options: object
 ) -> TrainingLoop:
     """One optimisation step of all players; networks and loss are on their device already."""
+
+
+@hookspec(firstresult=True)
+def gankit_sample_grid(data: DataSpec, z: Tensor, condition: Tensor | None, options: object) -> SampleGrid:  # type: ignore[empty-body]
+    """What the sample grids show: z [256, z_dim] of the prior and y [256, K], of which it takes what it wants."""
 
 
 # -- catalogues --------------------------------------------------------------------------------------------------------
@@ -74,6 +86,11 @@ def gankit_features() -> Mapping[str, FeatureFactory]:  # type: ignore[empty-bod
 @hookspec
 def gankit_metrics() -> Mapping[str, MetricFactory]:  # type: ignore[empty-body]
     """Name -> factory of a `torchmetrics.Metric` on features, logits or pixels; chosen with `--metrics NAME`."""
+
+
+@hookspec
+def gankit_vectors() -> Sequence[Vector]:  # type: ignore[empty-body]
+    """Values of this plugin's formulas worked out by hand; `gankit verify` computes them on the user's machine."""
 
 
 # -- events ------------------------------------------------------------------------------------------------------------

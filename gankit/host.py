@@ -27,7 +27,15 @@ EXTENSIONS = "gankit.extensions"
 CORE = "core"
 SUPPORTED_API = frozenset({API_VERSION})
 
-BUILDERS = ("gankit_variant", "gankit_generator", "gankit_discriminator", "gankit_loss", "gankit_training_loop")
+BUILDERS = (
+    "gankit_variant",
+    "gankit_generator",
+    "gankit_discriminator",
+    "gankit_loss",
+    "gankit_training_loop",
+    "gankit_sample_grid",
+)
+NETWORKS = ("gankit_generator", "gankit_discriminator")
 
 
 @dataclass(frozen=True)
@@ -174,6 +182,22 @@ def _source_file(module: str) -> Path | None:
 
 
 @dataclass(frozen=True)
+class Supplier:
+    """One plugin's own implementation of a builder."""
+
+    impl: pluggy.HookImpl
+
+    @property
+    def name(self) -> str:
+        """'core', the variant's or the extension's name."""
+        return self.impl.plugin_name
+
+    def answer(self, **arguments: object) -> object:
+        """What this implementation alone gives, wrappers aside."""
+        return self.impl.function(*(arguments[name] for name in self.impl.argnames))
+
+
+@dataclass(frozen=True)
 class Composition:
     """The plugins of one run, checked: `hook.gankit_…` asks them, `supplier` tells who answers a builder."""
 
@@ -186,9 +210,21 @@ class Composition:
         """pluggy's hook relay; typed by `gankit.hookspecs`."""
         return self.manager.hook
 
-    def supplier(self, builder: str) -> str:
-        """Name of the plugin whose answer is used: 'core', the variant's or an extension's name."""
-        return next(impl.plugin_name for impl in reversed(_plain(self.manager, builder)))
+    def suppliers(self, builder: str) -> list[Supplier]:
+        """Who may answer a builder, the first to be asked first; an answer of None leaves it to the next one."""
+        return [Supplier(impl) for impl in reversed(_plain(self.manager, builder))]
+
+    def refuse_two(self, builder: str, names: Sequence[str]) -> None:
+        """Raise PluginError when two plugins (core aside) answer a builder."""
+        names = [name for name in names if name != CORE]
+        if len(names) > 1:
+            owners = [plugin for plugin in self.plugins if plugin.name in names]
+            what = builder.removeprefix("gankit_").replace("_", " ")
+            listing = " and ".join(f"{plugin.kind} '{plugin.name}' ({plugin.origin})" for plugin in owners)
+            raise PluginError(
+                f"two plugins bring a {what} of their own: {listing}",
+                hint="drop one of them; an extension that only changes what is there should wrap the hook",
+            )
 
     def wrappers(self, builder: str) -> list[str]:
         """Names of the extensions that wrap a builder, innermost first."""
@@ -220,9 +256,12 @@ def compose(core: object, variant: Plugin | None, extensions: Sequence[Plugin] =
     plugins = tuple(extensions) if variant is None else (variant, *extensions)
     for plugin in plugins:
         _register(manager, plugin, load(plugin))
+    composition = Composition(manager, plugins, _variant_info(manager, variant) if variant else None)
     for builder in BUILDERS:
-        _check_one_supplier(manager, builder, plugins)
-    return Composition(manager, plugins, _variant_info(manager, variant) if variant else None)
+        # A variant's network may be None, for core's or an extension's: that shows when it is built.
+        aside = plugins[0].name if variant and builder in NETWORKS else CORE
+        composition.refuse_two(builder, [s.name for s in composition.suppliers(builder) if s.name != aside])
+    return composition
 
 
 def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> None:
@@ -254,19 +293,6 @@ def _plain(manager: pluggy.PluginManager, builder: str) -> list[pluggy.HookImpl]
     """Implementations that answer by themselves, in pluggy's order: the last one is asked first."""
     impls: Iterable[pluggy.HookImpl] = getattr(manager.hook, builder).get_hookimpls()
     return [impl for impl in impls if not (impl.wrapper or impl.hookwrapper)]
-
-
-def _check_one_supplier(manager: pluggy.PluginManager, builder: str, plugins: Sequence[Plugin]) -> None:
-    names = [impl.plugin_name for impl in _plain(manager, builder) if impl.plugin_name != CORE]
-    if len(names) < 2:
-        return
-    owners = [plugin for plugin in plugins if plugin.name in names]
-    what = builder.removeprefix("gankit_").replace("_", " ")
-    listing = " and ".join(f"{plugin.kind} '{plugin.name}' ({plugin.origin})" for plugin in owners)
-    raise PluginError(
-        f"two plugins bring a {what} of their own: {listing}",
-        hint="drop one of them; an extension that only changes what is there should wrap the hook",
-    )
 
 
 def _variant_info(manager: pluggy.PluginManager, variant: Plugin) -> VariantInfo:

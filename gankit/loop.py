@@ -12,7 +12,8 @@ from torch.optim import Optimizer
 
 from gankit.contracts import Batch, TrainConfig
 from gankit.ema import Ema
-from gankit.errors import PluginError
+from gankit.errors import InputError, PluginError
+from gankit.latent import draw_z
 from gankit.loss import AdversarialLoss
 from gankit.precision import Precision
 from gankit.state import State, load_module, load_optimizer, module_state, optimizer_state
@@ -29,28 +30,47 @@ class Networks:
 class BoundCritic:
     """The discriminator as a loss sees it in one phase. It keeps the mean scores of `batch.real` and `batch.fake`."""
 
-    def __init__(self, discriminator: nn.Module, batch: Batch, precision: Precision) -> None:
+    def __init__(self, discriminator: nn.Module, batch: Batch, precision: Precision, told: bool = True) -> None:
         self.discriminator = discriminator
         self.batch = batch
         self.precision = precision
+        self.told = () if batch.condition is None or not told else (batch.condition,)
         self.stats: dict[str, Tensor] = {}
 
     def __call__(self, samples: Tensor) -> Tensor:
-        """Samples [N, …] -> the discriminator's output in float32."""
-        with self.precision.autocast():
-            output: Tensor = self.discriminator(samples)
-        output = output.float()
+        """Samples [N, …] -> the discriminator's output in float32.
+
+        Leaves that require grad are points at which a penalty takes a gradient: they are scored in full precision
+        (bf16 gives norms wrong by a half percent, fp16 loses small ones), and not by a network with batch norm.
+        """
+        penalised = samples.is_leaf and samples.requires_grad
+        if penalised:
+            refuse_coupled_samples(self.discriminator)
+        with self.precision.full() if penalised else self.precision.autocast():
+            output: Tensor = self.discriminator(samples, *self.told)
+        output = output if output.dtype == torch.float64 else output.float()
         for name, shown in (("score/real", self.batch.real), ("score/fake", self.batch.fake)):
-            if samples is shown and output.ndim <= 2:
-                self.stats[name] = output.detach().mean()
+            if samples.data_ptr() == shown.data_ptr() and output.ndim <= 2:
+                scores = output.detach()
+                self.stats[name] = (scores[:, 0] if scores.ndim == 2 else scores).mean()
         return output
 
 
-class TrainingLoop:
-    """Alternating gradient steps with Adam. Subclass it and override `d_step` or `g_step` to play another game.
+def refuse_coupled_samples(discriminator: nn.Module) -> None:
+    """Batch norm makes each score depend on the whole batch: a penalty per sample would not be one."""
+    for name, module in discriminator.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
+            raise InputError(
+                f"gradient penalties are per sample, and the discriminator has batch norm ('{name}')",
+                hint="take networks without it: drop the --with that brings them, or its batch norm",
+            )
 
-    One `step` shows one batch to the discriminator; the generator moves at every `config.d_steps`-th step. Randomness
-    comes from torch's global generators, which the run seeds anew before every step.
+
+class TrainingLoop:
+    """Alternating gradient steps. Subclass it and override `d_step`, `g_step` or `d_steps` to play another game.
+
+    One `step` shows one batch to the discriminator; the generator moves when it has made `d_steps()` of them.
+    Randomness comes from torch's global generators, which the run seeds anew before every step.
     """
 
     def __init__(self, networks: Networks, loss: AdversarialLoss, config: TrainConfig) -> None:
@@ -60,7 +80,9 @@ class TrainingLoop:
         self.device = next(networks.generator.parameters()).device
         self.precision = Precision(config.precision, self.device)
         self.ema = Ema(networks.generator, config.ema_halflife_images)
-        self.steps = 0
+        self.steps = 0  # of the discriminator
+        self.g_steps = 0  # of the generator
+        self.last_g_step = 0  # `steps` when the generator moved last
         # Parameters of the loss (an auxiliary head, say) learn together with the generator.
         self.players: dict[str, dict[str, nn.Parameter]] = {
             "generator": {
@@ -70,64 +92,82 @@ class TrainingLoop:
             "discriminator": dict(networks.discriminator.named_parameters()),
         }
         self.optimizers: dict[str, Optimizer] = {
-            "generator": self._adam("generator", config.g_lr),
-            "discriminator": self._adam("discriminator", config.d_lr),
+            "generator": self._optimizer("generator", config.g_lr),
+            "discriminator": self._optimizer("discriminator", config.d_lr),
         }
 
-    def _adam(self, player: str, lr: float) -> Optimizer:
+    def _optimizer(self, player: str, lr: float) -> Optimizer:
+        parameters = self.players[player].values()
+        if self.config.optimizer == "rmsprop":
+            return torch.optim.RMSprop(parameters, lr=lr, foreach=True)
         fused = self.device.type in ("cpu", "cuda")
-        return torch.optim.Adam(self.players[player].values(), lr=lr, betas=self.config.betas, fused=fused)
+        return torch.optim.Adam(parameters, lr=lr, betas=self.config.betas, fused=fused)
 
     @property
     def generator(self) -> nn.Module:
         """The network to sample from: the averaged generator, in eval mode."""
         return self.ema.module
 
-    def step(self, real: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """Show real samples [N, *shape] to the discriminator; returns named 0-d tensors on the device."""
+    def d_steps(self) -> int:
+        """Discriminator steps before the next generator step."""
+        return self.config.d_steps
+
+    def step(self, real: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> dict[str, Tensor]:
+        """Show real samples [N, *shape] to the discriminator; returns named 0-d tensors on the device.
+
+        `condition` is y [N, K] of the samples in a conditional run. Fake samples are made for the same y.
+        """
         self.networks.generator.train()
         self.networks.discriminator.train()
-        stats = self.d_step(real, labels)
+        stats = self.d_step(real, labels, condition)
         self.steps += 1
-        if self.steps % self.config.d_steps == 0:
-            stats.update(self.g_step(real, labels))
-            images = len(real) * self.config.d_steps
+        if self.steps - self.last_g_step >= self.d_steps():
+            stats.update(self.g_step(real, labels, condition))
+            images = len(real) * (self.steps - self.last_g_step)
+            self.g_steps, self.last_g_step = self.g_steps + 1, self.steps
             self.ema.update(self.networks.generator, images=images, images_seen=len(real) * self.steps)
         return stats
 
-    def d_step(self, real: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+    def d_step(self, real: Tensor, labels: Tensor | None, condition: Tensor | None) -> dict[str, Tensor]:
         """One step of the discriminator on a real and a freshly generated batch."""
         z = self.sample_z(len(real))
         with torch.no_grad():
-            fake = self.generate(z)
-        batch = Batch(real, fake, z, labels)
+            fake = self.generate(z, condition)
+        batch = Batch(real, fake, z, labels, condition)
         critic = self.critic(batch)
         terms = self.loss.discriminator(critic, batch)
         self.minimise("discriminator", terms)
-        return {**self.named("d", terms), **critic.stats}
+        return {**self.named("d", terms), **critic.stats, **self.logged()}
 
-    def g_step(self, real: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+    def g_step(self, real: Tensor, labels: Tensor | None, condition: Tensor | None) -> dict[str, Tensor]:
         """One step of the generator against the frozen discriminator."""
         z = self.sample_z(len(real))
         with frozen(self.networks.discriminator):
-            batch = Batch(real, self.generate(z), z, labels)
+            batch = Batch(real, self.generate(z, condition), z, labels, condition)
             terms = self.loss.generator(self.critic(batch), batch)
             self.minimise("generator", terms)
-        return self.named("g", terms)
+        return {**self.named("g", terms), **self.logged()}
+
+    def logged(self) -> dict[str, Tensor]:
+        """What the loss has logged in this phase, as 0-d tensors."""
+        values = {name: value.float().mean() for name, value in self.loss.logged.items()}
+        self.loss.logged.clear()
+        return values
 
     def sample_z(self, n: int) -> Tensor:
-        """z [n, z_dim] ~ N(0, I)."""
-        return torch.randn(n, self.config.z_dim, device=self.device)
+        """z [n, z_dim] from the prior of the run."""
+        return draw_z(n, self.config.z_dim, self.config.z_prior, device=self.device)
 
-    def generate(self, z: Tensor) -> Tensor:
-        """z [N, z_dim] -> fake samples [N, *shape], float32."""
+    def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """z [N, z_dim] (and y [N, K]) -> fake samples [N, *shape], float32."""
+        told = () if condition is None else (condition,)
         with self.precision.autocast():
-            fake: Tensor = self.networks.generator(z)
+            fake: Tensor = self.networks.generator(z, *told)
         return fake.float()
 
     def critic(self, batch: Batch) -> BoundCritic:
         """The discriminator for one phase; augmentation wraps what this returns."""
-        return BoundCritic(self.networks.discriminator, batch, self.precision)
+        return BoundCritic(self.networks.discriminator, batch, self.precision, told=self.loss.output.told)
 
     def minimise(self, player: str, terms: Mapping[str, Tensor]) -> None:
         """One optimiser step on the sum of the terms' means."""
@@ -148,7 +188,7 @@ class TrainingLoop:
 
     def state_dict(self) -> State:
         """Everything a later step depends on, as flat names -> tensors or JSON scalars."""
-        state: State = {"steps": self.steps}
+        state: State = {"steps": self.steps, "g_steps": self.g_steps, "last_g_step": self.last_g_step}
         for name, module in self._modules().items():
             state.update(module_state(name, module))
         for player, optimizer in self.optimizers.items():
@@ -161,7 +201,8 @@ class TrainingLoop:
             load_module(name, module, state)
         for player, optimizer in self.optimizers.items():
             load_optimizer(f"optimizer.{player}", optimizer, list(self.players[player]), state)
-        self.steps = int(state["steps"])
+        self.steps, self.g_steps = int(state["steps"]), int(state["g_steps"])
+        self.last_g_step = int(state["last_g_step"])
 
     def _modules(self) -> dict[str, nn.Module]:
         return {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from gankit.contracts import Batch
+from gankit.contracts import Batch, CriticOutput
 
 # The discriminator with everything else of the phase (labels, precision, augmentation) already bound: samples [N, …] ->
 # whatever the discriminator returns; scores come in float32.
@@ -18,8 +18,19 @@ class AdversarialLoss(nn.Module, ABC):
     """Both players' losses. State kept in buffers (BEGAN's k, say) is part of every checkpoint.
 
     Each method returns named terms, each [N] or a scalar; the loop minimises the sum of their means and logs every term
-    as `d/<name>` or `g/<name>`. Parameters of the loss, if it has any, are trained with the generator.
+    as `d/<name>` or `g/<name>`. Parameters of the loss, if it has any, are trained with the generator. `output` is what
+    the discriminator must give it; whoever builds that network is told.
     """
+
+    output = CriticOutput()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logged: dict[str, Tensor] = {}
+
+    def log(self, name: str, value: Tensor) -> None:
+        """Put a number beside the terms into the statistics of this step; nobody minimises it."""
+        self.logged[name] = value.detach()
 
     @abstractmethod
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:

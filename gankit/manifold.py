@@ -18,6 +18,7 @@ from gankit.data.dataset import as_floats
 from gankit.data.polygons import FAMILIES, SIDE, PolygonFamily, polygons
 from gankit.errors import InputError
 from gankit.evaluation import Settings, open_checkpoint
+from gankit.latent import LatentSpace
 from gankit.polygon_fit import RESTARTS, distances
 from gankit.sample import TrainedGenerator
 from gankit.scores import Evaluation, Protocol, Score
@@ -76,8 +77,10 @@ def score(
         raise InputError(f"{n} polygons to score", hint=f"there are 1 to {len(real):,}")
     fakes = torch.from_numpy(trained.sample(n, seed=seed)).permute(0, 3, 1, 2)
     near = distances(fakes, family, seed=seed, progress=progress) < delta
-    targets, z_dim, device = as_floats(real[:n]), trained.header.z_dim, trained.device
-    found = invert(trained.module, targets, z_dim, seed=seed, device=device, enough=delta, progress=progress) < delta
+    if trained.space.conditions is not None:
+        raise InputError("the generator is conditional, polygons have one class", hint="train it without --conditional")
+    targets, space, device = as_floats(real[:n]), trained.space, trained.device
+    found = invert(trained.module, targets, space, seed=seed, device=device, enough=delta, progress=progress) < delta
     precision, recall = (float(hits.double().mean()) for hits in (near, found))
     return ManifoldScore(precision, recall, f1(precision, recall), n, delta)
 
@@ -145,7 +148,7 @@ def evaluate_manifold(
 def invert(
     generator: nn.Module,
     images: Tensor,
-    z_dim: int,
+    space: LatentSpace,
     *,
     restarts: int = RESTARTS,
     steps: int = STEPS,
@@ -156,12 +159,12 @@ def invert(
 ) -> Tensor:
     """float32 [N, C, H, W] in [-1, 1] on the CPU -> float64 [N]: squared L2 distance (pixels 0..1) to the nearest G(z).
 
-    Adam on z alone, from the nearest of a bank of samples, then from the second nearest, and so on; z stays in the
-    ball of radius sqrt(z_dim) + 3, outside of which N(0, I) has less than 1e-5 of its mass. The search for an image
-    ends as soon as its distance is below `enough`.
+    Adam on z alone, from the nearest of a bank of samples, then from the second nearest, and so on; z stays where the
+    prior is: in the cube, or in the ball of radius sqrt(z_dim) + 3, outside of which N(0, I) has less than 1e-5 of its
+    mass. The search for an image ends as soon as its distance is below `enough`.
     """
     network = copy.deepcopy(generator).to(device).eval().requires_grad_(False)
-    bank = torch.randn(SAMPLES, z_dim, generator=torch.Generator().manual_seed(seed))
+    bank, _ = space.draw(SAMPLES, seed)
     order, best = _nearest(network, bank, images, restarts, torch.device(device))
     total = restarts * len(images)
     for restart in range(restarts):
@@ -169,7 +172,7 @@ def invert(
         done = restart * len(images) + len(images) - len(todo)
         for part in torch.split(todo, _BATCH) if len(todo) else ():
             z = bank[order[part, restart]].to(device)
-            best[part] = torch.minimum(best[part], _search(network, z, images[part].to(device), steps, enough))
+            best[part] = torch.minimum(best[part], _search(network, z, images[part].to(device), space, steps, enough))
             done += len(part)
             if progress:
                 progress("recall", done, total)
@@ -192,7 +195,7 @@ def _nearest(
 
 
 @torch.enable_grad()
-def _search(network: nn.Module, z: Tensor, images: Tensor, steps: int, enough: float) -> Tensor:
+def _search(network: nn.Module, z: Tensor, images: Tensor, space: LatentSpace, steps: int, enough: float) -> Tensor:
     """Adam from z [n, z_dim] towards images [n, ...] -> the smallest squared distances on the way, float64 [n]."""
     best = torch.full((len(z),), torch.inf, dtype=torch.float64)
     ids = torch.arange(len(z))
@@ -205,7 +208,7 @@ def _search(network: nn.Module, z: Tensor, images: Tensor, steps: int, enough: f
         mean, square = mean.lerp(slope, 0.1), square.lerp(slope.square(), 0.001)
         size = _RATE * (1 + math.cos(math.pi * step / steps)) / 2 / (1 - 0.9 ** (step + 1))
         z = z.detach() - size * mean / (square / (1 - 0.999 ** (step + 1))).sqrt().add(1e-8)
-        z = z.renorm(2, 0, math.sqrt(z.shape[1]) + 3)
+        z = z.clamp(-1, 1) if space.prior == "uniform" else z.renorm(2, 0, math.sqrt(space.z_dim) + 3)
         if step % _PRUNE == _PRUNE - 1:
             open_ = best[ids] >= enough
             if not open_.any():

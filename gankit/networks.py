@@ -1,14 +1,16 @@
 """The default networks, small enough for two CPU cores: no layer couples the samples of a batch, all are twice
-differentiable."""
+differentiable. Given `condition` = K > 0 they are called with y [N, K] as well."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from gankit.contracts import CriticOutput
 from gankit.errors import InputError
 
 SLOPE = 0.2  # of the leaky ReLUs
@@ -40,9 +42,9 @@ class Upsample(nn.Module):
 
 
 class Generator(nn.Module):
-    """z [N, z_dim] -> images [N, C, H, W] in [-1, 1], for any H, W >= 2."""
+    """z [N, z_dim] (and y [N, K]) -> images [N, C, H, W] in [-1, 1], for any H, W >= 2."""
 
-    def __init__(self, shape: tuple[int, int, int], z_dim: int, width: int = 48) -> None:
+    def __init__(self, shape: tuple[int, int, int], z_dim: int, width: int = 48, condition: int = 0) -> None:
         super().__init__()
         if min(shape[1:]) < 2:
             raise InputError(
@@ -53,7 +55,8 @@ class Generator(nn.Module):
             sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
         widths = [shape[0], *widening(width, len(sizes) - 1)]
         self.start = (*sizes[-1], widths[-1])
-        self.linear = nn.Linear(z_dim, math.prod(self.start))
+        self.embed = nn.Linear(condition, z_dim, bias=False) if condition else None
+        self.linear = nn.Linear(2 * z_dim if condition else z_dim, math.prod(self.start))
         # The 3x3 layer at the coarsest size lets distant strokes agree; without it digits fall apart more often.
         layers: list[nn.Module] = [PixelNorm(), nn.LeakyReLU(SLOPE)]
         layers += [nn.Conv2d(widths[-1], widths[-1], 3, padding=1)]
@@ -61,58 +64,138 @@ class Generator(nn.Module):
             layers += [PixelNorm(), nn.LeakyReLU(SLOPE), Upsample(widths[level + 1], widths[level], sizes[level])]
         self.layers = nn.Sequential(*layers)
         initialise(self)
+        if self.embed is not None:
+            nn.init.normal_(self.embed.weight)  # one-hot rows become as large as z
 
-    def forward(self, z: Tensor) -> Tensor:
-        """z [N, z_dim] -> images [N, C, H, W] in [-1, 1]."""
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """z [N, z_dim] (and y [N, K]) -> images [N, C, H, W] in [-1, 1]."""
+        if self.embed is not None:
+            z = torch.cat([z, self.embed(condition)], dim=1)
         x = self.linear(z).unflatten(1, self.start).permute(0, 3, 1, 2)  # is channels_last without a copy
         images: Tensor = self.layers(x)
         return images.tanh()
 
 
 class Discriminator(nn.Module):
-    """images [N, C, H, W] -> scores [N], unbounded, for any H, W >= 2."""
+    """images [N, C, H, W] (and y [N, K]) -> scores [N], or [N, 1 + heads] with the score first; unbounded.
 
-    def __init__(self, shape: tuple[int, int, int], width: int = 48) -> None:
+    y is told by projection (a score <V y, features> is added; Miyato and Koyama 2018, eq. 3) or by concatenation (as
+    constant planes beside the image's channels). Any H, W >= 2.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        width: int = 48,
+        condition: int = 0,
+        output: CriticOutput = CriticOutput(),  # noqa: B008
+        told_by: Literal["projection", "concatenation"] = "projection",
+        norm: Literal["none", "layer"] = "none",
+    ) -> None:
         super().__init__()
-        inputs, height, columns = shape
-        levels = max(1, (min(height, columns) // 3).bit_length() - 1)  # down to a side of 3 to 5: it must see the whole
-        layers: list[nn.Module] = []
-        for outputs in widening(width, levels):
-            layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
-            inputs, height, columns = outputs, height // 2, columns // 2
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * height * columns, 1))
+        self.planes = condition > 0 and told_by == "concatenation"
+        trunk, features = downsampling((shape[0] + condition * self.planes, *shape[1:]), width, norm)
+        self.layers = nn.Sequential(*trunk, nn.Flatten())
+        self.score = nn.Linear(features, 1 + output.heads)
+        self.embed = nn.Linear(condition, features, bias=False) if condition and not self.planes else None
+        self.heads = output.heads
         initialise(self)
 
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
+        """images [N, C, H, W] (and y [N, K]) -> scores [N] or [N, 1 + heads]."""
+        if self.planes and condition is not None:
+            planes = condition[:, :, None, None].expand(-1, -1, *images.shape[2:])
+            images = torch.cat([images, planes.to(images.dtype)], dim=1)
+        features = self.layers(images)
+        return scored(self.score(features), features, self.embed, condition)
+
+
+class AutoEncoder(nn.Module):
+    """images [N, C, H, W] -> their reconstruction [N, C, H, W] in [-1, 1] through a code of few numbers."""
+
+    def __init__(self, shape: tuple[int, int, int], width: int = 48, code: int = 64) -> None:
+        super().__init__()
+        trunk, features = downsampling(shape, width)
+        self.encoder = nn.Sequential(*trunk, nn.Flatten(), nn.Linear(features, code))
+        self.decoder = Generator(shape, code, width)
+        initialise(self.encoder)
+
     def forward(self, images: Tensor) -> Tensor:
-        """images [N, C, H, W] -> scores [N]."""
-        scores: Tensor = self.layers(images)
-        return scores.squeeze(1)
+        """images [N, C, H, W] -> [N, C, H, W] in [-1, 1]."""
+        reconstruction: Tensor = self.decoder(self.encoder(images))
+        return reconstruction
 
 
 class PointGenerator(nn.Module):
-    """z [N, z_dim] -> points [N, D], unbounded."""
+    """z [N, z_dim] (and y [N, K]) -> points [N, D], unbounded."""
 
-    def __init__(self, dim: int, z_dim: int, width: int = 128) -> None:
+    def __init__(self, dim: int, z_dim: int, width: int = 128, condition: int = 0) -> None:
         super().__init__()
-        self.layers = perceptron(z_dim, width, dim, bias_std=1.0, output_scale=0.3)
+        self.layers = perceptron(z_dim + condition, width, dim, bias_std=1.0, output_scale=0.3)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """z [N, z_dim] -> points [N, D]."""
-        points: Tensor = self.layers(z)
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """z [N, z_dim] (and y [N, K]) -> points [N, D]."""
+        points: Tensor = self.layers(z if condition is None else torch.cat([z, condition], dim=1))
         return points
 
 
 class PointDiscriminator(nn.Module):
-    """points [N, D] -> scores [N], unbounded."""
+    """points [N, D] (and y [N, K]) -> scores [N], or [N, 1 + heads] with the score first; unbounded."""
+
+    def __init__(
+        self,
+        dim: int,
+        width: int = 128,
+        condition: int = 0,
+        output: CriticOutput = CriticOutput(),  # noqa: B008
+    ) -> None:
+        super().__init__()
+        self.heads = output.heads
+        self.layers = perceptron(dim + condition, width, 1 + output.heads, bias_std=2.0, output_scale=0.1)
+
+    def forward(self, points: Tensor, condition: Tensor | None = None) -> Tensor:
+        """points [N, D] (and y [N, K]) -> scores [N] or [N, 1 + heads]."""
+        scores: Tensor = self.layers(points if condition is None else torch.cat([points, condition], dim=1))
+        return scores if self.heads else scores.squeeze(1)
+
+
+class PointAutoEncoder(nn.Module):
+    """points [N, D] -> their reconstruction [N, D] through half as many numbers."""
 
     def __init__(self, dim: int, width: int = 128) -> None:
         super().__init__()
-        self.layers = perceptron(dim, width, 1, bias_std=2.0, output_scale=0.1)
+        code = max(1, dim // 2)
+        self.encoder = perceptron(dim, width, code, bias_std=2.0, output_scale=0.1)
+        self.decoder = perceptron(code, width, dim, bias_std=1.0, output_scale=0.3)
 
     def forward(self, points: Tensor) -> Tensor:
-        """points [N, D] -> scores [N]."""
-        scores: Tensor = self.layers(points)
-        return scores.squeeze(1)
+        """points [N, D] -> [N, D]."""
+        reconstruction: Tensor = self.decoder(self.encoder(points))
+        return reconstruction
+
+
+def scored(scores: Tensor, features: Tensor, embed: nn.Module | None, condition: Tensor | None) -> Tensor:
+    """[N, 1 + heads] -> scores as a loss reads them: <V y, features> added to the first column, [N] without heads."""
+    score, heads = scores[:, 0], scores[:, 1:]
+    if embed is not None:
+        score = score + (embed(condition) * features).sum(1)
+    return torch.cat([score[:, None], heads], dim=1) if scores.shape[1] > 1 else score
+
+
+def downsampling(
+    shape: tuple[int, int, int], width: int, norm: Literal["none", "layer"] = "none"
+) -> tuple[list[nn.Module], int]:
+    """Convolutions that halve the image down to a side of 3 to 5, so that a score sees the whole; their features."""
+    channels, height, columns = shape
+    levels = max(1, (min(height, columns) // 3).bit_length() - 1)
+    layers: list[nn.Module] = []
+    for outputs in widening(width, levels):
+        layers += [nn.Conv2d(channels, outputs, 4, stride=2, padding=1)]
+        if norm == "layer" and len(layers) > 1:  # over each sample's own C, H, W; not on the pixels' layer
+            layers += [nn.GroupNorm(1, outputs)]
+        layers += [nn.LeakyReLU(SLOPE)]
+        channels, height, columns = outputs, height // 2, columns // 2
+    return layers, channels * height * columns
 
 
 def widening(width: int, levels: int) -> list[int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from gankit.contracts import SampleGrid
 from gankit.errors import DivergedError, Stopped
 from gankit.evaluator import Evaluator
 from gankit.hookspecs import hookimpl
@@ -29,7 +30,7 @@ log = logging.getLogger("gankit")
 
 STATS_EVERY_IMAGES = 2_000
 CHECKPOINT_EVERY_S = 120.0
-GRID = 64  # samples in a grid
+GRID = 256  # samples a grid may be chosen from
 POINTS = 2_000  # samples in a plot of points
 
 
@@ -100,13 +101,18 @@ class SampleGrids:
 
     @hookimpl
     def gankit_run_start(self, run: Run) -> None:
-        n = GRID if run.data.is_image else POINTS
-        generator = torch.Generator().manual_seed(derive_seed(run.config.seed, "grid"))
-        self.z = torch.randn(n, run.config.z_dim, generator=generator)
+        z, condition = run.space.draw(GRID if run.data.is_image else POINTS, derive_seed(run.config.seed, "grid"))
+        self.grid = SampleGrid(z, condition)
+        if run.data.is_image:
+            plan = run.plan
+            self.grid = plan.composition.hook.gankit_sample_grid(
+                data=run.data, z=z, condition=condition, options=plan.resolved.options
+            )
+        n = len(self.grid.z)
         spread = torch.linspace(0, len(run.dataset) - 1, min(n, len(run.dataset))).long()  # all classes of a sorted set
         self.real = run.dataset.real(spread)
         run.folder.samples.mkdir(exist_ok=True)
-        write_durably(run.folder.samples / "real.png", png(picture(self.real)))
+        write_durably(run.folder.samples / "real.png", png(picture(self.real, columns=self.grid.columns)))
         if run.step == 0:
             self.write(run)
 
@@ -123,7 +129,8 @@ class SampleGrids:
     def write(self, run: Run) -> None:
         """samples/<images seen>.png"""
         path = run.folder.samples / f"{run.images_seen:09d}.png"
-        write_durably(path, png(picture(run.sample(self.z), self.real)))
+        samples = run.sample(self.grid.z, self.grid.condition)
+        write_durably(path, png(picture(samples, self.real, self.grid.columns)))
 
 
 class Evaluations:
@@ -166,7 +173,7 @@ class Evaluations:
         if self.evaluator is None:
             return
         started = time.monotonic()
-        source = latent_source(run.loop.generator, run.config.z_dim, self.evaluator.seed, run.device)
+        source = latent_source(run.loop.generator, run.space, self.evaluator.seed, run.device)
         try:
             scores = self.evaluator.score(source)
         except DivergedError as error:  # samples without a score do not end a run; broken numbers do, elsewhere
@@ -193,7 +200,7 @@ class Evaluations:
         """What the scores will cost, said beforehand."""
         every, total = run.config.eval_every, run.config.total_images
         assert every is not None
-        seconds = evaluator.estimate(latent_source(run.loop.generator, run.config.z_dim, 0, run.device))
+        seconds = evaluator.estimate(latent_source(run.loop.generator, run.space, 0, run.device))
         times = -(-(total - run.images_seen) // max(every, run.config.batch)) if total else None
         whole = f", {times} times: about {max(1, round(seconds * times)):,} s in all" if times else ""
         log.info(

@@ -20,10 +20,12 @@ REAL, FAKE = (150, 150, 150), (214, 69, 65)
 
 
 @torch.no_grad()
-def generate(generator: nn.Module, z: Tensor, *, batch: int = 64) -> Tensor:
-    """z [N, z_dim] -> samples [N, *shape] float32 on the CPU, `batch` at a time on the generator's device."""
+def generate(generator: nn.Module, z: Tensor, condition: Tensor | None = None, *, batch: int = 64) -> Tensor:
+    """z [N, z_dim] (and y [N, K]) -> samples [N, *shape] float32 on the CPU, `batch` at a time on its device."""
     device = next(generator.parameters()).device
-    return torch.cat([generator(part.to(device)).float().cpu() for part in torch.split(z, batch)])
+    inputs = [z] if condition is None else [z, condition]
+    parts = zip(*(torch.split(tensor, batch) for tensor in inputs), strict=True)
+    return torch.cat([generator(*(tensor.to(device) for tensor in part)).float().cpu() for part in parts])
 
 
 def to_pixels(images: Tensor) -> Pixels:

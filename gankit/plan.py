@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ from torch import nn
 
 from gankit import defaults, host
 from gankit.config import Layer, Resolved, RunConfig, chosen, resolve, to_json
-from gankit.contracts import DataSpec
+from gankit.contracts import DataSpec, VariantInfo
 from gankit.data import Dataset, Progress, Sampler, load_dataset, parse_size
 from gankit.device import choose_device
 from gankit.errors import InputError, PluginError, ResourceError
+from gankit.latent import EXAMPLES, MAX_CONDITION, Conditions, LatentSpace
 from gankit.loop import Networks, TrainingLoop
 from gankit.loss import AdversarialLoss
 from gankit.streams import derive_seed
@@ -51,9 +53,18 @@ def plan_run(layers: list[Layer]) -> Plan:
     composition = host.compose(defaults, variant, extensions)
     assert composition.info is not None
     resolved = resolve(layers, composition.info)
+    _check_conditional(resolved.config, composition.info)
     return Plan(
         composition, replace(resolved, config=_with_absolute_paths(resolved.config, variant, extensions, composition))
     )
+
+
+def _check_conditional(config: RunConfig, info: VariantInfo) -> None:
+    because = f": {info.conditional_note}" if info.conditional_note else ""
+    if config.conditional and info.conditional == "no":
+        raise InputError(f"{info.title} is not trained conditionally{because}", hint="leave out --conditional")
+    if not config.conditional and info.conditional == "required":
+        raise InputError(f"{info.title} is conditional{because}", hint="leave out conditional = false")
 
 
 def _with_absolute_paths(
@@ -86,6 +97,33 @@ def load_data(plan: Plan, progress: Progress | None = None) -> Dataset:
     return load_dataset(config.data, catalogue, size=size, on_bad_image=config.on_bad_image, progress=progress)
 
 
+def latent_space(plan: Plan, dataset: Dataset) -> LatentSpace:
+    """What the generator of a run is given: z, and y where the run is conditional; InputError without labels."""
+    config = plan.config
+    if not config.conditional:
+        return LatentSpace(config.z_dim, config.z_prior)
+    if dataset.conditions is not None:
+        spread = torch.linspace(0, len(dataset) - 1, min(EXAMPLES, len(dataset))).long()
+        vectors = tuple(tuple(row) for row in dataset.conditions[spread].tolist())
+        conditions = Conditions(examples=vectors)
+    elif dataset.labels is not None:
+        counts = torch.bincount(dataset.labels, minlength=len(dataset.spec.classes))
+        conditions = Conditions(counts=tuple(counts.tolist()))
+    else:
+        raise InputError(
+            f"data set '{dataset.name}' has no labels to train conditionally on",
+            hint="sub-folders are classes; an .npz file may hold 'labels' [N] or 'conditions' [N, K]",
+        )
+    if conditions.length > MAX_CONDITION:
+        raise InputError(f"conditions of length {conditions.length:,}: the limit is {MAX_CONDITION:,}")
+    return LatentSpace(config.z_dim, config.z_prior, conditions)
+
+
+def data_spec(dataset: Dataset, space: LatentSpace) -> DataSpec:
+    """What the networks are built for."""
+    return replace(dataset.spec, condition=space.conditions.length if space.conditions else 0)
+
+
 @contextmanager
 def own_streams(device: torch.device) -> Iterator[None]:
     """Within the block random streams and the handling of denormals are gankit's; the caller's come back untouched."""
@@ -115,21 +153,15 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device) -> TrainingLoop
     """Networks, loss and training loop, initialised from the seed alone."""
     hook, config, options = plan.composition.hook, plan.config, plan.resolved.options
     torch.manual_seed(derive_seed(config.seed, "init"))
-    networks = Networks(
-        hook.gankit_generator(data=data, z_dim=config.z_dim, options=options),
-        hook.gankit_discriminator(data=data, options=options),
-    )
+    suppliers(plan, data)  # refuses two
+    generator = hook.gankit_generator(data=data, z_dim=config.z_dim, options=options)
+    _check_built(plan, "gankit_generator", generator, nn.Module, data)
     loss = hook.gankit_loss(data=data, options=options)
-    for builder, built, wanted in (
-        ("gankit_generator", networks.generator, nn.Module),
-        ("gankit_discriminator", networks.discriminator, nn.Module),
-        ("gankit_loss", loss, AdversarialLoss),
-    ):
-        if not isinstance(built, wanted):
-            raise PluginError(
-                f"{builder} of '{plan.composition.supplier(builder)}' returned {type(built).__name__}",
-                hint=f"it must return a {wanted.__name__}",
-            )
+    _check_built(plan, "gankit_loss", loss, AdversarialLoss, data)
+    seen = data if loss.output.told else replace(data, condition=0)
+    discriminator = hook.gankit_discriminator(data=seen, options=options, output=loss.output)
+    _check_built(plan, "gankit_discriminator", discriminator, nn.Module, seen)
+    networks = Networks(generator, discriminator)
     for module in (networks.generator, networks.discriminator):
         # channels_last is several times faster for convolutions, on the CPU too; tensors of other ranks do not change.
         module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -139,20 +171,65 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device) -> TrainingLoop
     return loop
 
 
+def _check_built(plan: Plan, builder: str, built: object, wanted: type, data: DataSpec) -> None:
+    who = f"{builder} of '{suppliers(plan, data)[builder].name}'"
+    if not isinstance(built, wanted):
+        raise PluginError(
+            f"{who} returned {type(built).__name__}",
+            hint=f"it must return a {wanted.__name__}",
+        )
+    if data.condition and isinstance(built, nn.Module) and not isinstance(built, AdversarialLoss):
+        try:
+            inspect.signature(built.forward).bind(object(), object())
+        except TypeError:
+            raise InputError(
+                f"{who} built a network that cannot be told a condition",
+                hint="leave out --conditional; to support it, its forward takes a second argument, y [N, K]",
+            ) from None
+
+
+def make_sampler(plan: Plan, dataset: Dataset, device: torch.device) -> Sampler:
+    """The batches of a run."""
+    config = plan.config
+    return Sampler(dataset, batch=config.batch, seed=config.seed, device=device, conditional=config.conditional)
+
+
 def count_parameters(module: nn.Module) -> int:
     """Number of trainable scalars."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def suppliers(plan: Plan) -> dict[str, str]:
-    """Who answers each builder, wrappers included: 'generator' -> 'core + spectral-norm'."""
-    composition = plan.composition
-    return {
-        builder.removeprefix("gankit_").replace("_", " "): " + ".join(
-            [composition.supplier(builder), *composition.wrappers(builder)]
-        )
-        for builder in host.BUILDERS[1:]
-    }
+@dataclass(frozen=True)
+class BuiltBy:
+    """Who answers a builder, and which extensions wrap the answer."""
+
+    name: str
+    wrappers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " + ".join((self.name, *self.wrappers))
+
+
+def suppliers(plan: Plan, data: DataSpec) -> dict[str, BuiltBy]:
+    """Builder -> who builds it for this data; PluginError when a variant and an extension both bring a network."""
+    composition, options = plan.composition, plan.resolved.options
+    found = {}
+    for builder in host.BUILDERS[1:]:
+        names = [supplier.name for supplier in composition.suppliers(builder)]
+        if builder in host.NETWORKS and len(names) > 1:
+            with torch.device("meta"), torch.random.fork_rng(devices=[]):
+                output = composition.hook.gankit_loss(data=data, options=options).output
+                given = {"data": data, "z_dim": plan.config.z_dim, "options": options, "output": output}
+                candidates = [s for s in composition.suppliers(builder) if s.name != host.CORE]
+                names = [s.name for s in candidates if s.answer(**given) is not None] + [host.CORE]
+            composition.refuse_two(builder, names)
+        found[builder] = BuiltBy(names[0], tuple(composition.wrappers(builder)))
+    return found
+
+
+def built_by(plan: Plan, data: DataSpec) -> dict[str, str]:
+    """`suppliers` for people: 'generator' -> 'core', 'training loop' -> 'core'."""
+    return {builder.removeprefix("gankit_").replace("_", " "): str(by) for builder, by in suppliers(plan, data).items()}
 
 
 @dataclass(frozen=True)
@@ -167,9 +244,10 @@ class Estimate:
 def estimate(plan: Plan, dataset: Dataset, steps: int = 5) -> Estimate:
     """Build the networks and time a few steps; nothing is written."""
     device = choose_device(plan.config.device)
+    data = data_spec(dataset, latent_space(plan, dataset))
     with own_streams(device):
-        loop = build_loop(plan, dataset.spec, device)
-        sampler = Sampler(dataset, batch=plan.config.batch, seed=plan.config.seed, device=device)
+        loop = build_loop(plan, data, device)
+        sampler = make_sampler(plan, dataset, device)
         seconds = []
         for step in range(2 + steps):  # the first ones pay for lazy initialisation
             before = time.perf_counter()

@@ -26,6 +26,10 @@ class Precision:
             torch.set_float32_matmul_precision("highest" if name == "fp32" else "high")
             torch.backends.cudnn.allow_tf32 = name != "fp32"
 
+    def full(self) -> AbstractContextManager[None]:
+        """The context for what must not lose digits: penalties."""
+        return torch.autocast(self.device_type, enabled=False)
+
     def autocast(self) -> AbstractContextManager[None]:
         """The context in which a network's forward pass runs."""
         return torch.autocast(self.device_type, dtype=torch.bfloat16, enabled=self.name == "bf16")

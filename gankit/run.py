@@ -15,10 +15,11 @@ from gankit.config import RunConfig, to_json
 from gankit.contracts import DataSpec
 from gankit.data import Dataset
 from gankit.errors import DivergedError, GankitError
+from gankit.latent import LatentSpace
 from gankit.loop import TrainingLoop
 from gankit.meter import Meter
 from gankit.pictures import generate, picture, png
-from gankit.plan import Plan
+from gankit.plan import BuiltBy, Plan, data_spec, suppliers
 from gankit.run_folder import RunFolder
 from gankit.scores import Score
 from gankit.storage import write_durably
@@ -50,6 +51,7 @@ class Run:
     plan: Plan
     folder: RunFolder
     dataset: Dataset
+    space: LatentSpace
     device: torch.device
     loop: TrainingLoop
     step: int = 0
@@ -67,8 +69,8 @@ class Run:
 
     @property
     def data(self) -> DataSpec:
-        """Shape and classes of the data."""
-        return self.dataset.spec
+        """What the networks are built for: shape and classes of the data, and whether they are told a condition."""
+        return data_spec(self.dataset, self.space)
 
     @property
     def images_seen(self) -> int:
@@ -93,9 +95,12 @@ class Run:
         shares += [self.train_s / self.config.time_s] if self.config.time_s else []
         return max(shares)
 
-    def sample(self, z: Tensor) -> Tensor:
-        """z [N, z_dim] -> samples [N, *shape] of the averaged generator, on the CPU. Training streams do not notice."""
-        return generate(self.loop.generator, z)
+    def sample(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """z [N, z_dim] (and y [N, K]) -> samples [N, *shape] of the averaged generator, on the CPU.
+
+        Training streams do not notice.
+        """
+        return generate(self.loop.generator, z, condition)
 
     def save_checkpoint(self) -> Path:
         """Write a resumable checkpoint and the file for sharing; returns once both are durable."""
@@ -173,7 +178,7 @@ class Run:
 
     def _header(self) -> dict[str, Any]:
         composition, config = self.plan.composition, self.config
-        alone = composition.supplier("gankit_generator") == host.CORE and not composition.wrappers("gankit_generator")
+        alone = suppliers(self.plan, self.data)["gankit_generator"] == BuiltBy(host.CORE)
         refs = [
             generator_file.PluginRef(name=plugin.name, dist=plugin.dist, version=plugin.version)
             for plugin in composition.plugins
@@ -189,6 +194,8 @@ class Run:
             "data": self.dataset.name,
             "data_fingerprint": self.dataset.fingerprint,
             "z_dim": config.z_dim,
+            "z_prior": config.z_prior,
+            "conditions": self.space.conditions,
             "config": self._shareable_config(),
             "options": to_json(self.plan.resolved.options),
             "images_seen": self.images_seen,
@@ -205,6 +212,5 @@ class Run:
 
     def _preview(self) -> str | None:
         """A small contact sheet as base64, or None when it would be too large for a header."""
-        generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "grid"))
-        data = png(picture(self.sample(torch.randn(PREVIEW, self.config.z_dim, generator=generator))))
+        data = png(picture(self.sample(*self.space.draw(PREVIEW, derive_seed(self.config.seed, "grid")))))
         return base64.b64encode(data).decode() if len(data) <= MAX_PREVIEW_BYTES else None

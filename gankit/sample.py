@@ -20,8 +20,10 @@ from gankit.contracts import DataSpec, NoOptions
 from gankit.device import choose_device
 from gankit.errors import InputError, PluginError
 from gankit.generator_file import GeneratorHeader, PluginRef, read
+from gankit.latent import LatentSpace, one_hot
 from gankit.pictures import to_pixels
 from gankit.state import check_fit, shapes
+from gankit.text import did_you_mean, printable
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,41 @@ class TrainedGenerator:
         """What it makes: images (C, H, W) or points (D,)."""
         return self.header.spec
 
+    @property
+    def space(self) -> LatentSpace:
+        """What it is given: z, and y when it was trained conditionally."""
+        return self.header.space
+
+    def label_of(self, name: int | str) -> int:
+        """The label of a class given by name, else by index; InputError for an unconditional generator."""
+        classes = self.data.classes
+        if self.space.conditions is None:
+            raise InputError("the generator is unconditional: it knows no classes", hint="train it with --conditional")
+        if not self.space.conditions.counts:
+            raise InputError("the generator knows condition vectors, not classes", hint="give a vector")
+        if str(name) in classes:
+            return classes.index(str(name))
+        if str(name).isdecimal() and int(name) < len(classes):
+            return int(name)
+        listing = ", ".join(map(printable, classes[:20])) + (", …" if len(classes) > 20 else "")
+        hint = f"{did_you_mean(str(name), classes)}classes: {listing}, or an index 0..{len(classes) - 1}"
+        raise InputError(f"no class '{printable(str(name))}'", hint=hint)
+
     def sample(
-        self, n: int | None = None, *, seed: int = 0, seeds: Iterable[int] | None = None, batch: int = 64
+        self,
+        n: int | None = None,
+        *,
+        seed: int = 0,
+        seeds: Iterable[int] | None = None,
+        label: int | str | None = None,
+        condition: Sequence[float] | None = None,
+        batch: int = 64,
     ) -> npt.NDArray[Any]:
         """`n` samples of the seeds seed, seed + 1, …, or one for each of `seeds`: uint8 [N, H, W, C] or points [N, D].
 
-        A seed gives the same picture whatever stands beside it in the batch (up to one grey level of rounding).
+        A conditional generator makes the class `label` (name, else index), or what the vector `condition` says;
+        without either, as the data has them. A seed gives the same picture whatever stands beside it in the batch (up
+        to one grey level of rounding).
         """
         if (n is None) == (seeds is None):
             raise InputError("sample: give either n or seeds")
@@ -51,27 +82,33 @@ class TrainedGenerator:
         ]
         if not chosen or batch < 1 or min(chosen) < 0 or max(chosen) >= 2**63:
             raise InputError(f"sample: {len(chosen)} seeds, batch {batch}", hint="seeds lie in 0..2**63-1, batch >= 1")
-        return np.concatenate(list(self.stream(chosen, batch=batch)))
+        return np.concatenate(list(self.stream(chosen, self.condition(label, condition), batch=batch)))
 
-    @torch.no_grad()
-    def stream(self, seeds: Iterable[int], *, batch: int = 64) -> Iterator[npt.NDArray[Any]]:
-        """Samples in batches, in the order of the seeds; memory does not grow with their number."""
+    def condition(self, label: int | str | None = None, vector: Sequence[float] | None = None) -> Tensor | None:
+        """y [K] of a class or of a vector; None when neither is given."""
+        if vector is not None:
+            length = self.data.condition
+            if label is not None or len(vector) != length:
+                what = f"a condition of {len(vector)} numbers" if label is None else "a label and a condition"
+                raise InputError(f"{what}: the generator takes vectors of {length}", hint="give one such vector")
+            return torch.tensor([float(value) for value in vector])
+        return None if label is None else one_hot(torch.tensor(self.label_of(label)), self.data.condition)
+
+    def stream(
+        self, seeds: Iterable[int], condition: Tensor | None = None, *, batch: int = 64
+    ) -> Iterator[npt.NDArray[Any]]:
+        """Samples in batches, in the order of the seeds, all told y [K] if given; memory does not grow."""
         iterator = iter(seeds)
         while chunk := list(islice(iterator, batch)):
-            yield draw(self.module, chunk, self.header.z_dim, self.device)
+            told = None if condition is None else condition.expand(len(chunk), -1)
+            yield draw(self.module, self.space.inputs(chunk, told), self.device)
 
 
 @torch.no_grad()
-def draw(module: nn.Module, seeds: Sequence[int], z_dim: int, device: torch.device) -> npt.NDArray[Any]:
-    """One sample of each seed: uint8 [N, H, W, C] or float32 points [N, D]."""
-    samples = module(latents(seeds, z_dim).to(device)).float().cpu()
+def draw(module: nn.Module, inputs: Sequence[Tensor], device: torch.device) -> npt.NDArray[Any]:
+    """Samples for the generator's inputs (see `LatentSpace`): uint8 [N, H, W, C] or float32 points [N, D]."""
+    samples = module(*(tensor.to(device) for tensor in inputs)).float().cpu()
     return to_pixels(samples) if samples.ndim == 4 else samples.numpy()
-
-
-def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
-    """z [N, z_dim] ~ N(0, I): each row depends on its own seed alone, on every device."""
-    generator = torch.Generator()
-    return torch.stack([torch.randn(z_dim, generator=generator.manual_seed(seed)) for seed in seeds])
 
 
 def load(

@@ -15,16 +15,17 @@ from gankit.evaluator import Evaluator
 from gankit.features import choose_space
 from gankit.features.extract import Source
 from gankit.generator_file import GeneratorHeader
+from gankit.latent import LatentSpace
 from gankit.plan import Plan
 from gankit.sample import draw
 from gankit.storage import canonical_json, sha256
 
 
-def latent_source(module: nn.Module, z_dim: int, first: int, device: torch.device) -> Source:
+def latent_source(module: nn.Module, space: LatentSpace, first: int, device: torch.device) -> Source:
     """Samples of a generator by number: sample i is that of latent seed `first + i`, as `gankit sample` makes it."""
 
     def source(start: int, stop: int) -> Tensor:
-        samples = torch.from_numpy(draw(module, range(first + start, first + stop), z_dim, device))
+        samples = torch.from_numpy(draw(module, space.inputs(range(first + start, first + stop)), device))
         return samples.permute(0, 3, 1, 2) if samples.ndim == 4 else samples
 
     return source

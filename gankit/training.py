@@ -16,19 +16,22 @@ import torch
 
 from gankit import __version__, host, run_folder
 from gankit.config import BUDGETS, Layer, Settings, read_toml
-from gankit.data import Dataset, Progress, Sampler
+from gankit.data import Dataset, Progress
 from gankit.device import choose_device
 from gankit.errors import DivergedError, InputError, Stopped
 from gankit.observers import Checkpoints, Evaluations, SampleGrids, StatsWriter
 from gankit.plan import (
     Plan,
     build_loop,
+    built_by,
     count_parameters,
+    data_spec,
+    latent_space,
     load_data,
+    make_sampler,
     out_of_memory,
     own_streams,
     plan_run,
-    suppliers,
 )
 from gankit.run import Run, RunResult
 from gankit.run_folder import RunFolder
@@ -156,9 +159,10 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
         device = choose_device(plan.config.device)
         dataset = load_data(plan, progress)
         evaluator = training_evaluator(plan, dataset, device, progress) if plan.config.eval_every else None
+        space = latent_space(plan, dataset)
         stack.enter_context(own_streams(device))
         try:
-            loop = build_loop(plan, dataset.spec, device)
+            loop = build_loop(plan, data_spec(dataset, space), device)
         except RuntimeError as error:
             explained = out_of_memory(error, plan.config, dataset.spec.shape)
             if explained is None:
@@ -175,7 +179,7 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
             )
         if plan.configuration != folder.configuration():  # a new budget, say, which a later resume must know
             folder.write_configuration(plan.configuration)
-        run = Run(plan, folder, dataset, device, loop)
+        run = Run(plan, folder, dataset, space, device, loop)
         watchers = (*observers, Checkpoints(), Evaluations(evaluator), SampleGrids(), StatsWriter())
         # pluggy calls the last one registered first: statistics, pictures, scores, the checkpoint, everybody else.
         for index, observer in enumerate(watchers):
@@ -193,7 +197,7 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
 def _loop(run: Run, request: StopRequest) -> None:
     """The training loop: one batch, one step, everybody told; then the end, whatever it was."""
     hook, config = run.plan.composition.hook, run.config
-    sampler = Sampler(run.dataset, batch=config.batch, seed=config.seed, device=run.device)
+    sampler = make_sampler(run.plan, run.dataset, run.device)
     request.polite = True
     run.write_status("running")
     error: BaseException | None = None
@@ -203,8 +207,7 @@ def _loop(run: Run, request: StopRequest) -> None:
         while run.share_done < 1 and request.signal_number is None:
             # Every random number of a step is a function of (seed, step): a resumed run draws the same ones.
             torch.manual_seed(derive_seed(config.seed, "step", run.step))
-            real, labels = sampler.batch(run.step)
-            stats = run.loop.step(real, labels)
+            stats = run.loop.step(*sampler.batch(run.step))
             run.step += 1
             hook.gankit_step_end(run=run, stats=stats)
 
@@ -258,7 +261,7 @@ def _announce(run: Run, resumed: bool) -> None:
     for line in data.describe().splitlines():
         log.info("%s", line)
     log.info("parameters: %s · %s · %s", sizes, run.device, run.loop.precision.name)
-    log.info("built by: %s", ", ".join(f"{what} {who}" for what, who in suppliers(plan).items()))
+    log.info("built by: %s", ", ".join(f"{what} {who}" for what, who in built_by(plan, run.data).items()))
     budget = f"{config.total_images:,} images" if config.total_images else "no limit of images"
     budget += f" = {-(-config.total_images // config.batch):,} steps x {config.batch}" if config.total_images else ""
     budget += f", at most {config.time_s:g} s" if config.time_s else ""

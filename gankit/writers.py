@@ -9,12 +9,16 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gankit.errors import InputError
+from gankit.latent import one_hot
 from gankit.pictures import Pixels, grid, plot, png, to_image
 from gankit.sample import TrainedGenerator
 from gankit.storage import cannot_write
@@ -23,14 +27,43 @@ Advance = Callable[[int], object]
 MAX_GRID = 4096  # samples in one contact sheet
 
 
-def write_samples(
-    generator: TrainedGenerator, seeds: Sequence[int], out: Path, *, batch: int = 64, advance: Advance = int
-) -> None:
-    """One sample a seed, written to `out`: x.png is a contact sheet, x.npz arrays, x.zip or a folder single PNGs.
+@dataclass(frozen=True)
+class Request:
+    """Which samples: one a seed, and that for each label where a conditional generator is asked for classes."""
 
-    Files appear under their final name only when they are whole. `advance(n)` is called as samples are done.
+    generator: TrainedGenerator
+    seeds: Sequence[int]
+    labels: Sequence[int] = ()  # (): whatever the seed says
+    condition: Tensor | None = None  # y [K] for all, in place of labels
+    batch: int = 64
+
+    def __len__(self) -> int:
+        return len(self.seeds) * max(1, len(self.labels))
+
+    @property
+    def items(self) -> Iterator[tuple[int, int | None]]:
+        """(seed, label or None), label by label."""
+        for label in self.labels or (None,):
+            for seed in self.seeds:
+                yield seed, label
+
+    def samples(self) -> Iterator[Pixels]:
+        """The samples in the order of `items`, in batches."""
+        if not self.labels:
+            yield from self.generator.stream(self.seeds, self.condition, batch=self.batch)
+        for label in self.labels:
+            told = one_hot(torch.tensor(label), self.generator.data.condition)
+            yield from self.generator.stream(self.seeds, told, batch=self.batch)
+
+
+def write_samples(request: Request, out: Path, *, advance: Advance = int) -> None:
+    """The samples of a request at `out`: x.png is a contact sheet, x.npz arrays, x.zip or a folder single PNGs.
+
+    With labels a contact sheet has one row a label. Files appear under their final name only when they are whole.
+    `advance(n)` is called as samples are done.
     """
-    if not seeds:
+    generator = request.generator
+    if not request.seeds:
         raise InputError("no seeds to sample", hint="--seeds 0-63 or -n 64")
     kind = out.suffix.lower()
     if (kind and out.is_dir()) or (not kind and out.is_file()):
@@ -43,71 +76,83 @@ def write_samples(
     writer = {".png": _write_sheet, ".npz": _write_npz, ".zip": _write_zip, "": _write_folder}[kind]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        writer(generator, seeds, out, batch, advance)
+        writer(request, out, advance)
     except OSError as error:
         raise cannot_write(out, error) from error
 
 
-def _write_sheet(g: TrainedGenerator, seeds: Sequence[int], out: Path, batch: int, advance: Advance) -> None:
-    if g.data.is_image and len(seeds) > MAX_GRID:
-        raise InputError(f"{out}: {len(seeds):,} samples do not fit one sheet", hint="-o FOLDER, x.zip or x.npz")
+def _write_sheet(request: Request, out: Path, advance: Advance) -> None:
+    g = request.generator
+    if g.data.is_image and len(request) > MAX_GRID:
+        raise InputError(f"{out}: {len(request):,} samples do not fit one sheet", hint="-o FOLDER, x.zip or x.npz")
     parts = []
-    for part in g.stream(seeds, batch=batch):
+    for part in request.samples():
         parts.append(part)
         advance(len(part))
     samples = np.concatenate(parts)
-    image = grid(samples) if g.data.is_image else plot(torch.from_numpy(samples))
+    columns = len(request.seeds) if request.labels else None
+    image = grid(samples, columns) if g.data.is_image else plot(torch.from_numpy(samples))
     with _whole(out) as temporary:
-        temporary.write_bytes(png(image, text={"gankit": _provenance(g, seeds)}))
+        temporary.write_bytes(png(image, text={"gankit": _provenance(request)}))
 
 
-def _write_folder(g: TrainedGenerator, seeds: Sequence[int], out: Path, batch: int, advance: Advance) -> None:
+def _write_folder(request: Request, out: Path, advance: Advance) -> None:
     out.mkdir(exist_ok=True)
-    for name, data in _encoded(g, seeds, batch):
+    for name, data in _encoded(request):
         with _whole(out / name) as temporary:
             temporary.write_bytes(data)
         advance(1)
 
 
-def _write_zip(g: TrainedGenerator, seeds: Sequence[int], out: Path, batch: int, advance: Advance) -> None:
+def _write_zip(request: Request, out: Path, advance: Advance) -> None:
     with _whole(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in _encoded(g, seeds, batch):
+        for name, data in _encoded(request):
             archive.writestr(name, data)
             advance(1)
 
 
-def _write_npz(g: TrainedGenerator, seeds: Sequence[int], out: Path, batch: int, advance: Advance) -> None:
+def _write_npz(request: Request, out: Path, advance: Advance) -> None:
+    g = request.generator
     channels_last = (*g.data.shape[1:], g.data.shape[0]) if g.data.is_image else g.data.shape
     dtype = np.dtype(np.uint8 if g.data.is_image else np.float32)
-    header = {"descr": dtype.str, "fortran_order": False, "shape": (len(seeds), *channels_last)}
+    header = {"descr": dtype.str, "fortran_order": False, "shape": (len(request), *channels_last)}
     with _whole(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         with archive.open("samples.npy", "w", force_zip64=True) as member:
             np.lib.format.write_array_header_1_0(member, header)
-            for part in g.stream(seeds, batch=batch):
+            for part in request.samples():
                 member.write(np.ascontiguousarray(part).tobytes())
                 advance(len(part))
-        with archive.open("seeds.npy", "w", force_zip64=True) as member:
-            np.lib.format.write_array(member, np.asarray(seeds, dtype=np.int64))
+        arrays = {"seeds": [seed for seed, _ in request.items]}
+        if request.labels:
+            arrays["labels"] = [label for _, label in request.items if label is not None]
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(values, dtype=np.int64))
 
 
-def _encoded(g: TrainedGenerator, seeds: Sequence[int], batch: int) -> Iterator[tuple[str, bytes]]:
+def _encoded(request: Request) -> Iterator[tuple[str, bytes]]:
     """(file name, PNG bytes) in order; zlib runs outside the interpreter's lock, so threads help."""
-    position = 0
+    items = request.items
 
-    def encode(item: tuple[int, Pixels]) -> tuple[str, bytes]:
-        seed, pixels = item
-        return f"seed{seed:06d}.png", png(to_image(pixels), text={"gankit": _provenance(g, [seed])})
+    def encode(item: tuple[tuple[int, int | None], Pixels]) -> tuple[str, bytes]:
+        (seed, label), pixels = item
+        kind = "" if label is None else f"class{label}-"
+        return f"{kind}seed{seed:06d}.png", png(to_image(pixels), text={"gankit": _provenance(request, seed, label)})
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for part in g.stream(seeds, batch=batch):
-            yield from pool.map(encode, zip(seeds[position : position + len(part)], part, strict=True))
-            position += len(part)
+        for part in request.samples():
+            yield from pool.map(encode, zip(islice(items, len(part)), part, strict=True))
 
 
-def _provenance(g: TrainedGenerator, seeds: Sequence[int]) -> str:
+def _provenance(request: Request, seed: int | None = None, label: int | None = None) -> str:
     """What a picture says about itself in its text chunk."""
-    origin = {"variant": g.header.variant.name, "images_seen": g.header.images_seen, "weights": g.header.tensors_sha256}
-    return json.dumps({**origin, "seed": seeds[0] if len(seeds) == 1 else [seeds[0], seeds[-1], len(seeds)]})
+    header, seeds = request.generator.header, request.seeds
+    origin = {"variant": header.variant.name, "images_seen": header.images_seen, "weights": header.tensors_sha256}
+    one = seed if seed is not None else seeds[0] if len(seeds) == 1 else None
+    shown: dict[str, object] = {"seed": one if one is not None else [seeds[0], seeds[-1], len(seeds)]}
+    if request.labels:
+        shown["label"] = label if label is not None else list(request.labels)
+    return json.dumps({**origin, **shown})
 
 
 @contextmanager

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gankit.cli import console
 from gankit.cli.train import path_of
 from gankit.errors import InputError
+
+if TYPE_CHECKING:
+    from gankit.sample import TrainedGenerator
 
 MAX_SEEDS = 10_000_000
 
@@ -35,11 +39,40 @@ def parse_seeds(text: str) -> list[int]:
     return list(seeds)
 
 
+def parse_vector(text: str) -> list[float]:
+    """'0.5,-1' -> [0.5, -1.0]."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"'{text}' is not a vector", hint="numbers with commas between them: 0.5,-1,0") from None
+    if not all(math.isfinite(value) for value in values):
+        raise InputError(f"'{text}' is not a vector of finite numbers", hint="for example 0.5,-1,0")
+    return values
+
+
+def _labels(generator: TrainedGenerator, names: list[str]) -> list[int]:
+    """'all', or the classes named, each once."""
+    if names == ["all"] and "all" not in generator.data.classes:
+        generator.label_of(0)  # says why there are none
+        return list(range(len(generator.data.classes)))
+    labels = [generator.label_of(name) for name in names]
+    if len(set(labels)) < len(labels):
+        raise InputError(f"--class: {', '.join(names)} name a class twice", hint="name each class once")
+    return labels
+
+
 def sample(
     checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="A .safetensors file, or a run folder.")],
     seeds: Annotated[str | None, typer.Option(help="One sample a seed, e.g. 0,1,4-6 (default: 0-63).")] = None,
     n: Annotated[
         int | None, typer.Option("-n", min=1, max=MAX_SEEDS, help="This many samples: seeds 0 to n-1.")
+    ] = None,
+    class_: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="Class by name or index, or 'all': one row a class; may be repeated."),
+    ] = None,
+    condition: Annotated[
+        str | None, typer.Option(help="Condition vector of all samples, for networks trained on such, e.g. 0.5,-1.")
     ] = None,
     out: Annotated[
         str, typer.Option("-o", "--out", help="x.png: a contact sheet; a folder or x.zip: single PNGs; x.npz: arrays.")
@@ -58,11 +91,16 @@ def sample(
     """
     if seeds is not None and n is not None:
         raise InputError("--seeds and -n exclude each other", hint="-n 100 means --seeds 0-99")
-    chosen = parse_seeds(seeds) if seeds is not None else list(range(64 if n is None else n))
+    count = n if n is not None else 8 if class_ and (len(class_) > 1 or class_ == ["all"]) else 64
+    chosen = parse_seeds(seeds) if seeds is not None else list(range(count))
     from gankit.sample import load
-    from gankit.writers import write_samples
+    from gankit.writers import Request, write_samples
 
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
+    if class_ and condition is not None:
+        raise InputError("--class and --condition exclude each other")
+    vector = None if condition is None else generator.condition(vector=parse_vector(condition))
+    request = Request(generator, chosen, _labels(generator, class_ or []), vector, batch)
     started = time.monotonic()
     done = 0
     with console.progress_bar() as progress:
@@ -70,12 +108,12 @@ def sample(
         def advance(count: int) -> None:
             nonlocal done
             done += count
-            progress("sampling", done, len(chosen))
+            progress("sampling", done, len(request))
 
-        write_samples(generator, chosen, path_of(out, "-o"), batch=batch, advance=advance)
+        write_samples(request, path_of(out, "-o"), advance=advance)
     seconds = time.monotonic() - started
     if json:
         facts = {"variant": generator.header.variant.name, "images_seen": generator.header.images_seen}
-        console.print_json({"out": str(out), "samples": len(chosen), "seconds": round(seconds, 3), **facts})
+        console.print_json({"out": str(out), "samples": len(request), "seconds": round(seconds, 3), **facts})
     else:
-        console.data.print(f"{out}  {len(chosen):,} samples in {seconds:.1f} s", markup=False)
+        console.data.print(f"{out}  {len(request):,} samples in {seconds:.1f} s", markup=False)

@@ -100,12 +100,23 @@ def train(
             rich_help_panel=GAME,
         ),
     ] = None,
+    conditional: Annotated[
+        bool | None,
+        typer.Option("--conditional", help="Tell both players each sample's class; G makes any.", rich_help_panel=GAME),
+    ] = None,
     batch: Annotated[
         int | None,
         typer.Option(help=f"Images per step (default: the variant's, else {DEFAULTS.batch}).", rich_help_panel=GAME),
     ] = None,
     z_dim: Annotated[
         int | None, typer.Option(help=f"Length of the latent vector z (else {DEFAULTS.z_dim}).", rich_help_panel=GAME)
+    ] = None,
+    z_prior: Annotated[
+        Literal["normal", "uniform"] | None,
+        typer.Option(help="z ~ N(0, I), or uniform on [-1, 1].", rich_help_panel=GAME),
+    ] = None,
+    optimizer: Annotated[
+        Literal["adam", "rmsprop"] | None, typer.Option(help="Of both players.", rich_help_panel=GAME)
     ] = None,
     g_lr: Annotated[
         float | None, typer.Option(help=f"Learning rate of G (else {DEFAULTS.g_lr:g}).", rich_help_panel=GAME)
@@ -270,10 +281,10 @@ def _print_config(plan: Plan, *, as_json: bool) -> None:
 
 def _print_dry_run(plan: Plan, dataset: Any, *, as_json: bool) -> None:
     from gankit.cli.live import clock
-    from gankit.plan import estimate, suppliers
+    from gankit.plan import built_by, data_spec, estimate, latent_space
 
     guess = estimate(plan, dataset)
-    builders = suppliers(plan)
+    builders = built_by(plan, data_spec(dataset, latent_space(plan, dataset)))
     if as_json:
         document = {"settings": _settings_table(plan), "data": dataset.describe(), "built_by": builders}
         console.print_json({**document, "estimate": dataclasses.asdict(guess)})

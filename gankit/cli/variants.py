@@ -71,8 +71,8 @@ def describe(name: str) -> dict[str, Any]:
     """Everything `show` prints, as JSON values."""
     from gankit import defaults
     from gankit.config import Layer, resolve
-    from gankit.contracts import TrainConfig
-    from gankit.plan import Plan, suppliers
+    from gankit.contracts import DataSpec, TrainConfig
+    from gankit.plan import Plan, built_by
 
     plugin = host.find(name, host.VARIANTS)
     composition = host.compose(defaults, plugin)
@@ -92,7 +92,7 @@ def describe(name: str) -> dict[str, Any]:
             for row in _rows(TrainConfig, info.config)
             if getattr(info.config, row["name"]) != getattr(core, row["name"])
         ],
-        "built_by": suppliers(plan),
+        "built_by": built_by(plan, DataSpec((1, 28, 28), tuple("0123456789"))),
     }
 
 

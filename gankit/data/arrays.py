@@ -24,6 +24,7 @@ _HEADER_LIMIT = 10_000
 _TYPES = {"u1", "i1", "u2", "i2", "i4", "i8", "f2", "f4", "f8"}
 _IMAGES = ("images", "x", "x_train", "X", "data", "arr_0")
 _LABELS = ("labels", "y", "y_train", "targets")
+_CONDITIONS = "conditions"
 _HINT = "store plain numbers, for instance np.savez('data.npz', images=uint8_array, labels=int_array)"
 
 
@@ -49,7 +50,7 @@ def load_npy(path: Path, name: str) -> Dataset:
 
 
 def load_npz(path: Path, name: str) -> Dataset:
-    """Images (or points) and labels in an .npz file, found by their usual names."""
+    """Images (or points), labels and condition vectors in an .npz file, found by their usual names."""
     where = printable(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -61,18 +62,25 @@ def load_npz(path: Path, name: str) -> Dataset:
             images = _choose_images(headers, where)
             candidates = (*_LABELS, "arr_1") if images == "arr_0" else _LABELS
             labels = next((key for key in candidates if key in headers), None)
+            conditions = _CONDITIONS if _CONDITIONS in headers else None
             arrays = {}
-            for key in filter(None, (images, labels)):
+            for key in filter(None, (images, labels, conditions)):
                 what = f"{where}, '{printable(key)}'"
                 with archive.open(members[key]) as stream:
                     arrays[key] = _read_array(stream, _read_header(stream, members[key].file_size, what), what)
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{where}: not a sound .npz file: {printable(str(error))}", hint=_HINT) from error
     notes = [f"'{printable(images)}'" + (f" with labels '{printable(labels)}'" if labels else ", no labels")]
-    unused = sorted(set(headers) - {images, labels})
+    unused = sorted(set(headers) - {images, labels, conditions})
     if unused:
         notes.append("not used: " + ", ".join(printable(key) for key in unused[:5]))
-    return Dataset.adopt_arrays(name, arrays[images], arrays[labels] if labels else None, notes=tuple(notes))
+    return Dataset.adopt_arrays(
+        name,
+        arrays[images],
+        arrays[labels] if labels else None,
+        notes=tuple(notes),
+        conditions=arrays[conditions] if conditions else None,
+    )
 
 
 def _choose_images(headers: dict[str, Header], where: str) -> str:

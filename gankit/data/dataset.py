@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gankit.contracts import DataSpec
-from gankit.data.layout import CHANNELS, Array, as_labels, as_samples
+from gankit.data.layout import CHANNELS, Array, as_conditions, as_labels, as_samples
 from gankit.data.text import plural
 from gankit.errors import InputError
 from gankit.text import printable
@@ -24,13 +24,17 @@ _LISTED_CLASSES = 5
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Samples on the CPU: uint8 images [N, C, H, W] or float32 points [N, D], labels int64 [N] or None."""
+    """Samples on the CPU: uint8 images [N, C, H, W] or float32 points [N, D], labels int64 [N] or None.
+
+    `conditions` are vectors y float32 [N, K] that a conditional run is told in place of labels; None: the labels.
+    """
 
     name: str
     spec: DataSpec
     samples: Tensor
     labels: Tensor | None = None
     notes: tuple[str, ...] = ()  # what was inferred, for people
+    conditions: Tensor | None = None
 
     def __post_init__(self) -> None:
         problem = self._problem()
@@ -45,9 +49,12 @@ class Dataset:
         labels: Array | None = None,
         classes: tuple[str, ...] = (),
         notes: tuple[str, ...] = (),
+        conditions: Array | None = None,
     ) -> Dataset:
         """Arrays in any accepted layout and range (see `layout`) -> a data set; the arrays are copied."""
-        return cls.adopt_arrays(name, np.array(samples), None if labels is None else np.array(labels), classes, notes)
+        given = (labels, conditions)
+        own_labels, own_conditions = (None if array is None else np.array(array) for array in given)
+        return cls.adopt_arrays(name, np.array(samples), own_labels, classes, notes, own_conditions)
 
     @classmethod
     def adopt_arrays(
@@ -57,6 +64,7 @@ class Dataset:
         labels: Array | None = None,
         classes: tuple[str, ...] = (),
         notes: tuple[str, ...] = (),
+        conditions: Array | None = None,
     ) -> Dataset:
         """`from_arrays` for arrays that nobody else uses: their memory is taken over where that is possible."""
         what = f"data set '{printable(name)}'"
@@ -70,6 +78,7 @@ class Dataset:
             samples=torch.from_numpy(array),
             labels=None if numbers is None else torch.from_numpy(numbers),
             notes=(*notes, *inferred),
+            conditions=None if conditions is None else torch.from_numpy(as_conditions(conditions, len(array), what)),
         )
 
     def __len__(self) -> int:
@@ -84,10 +93,13 @@ class Dataset:
         """sha256 (hex) of everything that training sees: shape, type, samples, labels, class names."""
         labelled = self.labels is not None
         head = [list(self.samples.shape), str(self.samples.dtype), labelled, list(self.spec.classes)]
+        head += [] if self.conditions is None else [list(self.conditions.shape)]
         digest = hashlib.sha256(json.dumps(head).encode() + b"\n")
         digest.update(self.samples.numpy().data.cast("B"))
         if self.labels is not None:
             digest.update(self.labels.numpy().data.cast("B"))
+        if self.conditions is not None:
+            digest.update(self.conditions.numpy().data.cast("B"))
         return digest.hexdigest()
 
     def describe(self) -> str:
@@ -97,7 +109,8 @@ class Dataset:
             text = f"{plural(len(self), 'image')}, {_COLOURS[channels]} {height}x{width}"
         else:
             text = f"{plural(len(self), 'point')}, {self.spec.shape[0]}-D"
-        first = f"{printable(self.name)}: {text}{self._describe_classes()}"
+        told = "" if self.conditions is None else f", condition vectors of length {self.conditions.shape[1]:,}"
+        first = f"{printable(self.name)}: {text}{self._describe_classes()}{told}"
         return f"{first}\n{printable('; '.join(self.notes))}" if self.notes else first
 
     def _describe_classes(self) -> str:
@@ -121,6 +134,13 @@ class Dataset:
             return f"samples must be {wanted} [N, *{shape}], not {samples.dtype} {list(samples.shape)}"
         if samples.device.type != "cpu" or not samples.is_contiguous():
             return "samples must be contiguous and on the CPU"
+        if self.conditions is not None and (
+            self.conditions.dtype != torch.float32
+            or self.conditions.ndim != 2
+            or self.conditions.shape[0] != len(samples)
+            or not self.conditions.is_contiguous()
+        ):
+            return f"conditions must be contiguous float32 [{len(samples)}, K], not {list(self.conditions.shape)}"
         if labels is None:
             return "there are class names but no labels" if self.spec.classes else None
         if labels.dtype != torch.int64 or labels.shape != samples.shape[:1] or labels.device.type != "cpu":

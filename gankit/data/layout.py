@@ -54,6 +54,21 @@ def as_labels(labels: Array, count: int, classes: tuple[str, ...], what: str) ->
     return labels.astype(np.int64), classes
 
 
+def as_conditions(conditions: Array, count: int, what: str) -> Array:
+    """Condition vectors, any numbers [N, K] -> float32 [N, K]."""
+    if conditions.ndim != 2 or conditions.dtype.kind not in "uif" or conditions.shape[1] == 0:
+        raise InputError(
+            f"{what}: conditions of type {conditions.dtype} and shape {conditions.shape} are not read",
+            hint="store one vector of numbers per sample, shape [N, K]",
+        )
+    if len(conditions) != count:
+        raise InputError(f"{what}: {len(conditions):,} conditions for {count:,} samples", hint="one per sample")
+    with np.errstate(over="ignore"):
+        vectors = np.ascontiguousarray(conditions, np.float32)
+    _check_finite(vectors, what)
+    return vectors
+
+
 def _channels_first(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
     if array.ndim == 3:
         return array[:, None], ()

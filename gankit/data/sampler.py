@@ -7,13 +7,16 @@ from torch import Tensor
 
 from gankit.data.dataset import Dataset, as_floats
 from gankit.errors import InputError
+from gankit.latent import one_hot
 from gankit.streams import derive_seed
 
 
 class Sampler:
     """Batches of real samples; every sample is shown once per epoch, and a batch may reach over epochs."""
 
-    def __init__(self, dataset: Dataset, *, batch: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, dataset: Dataset, *, batch: int, seed: int, device: torch.device, conditional: bool = False
+    ) -> None:
         if batch < 1:
             raise InputError(f"a batch of {batch} samples cannot be drawn", hint="use a batch of 1 or more")
         self._batch = batch
@@ -22,12 +25,18 @@ class Sampler:
         # Images stay bytes on the device: a quarter of the memory, and the conversion of a batch costs next to nothing.
         self._samples = dataset.samples.to(device)
         self._labels = None if dataset.labels is None else dataset.labels.to(device)
+        self._conditions = None if dataset.conditions is None else dataset.conditions.to(device)
+        self._conditional = conditional
+        self._classes = len(dataset.spec.classes)
         self._device = device
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64, device=device)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor | None]:
-        """Batch number `step` (from 0): real [N, *shape] float32, images in [-1, 1], and labels [N] or None."""
+    def batch(self, step: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Batch number `step` (from 0): real [N, *shape] float32, images in [-1, 1]; labels [N] or None; y or None.
+
+        y [N, K] is there in a conditional run: the condition vectors, else the labels as one-hot rows.
+        """
         position, end = step * self._batch, (step + 1) * self._batch
         pieces = []
         while position < end:
@@ -37,7 +46,15 @@ class Sampler:
             position += stop - start
         indices = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
         labels = None if self._labels is None else self._labels.index_select(0, indices)
-        return as_floats(self._samples.index_select(0, indices)), labels
+        return as_floats(self._samples.index_select(0, indices)), labels, self._condition(indices, labels)
+
+    def _condition(self, indices: Tensor, labels: Tensor | None) -> Tensor | None:
+        if not self._conditional:
+            return None
+        if self._conditions is not None:
+            return self._conditions.index_select(0, indices)
+        assert labels is not None
+        return one_hot(labels, self._classes)
 
     def _order_of(self, epoch: int) -> Tensor:
         if epoch != self._epoch:

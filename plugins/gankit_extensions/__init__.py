@@ -1,0 +1,1 @@
+"""The extensions of this repository: one file each, written against `gankit.plugin` only."""

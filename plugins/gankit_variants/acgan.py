@@ -1,0 +1,101 @@
+"""ACGAN: the discriminator also names the class, and the generator is told it (Odena et al., 2017)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from gankit.plugin import (
+    AdversarialLoss,
+    Batch,
+    Critic,
+    CriticOutput,
+    DataSpec,
+    InputError,
+    TrainConfig,
+    VariantInfo,
+    Vector,
+    hookimpl,
+    option,
+)
+from gankit_variants.gan import GanLoss
+
+
+@dataclass(frozen=True)
+class Options:
+    d_weight: float = option(1.0, ge=0, help="weight of the class's cross-entropy for D, on real and on fake samples")
+    g_weight: float = option(1.0, ge=0, help="weight of the class's cross-entropy for G")
+
+
+class AcganLoss(AdversarialLoss):
+    """D maximises L_S + L_C, G maximises L_C - L_S (section 3); D returns [N, 1 + classes] and is not told the class."""
+
+    def __init__(self, classes: int, d_weight: float = 1.0, g_weight: float = 1.0) -> None:
+        super().__init__()
+        self.output = CriticOutput(heads=classes, told=False)
+        self.d_weight, self.g_weight = d_weight, g_weight
+        self.game = GanLoss()
+
+    def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        real, fake = critic(batch.real), critic(batch.fake)
+        self.log("accuracy", (real[:, 1:].argmax(1) == _labels(batch)).float())
+        return {
+            "real": self.game.real_term(real[:, 0]),
+            "fake": self.game.fake_term(fake[:, 0]),
+            "class_real": self.d_weight * class_term(real, batch),
+            "class_fake": self.d_weight * class_term(fake, batch),
+        }
+
+    def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        output = critic(batch.fake)
+        return {"fake": self.game.generator_term(output[:, 0]), "class_fake": self.g_weight * class_term(output, batch)}
+
+
+def _labels(batch: Batch) -> Tensor:
+    assert batch.labels is not None
+    return batch.labels
+
+
+def class_term(output: Tensor, batch: Batch) -> Tensor:
+    """-log P(class | sample) [N] from raw class scores: cross-entropy takes no softmax before it."""
+    return cross_entropy(output[:, 1:], _labels(batch), reduction="none")
+
+
+@hookimpl
+def gankit_variant() -> VariantInfo:
+    return VariantInfo(
+        api=1,
+        title="ACGAN",
+        paper="https://arxiv.org/abs/1610.09585",
+        options=Options,
+        config=TrainConfig(conditional=True),
+        conditional="required",
+        conditional_note="its discriminator learns to name the class that the generator was told",
+    )
+
+
+@hookimpl
+def gankit_loss(data: DataSpec, options: Options) -> AdversarialLoss:
+    if not data.classes or data.condition not in (0, len(data.classes)):
+        raise InputError("ACGAN needs a label for each sample", hint="--variant cgan takes condition vectors as well")
+    return AcganLoss(len(data.classes), options.d_weight, options.g_weight)
+
+
+@hookimpl
+def gankit_vectors() -> Sequence[Vector]:
+    outputs = [[0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]]  # score 0, then the scores of three classes
+    return [
+        Vector(
+            name="class terms",
+            loss=lambda: AcganLoss(3),
+            real=outputs,
+            fake=outputs,
+            labels=[0, 2],
+            expected={
+                "d/class_real": 1.3235753653331326,
+                "g/class_fake": 1.3235753653331326,
+                "g/fake": 0.6931471805599,
+            },
+        )
+    ]

@@ -1,0 +1,174 @@
+"""BEGAN: the discriminator is an auto-encoder, its losses are kept in balance by k (Berthelot et al., 2017)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gankit.plugin import (
+    AdversarialLoss,
+    Batch,
+    Choice,
+    Critic,
+    CriticOutput,
+    LogUniform,
+    Networks,
+    State,
+    TrainConfig,
+    TrainingLoop,
+    Uniform,
+    VariantInfo,
+    Vector,
+    hookimpl,
+    option,
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    gamma: float = option(
+        0.5,
+        ge=0,
+        le=1,
+        help="diversity ratio L(G(z)) / L(x) that is held; less of it is sharper and less diverse",
+        search={"wide": Uniform(0, 1), "narrow": Uniform(0.6, 0.9)},
+    )
+    lambda_k: float = option(
+        1e-3,
+        gt=0,
+        help="step of the control of k",
+        search={"wide": LogUniform(1e-4, 1e-2), "narrow": Choice((1e-3,))},
+    )
+    patience_images: int = option(
+        50_000, ge=0, help="both learning rates are halved when M has not improved for so many images; 0: never"
+    )
+
+
+class BeganLoss(AdversarialLoss):
+    """Section 3.4 of the paper with L(v) = mean |AE(v) - v|; `k` in [0, 1] and `convergence` (M) are its state."""
+
+    output = CriticOutput(autoencoder=True)
+    k: Tensor
+    real: Tensor
+    convergence: Tensor
+
+    def __init__(self, gamma: float = 0.5, lambda_k: float = 1e-3) -> None:
+        super().__init__()
+        self.gamma, self.lambda_k = gamma, lambda_k
+        for name in ("k", "real", "convergence"):
+            self.register_buffer(name, torch.zeros(()))
+
+    def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        real, fake = (reconstruction_error(critic, samples) for samples in (batch.real, batch.fake))
+        self.real.copy_(real.detach().mean())
+        return {"real": real, "fake": -self.k.clone() * fake}
+
+    def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        fake = reconstruction_error(critic, batch.fake)  # the gradient flows through both ends of the difference
+        balance = self.gamma * self.real - fake.detach().mean()
+        self.k.add_(self.lambda_k * balance).clamp_(0, 1)
+        self.convergence.copy_(self.real + balance.abs())
+        self.log("k", self.k.clone())
+        self.log("convergence", self.convergence.clone())
+        return {"fake": fake}
+
+
+def reconstruction_error(critic: Critic, samples: Tensor) -> Tensor:
+    """L(v) [N]: mean over the pixels of |AE(v) - v|."""
+    return (critic(samples) - samples).abs().flatten(1).mean(1)
+
+
+class DecayingLoop(TrainingLoop):
+    """Halves both learning rates when the convergence measure M stalls (section 3.4.1)."""
+
+    WINDOWS = 5  # in which the patience is looked at
+
+    def __init__(self, networks: Networks, loss: BeganLoss, config: TrainConfig, patience_images: int) -> None:
+        super().__init__(networks, loss, config)
+        self.measure = loss
+        self.patience_images = patience_images
+        self.total = torch.zeros((), device=self.device)  # of M in the open window
+        self.best, self.windows_since_best = float("inf"), 0
+
+    def step(self, real: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> dict[str, Tensor]:
+        stats = super().step(real, labels, condition)
+        if self.patience_images:
+            self.total += self.measure.convergence
+            every = max(1, self.patience_images // (self.WINDOWS * len(real)))
+            if self.steps % every == 0:
+                self._close_window(float(self.total) / every)  # waits for the device, once in thousands of images
+        return stats
+
+    def _close_window(self, convergence: float) -> None:
+        self.total.zero_()
+        if convergence < 0.99 * self.best:
+            self.best, self.windows_since_best = convergence, 0
+            return
+        self.windows_since_best += 1
+        if self.windows_since_best >= self.WINDOWS:
+            self.windows_since_best = 0
+            for optimizer in self.optimizers.values():
+                for group in optimizer.param_groups:
+                    group["lr"] *= 0.5
+
+    def state_dict(self) -> State:
+        own: State = {"m.total": self.total, "m.best": self.best, "m.windows": self.windows_since_best}
+        return {**super().state_dict(), **own}
+
+    def load_state_dict(self, state: Mapping[str, Tensor | int | float | str | bool]) -> None:
+        super().load_state_dict(state)
+        self.total.copy_(torch.as_tensor(state["m.total"]))
+        self.best, self.windows_since_best = float(state["m.best"]), int(state["m.windows"])
+
+
+@hookimpl
+def gankit_variant() -> VariantInfo:
+    return VariantInfo(
+        api=1,
+        title="BEGAN",
+        paper="https://arxiv.org/abs/1703.10717",
+        options=Options,
+        config=TrainConfig(z_prior="uniform"),
+        conditional="no",
+        conditional_note="its score is how well a sample is reconstructed, whatever the class",
+    )
+
+
+@hookimpl
+def gankit_loss(options: Options) -> AdversarialLoss:
+    return BeganLoss(options.gamma, options.lambda_k)
+
+
+@hookimpl
+def gankit_training_loop(networks: Networks, loss: BeganLoss, config: TrainConfig, options: Options) -> TrainingLoop:
+    return DecayingLoop(networks, loss, config, options.patience_images)
+
+
+class _Zero(nn.Module):
+    """AE(v) = 0, so that L(v) = |v|."""
+
+    def forward(self, v: Tensor) -> Tensor:
+        return 0 * v
+
+
+@hookimpl
+def gankit_vectors() -> Sequence[Vector]:
+    def case(name: str, real: float, fake: float, k: float, gamma: float, lambda_k: float, **expected: float) -> Vector:
+        names = {"d": "d", "g": "g", "k": "state/k", "m": "state/convergence"}
+        return Vector(
+            name=name,
+            loss=lambda: BeganLoss(gamma, lambda_k),
+            critic=_Zero,
+            real=[[real]],
+            fake=[[fake]],
+            state={"k": k},
+            expected={names[key]: value for key, value in expected.items()},
+        )
+
+    return [
+        case("k grows", 0.4, 0.1, 0.2, 0.75, 1e-3, d=0.38, g=0.1, k=0.2002, m=0.6),
+        case("k stops at 0", 0.375, 0.2, 0.0, 0.5, 1e-3, d=0.375, g=0.2, k=0.0, m=0.3875),
+        case("k stops at 1", 0.5, 0.05, 0.9999, 1.0, 1.0, d=0.450005, g=0.05, k=1.0, m=0.95),
+        case("in balance", 0.3, 0.15, 0.4, 0.5, 1e-3, d=0.24, g=0.15, k=0.4, m=0.3),
+    ]

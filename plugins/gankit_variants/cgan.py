@@ -1,0 +1,91 @@
+"""Conditional GAN: both players are told what the sample shall be, a label or a vector (Mirza and Osindero, 2014)."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gankit.plugin import (
+    AdversarialLoss,
+    DataSpec,
+    Discriminator,
+    Generator,
+    TrainConfig,
+    VariantInfo,
+    hookimpl,
+    option,
+)
+from gankit_variants.gan import GanLoss, Maxout
+
+
+@dataclass(frozen=True)
+class Options:
+    networks: Literal["convolutional", "original"] = option(
+        "convolutional",
+        help="original: the paper's perceptrons with maxout in D; both concatenate y with what the network sees",
+    )
+
+
+class OriginalGenerator(nn.Module):
+    """z [N, z_dim], y [N, K] -> images [N, C, H, W] in [-1, 1]; section 4.1 of the paper."""
+
+    def __init__(self, shape: tuple[int, ...], z_dim: int, condition: int) -> None:
+        super().__init__()
+        self.z = nn.Sequential(nn.Linear(z_dim, 200), nn.ReLU(), nn.Dropout(0.5))
+        self.y = nn.Sequential(nn.Linear(condition, 1000), nn.ReLU(), nn.Dropout(0.5))
+        joint = [nn.Linear(1200, 1200), nn.ReLU(), nn.Dropout(0.5), nn.Linear(1200, math.prod(shape)), nn.Tanh()]
+        self.joint = nn.Sequential(*joint, nn.Unflatten(1, shape))
+
+    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
+        images: Tensor = self.joint(torch.cat([self.z(z), self.y(condition)], dim=1))
+        return images
+
+
+class OriginalDiscriminator(nn.Module):
+    """images [N, C, H, W], y [N, K] -> scores [N]; section 4.1 of the paper."""
+
+    def __init__(self, shape: tuple[int, ...], condition: int) -> None:
+        super().__init__()
+        self.x = nn.Sequential(nn.Flatten(), Maxout(math.prod(shape), 240, 5), nn.Dropout(0.5))
+        self.y = nn.Sequential(Maxout(condition, 50, 5), nn.Dropout(0.5))
+        self.joint = nn.Sequential(Maxout(290, 240, 4), nn.Dropout(0.5), nn.Linear(240, 1), nn.Flatten(0))
+
+    def forward(self, images: Tensor, condition: Tensor) -> Tensor:
+        scores: Tensor = self.joint(torch.cat([self.x(images), self.y(condition)], dim=1))
+        return scores
+
+
+@hookimpl
+def gankit_variant() -> VariantInfo:
+    return VariantInfo(
+        api=1,
+        title="CGAN",
+        paper="https://arxiv.org/abs/1411.1784",
+        options=Options,
+        config=TrainConfig(conditional=True),
+        conditional="required",
+        conditional_note="its players are told the label of each sample",
+    )
+
+
+@hookimpl
+def gankit_generator(data: DataSpec, z_dim: int, options: Options) -> nn.Module | None:
+    if options.networks == "original":
+        return OriginalGenerator(data.shape, z_dim, data.condition)
+    return Generator(data.shape, z_dim, condition=data.condition) if len(data.shape) == 3 else None
+
+
+@hookimpl
+def gankit_discriminator(data: DataSpec, options: Options) -> nn.Module | None:
+    if options.networks == "original":
+        return OriginalDiscriminator(data.shape, data.condition)
+    if len(data.shape) == 3:
+        return Discriminator(data.shape, condition=data.condition, told_by="concatenation")
+    return None
+
+
+@hookimpl
+def gankit_loss() -> AdversarialLoss:
+    return GanLoss()
