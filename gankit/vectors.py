@@ -84,7 +84,7 @@ def check(vector: Vector, device: torch.device, precision: str) -> Iterator[Chec
 
 
 def _compute(vector: Vector, device: torch.device, dtype: torch.dtype, precision: Precision) -> dict[str, float]:
-    loss = vector.loss().to(device)
+    loss = vector.loss().to(device, dtype)
     critic = (vector.critic() if vector.critic else _Identity()).to(device, dtype)
     buffers = dict(loss.named_buffers())
     for name, value in (vector.state or {}).items():

@@ -40,7 +40,7 @@ def test_a_batch_depends_on_seed_and_step_alone(count: int, batch: int) -> None:
     for step in (8, 0, 5, 5):
         cold = Sampler(dataset, batch=batch, seed=5, device=CPU).batch(step)
         again = warm.batch(step)  # also backwards
-        for real, labels in (cold, again):
+        for real, labels, _ in (cold, again):
             assert torch.equal(real, in_order[step][0])
             assert torch.equal(labels, in_order[step][1])
 
@@ -56,7 +56,7 @@ def test_seeds_and_epochs_have_different_orders() -> None:
 def test_images_are_scaled_to_minus_one_to_one_and_keep_their_labels() -> None:
     pixels = np.array([0, 51, 255], np.uint8).reshape(3, 1, 1)
     sampler = Sampler(Dataset.from_arrays("x", pixels, np.array([0, 1, 2])), batch=3, seed=0, device=CPU)
-    real, labels = sampler.batch(0)
+    real, labels, _ = sampler.batch(0)
     assert real.dtype == torch.float32
     assert real.shape == (3, 1, 1, 1)
     assert labels is not None
@@ -66,7 +66,7 @@ def test_images_are_scaled_to_minus_one_to_one_and_keep_their_labels() -> None:
 def test_points_are_not_scaled_and_the_data_set_is_not_changed_by_drawing() -> None:
     points = np.array([[300.0, -2.0]], np.float32)
     dataset = Dataset.from_arrays("p", points)
-    real, labels = Sampler(dataset, batch=2, seed=0, device=CPU).batch(3)
+    real, labels, _ = Sampler(dataset, batch=2, seed=0, device=CPU).batch(3)
     assert real.tolist() == [[300.0, -2.0]] * 2
     assert labels is None
     real.zero_()

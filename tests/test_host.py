@@ -9,7 +9,10 @@ import pytest
 from support import HOOKS, LOSS, OWN_NETWORKS, TINY_VARIANT, install
 
 from gankit import defaults, host
+from gankit.config import Layer
+from gankit.contracts import CriticOutput, DataSpec
 from gankit.errors import InputError, PluginError
+from gankit.plan import plan_run, suppliers
 
 OWN_DISCRIMINATOR = """
 from torch import nn
@@ -57,6 +60,10 @@ def test_a_broken_plugin_does_not_harm_a_run_that_does_not_choose_it(site: Path)
     assert host.compose(defaults, variant("lsgan")).supplier("gankit_loss") == "lsgan"
 
 
+def supplier(composition: host.Composition, builder: str) -> str:
+    return composition.suppliers(builder)[0].name
+
+
 @pytest.mark.parametrize("spelling", ["LSGAN", "lsgan", "gankit:lsgan", "Gankit:LsGan"])
 def test_names_are_normalised(spelling: str) -> None:
     assert variant(spelling).name == "lsgan"
@@ -82,8 +89,8 @@ def test_a_file_is_a_variant(tmp_path: Path) -> None:
     plugin = variant(str(path))
     assert (plugin.name, plugin.dist, plugin.title) == ("my-gan", None, "A tiny variant, for tests")
     composition = host.compose(defaults, plugin)
-    assert composition.supplier("gankit_loss") == "my-gan"
-    assert composition.supplier("gankit_generator") == "core"
+    assert supplier(composition, "gankit_loss") == "my-gan"
+    assert supplier(composition, "gankit_generator") == "core"
 
 
 @pytest.mark.parametrize(
@@ -121,22 +128,39 @@ def test_the_place_of_an_import_error_is_named(site: Path) -> None:
 def test_two_suppliers_of_one_builder_are_refused(site: Path) -> None:
     install(site, "gankit-own", OWN_NETWORKS, variants=("own",))
     install(site, "gankit-nets", OWN_DISCRIMINATOR, extensions=("nets",))
+    layers = [Layer("flag", {"variant": "own", "extensions": ["nets"]})]
     with pytest.raises(PluginError, match="two plugins bring a discriminator of their own: .*'own'.*'nets'"):
-        host.compose(defaults, variant("own"), [extension("nets")])
+        suppliers(plan_run(layers), DataSpec((1, 2, 2)))
+
+
+def test_two_extensions_that_supply_one_builder_are_refused(site: Path) -> None:
+    for name in ("nets", "more"):
+        install(site, f"gankit-{name}", OWN_DISCRIMINATOR, extensions=(name,))
+    with pytest.raises(PluginError, match="two plugins bring a discriminator of their own: .*'nets'.*'more'"):
+        host.compose(defaults, variant("lsgan"), [extension("nets"), extension("more")])
+
+
+def test_a_variant_that_answers_none_leaves_the_network_to_an_extension(site: Path) -> None:
+    declines = TINY_VARIANT + "\n@hookimpl\ndef gankit_discriminator(data):\n    return None\n"
+    install(site, "gankit-own", declines, variants=("own",))
+    install(site, "gankit-nets", OWN_DISCRIMINATOR, extensions=("nets",))
+    alone = suppliers(plan_run([Layer("flag", {"variant": "own"})]), DataSpec((1, 2, 2)))
+    assert alone["gankit_discriminator"].name == "core"
+    layers = [Layer("flag", {"variant": "own", "extensions": ["nets"]})]
+    assert suppliers(plan_run(layers), DataSpec((1, 2, 2)))["gankit_discriminator"].name == "nets"
 
 
 def test_an_extension_may_fill_what_the_variant_left_to_core_and_another_may_wrap_it(site: Path) -> None:
     install(site, "gankit-nets", OWN_DISCRIMINATOR, extensions=("nets",))
     install(site, "gankit-wrap", WRAPPER, extensions=("wrap",))
     composition = host.compose(defaults, variant("lsgan"), [extension("wrap"), extension("nets")])
-    assert composition.supplier("gankit_discriminator") == "nets"
+    assert supplier(composition, "gankit_discriminator") == "nets"
     assert composition.wrappers("gankit_discriminator") == ["wrap"]
-    from gankit.contracts import DataSpec
-
-    assert composition.hook.gankit_discriminator(data=DataSpec((1, 2, 2)), options=None).wrapped
+    spec, output = DataSpec((1, 2, 2)), CriticOutput()
+    assert composition.hook.gankit_discriminator(data=spec, options=None, output=output).wrapped
 
 
 def test_an_installed_extension_does_nothing_until_it_is_named(site: Path) -> None:
     install(site, "gankit-nets", OWN_DISCRIMINATOR, extensions=("nets",))
-    assert host.compose(defaults, variant("lsgan")).supplier("gankit_discriminator") == "core"
+    assert supplier(host.compose(defaults, variant("lsgan")), "gankit_discriminator") == "core"
     assert "gankit_nets" not in sys.modules

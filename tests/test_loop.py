@@ -57,7 +57,7 @@ def real(n: int = 4) -> Tensor:
 def test_a_discriminator_step_leaves_the_generator_alone() -> None:
     loop = make_loop()
     g, d = snapshot(loop.networks.generator), snapshot(loop.networks.discriminator)
-    loop.d_step(real(), None)
+    loop.d_step(real(), None, None)
     assert changed(g, loop.networks.generator) <= {name for name in g if "running" in name or "batches" in name}
     assert changed(d, loop.networks.discriminator)
     assert all(parameter.grad is None for parameter in loop.networks.generator.parameters())
@@ -66,7 +66,7 @@ def test_a_discriminator_step_leaves_the_generator_alone() -> None:
 def test_a_generator_step_leaves_the_discriminator_alone_and_trainable() -> None:
     loop = make_loop()
     g, d = snapshot(loop.networks.generator), snapshot(loop.networks.discriminator)
-    loop.g_step(real(), None)
+    loop.g_step(real(), None, None)
     assert changed(g, loop.networks.generator)
     assert changed(d, loop.networks.discriminator) == set()
     assert all(p.grad is None and p.requires_grad for p in loop.networks.discriminator.parameters())
@@ -91,7 +91,7 @@ def test_the_mean_score_of_the_real_batch_is_the_critics() -> None:
     loop.networks.discriminator.eval()
     with torch.no_grad():
         expected = loop.networks.discriminator(real()).mean()
-    assert float(loop.d_step(real(), None)["score/real"]) == pytest.approx(float(expected), rel=1e-5)
+    assert float(loop.d_step(real(), None, None)["score/real"]) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_the_generator_moves_at_every_d_steps_th_step() -> None:
@@ -114,7 +114,7 @@ def test_the_total_is_the_sum_of_the_means() -> None:
     loop = TrainingLoop(Networks(nn.Linear(8, 1), discriminator), Linear(), CONFIG)
     loop.optimizers["discriminator"] = torch.optim.SGD(discriminator.parameters(), lr=1.0)
     before = discriminator[0].weight.item()
-    loop.d_step(torch.tensor([[1.0], [3.0]]), None)  # mean 2, so the gradient is (2 + 3) * 2
+    loop.d_step(torch.tensor([[1.0], [3.0]]), None, None)  # mean 2, so the gradient is (2 + 3) * 2
     assert discriminator[0].weight.item() == pytest.approx(before - 10.0)
 
 

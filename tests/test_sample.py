@@ -17,7 +17,7 @@ from support import OWN_NETWORKS, TINY_VARIANT, install
 
 import gankit
 from gankit.errors import InputError, PluginError
-from gankit.writers import write_samples
+from gankit.writers import Request, write_samples
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_every_kind_of_output_holds_the_same_pictures(trained: Path, tmp_path: P
     expected = generator.sample(seeds=seeds)
     done: list[int] = []
     for name in ("folder", "all.zip", "all.npz"):
-        write_samples(generator, seeds, tmp_path / name, batch=2, advance=done.append)
+        write_samples(Request(generator, seeds, batch=2), tmp_path / name, advance=done.append)
     assert sum(done) == 3 * len(seeds)
     names = [f"seed{seed:06d}.png" for seed in seeds]
     assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == names
@@ -120,10 +120,10 @@ def test_an_output_that_fails_leaves_no_file(trained: Path, tmp_path: Path) -> N
 
     for name in ("a.npz", "a.zip", "a.png"):
         with pytest.raises(KeyboardInterrupt):
-            write_samples(generator, [0, 1], tmp_path / name, advance=stop)
+            write_samples(Request(generator, [0, 1]), tmp_path / name, advance=stop)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match="unknown kind of output"):
-        write_samples(generator, [0], tmp_path / "a.mp3")
+        write_samples(Request(generator, [0]), tmp_path / "a.mp3")
 
 
 def rewrite(source: Path, target: Path, **changes: Any) -> Path:

@@ -89,7 +89,7 @@ class DecayingLoop(TrainingLoop):
         self.measure = loss
         self.patience_images = patience_images
         self.total = torch.zeros((), device=self.device)  # of M in the open window
-        self.best, self.windows_since_best = float("inf"), 0
+        self.best, self.windows_since_best = 1e30, 0  # JSON knows no infinity
 
     def step(self, real: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> dict[str, Tensor]:
         stats = super().step(real, labels, condition)
@@ -154,21 +154,23 @@ class _Zero(nn.Module):
 
 @hookimpl
 def gankit_vectors() -> Sequence[Vector]:
-    def case(name: str, real: float, fake: float, k: float, gamma: float, lambda_k: float, **expected: float) -> Vector:
-        names = {"d": "d", "g": "g", "k": "state/k", "m": "state/convergence"}
+    def case(
+        name: str, errors: tuple[float, float], k: float, gamma: float, step: float, expected: dict[str, float]
+    ) -> Vector:
         return Vector(
             name=name,
-            loss=lambda: BeganLoss(gamma, lambda_k),
+            loss=lambda: BeganLoss(gamma, step),
             critic=_Zero,
-            real=[[real]],
-            fake=[[fake]],
+            real=[[errors[0]]],
+            fake=[[errors[1]]],
             state={"k": k},
-            expected={names[key]: value for key, value in expected.items()},
+            expected=expected,
         )
 
+    k, m = "state/k", "state/convergence"
     return [
-        case("k grows", 0.4, 0.1, 0.2, 0.75, 1e-3, d=0.38, g=0.1, k=0.2002, m=0.6),
-        case("k stops at 0", 0.375, 0.2, 0.0, 0.5, 1e-3, d=0.375, g=0.2, k=0.0, m=0.3875),
-        case("k stops at 1", 0.5, 0.05, 0.9999, 1.0, 1.0, d=0.450005, g=0.05, k=1.0, m=0.95),
-        case("in balance", 0.3, 0.15, 0.4, 0.5, 1e-3, d=0.24, g=0.15, k=0.4, m=0.3),
+        case("k grows", (0.4, 0.1), 0.2, 0.75, 1e-3, {"d": 0.38, "g": 0.1, k: 0.2002, m: 0.6}),
+        case("k stops at 0", (0.375, 0.2), 0.0, 0.5, 1e-3, {"d": 0.375, "g": 0.2, k: 0.0, m: 0.3875}),
+        case("k stops at 1", (0.5, 0.05), 0.9999, 1.0, 1.0, {"d": 0.450005, "g": 0.05, k: 1.0, m: 0.95}),
+        case("in balance", (0.3, 0.15), 0.4, 0.5, 1e-3, {"d": 0.24, "g": 0.15, k: 0.4, m: 0.3}),
     ]

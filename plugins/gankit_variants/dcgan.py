@@ -19,7 +19,7 @@ class Options:
 
 
 def halvings(shape: tuple[int, ...]) -> int:
-    """How often an image is halved: at least twice, on to a side of about 4 (64 -> 32 -> 16 -> 8 -> 4; 28 -> 14 -> 7)."""
+    """How often an image is halved: at least twice, on to a side of about 4 (64 -> … -> 8 -> 4; 28 -> 14 -> 7)."""
     if len(shape) != 3 or shape[1] % 4 or shape[2] % 4:
         raise InputError(f"DCGAN makes images whose sides are multiples of 4, not {list(shape)}", hint="--size 64")
     count, height, width = 2, shape[1] // 4, shape[2] // 4

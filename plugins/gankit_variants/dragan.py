@@ -82,8 +82,10 @@ def gankit_loss(options: Options) -> AdversarialLoss:
 def gankit_vectors() -> Sequence[Vector]:
     critic = lambda: LinearCritic(3.0, 4.0)  # noqa: E731
     centred = lambda: DraganLoss(1.0, "centred")  # noqa: E731
-    near = {"real": [[1.0, 0.0], [0.0, 1.0]], "fake": [[0.0, 0.0], [0.0, 0.0]]}
+    real, fake = [[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]
     return [
-        Vector(name="one-sided noise", loss=DraganLoss, critic=critic, expected={"d/penalty": 160.0}, **near),
-        Vector(name="centred noise", loss=centred, critic=critic, expected={"d/penalty": 16.0}, **near),
+        Vector(
+            name="one-sided noise", loss=DraganLoss, critic=critic, real=real, fake=fake, expected={"d/penalty": 160.0}
+        ),
+        Vector(name="centred noise", loss=centred, critic=critic, real=real, fake=fake, expected={"d/penalty": 16.0}),
     ]

@@ -65,7 +65,7 @@ class ClippedLoop(TrainingLoop):
     @torch.no_grad()
     def clip_weights(self) -> None:
         """All parameters of the critic, biases and gains included, into [-c, c]."""
-        weights = list(self.players["discriminator"].values())
+        weights: list[Tensor] = list(self.players["discriminator"].values())
         torch._foreach_clamp_min_(weights, -self.clip)
         torch._foreach_clamp_max_(weights, self.clip)
 

@@ -66,7 +66,8 @@ def gankit_loss(options: Options) -> AdversarialLoss:
 def gankit_discriminator(data: DataSpec, options: Options, output: CriticOutput) -> nn.Module | None:
     if options.norm == "none" or len(data.shape) == 1:
         return None
-    return Discriminator(data.shape, condition=data.condition, output=output, norm=options.norm)
+    channels, height, width = data.shape
+    return Discriminator((channels, height, width), condition=data.condition, output=output, norm=options.norm)
 
 
 @hookimpl
