@@ -106,7 +106,7 @@ class CriticOutput:
 
     heads: int = 0
     autoencoder: bool = False
-    told: bool = True  # whether the discriminator is told y in a conditional run
+    told_by: Literal["projection", "concatenation", "nothing"] = "projection"  # how D is told y in a conditional run
 
 
 @dataclass(frozen=True)

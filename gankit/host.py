@@ -73,7 +73,7 @@ class Plugin:
 
 
 def normalise(name: str) -> str:
-    """'WGAN_GP' -> 'wgan-gp'; the result is safe in a file name and in a message."""
+    """'My_GAN' -> 'my-gan'; the result is safe in a file name and in a message."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "plugin"
 
 

@@ -167,7 +167,9 @@ class TrainingLoop:
 
     def critic(self, batch: Batch) -> BoundCritic:
         """The discriminator for one phase; augmentation wraps what this returns."""
-        return BoundCritic(self.networks.discriminator, batch, self.precision, told=self.loss.output.told)
+        return BoundCritic(
+            self.networks.discriminator, batch, self.precision, told=self.loss.output.told_by != "nothing"
+        )
 
     def minimise(self, player: str, terms: Mapping[str, Tensor]) -> None:
         """One optimiser step on the sum of the terms' means."""

@@ -89,11 +89,10 @@ class Discriminator(nn.Module):
         width: int = 48,
         condition: int = 0,
         output: CriticOutput = CriticOutput(),  # noqa: B008
-        told_by: Literal["projection", "concatenation"] = "projection",
         norm: Literal["none", "layer"] = "none",
     ) -> None:
         super().__init__()
-        self.planes = condition > 0 and told_by == "concatenation"
+        self.planes = condition > 0 and output.told_by == "concatenation"
         trunk, features = downsampling((shape[0] + condition * self.planes, *shape[1:]), width, norm)
         self.layers = nn.Sequential(*trunk, nn.Flatten())
         self.score = nn.Linear(features, 1 + output.heads)

@@ -158,7 +158,7 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device) -> TrainingLoop
     _check_built(plan, "gankit_generator", generator, nn.Module, data)
     loss = hook.gankit_loss(data=data, options=options)
     _check_built(plan, "gankit_loss", loss, AdversarialLoss, data)
-    seen = data if loss.output.told else replace(data, condition=0)
+    seen = data if loss.output.told_by != "nothing" else replace(data, condition=0)
     discriminator = hook.gankit_discriminator(data=seen, options=options, output=loss.output)
     _check_built(plan, "gankit_discriminator", discriminator, nn.Module, seen)
     networks = Networks(generator, discriminator)

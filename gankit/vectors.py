@@ -51,6 +51,7 @@ class Vector:
     expected: Mapping[str, float]
     critic: Callable[[], nn.Module] | None = None
     labels: Sequence[int] | None = None
+    condition: Sequence[Sequence[float]] | None = None
     z: Sequence[Sequence[float]] | None = None
     state: Mapping[str, float] | None = None  # buffers of the loss at the start
     source: str = ""  # where the value comes from: paper and equation
@@ -94,6 +95,7 @@ def _compute(vector: Vector, device: torch.device, dtype: torch.dtype, precision
         fake=torch.tensor(vector.fake, dtype=dtype, device=device),
         z=torch.tensor(vector.z or [[0.0]] * len(vector.fake), dtype=dtype, device=device),
         labels=None if vector.labels is None else torch.tensor(vector.labels, device=device),
+        condition=None if vector.condition is None else torch.tensor(vector.condition, dtype=dtype, device=device),
     )
     got: dict[str, float] = {}
     for player, terms in (

@@ -134,7 +134,7 @@ def test_variants_and_show(folder: Path) -> None:
     assert re.search(r"lsgan +Least-squares GAN", gankit("variants", cwd=folder).stdout)
     shown = json.loads(gankit("variants", "show", "gan", "--json", cwd=folder).stdout)
     assert shown["paper"].startswith("https://arxiv.org/")
-    assert [row["name"] for row in shown["options"]] == ["objective", "label_smoothing"]
+    assert [row["name"] for row in shown["options"]] == ["objective", "label_smoothing", "networks"]
     assert shown["options"][0]["type"] == "non-saturating | minimax"
     assert "label_smoothing" in gankit("variants", "show", "gan", cwd=folder).stdout
 

@@ -17,6 +17,7 @@ from gankit.data.layout import Array
 from gankit.data.polygons import SPLITS, PolygonFamily, grey, parameters, polygons, rasterise
 from gankit.errors import InputError
 from gankit.generator_file import GeneratorHeader, PluginRef
+from gankit.latent import LatentSpace
 from gankit.manifold import FAMILIES, ManifoldScore, distances, evaluate_manifold, f1, family_of, invert, score
 from gankit.sample import TrainedGenerator
 from gankit.scores import FILE, read_lines
@@ -79,7 +80,9 @@ def test_progress_is_told() -> None:
     assert told == [("precision", 64, 70), ("precision", 70, 70)]
     told.clear()
     images = torch.zeros(3, 1, 4, 4)
-    invert(linear(2), images, 2, restarts=2, steps=2, device="cpu", progress=lambda *done: told.append(done))
+    invert(
+        linear(2), images, LatentSpace(2), restarts=2, steps=2, device="cpu", progress=lambda *done: told.append(done)
+    )
     assert told == [("recall", 3, 6), ("recall", 6, 6), ("recall", 6, 6)]
 
 
@@ -97,7 +100,7 @@ def test_inversion_finds_what_the_generator_can_make_and_the_true_distance_of_th
     z = torch.randn(20, 3, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         made = generator.eval()(z)
-    found = invert(generator.train(), made, 3, device="cpu")
+    found = invert(generator.train(), made, LatentSpace(3), device="cpu")
     assert found.dtype == torch.float64
     assert float(found.max()) < 1e-3
 
@@ -105,7 +108,7 @@ def test_inversion_finds_what_the_generator_can_make_and_the_true_distance_of_th
     other = torch.randn(20, 16, generator=torch.Generator().manual_seed(3)).double()
     nearest = (weight @ torch.linalg.lstsq(weight, other.T).solution).T
     exact = (nearest - other).square().sum(dim=1) / 4
-    found = invert(generator, other.float().reshape(20, 1, 4, 4), 3, device="cpu")
+    found = invert(generator, other.float().reshape(20, 1, 4, 4), LatentSpace(3), device="cpu")
     torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-3)
     assert generator.training
     assert all(p.requires_grad and p.grad is None for p in generator.parameters())
@@ -117,11 +120,13 @@ def test_inversion_stops_where_it_is_near_enough_and_repeats_itself() -> None:
     with torch.no_grad():
         made = generator.eval()(z)
     calls: list[int] = []
-    early = invert(generator, made, 3, device="cpu", enough=0.01, progress=lambda *done: calls.append(done[1]))
+    early = invert(
+        generator, made, LatentSpace(3), device="cpu", enough=0.01, progress=lambda *done: calls.append(done[1])
+    )
     assert (early < 0.01).all()
     assert float(early.max()) > 1e-3  # not worked on further
     assert calls == [30, 150]  # the second restart had nothing left to do
-    assert torch.equal(early, invert(generator, made, 3, device="cpu", enough=0.01))
+    assert torch.equal(early, invert(generator, made, LatentSpace(3), device="cpu", enough=0.01))
 
 
 class OnePicture(nn.Module):

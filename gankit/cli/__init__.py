@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gankit.cli import compare, console, doctor, evaluate, sample, train, variants
+from gankit.cli import compare, console, doctor, evaluate, sample, train, variants, verify
 from gankit.errors import GankitError
 from gankit.signals import stop_requests
 
@@ -27,6 +27,7 @@ app.command("sample")(sample.sample)
 app.command("eval")(evaluate.evaluate)
 app.command("manifold")(evaluate.manifold)
 app.command("compare")(compare.compare)
+app.command("verify")(verify.verify)
 app.command("doctor")(doctor.doctor)
 app.add_typer(variants.app, name="variants")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,11 @@ def fail(error: GankitError) -> None:
 def print_json(value: object) -> None:
     """Exactly one JSON document on stdout."""
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def number(value: float) -> float | None:
+    """A number as JSON knows it: NaN and infinity become null."""
+    return value if math.isfinite(value) else None
 
 
 def cell(text: str) -> Text:

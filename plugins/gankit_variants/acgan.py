@@ -34,7 +34,7 @@ class AcganLoss(AdversarialLoss):
 
     def __init__(self, classes: int, d_weight: float = 1.0, g_weight: float = 1.0) -> None:
         super().__init__()
-        self.output = CriticOutput(heads=classes, told=False)
+        self.output = CriticOutput(heads=classes, told_by="nothing")
         self.d_weight, self.g_weight = d_weight, g_weight
         self.game = GanLoss()
 

@@ -1,6 +1,7 @@
 """Conditional GAN: both players are told what the sample shall be, a label or a vector (Mirza and Osindero, 2014)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,11 +10,11 @@ from torch import Tensor, nn
 
 from gankit.plugin import (
     AdversarialLoss,
+    CriticOutput,
     DataSpec,
-    Discriminator,
-    Generator,
     TrainConfig,
     VariantInfo,
+    Vector,
     hookimpl,
     option,
 )
@@ -22,10 +23,15 @@ from gankit_variants.gan import GanLoss, Maxout
 
 @dataclass(frozen=True)
 class Options:
-    networks: Literal["convolutional", "original"] = option(
-        "convolutional",
-        help="original: the paper's perceptrons with maxout in D; both concatenate y with what the network sees",
+    networks: Literal["core", "original"] = option(
+        "core", help="core: convolutional; original: the paper's perceptrons, maxout in D; y is concatenated in both"
     )
+
+
+class ConditionalGanLoss(GanLoss):
+    """The original game with D(x, y) and G(z, y), equation 2; the fakes are made for the labels of the real batch."""
+
+    output = CriticOutput(told_by="concatenation")
 
 
 class OriginalGenerator(nn.Module):
@@ -74,18 +80,41 @@ def gankit_variant() -> VariantInfo:
 def gankit_generator(data: DataSpec, z_dim: int, options: Options) -> nn.Module | None:
     if options.networks == "original":
         return OriginalGenerator(data.shape, z_dim, data.condition)
-    return Generator(data.shape, z_dim, condition=data.condition) if len(data.shape) == 3 else None
+    return None
 
 
 @hookimpl
 def gankit_discriminator(data: DataSpec, options: Options) -> nn.Module | None:
     if options.networks == "original":
         return OriginalDiscriminator(data.shape, data.condition)
-    if len(data.shape) == 3:
-        return Discriminator(data.shape, condition=data.condition, told_by="concatenation")
     return None
 
 
 @hookimpl
 def gankit_loss() -> AdversarialLoss:
-    return GanLoss()
+    return ConditionalGanLoss()
+
+
+class _Linear(nn.Module):
+    """D(x, y) = (1, -1) · x + (0.5, -0.25) · y."""
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        return x @ x.new_tensor([1.0, -1.0]) + condition @ x.new_tensor([0.5, -0.25])
+
+
+@hookimpl
+def gankit_vectors() -> Sequence[Vector]:
+    x = [[2.0, 1.0]]  # scored 1.5 with the first label and 0.75 with the second
+    softplus = {"first label": ([[1.0, 0.0]], 0.2014132779827524), "second label": ([[0.0, 1.0]], 0.38687100611489994)}
+    return [
+        Vector(
+            name=name,
+            loss=ConditionalGanLoss,
+            critic=_Linear,
+            real=x,
+            fake=x,
+            condition=condition,
+            expected={"d/real": value, "g": value},
+        )
+        for name, (condition, value) in softplus.items()
+    ]

@@ -14,6 +14,7 @@ from gankit_variants.gan import GanLoss
 
 @dataclass(frozen=True)
 class Options:
+    networks: Literal["paper", "core"] = option("paper", help="core leaves them to gankit or to an extension")
     width: int = option(64, ge=1, le=1024, help="channels at half the resolution; the paper has 128, most copies 64")
     kernel: Literal[4, 5] = option(4, help="side of the convolutions' kernels; the paper has 5, most copies 4")
 
@@ -46,7 +47,7 @@ class Generator(nn.Module):
                     widths[level - 1],
                     kernel,
                     stride=2,
-                    padding=kernel // 2 if kernel == 5 else 1,
+                    padding=kernel - 3,
                     output_padding=kernel - 4,
                     bias=False,
                 )
@@ -69,9 +70,8 @@ class Discriminator(nn.Module):
         widths = [shape[0] + condition, *(width << level for level in range(count))]
         layers: list[nn.Module] = []
         for level in range(count):
-            layers += [nn.Conv2d(widths[level], widths[level + 1], kernel, stride=2, padding=kernel // 2, bias=False)]
-            if kernel == 4:
-                layers[-1] = nn.Conv2d(widths[level], widths[level + 1], kernel, stride=2, padding=1, bias=False)
+            padding = kernel - 3  # halves exactly: 1 for 4x4, 2 for 5x5
+            layers += [nn.Conv2d(widths[level], widths[level + 1], kernel, stride=2, padding=padding, bias=False)]
             layers += [nn.BatchNorm2d(widths[level + 1])] if level else []  # none on the pixels' layer
             layers += [nn.LeakyReLU(0.2)]
         layers += [nn.Conv2d(widths[-1], 1, (shape[1] >> count, shape[2] >> count), bias=False), nn.Flatten(0)]
@@ -103,14 +103,14 @@ def gankit_variant() -> VariantInfo:
 
 @hookimpl
 def gankit_generator(data: DataSpec, z_dim: int, options: Options) -> nn.Module | None:
-    if len(data.shape) == 1:  # points have no convolutions
+    if len(data.shape) == 1 or options.networks == "core":  # points have no convolutions
         return None
     return Generator(data.shape, z_dim, options.width, options.kernel, data.condition)
 
 
 @hookimpl
 def gankit_discriminator(data: DataSpec, options: Options) -> nn.Module | None:
-    if len(data.shape) == 1:
+    if len(data.shape) == 1 or options.networks == "core":
         return None
     return Discriminator(data.shape, options.width, options.kernel, data.condition)
 

@@ -1,0 +1,154 @@
+"""Trains every variant with its defaults and scores it: FID with its floor, precision, recall, speed, a sample grid.
+
+    python benchmarks/quality.py --data PATH_OF_MNIST [--images 200k] [--seeds 3] [--out runs/quality] [VARIANT…]
+
+The same command again goes on where it was stopped: a finished run is not trained again, a scored one not scored.
+Seeds are the outer loop, so that every variant has one result before any has two. The table is written to
+OUT/quality.md after each run, the grids to OUT/<variant>.png. `--with EXTENSION`, `--polygons` (which also computes
+the F1 of `gankit manifold`; take `--data triangles`) and `--set VARIANT:KEY=VALUE` make other experiments; each wants
+an --out of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import gankit
+from gankit import host
+from gankit.manifold import evaluate_manifold
+from gankit.scores import FILE, Evaluation, read_lines
+
+COLUMNS = {"fid": "FID", "precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run: its scores, and how fast it was trained."""
+
+    variant: str
+    seed: int
+    images: int
+    images_per_s: float
+    evaluation: Evaluation
+    f1: float | None
+
+
+def main() -> None:
+    """All runs, one after the other."""
+    arguments = parse()
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    names = arguments.variants or sorted({plugin.name for plugin in host.discover(host.VARIANTS)})
+    results: list[Result] = []
+    for seed in range(arguments.seeds):
+        for name in names:
+            results.append(run(name, seed, out, arguments))
+            (out / "quality.md").write_text(table(results, arguments))
+            print(f"{name} seed {seed}: FID {results[-1].evaluation.scores['fid'].value:.2f}", flush=True)
+    print((out / "quality.md").read_text())
+
+
+def parse() -> argparse.Namespace:
+    """The flags."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("variants", nargs="*", help="all installed ones by default")
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--images", default="200k")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--n", type=int, default=10_000, help="samples of a score")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--out", default="runs/quality")
+    parser.add_argument("--with", dest="extensions", action="append", default=[])
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="VARIANT:KEY=VALUE")
+    parser.add_argument("--polygons", action="store_true")
+    return parser.parse_args()
+
+
+def run(name: str, seed: int, out: Path, arguments: argparse.Namespace) -> Result:
+    """Train (or go on), score what has no score yet, keep the last grid."""
+    folder = out / f"{name}-{seed}"
+    trained = gankit.train(
+        name,
+        data=arguments.data,
+        images=arguments.images,
+        seed=seed,
+        device=arguments.device,
+        precision=arguments.precision,
+        extensions=arguments.extensions,
+        out=folder,
+        **own_settings(name, arguments.settings),
+    )
+    if seed == 0:
+        shutil.copyfile(trained.picture, out / f"{name}.png")
+    stored = read_lines(folder / FILE) if (folder / FILE).exists() else []
+    scored = next((line for line in reversed(stored) if line.images_seen == trained.images_seen), None)
+    if scored is None or "fid" not in scored.scores:
+        scored = gankit.evaluate(folder, n=arguments.n, device=arguments.device)
+    f1 = None
+    if arguments.polygons:
+        found = folder / "manifold.json"
+        if not found.exists():
+            scores = evaluate_manifold(folder, device=arguments.device).scores
+            found.write_text(json.dumps({key: score.value for key, score in scores.items()}))
+        f1 = json.loads(found.read_text())["f1"]
+    speed = trained.images_seen / trained.train_s
+    return Result(name, seed, trained.images_seen, speed, scored, f1)
+
+
+def own_settings(name: str, given: list[str]) -> dict[str, object]:
+    """The --set flags meant for one variant; 'options.KEY' is an option of the variant."""
+    settings: dict[str, object] = {}
+    options: dict[str, object] = {}
+    for text in given:
+        variant, _, pair = text.partition(":")
+        key, _, value = pair.partition("=")
+        if variant == name:
+            place = options if key.startswith("options.") else settings
+            place[key.removeprefix("options.")] = tomllib.loads(f"x = {value}")["x"]
+    return {**settings, **({"options": options} if options else {})}
+
+
+def table(results: list[Result], arguments: argparse.Namespace) -> str:
+    """Mean and range over the seeds, best FID first."""
+    protocol, sample = results[0].evaluation.protocol, results[0].evaluation.scores
+    floor = sample["fid"].floor
+    lines = [
+        f"{arguments.images} images, {len({r.seed for r in results})} seed(s), {arguments.precision} precision, "
+        f"torch {torch.__version__}, {platform.machine()}, {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s); "
+        f"space {protocol.features}, {protocol.n:,} samples against {protocol.n_real:,}; FID floor {floor:.3f}",
+        "",
+        "| variant | " + " | ".join(COLUMNS.values()) + (" | F1" if arguments.polygons else "") + " | images/s |",
+        "|---" * (len(COLUMNS) + 2 + arguments.polygons) + "|",
+    ]
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.variant, []).append(result)
+    order = sorted(groups, key=lambda name: statistics.mean(r.evaluation.scores["fid"].value for r in groups[name]))
+    for name in order:
+        group = groups[name]
+        cells = [summary([r.evaluation.scores[key].value for r in group]) for key in COLUMNS]
+        cells += [summary([r.f1 for r in group if r.f1 is not None])] if arguments.polygons else []
+        cells.append(f"{statistics.mean(r.images_per_s for r in group):,.0f}")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def summary(values: list[float]) -> str:
+    """'2.31', or '2.31 (2.20–2.43)' over several seeds."""
+    mean = f"{statistics.mean(values):.3g}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.3g}–{max(values):.3g})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""`gankit verify`: hand-worked values of the formulas beside what this machine computes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from gankit.cli import console
+from gankit.cli.train import complete_variant
+from gankit.errors import PluginError
+
+
+def verify(
+    variant: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[VARIANT]...", autocompletion=complete_variant, help="NAME or ./file.py (else all)."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp64", "fp32", "tf32", "bf16"],
+        typer.Option(help="Arithmetic of the critic; auto is that of training."),
+    ] = "auto",
+    with_: Annotated[list[str] | None, typer.Option("--with", help="Extension whose vectors are checked too.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Compute the formulas of variants for values worked out by hand, on this device and in this precision.
+
+    gankit verify ./mine.py --precision bf16
+    """
+    from gankit.verify import verify as compute
+
+    found = compute(variant or (), extensions=with_ or (), device=device, precision=precision)
+    if json:
+        rows = [
+            {
+                "variant": name,
+                "vector": value.vector,
+                "value": value.value,
+                "expected": value.expected,
+                "got": console.number(value.got),
+                "ok": value.ok,
+            }
+            for name, value in found.checked
+        ]
+        console.print_json({"device": found.device, "precision": found.precision, "values": rows})
+    else:
+        from rich.table import Table
+
+        table = Table("variant", "vector", "value", "expected", "got", "", box=None, pad_edge=False)
+        for name, value in found.checked:
+            verdict = "ok" if value.ok else "WRONG"
+            cells = (name, value.vector, value.value, f"{value.expected:.9g}", f"{value.got:.9g}", verdict)
+            table.add_row(*map(console.cell, cells), style="" if value.ok else "bold red")
+        console.print_table(table)
+        bound = found.checked[0][1].tolerance if found.checked else 0
+        print(f"{len(found.checked)} values on {found.device} in {found.precision}, each to {bound:g}")
+    for name in found.without:
+        console.talk.print(f"{name} offers no vectors", markup=False)
+    if found.wrong:
+        raise PluginError(f"{found.wrong} of {len(found.checked)} values disagree", hint="the rows marked WRONG")

@@ -1,0 +1,159 @@
+"""What every variant of this repository must do: one set of tests for all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import gankit
+from gankit import host
+from gankit.config import Layer
+from gankit.contracts import DataSpec
+from gankit.errors import InputError
+from gankit.loop import TrainingLoop
+from gankit.plan import Plan, build_loop, plan_run
+from gankit.vectors import check
+
+VARIANTS = [plugin.name for plugin in host.discover(host.VARIANTS) if plugin.dist == "gankit"]
+CPU = torch.device("cpu")
+IMAGES = DataSpec((1, 16, 16), ("a", "b", "c"))
+POINTS = DataSpec((2,), ("a", "b", "c"))
+SMALL = {"batch": 6, "z_dim": 20, "precision": "fp32"}
+
+
+def plan_of(name: str, **settings: object) -> Plan:
+    return plan_run([Layer("test", {"variant": name, **SMALL, **settings})])
+
+
+def loop_of(plan: Plan, data: DataSpec) -> TrainingLoop:
+    told = len(data.classes) if plan.config.conditional else 0
+    return build_loop(plan, dataclasses.replace(data, condition=told), CPU)
+
+
+def play(loop: TrainingLoop, data: DataSpec, steps: int) -> list[dict[str, float]]:
+    """Statistics of some steps on noise that knows three classes."""
+    stats = []
+    for step in range(steps):
+        torch.manual_seed(step)
+        labels = torch.arange(6) % 3
+        condition = torch.nn.functional.one_hot(labels, 3).float() if loop.config.conditional else None
+        real = torch.rand(6, *data.shape) * 0.5 + labels.reshape(-1, *[1] * len(data.shape)) * 0.2 - 0.5
+        stats.append({name: float(value) for name, value in loop.step(real, labels, condition).items()})
+    return stats
+
+
+def test_all_the_games_of_the_article_are_here() -> None:
+    article = {"gan", "cgan", "dcgan", "wgan", "wgan-gp", "lsgan", "dragan", "began"}
+    assert article | {"hinge", "r3gan", "acgan", "infogan"} <= set(VARIANTS)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_it_says_what_it_is(name: str) -> None:
+    info = plan_of(name).composition.info
+    assert info is not None
+    assert info.paper.startswith("https://arxiv.org/abs/")
+    assert all(field.metadata.get("help") for field in dataclasses.fields(info.options))
+    assert bool(info.conditional_note) == (info.conditional != "optional")
+
+
+@pytest.mark.parametrize("precision", ["fp64", "fp32", "bf16"])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_its_formulas_give_the_values_worked_out_by_hand(name: str, precision: str) -> None:
+    vectors = [vector for answer in plan_of(name).composition.hook.gankit_vectors() for vector in answer]
+    values = [value for vector in vectors for value in check(vector, CPU, precision)]
+    assert values
+    assert [value for value in values if not value.ok] == []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("data", [IMAGES, POINTS], ids=["images", "points"])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_both_players_learn_and_stay_finite(name: str, data: DataSpec, precision: str) -> None:
+    loop = loop_of(plan_of(name, precision=precision), data)
+    before = {player: [p.clone() for p in parameters.values()] for player, parameters in loop.players.items()}
+    stats = play(loop, data, 6)  # one generator step for five of the critic
+    assert all(np.isfinite(list(step.values())).all() for step in stats)
+    assert any(key.startswith("g/") for step in stats for key in step)
+    for player, parameters in loop.players.items():
+        assert all(bool(torch.isfinite(parameter).all()) for parameter in parameters.values())
+        pairs = zip(parameters.items(), before[player], strict=True)
+        # A constant added to all scores changes nothing in some games: the last bias may rest.
+        still = [n for (n, p), old in pairs if torch.equal(p, old) and not (n.endswith("bias") and p.numel() == 1)]
+        assert still == [], player
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_it_is_played_with_conditions_or_says_why_not(name: str) -> None:
+    info = plan_of(name).composition.info
+    assert info is not None
+    if info.conditional == "no":
+        with pytest.raises(InputError, match="is not trained conditionally: ") as caught:
+            plan_of(name, conditional=True)
+        assert info.conditional_note in str(caught.value)
+        return
+    if info.conditional == "required":
+        with pytest.raises(InputError, match="is conditional: "):
+            plan_of(name, conditional=False)
+    loop = loop_of(plan_of(name, conditional=True), IMAGES)
+    play(loop, IMAGES, 6)
+    z = torch.randn(1, 20).expand(3, -1)
+    images = loop.networks.generator.eval()(z, torch.eye(3))
+    assert not torch.equal(images[0], images[1]), "the generator does not hear its label"
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_it_plays_with_the_neutral_networks(name: str) -> None:
+    own = {"dcgan", "r3gan"} & {name}
+    options = {"networks": "core"} if own else {}
+    plan = plan_of(name, extensions=["lucic-nets"], options=options)
+    stats = play(loop_of(plan, IMAGES), IMAGES, 6)
+    assert all(np.isfinite(list(step.values())).all() for step in stats)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty 16x16 images of three classes."""
+    path = tmp_path_factory.mktemp("data") / "squares.npz"
+    images = np.random.RandomState(0).randint(0, 80, (60, 16, 16)).astype(np.uint8)
+    labels = np.arange(60) % 3
+    for label in range(3):
+        images[labels == label, 4 * label : 4 * label + 8, 4:12] += 150
+    np.savez(path, images=images, labels=labels)
+    return path
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_stopped_and_resumed_equals_straight_and_one_file_is_enough(name: str, labelled: Path, tmp_path: Path) -> None:
+    settings = {**SMALL, "data": labelled, "device": "cpu", "checkpoint_every": 12}
+    straight = gankit.train(name, out=tmp_path / "straight", steps=9, **settings)  # type: ignore[arg-type]
+    broken = gankit.train(name, out=tmp_path / "broken", steps=4, **settings)  # type: ignore[arg-type]
+    resumed = gankit.resume(broken.folder, steps=9)
+    for kind in ("generator.safetensors", "state.safetensors", "state.json"):
+        files = [(run.folder / "checkpoints" / "step-000000009" / kind).read_bytes() for run in (straight, resumed)]
+        if kind == "generator.safetensors":  # its header names the budgets, which are equal, too
+            assert files[0] == files[1]
+        elif kind == "state.safetensors":
+            assert files[0] == files[1], "the state of a resumed run differs"
+    (tmp_path / "elsewhere.safetensors").write_bytes(resumed.generator.read_bytes())
+    generator = gankit.load(tmp_path / "elsewhere.safetensors")
+    samples = generator.sample(4, seed=7)
+    assert samples.shape == (4, 16, 16, 1)
+    assert np.abs(generator.sample(seeds=[9, 8]).astype(int)[1] - samples[1]).max() <= 1
+
+
+def test_a_discriminator_is_told_the_label_that_the_generator_was_given() -> None:
+    """Whatever D sees in a phase, real or fake, comes with the labels of the batch from which G was asked."""
+    loop = loop_of(plan_of("cgan"), IMAGES)
+    told: list[tuple[str, Tensor]] = []
+    for player in ("generator", "discriminator"):
+        network = getattr(loop.networks, player)
+        network.register_forward_pre_hook(lambda _, inputs, player=player: told.append((player, inputs[1].argmax(1))))
+    labels = torch.tensor([2, 2, 0, 1, 2, 1])
+    loop.step(torch.rand(6, 1, 16, 16), labels, torch.nn.functional.one_hot(labels, 3).float())
+    assert [player for player, _ in told].count("discriminator") == 3  # real and fake for D, fake for G
+    assert all(torch.equal(seen, labels) for _, seen in told)
