@@ -60,10 +60,12 @@ def show(
     for heading, key in (("options, set with -o KEY=VALUE", "options"), ("recommended settings", "config")):
         table = Table(heading, "default", "type", "meaning", box=None, pad_edge=False)
         for row in facts[key]:
-            table.add_row(row["name"], str(row["default"]), row["type"], row["help"])
+            table.add_row(*map(console.cell, (row["name"], str(row["default"]), row["type"], row["help"])))
         out()
         out(table if facts[key] else f"{heading}: none")
     out()
+    note = f": {facts['conditional_note']}" if facts["conditional_note"] else ""
+    out(f"conditional {facts['conditional']}{note}", markup=False)
     out("built by    " + ", ".join(f"{what} {who}" for what, who in facts["built_by"].items()), markup=False)
 
 
@@ -92,6 +94,9 @@ def describe(name: str) -> dict[str, Any]:
             for row in _rows(TrainConfig, info.config)
             if getattr(info.config, row["name"]) != getattr(core, row["name"])
         ],
+        "conditional": info.conditional,
+        "conditional_note": info.conditional_note,
+        "search": {row["name"]: row["search"] for row in _rows(TrainConfig, info.config) if row["search"]},
         "built_by": built_by(plan, DataSpec((1, 28, 28), tuple("0123456789"))),
     }
 
@@ -104,6 +109,10 @@ def _rows(cls: type, values: object) -> list[dict[str, Any]]:
             "default": getattr(values, field.name),
             "type": _type_name(hints[field.name]),
             "help": field.metadata.get("help", ""),
+            "search": {
+                name: {"kind": type(space).__name__, **dataclasses.asdict(space)}
+                for name, space in field.metadata.get("search", {}).items()
+            },
         }
         for field in dataclasses.fields(cls)
     ]
