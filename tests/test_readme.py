@@ -47,10 +47,10 @@ def test_every_command_of_the_readme_runs_in_order(tmp_path: Path, shared_home: 
 
 
 def test_the_variant_in_the_readme_is_the_example() -> None:
-    """The 30 lines shown are those of examples/hinge.py, without its docstring's second half."""
+    """The lines shown are those of the file."""
     shown = re.search(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
     assert shown is not None
-    example = (ROOT / "examples" / "hinge.py").read_text()
+    example = (ROOT / "examples" / "relativistic.py").read_text()
     assert shown[1].strip() == example.strip()
 
 
