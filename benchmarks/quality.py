@@ -4,7 +4,7 @@
 
 The same command again goes on where it was stopped: a finished run is not trained again, a scored one not scored.
 Seeds are the outer loop, so that every variant has one result before any has two. The table is written to
-OUT/quality.md after each run, the grids to OUT/<variant>.png. `--with EXTENSION`, `--polygons` (which also computes
+OUT/quality.md after each run, the grids to OUT/<variant>.png, ten samples to OUT/<variant>-strip.png. `--with EXTENSION`, `--polygons` (which also computes
 the F1 of `gankit manifold`; take `--data triangles`) and `--set VARIANT:KEY=VALUE` make other experiments; each wants
 an --out of its own.
 """
@@ -21,11 +21,13 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import gankit
 from gankit import host
 from gankit.manifold import evaluate_manifold
+from gankit.pictures import grid
 from gankit.scores import FILE, Evaluation, read_lines
 
 COLUMNS = {"fid": "FID", "precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage"}
@@ -91,6 +93,7 @@ def run(name: str, seed: int, out: Path, arguments: argparse.Namespace) -> Resul
     )
     if seed == 0:
         shutil.copyfile(trained.picture, out / f"{name}.png")
+        strip(trained.generator, out / f"{name}-strip.png")
     stored = read_lines(folder / FILE) if (folder / FILE).exists() else []
     scored = next((line for line in reversed(stored) if line.images_seen == trained.images_seen), None)
     if scored is None or "fid" not in scored.scores:
@@ -104,6 +107,18 @@ def run(name: str, seed: int, out: Path, arguments: argparse.Namespace) -> Resul
         f1 = json.loads(found.read_text())["f1"]
     speed = trained.images_seen / trained.train_s
     return Result(name, seed, trained.images_seen, speed, scored, f1)
+
+
+def strip(checkpoint: Path, path: Path) -> None:
+    """Ten samples in a row; one of each class where the generator knows classes."""
+    generator = gankit.load(checkpoint)
+    told = generator.space.conditions is not None and generator.data.classes
+    images = (
+        np.concatenate([generator.sample(seeds=[index], label=index) for index in range(len(generator.data.classes))])
+        if told
+        else generator.sample(10)
+    )
+    grid(images, columns=10).save(path)
 
 
 def own_settings(name: str, given: list[str]) -> dict[str, object]:

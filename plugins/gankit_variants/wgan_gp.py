@@ -53,7 +53,7 @@ class WassersteinGpLoss(WassersteinLoss):
 
 @hookimpl
 def gankit_variant() -> VariantInfo:
-    config = TrainConfig(g_lr=1e-3, d_lr=1e-3, betas=(0.0, 0.9), d_steps=5)
+    config = TrainConfig(batch=32, betas=(0.0, 0.9), d_steps=5)
     return VariantInfo(api=1, title="WGAN-GP", paper="https://arxiv.org/abs/1704.00028", options=Options, config=config)
 
 
