@@ -4,9 +4,9 @@
 
 The same command again goes on where it was stopped: a finished run is not trained again, a scored one not scored.
 Seeds are the outer loop, so that every variant has one result before any has two. The table is written to
-OUT/quality.md after each run, the grids to OUT/<variant>.png, ten samples to OUT/<variant>-strip.png. `--with EXTENSION`, `--polygons` (which also computes
-the F1 of `gankit manifold`; take `--data triangles`) and `--set VARIANT:KEY=VALUE` make other experiments; each wants
-an --out of its own.
+OUT/quality.md after each run, the grids to OUT/<variant>.png, ten samples to OUT/<variant>-strip.png. `--with EXTENSION`,
+`--polygons` (which also computes the F1 of `gankit manifold`; take `--data triangles`) and `--set VARIANT:KEY=VALUE` make
+other experiments; each wants an --out of its own.
 """
 
 from __future__ import annotations
