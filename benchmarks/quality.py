@@ -3,10 +3,10 @@
     python benchmarks/quality.py --data PATH_OF_MNIST [--images 200k] [--seeds 3] [--out runs/quality] [VARIANT…]
 
 The same command again goes on where it was stopped: a finished run is not trained again, a scored one not scored.
-Seeds are the outer loop, so that every variant has one result before any has two. The table is written to
-OUT/quality.md after each run, the grids to OUT/<variant>.png, ten samples to OUT/<variant>-strip.png. `--with EXTENSION`,
-`--polygons` (which also computes the F1 of `gankit manifold`; take `--data triangles`) and `--set VARIANT:KEY=VALUE` make
-other experiments; each wants an --out of its own.
+Seeds are the outer loop, so that every variant has one result before any has two. OUT/quality.md is the table, written
+after each run; OUT/<variant>.png the grid and OUT/<variant>-strip.png ten samples. Other experiments, each with an --out
+of its own: `--with EXTENSION`, `--polygons` (with `--data triangles`: the F1 of `gankit manifold`), and
+`--set VARIANT:KEY=VALUE`.
 """
 
 from __future__ import annotations
