@@ -4,7 +4,7 @@
 
 The same command again goes on where it was stopped: a finished run is not trained again, a scored one not scored.
 Seeds are the outer loop, so that every variant has one result before any has two. OUT/quality.md is the table, written
-after each run; OUT/<variant>.png the grid and OUT/<variant>-strip.png ten samples. Other experiments, each with an --out
+after each run; OUT/<variant>.png the grid, OUT/<variant>-strip.png ten samples. Other experiments, each with an --out
 of its own: `--with EXTENSION`, `--polygons` (with `--data triangles`: the F1 of `gankit manifold`), and
 `--set VARIANT:KEY=VALUE`.
 """

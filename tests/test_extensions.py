@@ -13,7 +13,7 @@ from gankit.config import Layer
 from gankit.contracts import CriticOutput, DataSpec
 from gankit.errors import InputError
 from gankit.plan import build_loop, count_parameters, plan_run
-from gankit_extensions import lucic_nets
+from gankit_extensions import lucic_nets, lucic_nets_bn
 
 CPU = torch.device("cpu")
 
@@ -31,28 +31,28 @@ def test_the_neutral_networks_have_the_papers_numbers_of_parameters(
 ) -> None:
     data = DataSpec(shape)
     with torch.device("meta"):
-        assert count_parameters(lucic_nets.plain.gankit_generator(data, 64)) == g
-        assert count_parameters(lucic_nets.batch_norm.gankit_discriminator(data, CriticOutput())) == d_norm
-        assert count_parameters(lucic_nets.plain.gankit_discriminator(data, CriticOutput())) == d
+        assert count_parameters(lucic_nets.networks.gankit_generator(data, 64)) == g
+        assert count_parameters(lucic_nets_bn.networks.gankit_discriminator(data, CriticOutput())) == d_norm
+        assert count_parameters(lucic_nets.networks.gankit_discriminator(data, CriticOutput())) == d
         reconstructs = CriticOutput(autoencoder=True)
-        assert count_parameters(lucic_nets.plain.gankit_discriminator(data, reconstructs)) == autoencoder
+        assert count_parameters(lucic_nets.networks.gankit_discriminator(data, reconstructs)) == autoencoder
 
 
 def test_the_neutral_networks_answer_what_a_loss_reads() -> None:
     data, y = DataSpec((1, 28, 28), ("a", "b"), 2), torch.eye(2)
-    images = lucic_nets.plain.gankit_generator(data, 8)(torch.randn(2, 8), y)
+    images = lucic_nets.networks.gankit_generator(data, 8)(torch.randn(2, 8), y)
     assert images.shape == (2, 1, 28, 28)
     assert float(images.detach().abs().max()) <= 1
-    assert lucic_nets.plain.gankit_discriminator(data, CriticOutput())(images, y).shape == (2,)
-    assert lucic_nets.batch_norm.gankit_discriminator(data, CriticOutput(heads=3))(images, y).shape == (2, 4)
-    for nets in (lucic_nets.plain, lucic_nets.batch_norm):
+    assert lucic_nets.networks.gankit_discriminator(data, CriticOutput())(images, y).shape == (2,)
+    assert lucic_nets_bn.networks.gankit_discriminator(data, CriticOutput(heads=3))(images, y).shape == (2, 4)
+    for nets in (lucic_nets.networks, lucic_nets_bn.networks):
         assert nets.gankit_discriminator(data, CriticOutput(autoencoder=True))(images).shape == images.shape
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 30, 28)])
 def test_the_neutral_networks_refuse_what_they_cannot_make(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="multiples of 4"):
-        lucic_nets.plain.gankit_generator(DataSpec(shape), 8)
+        lucic_nets.networks.gankit_generator(DataSpec(shape), 8)
 
 
 def test_a_penalty_with_the_normalised_discriminator_is_refused_in_one_line(tmp_path: Path) -> None:

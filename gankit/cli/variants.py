@@ -1,4 +1,4 @@
-"""`gankit variants`: what is installed, from metadata alone; `show` imports one and tells its options."""
+"""`gankit variants`: what is installed, from metadata alone; `show` imports a variant and tells its options."""
 
 from __future__ import annotations
 
@@ -18,25 +18,29 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 @app.callback()
 def listing(context: typer.Context, json: Json = False) -> None:
-    """List installed variants. Nothing is imported for it.
+    """List installed variants and extensions. Nothing is imported for it.
 
     gankit variants
     """
     if context.invoked_subcommand is not None:
         return
-    found = host.discover(host.VARIANTS)
-    taken = [plugin.name for plugin in found]
+    groups = {"variant": host.discover(host.VARIANTS), "extension, named by --with": host.discover(host.EXTENSIONS)}
     if json:
-        rows = [{"name": p.name, "title": p.title, "dist": p.dist, "version": p.version} for p in found]
-        console.print_json(rows)
+        found = [plugin for group in groups.values() for plugin in group]
+        facts = [(p.name, p.kind, p.title, p.dist, p.version) for p in found]
+        console.print_json([dict(zip(("name", "kind", "title", "dist", "version"), row, strict=True)) for row in facts])
         return
     from rich.table import Table
 
-    table = Table("variant", "what it is", "from", box=None, pad_edge=False)
-    for plugin in found:
-        name = f"{plugin.dist}:{plugin.name}" if taken.count(plugin.name) > 1 else plugin.name
-        table.add_row(console.cell(name), console.cell(plugin.title), console.cell(plugin.origin))
-    console.data.print(table)
+    for heading, plugins in groups.items():
+        taken = [plugin.name for plugin in plugins]
+        table = Table(heading, "what it is", "from", box=None, pad_edge=False)
+        for plugin in plugins:
+            name = f"{plugin.dist}:{plugin.name}" if taken.count(plugin.name) > 1 else plugin.name
+            table.add_row(console.cell(name), console.cell(plugin.title), console.cell(plugin.origin))
+        if plugins:
+            console.data.print(table)
+            console.data.print()
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The neutral networks of "Are GANs Created Equal?" for any variant, without or with batch norm in D (Lucic et al.)."""
+"""The neutral networks of "Are GANs Created Equal?" for any variant; no batch norm in D (Lucic et al., 2018)."""
 
 import torch
 from torch import Tensor, nn
@@ -123,5 +123,4 @@ def _image(data: DataSpec) -> tuple[int, ...]:
     return data.shape
 
 
-plain = LucicNets(d_batch_norm=False)
-batch_norm = LucicNets(d_batch_norm=True)
+networks = LucicNets(d_batch_norm=False)

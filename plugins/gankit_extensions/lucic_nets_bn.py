@@ -1,0 +1,5 @@
+"""lucic-nets with batch norm in the discriminator, as that paper's GAN, LSGAN, WGAN and DRAGAN by default."""
+
+from gankit_extensions.lucic_nets import LucicNets
+
+networks = LucicNets(d_batch_norm=True)
