@@ -97,7 +97,7 @@ def initialise(net: nn.Module) -> None:
 
 @hookimpl
 def gankit_variant() -> VariantInfo:
-    config = TrainConfig(z_dim=100, z_prior="uniform", g_lr=2e-4, d_lr=2e-4, betas=(0.5, 0.999))
+    config = TrainConfig(batch=32, z_dim=100, z_prior="uniform", g_lr=2e-4, d_lr=2e-4)
     return VariantInfo(api=1, title="DCGAN", paper="https://arxiv.org/abs/1511.06434", options=Options, config=config)
 
 
