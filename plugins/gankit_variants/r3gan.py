@@ -19,7 +19,7 @@ GROUP = 16  # channels in a group of a 3x3 convolution
 
 @dataclass(frozen=True)
 class Options:
-    gamma: float = option(1.0, ge=0, help="weight of both gradient penalties, gamma/2 E|grad D|^2")
+    gamma: float = option(3.0, ge=0, help="weight of both penalties, gamma/2 E|grad D|^2; points want less, say 0.02")
     networks: Literal["small", "cifar"] = option(
         "small", help="small: for a CPU; cifar: the paper's for CIFAR-10, and at 64x64 and 256x256 those for FFHQ"
     )
@@ -29,7 +29,7 @@ class Options:
 
 
 class R3ganLoss(AdversarialLoss):
-    """RpGAN + R1 + R2, eq. 2-4 of the paper: softplus(-t) = -logsigmoid(t) of the difference t of paired scores."""
+    """RpGAN + R1 + R2: softplus(-t) = -logsigmoid(t) of the difference t of paired scores, and penalties every step."""
 
     def __init__(self, gamma: float) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ def scores_and_penalty(critic: Critic, samples: Tensor) -> tuple[Tensor, Tensor]
     return scores, gradient.flatten(1).square().sum(1)
 
 
-# -- the networks (§4): no normalisation anywhere, so that the samples of a batch stay independent ---------------------
+# -- the networks: no normalisation anywhere, so that the samples of a batch stay independent --------------------------
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Block(nn.Module):
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
         inner = EXPANSION * channels
-        # Fixup (Zhang et al., 2019) in place of normalisation: each branch starts at zero, and its two inner layers at
-        # L^(-1/4) times He's gain, so that the output of all L blocks grows alike.
+        # Fixup (Zhang et al., 2019) in place of normalisation: each branch starts at zero, and its other m - 1 = 2
+        # layers at L^(-1/(2m - 2)) times He's gain, so that an update of all L blocks together stays bounded.
         gain = math.sqrt(2 / (1 + SLOPE**2)) * blocks**-0.25
         self.branch = nn.Sequential(
             convolution(channels, inner, gain=gain, bias=True),
@@ -206,7 +206,7 @@ def gankit_variant() -> VariantInfo:
         title="R3GAN",
         paper="https://arxiv.org/abs/2501.05441",
         options=Options,
-        config=TrainConfig(g_lr=5e-4, d_lr=5e-4, betas=(0.0, 0.99)),
+        config=TrainConfig(batch=32, g_lr=2e-3, d_lr=2e-3, betas=(0.0, 0.99)),
     )
 
 
