@@ -29,7 +29,7 @@ def input_gradients(scores: Tensor, points: Tensor) -> Tensor:
     The sum of the scores is derived: sample i's gradient is its own as long as the critic does not couple samples.
     """
     (gradients,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
-    return gradients.flatten(1)
+    return gradients.reshape(len(points), -1)
 
 
 def gradient_norms(critic: Critic, points: Tensor) -> Tensor:
