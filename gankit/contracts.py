@@ -105,7 +105,7 @@ class CriticOutput:
     """What a loss reads: scores [N]; with `heads` [N, 1 + heads], the score first; or a reconstruction of the input."""
 
     heads: int = 0
-    autoencoder: bool = False
+    code: int = 0  # numbers in the auto-encoder's code; 0: no auto-encoder but scores
     told_by: Literal["projection", "concatenation", "nothing"] = "projection"  # how D is told y in a conditional run
 
 

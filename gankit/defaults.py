@@ -40,10 +40,10 @@ def gankit_generator(data: DataSpec, z_dim: int) -> nn.Module:
 def gankit_discriminator(data: DataSpec, output: CriticOutput) -> nn.Module:
     """The generator's counterpart; no layer of it couples the samples of a batch."""
     if len(data.shape) == 3:
-        if output.autoencoder:
-            return AutoEncoder(data.shape)
+        if output.code:
+            return AutoEncoder(data.shape, output.code)
         return Discriminator(data.shape, condition=data.condition, output=output)
-    if output.autoencoder:
+    if output.code:
         return PointAutoEncoder(data.shape[0])
     return PointDiscriminator(data.shape[0], condition=data.condition, output=output)
 

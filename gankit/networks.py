@@ -112,7 +112,7 @@ class Discriminator(nn.Module):
 class AutoEncoder(nn.Module):
     """images [N, C, H, W] -> their reconstruction [N, C, H, W] in [-1, 1] through a code of few numbers."""
 
-    def __init__(self, shape: tuple[int, int, int], width: int = 48, code: int = 64) -> None:
+    def __init__(self, shape: tuple[int, int, int], code: int, width: int = 32) -> None:
         super().__init__()
         trunk, features = downsampling(shape, width)
         self.encoder = nn.Sequential(*trunk, nn.Flatten(), nn.Linear(features, code))

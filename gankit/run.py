@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gankit import __version__, checkpoint, generator_file, host
+from gankit.building import BuiltBy, data_spec, suppliers
 from gankit.config import RunConfig, to_json
 from gankit.contracts import DataSpec
 from gankit.data import Dataset
@@ -19,7 +20,7 @@ from gankit.latent import LatentSpace
 from gankit.loop import TrainingLoop
 from gankit.meter import Meter
 from gankit.pictures import generate, picture, png
-from gankit.plan import BuiltBy, Plan, data_spec, suppliers
+from gankit.plan import Plan
 from gankit.run_folder import RunFolder
 from gankit.scores import Score
 from gankit.storage import write_durably

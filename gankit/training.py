@@ -15,24 +15,22 @@ from typing import Any, Unpack
 import torch
 
 from gankit import __version__, host, run_folder
-from gankit.config import BUDGETS, Layer, Settings, read_toml
-from gankit.data import Dataset, Progress
-from gankit.device import choose_device
-from gankit.errors import DivergedError, InputError, Stopped
-from gankit.observers import Checkpoints, Evaluations, SampleGrids, StatsWriter
-from gankit.plan import (
-    Plan,
+from gankit.building import (
     build_loop,
     built_by,
     count_parameters,
     data_spec,
     latent_space,
-    load_data,
     make_sampler,
     out_of_memory,
     own_streams,
-    plan_run,
 )
+from gankit.config import BUDGETS, Layer, Settings, read_toml
+from gankit.data import Dataset, Progress
+from gankit.device import choose_device
+from gankit.errors import DivergedError, InputError, Stopped
+from gankit.observers import Checkpoints, Evaluations, SampleGrids, StatsWriter
+from gankit.plan import Plan, load_data, plan_run
 from gankit.run import Run, RunResult
 from gankit.run_folder import RunFolder
 from gankit.scoring import training_evaluator

@@ -32,7 +32,19 @@ LAYERS = [
     ],
     ["metrics", "features", "evaluator", "polygon_fit"],
     ["plugin", "defaults"],
-    ["plan", "sample", "writers", "scoring", "evaluation", "manifold", "verify", "run", "observers", "training"],
+    [
+        "plan",
+        "building",
+        "sample",
+        "writers",
+        "scoring",
+        "evaluation",
+        "manifold",
+        "verify",
+        "run",
+        "observers",
+        "training",
+    ],
     ["cli"],
 ]
 ORDER = [module for layer in LAYERS for module in layer]

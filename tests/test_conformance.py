@@ -12,11 +12,12 @@ from torch import Tensor
 
 import gankit
 from gankit import host
+from gankit.building import build_loop
 from gankit.config import Layer
 from gankit.contracts import DataSpec
 from gankit.errors import InputError
 from gankit.loop import TrainingLoop
-from gankit.plan import Plan, build_loop, plan_run
+from gankit.plan import Plan, plan_run
 from gankit.vectors import check
 
 VARIANTS = [plugin.name for plugin in host.discover(host.VARIANTS) if plugin.dist == "gankit"]

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 import gankit
+from gankit.building import build_loop, count_parameters
 from gankit.config import Layer
 from gankit.contracts import CriticOutput, DataSpec
 from gankit.errors import InputError
-from gankit.plan import build_loop, count_parameters, plan_run
+from gankit.plan import plan_run
 from gankit_extensions import lucic_nets, lucic_nets_bn
 
 CPU = torch.device("cpu")
@@ -34,7 +35,7 @@ def test_the_neutral_networks_have_the_papers_numbers_of_parameters(
         assert count_parameters(lucic_nets.networks.gankit_generator(data, 64)) == g
         assert count_parameters(lucic_nets_bn.networks.gankit_discriminator(data, CriticOutput())) == d_norm
         assert count_parameters(lucic_nets.networks.gankit_discriminator(data, CriticOutput())) == d
-        reconstructs = CriticOutput(autoencoder=True)
+        reconstructs = CriticOutput(code=64)
         assert count_parameters(lucic_nets.networks.gankit_discriminator(data, reconstructs)) == autoencoder
 
 
@@ -46,7 +47,7 @@ def test_the_neutral_networks_answer_what_a_loss_reads() -> None:
     assert lucic_nets.networks.gankit_discriminator(data, CriticOutput())(images, y).shape == (2,)
     assert lucic_nets_bn.networks.gankit_discriminator(data, CriticOutput(heads=3))(images, y).shape == (2, 4)
     for nets in (lucic_nets.networks, lucic_nets_bn.networks):
-        assert nets.gankit_discriminator(data, CriticOutput(autoencoder=True))(images).shape == images.shape
+        assert nets.gankit_discriminator(data, CriticOutput(code=64))(images).shape == images.shape
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 30, 28)])

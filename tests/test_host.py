@@ -9,10 +9,11 @@ import pytest
 from support import HOOKS, LOSS, OWN_NETWORKS, TINY_VARIANT, install
 
 from gankit import defaults, host
+from gankit.building import suppliers
 from gankit.config import Layer
 from gankit.contracts import CriticOutput, DataSpec
 from gankit.errors import InputError, PluginError
-from gankit.plan import plan_run, suppliers
+from gankit.plan import plan_run
 
 OWN_DISCRIMINATOR = """
 from torch import nn

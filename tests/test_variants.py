@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gankit.building import count_parameters
 from gankit.contracts import Batch, DataSpec, TrainConfig
 from gankit.errors import InputError
 from gankit.loop import Networks
 from gankit.loss import AdversarialLoss
-from gankit.plan import count_parameters
 from gankit_variants import acgan, began, cgan, dcgan, dragan, gan, infogan, wgan
 
 REAL = [2.0, 0.5, -1.0]  # scores of three real samples

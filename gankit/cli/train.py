@@ -280,8 +280,8 @@ def _print_config(plan: Plan, *, as_json: bool) -> None:
 
 
 def _print_dry_run(plan: Plan, dataset: Any, *, as_json: bool) -> None:
+    from gankit.building import built_by, data_spec, estimate, latent_space
     from gankit.cli.live import clock
-    from gankit.plan import built_by, data_spec, estimate, latent_space
 
     guess = estimate(plan, dataset)
     builders = built_by(plan, data_spec(dataset, latent_space(plan, dataset)))

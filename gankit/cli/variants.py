@@ -76,9 +76,10 @@ def show(
 def describe(name: str) -> dict[str, Any]:
     """Everything `show` prints, as JSON values."""
     from gankit import defaults
+    from gankit.building import built_by
     from gankit.config import Layer, resolve
     from gankit.contracts import DataSpec, TrainConfig
-    from gankit.plan import Plan, built_by
+    from gankit.plan import Plan
 
     plugin = host.find(name, host.VARIANTS)
     composition = host.compose(defaults, plugin)

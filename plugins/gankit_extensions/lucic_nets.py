@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from gankit.plugin import CriticOutput, DataSpec, InputError, hookimpl
 
 SLOPE = 0.2
-CODE = 64  # of the auto-encoder
 
 
 class Generator(nn.Module):
@@ -51,18 +50,18 @@ class Discriminator(nn.Module):
 
 
 class AutoEncoder(nn.Module):
-    """images [N, C, H, W] -> their reconstruction [N, C, H, W] in [-1, 1] through 64 numbers."""
+    """images [N, C, H, W] -> their reconstruction [N, C, H, W] in [-1, 1] through few numbers (64 in the paper)."""
 
-    def __init__(self, shape: tuple[int, ...], norm: bool) -> None:
+    def __init__(self, shape: tuple[int, ...], code: int, norm: bool) -> None:
         super().__init__()
         area = (shape[1] // 4, shape[2] // 4)
         features = 128 * area[0] * area[1]
-        norms = [nn.BatchNorm1d(CODE), nn.BatchNorm1d(features), nn.BatchNorm2d(64)] if norm else [None] * 3
+        norms = [nn.BatchNorm1d(code), nn.BatchNorm1d(features), nn.BatchNorm2d(64)] if norm else [None] * 3
         self.layers = nn.Sequential(
             *down(shape, norm=False),
             nn.Flatten(),
-            *block(nn.Linear(features, CODE), norms[0]),
-            *block(nn.Linear(CODE, features), norms[1]),
+            *block(nn.Linear(features, code), norms[0]),
+            *block(nn.Linear(code, features), norms[1]),
             nn.Unflatten(1, (128, *area)),
             *block(nn.ConvTranspose2d(128, 64, 4, stride=2, padding=1), norms[2]),
             nn.ConvTranspose2d(64, shape[0], 4, stride=2, padding=1),
@@ -111,8 +110,8 @@ class LucicNets:
     @hookimpl
     def gankit_discriminator(self, data: DataSpec, output: CriticOutput) -> nn.Module:
         shape = _image(data)
-        if output.autoencoder:
-            return AutoEncoder(shape, self.d_batch_norm)
+        if output.code:
+            return AutoEncoder(shape, output.code, self.d_batch_norm)
         return Discriminator(shape, data.condition, output.heads, self.d_batch_norm)
 
 

@@ -40,6 +40,7 @@ class Options:
         help="step of the control of k",
         search={"wide": LogUniform(1e-4, 1e-2), "narrow": Choice((1e-3,))},
     )
+    code: int = option(64, ge=1, le=4096, help="numbers in the auto-encoder's code; fewer see less")
     patience_images: int = option(
         50_000, ge=0, help="both learning rates are halved when M has not improved for so many images; 0: never"
     )
@@ -48,13 +49,13 @@ class Options:
 class BeganLoss(AdversarialLoss):
     """Section 3.4 of the paper with L(v) = mean |AE(v) - v|; `k` in [0, 1] and `convergence` (M) are its state."""
 
-    output = CriticOutput(autoencoder=True)
     k: Tensor
     real: Tensor
     convergence: Tensor
 
-    def __init__(self, gamma: float = 0.5, lambda_k: float = 1e-3) -> None:
+    def __init__(self, gamma: float = 0.5, lambda_k: float = 1e-3, code: int = 64) -> None:
         super().__init__()
+        self.output = CriticOutput(code=code)
         self.gamma, self.lambda_k = gamma, lambda_k
         for name in ("k", "real", "convergence"):
             self.register_buffer(name, torch.zeros(()))
@@ -137,7 +138,7 @@ def gankit_variant() -> VariantInfo:
 
 @hookimpl
 def gankit_loss(options: Options) -> AdversarialLoss:
-    return BeganLoss(options.gamma, options.lambda_k)
+    return BeganLoss(options.gamma, options.lambda_k, options.code)
 
 
 @hookimpl

@@ -1,0 +1,192 @@
+"""From a plan to what runs: networks, loss and loop, the batches, and who built what."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from gankit import host
+from gankit.config import RunConfig
+from gankit.contracts import DataSpec
+from gankit.data import Dataset, Sampler
+from gankit.device import choose_device
+from gankit.errors import InputError, PluginError, ResourceError
+from gankit.latent import EXAMPLES, MAX_CONDITION, Conditions, LatentSpace
+from gankit.loop import Networks, TrainingLoop
+from gankit.loss import AdversarialLoss
+from gankit.plan import Plan
+from gankit.streams import derive_seed
+
+
+def latent_space(plan: Plan, dataset: Dataset) -> LatentSpace:
+    """What the generator of a run is given: z, and y where the run is conditional; InputError without labels."""
+    config = plan.config
+    if not config.conditional:
+        return LatentSpace(config.z_dim, config.z_prior)
+    if dataset.conditions is not None:
+        spread = torch.linspace(0, len(dataset) - 1, min(EXAMPLES, len(dataset))).long()
+        vectors = tuple(tuple(row) for row in dataset.conditions[spread].tolist())
+        conditions = Conditions(examples=vectors)
+    elif dataset.labels is not None:
+        counts = torch.bincount(dataset.labels, minlength=len(dataset.spec.classes))
+        conditions = Conditions(counts=tuple(counts.tolist()))
+    else:
+        raise InputError(
+            f"data set '{dataset.name}' has no labels to train conditionally on",
+            hint="sub-folders are classes; an .npz file may hold 'labels' [N] or 'conditions' [N, K]",
+        )
+    if conditions.length > MAX_CONDITION:
+        raise InputError(f"conditions of length {conditions.length:,}: the limit is {MAX_CONDITION:,}")
+    return LatentSpace(config.z_dim, config.z_prior, conditions)
+
+
+def data_spec(dataset: Dataset, space: LatentSpace) -> DataSpec:
+    """What the networks are built for."""
+    return replace(dataset.spec, condition=space.conditions.length if space.conditions else 0)
+
+
+@contextmanager
+def own_streams(device: torch.device) -> Iterator[None]:
+    """Within the block random streams and the handling of denormals are gankit's; the caller's come back untouched."""
+    flushed = bool(torch.tensor(1e-40) * 1 == 0)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        if device.type == "cpu":
+            torch.set_flush_denormal(True)  # denormals make convolutions many times slower
+        try:
+            yield
+        finally:
+            torch.set_flush_denormal(flushed)
+
+
+def out_of_memory(error: BaseException, config: RunConfig, shape: tuple[int, ...]) -> ResourceError | None:
+    """Out of memory is not a bug: what was asked for and what to do; None for any other exception."""
+    if isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    ):
+        return ResourceError(
+            f"out of memory with --batch {config.batch}, --z-dim {config.z_dim} and samples of {list(shape)}",
+            hint=f"try --batch {max(1, config.batch // 2)}, or a smaller --size",
+        )
+    return None
+
+
+def build_loop(plan: Plan, data: DataSpec, device: torch.device) -> TrainingLoop:
+    """Networks, loss and training loop, initialised from the seed alone."""
+    hook, config, options = plan.composition.hook, plan.config, plan.resolved.options
+    torch.manual_seed(derive_seed(config.seed, "init"))
+    suppliers(plan, data)  # refuses two
+    generator = hook.gankit_generator(data=data, z_dim=config.z_dim, options=options)
+    _check_built(plan, "gankit_generator", generator, nn.Module, data)
+    loss = hook.gankit_loss(data=data, options=options)
+    _check_built(plan, "gankit_loss", loss, AdversarialLoss, data)
+    seen = data if loss.output.told_by != "nothing" else replace(data, condition=0)
+    discriminator = hook.gankit_discriminator(data=seen, options=options, output=loss.output)
+    _check_built(plan, "gankit_discriminator", discriminator, nn.Module, seen)
+    networks = Networks(generator, discriminator)
+    for module in (networks.generator, networks.discriminator):
+        # channels_last is several times faster for convolutions, on the CPU too; tensors of other ranks do not change.
+        module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    loop: TrainingLoop = hook.gankit_training_loop(
+        networks=networks, loss=loss.to(device), config=config, options=options
+    )
+    return loop
+
+
+def _check_built(plan: Plan, builder: str, built: object, wanted: type, data: DataSpec) -> None:
+    who = f"{builder} of '{suppliers(plan, data)[builder].name}'"
+    if not isinstance(built, wanted):
+        raise PluginError(
+            f"{who} returned {type(built).__name__}",
+            hint=f"it must return a {wanted.__name__}",
+        )
+    if data.condition and isinstance(built, nn.Module) and not isinstance(built, AdversarialLoss):
+        try:
+            inspect.signature(built.forward).bind(object(), object())
+        except TypeError:
+            raise InputError(
+                f"{who} built a network that cannot be told a condition",
+                hint="leave out --conditional; to support it, its forward takes a second argument, y [N, K]",
+            ) from None
+
+
+def make_sampler(plan: Plan, dataset: Dataset, device: torch.device) -> Sampler:
+    """The batches of a run."""
+    config = plan.config
+    return Sampler(dataset, batch=config.batch, seed=config.seed, device=device, conditional=config.conditional)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable scalars."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+@dataclass(frozen=True)
+class BuiltBy:
+    """Who answers a builder, and which extensions wrap the answer."""
+
+    name: str
+    wrappers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " + ".join((self.name, *self.wrappers))
+
+
+def suppliers(plan: Plan, data: DataSpec) -> dict[str, BuiltBy]:
+    """Builder -> who builds it for this data; PluginError when a variant and an extension both bring a network."""
+    composition, options = plan.composition, plan.resolved.options
+    found = {}
+    for builder in host.BUILDERS[1:]:
+        names = [supplier.name for supplier in composition.suppliers(builder)]
+        if builder in host.NETWORKS and len(names) > 1:
+            with torch.device("meta"), torch.random.fork_rng(devices=[]):
+                output = composition.hook.gankit_loss(data=data, options=options).output
+                given = {"data": data, "z_dim": plan.config.z_dim, "options": options, "output": output}
+                candidates = [s for s in composition.suppliers(builder) if s.name != host.CORE]
+                names = [s.name for s in candidates if s.answer(**given) is not None] + [host.CORE]
+            composition.refuse_two(builder, names)
+        found[builder] = BuiltBy(names[0], tuple(composition.wrappers(builder)))
+    return found
+
+
+def built_by(plan: Plan, data: DataSpec) -> dict[str, str]:
+    """`suppliers` for people: 'generator' -> 'core', 'training loop' -> 'core'."""
+    return {builder.removeprefix("gankit_").replace("_", " "): str(by) for builder, by in suppliers(plan, data).items()}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take, from a few steps on random data."""
+
+    parameters: dict[str, int]
+    images_per_s: float
+    total_s: float | None
+
+
+def estimate(plan: Plan, dataset: Dataset, steps: int = 5) -> Estimate:
+    """Build the networks and time a few steps; nothing is written."""
+    device = choose_device(plan.config.device)
+    data = data_spec(dataset, latent_space(plan, dataset))
+    with own_streams(device):
+        loop = build_loop(plan, data, device)
+        sampler = make_sampler(plan, dataset, device)
+        seconds = []
+        for step in range(2 + steps):  # the first ones pay for lazy initialisation
+            before = time.perf_counter()
+            stats = loop.step(*sampler.batch(step))
+            torch.stack(list(stats.values())).tolist()  # wait for the device
+            seconds.append(time.perf_counter() - before)
+    speed = plan.config.batch / (sum(seconds[2:]) / steps)
+    total = plan.config.total_images
+    limits = [total / speed] if total else []
+    limits += [plan.config.time_s] if plan.config.time_s else []
+    parameters = {
+        "generator": count_parameters(loop.networks.generator),
+        "discriminator": count_parameters(loop.networks.discriminator),
+    }
+    return Estimate(parameters, speed, min(limits, default=None))
