@@ -117,6 +117,15 @@ def open_checkpoint(path: Path, chosen: Settings) -> OpenCheckpoint:
     return OpenCheckpoint(file, TrainedGenerator(module, header, device))
 
 
+def training_data(
+    opened: OpenCheckpoint, chosen: Settings, progress: Progress | None = None
+) -> tuple[Dataset, dict[str, Any]]:
+    """The training set of a checkpoint, found as for its scores, and the feature spaces that are there."""
+    composition = _composition(opened.trained.header, chosen)
+    _, train = _real_data(opened.trained, opened.file, chosen, composition, progress)
+    return train, composition.catalogue("gankit_features")
+
+
 def _score_checkpoint(path: Path, chosen: Settings, progress: Progress | None) -> Evaluation:
     started = time.monotonic()
     opened = open_checkpoint(path, chosen)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from gankit.errors import InputError
@@ -128,6 +129,28 @@ def _write_npz(request: Request, out: Path, advance: Advance) -> None:
         for name, values in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(values, dtype=np.int64))
+
+
+def write_picture(picture: Image.Image | bytes, out: Path, generator: TrainedGenerator, seeds: Sequence[int]) -> None:
+    """One picture of a generator's samples, under its name only when it is whole; PNGs say what they show."""
+    if isinstance(picture, bytes):
+        _write(picture, out)
+    else:
+        _write(png(picture, text={"gankit": _provenance(Request(generator, seeds))}), out)
+
+
+def write_image(picture: Image.Image, out: Path, facts: dict[str, object]) -> None:
+    """A PNG with some facts in its text chunk, under its name only when it is whole."""
+    _write(png(picture, text={"gankit": json.dumps(facts)}), out)
+
+
+def _write(data: bytes, out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with _whole(out) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise cannot_write(out, error) from error
 
 
 def _encoded(request: Request) -> Iterator[tuple[str, bytes]]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gankit.cli import compare, console, doctor, evaluate, sample, train, variants, verify
+from gankit.cli import compare, console, doctor, evaluate, latent, sample, train, variants, verify
 from gankit.errors import GankitError
 from gankit.signals import stop_requests
 
@@ -24,6 +24,9 @@ app = typer.Typer(
 app.command("train", context_settings={"auto_envvar_prefix": "GANKIT_TRAIN"})(train.train)
 app.command("resume")(train.resume)
 app.command("sample")(sample.sample)
+app.command("interpolate")(latent.interpolate)
+app.command("arithmetic")(latent.arithmetic)
+app.command("neighbours")(latent.neighbours)
 app.command("eval")(evaluate.evaluate)
 app.command("manifold")(evaluate.manifold)
 app.command("compare")(compare.compare)

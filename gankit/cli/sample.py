@@ -21,8 +21,18 @@ MAX_SEEDS = 10_000_000
 
 
 def parse_seeds(text: str) -> list[int]:
-    """'0,1,4-6' -> [0, 1, 4, 5, 6]."""
-    seeds: dict[int, None] = {}  # a set that keeps the order
+    """'0,1,4-6' -> [0, 1, 4, 5, 6], each once."""
+    path = parse_path(text)
+    seeds = dict.fromkeys(path)
+    if len(seeds) < len(path):
+        twice = next(seed for seed in seeds if path.count(seed) > 1)
+        raise InputError(f"--seeds {text}: {twice} is named twice", hint="name each seed once")
+    return path
+
+
+def parse_path(text: str) -> list[int]:
+    """'0,4-6,0' -> [0, 4, 5, 6, 0]: a way may cross itself."""
+    seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
         if match is None:
@@ -32,11 +42,8 @@ def parse_seeds(text: str) -> list[int]:
             raise InputError(f"--seeds {text}: '{part}' is not a range", hint="for example --seeds 0,1,4-6")
         if len(seeds) + last - first >= MAX_SEEDS:
             raise InputError(f"--seeds {text}: more than {MAX_SEEDS:,} samples", hint="sample them in several parts")
-        for seed in range(first, last + 1):
-            if seed in seeds:
-                raise InputError(f"--seeds {text}: {seed} is named twice", hint="name each seed once")
-            seeds[seed] = None
-    return list(seeds)
+        seeds.extend(range(first, last + 1))
+    return seeds
 
 
 def parse_vector(text: str) -> list[float]:

@@ -1,0 +1,145 @@
+"""`gankit interpolate`, `arithmetic` and `neighbours`: looks at what a generator has learnt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gankit.cli import console
+from gankit.cli.sample import parse_path, parse_seeds
+from gankit.cli.train import path_of
+from gankit.errors import InputError
+
+Checkpoint = Annotated[Path, typer.Argument(metavar="CKPT", help="A .safetensors file, or a run folder.")]
+Device = Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")]
+Variant = Annotated[str | None, typer.Option(help="The variant, when it is a ./file.py.")]
+With = Annotated[list[str] | None, typer.Option("--with", help="The extensions, when one is a file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+def interpolate(
+    checkpoint: Checkpoint,
+    seeds: Annotated[str, typer.Option(help="From the sample of each seed to that of the next.")] = "0-4",
+    steps: Annotated[
+        int | None, typer.Option(min=2, max=1000, help="Images of a walk, both ends included (10; in a film 30).")
+    ] = None,
+    class_: Annotated[
+        list[str] | None, typer.Option("--class", help="Class by name or index; a second one: from one to the other.")
+    ] = None,
+    out: Annotated[str, typer.Option("-o", "--out", help="x.png: a film strip; x.webp or x.gif: a film.")] = (
+        "interpolation.png"
+    ),
+    fps: Annotated[int, typer.Option(min=1, max=100, help="Images a second, in a film.")] = 20,
+    device: Device = "auto",
+    variant: Variant = None,
+    with_: With = None,
+    json: Json = False,
+) -> None:
+    """Walk from sample to sample through the latent space: along arcs for a normal z, lines for a uniform one.
+
+    gankit interpolate CKPT --seeds 3,8,20 -o walk.webp
+    """
+    from gankit.montage import FORMATS, film, film_strip
+    from gankit.sample import load
+    from gankit.walks import interpolate as walk
+    from gankit.walks import there_and_back
+    from gankit.writers import write_picture
+
+    path = path_of(out, "-o")
+    suffix = path.suffix.lower()
+    if suffix != ".png" and suffix not in FORMATS:
+        raise InputError(f"{out}: unknown kind of output '{suffix}'", hint="x.png, x.webp or x.gif")
+    if class_ and len(class_) > 2:
+        raise InputError(f"{len(class_)} classes", hint="one class, or two to go from one to the other")
+    generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
+    chosen = parse_path(seeds)
+    walks = walk(generator, chosen, steps or (10 if suffix == ".png" else 30), class_ or ())
+    if suffix == ".png":
+        write_picture(film_strip([w.images for w in walks]), path, generator, chosen)
+    else:
+        write_picture(film(list(there_and_back(walks)), suffix, fps), path, generator, chosen)
+    _told(path, {"walks": len(walks), "seeds": chosen}, as_json=json)
+
+
+def arithmetic(
+    checkpoint: Checkpoint,
+    plus: Annotated[list[str], typer.Option(help="Seeds whose mean is added, e.g. 1,4,7; may be repeated.")],
+    minus: Annotated[list[str] | None, typer.Option(help="Seeds whose mean is taken away; may be repeated.")] = None,
+    class_: Annotated[str | None, typer.Option("--class", help="Class by name or index, for all pictures.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise around the result.")] = 0,
+    out: Annotated[str, typer.Option("-o", "--out", help="The picture of the equation.")] = "arithmetic.png",
+    device: Device = "auto",
+    variant: Variant = None,
+    with_: With = None,
+    json: Json = False,
+) -> None:
+    """Add and subtract concepts: means of the latent vectors of some seeds each (DCGAN, section 6.3.2).
+
+    gankit arithmetic CKPT --plus 1,4,7 --minus 2,5,8 --plus 3,6,9
+    """
+    from gankit.montage import equation
+    from gankit.sample import load
+    from gankit.walks import arithmetic as compute
+    from gankit.writers import write_picture
+
+    path = _png(out)
+    generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
+    groups = [parse_seeds(text) for text in plus], [parse_seeds(text) for text in minus or []]
+    found = compute(generator, *groups, label=class_, seed=seed)
+    columns = [("+" if group.sign > 0 else "-", group.images, group.mean) for group in found.groups]
+    seeds = [number for group in found.groups for number in group.seeds]
+    write_picture(equation(columns, found.results), path, generator, seeds)
+    _told(path, {"plus": groups[0], "minus": groups[1]}, as_json=json)
+
+
+def neighbours(
+    checkpoint: Checkpoint,
+    seeds: Annotated[str, typer.Option(help="One row a seed.")] = "0-7",
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="Training images beside each sample.")] = 5,
+    features: Annotated[
+        str, typer.Option(help="Where distances are taken: pixels, or a feature space of `gankit eval`.")
+    ] = "pixels",
+    against: Annotated[str | None, typer.Option(help="The training data, if it is not where it was.")] = None,
+    size: Annotated[str | None, typer.Option(help="Crop and resize --against to HEIGHTxWIDTH.")] = None,
+    out: Annotated[str, typer.Option("-o", "--out", help="The picture.")] = "neighbours.png",
+    device: Device = "auto",
+    variant: Variant = None,
+    with_: With = None,
+    json: Json = False,
+) -> None:
+    """Draw the nearest training images beside samples. A near one is no proof of copying: see `gankit eval`.
+
+    gankit neighbours RUN --seeds 0-7 -k 5
+    """
+    from gankit.evaluation import Settings
+    from gankit.montage import beside
+    from gankit.neighbours import neighbours as compute
+    from gankit.writers import write_image
+
+    path = _png(out)
+    settings = Settings(against=against, size=size, device=device, variant=variant, extensions=with_ or ())
+    with console.log_to_stderr(), console.progress_bar() as progress:
+        found = compute(checkpoint, parse_seeds(seeds), k, features=features, settings=settings, progress=progress)
+    notes = [[f"{distance:.2f}" for distance in row] for row in found.distances.tolist()]
+    write_image(beside(found.samples, found.images, notes), path, {"seeds": list(found.seeds), "space": found.space})
+    rows = [
+        {"seed": seed, "indices": indices, "distances": [round(d, 6) for d in distances]}
+        for seed, indices, distances in zip(found.seeds, found.indices.tolist(), found.distances.tolist(), strict=True)
+    ]
+    _told(path, {"space": found.space, "neighbours": rows}, as_json=json)
+
+
+def _png(out: str) -> Path:
+    path = path_of(out, "-o")
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{out}: the picture is a PNG", hint="-o x.png")
+    return path
+
+
+def _told(path: Path, facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        console.print_json({"out": str(path), **facts})
+    else:
+        console.data.print(str(path), markup=False)
