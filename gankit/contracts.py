@@ -173,3 +173,4 @@ class VariantInfo:
     config: TrainConfig = TrainConfig()
     conditional: Literal["optional", "required", "no"] = "optional"  # whether its game can be played with conditions
     conditional_note: str = ""  # why it must or cannot, for people
+    scores: Literal["logits", "raw"] = "raw"  # whether sigmoid(D(x)) estimates the probability that x is real

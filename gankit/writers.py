@@ -133,18 +133,17 @@ def _write_npz(request: Request, out: Path, advance: Advance) -> None:
 
 def write_picture(picture: Image.Image | bytes, out: Path, generator: TrainedGenerator, seeds: Sequence[int]) -> None:
     """One picture of a generator's samples, under its name only when it is whole; PNGs say what they show."""
-    if isinstance(picture, bytes):
-        _write(picture, out)
-    else:
-        _write(png(picture, text={"gankit": _provenance(Request(generator, seeds))}), out)
+    text = {"gankit": _provenance(Request(generator, seeds))}
+    write_bytes(picture if isinstance(picture, bytes) else png(picture, text=text), out)
 
 
 def write_image(picture: Image.Image, out: Path, facts: dict[str, object]) -> None:
     """A PNG with some facts in its text chunk, under its name only when it is whole."""
-    _write(png(picture, text={"gankit": json.dumps(facts)}), out)
+    write_bytes(png(picture, text={"gankit": json.dumps(facts)}), out)
 
 
-def _write(data: bytes, out: Path) -> None:
+def write_bytes(data: bytes, out: Path) -> None:
+    """A file under its name only when it is whole."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with _whole(out) as temporary:

@@ -47,6 +47,8 @@ LAYERS = [
         "run",
         "observers",
         "training",
+        "figure",
+        "figure_panels",
     ],
     ["cli"],
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gankit.cli import compare, console, doctor, evaluate, latent, sample, train, variants, verify
+from gankit.cli import compare, console, doctor, evaluate, figure, latent, sample, train, variants, verify
 from gankit.errors import GankitError
 from gankit.signals import stop_requests
 
@@ -27,6 +27,7 @@ app.command("sample")(sample.sample)
 app.command("interpolate")(latent.interpolate)
 app.command("arithmetic")(latent.arithmetic)
 app.command("neighbours")(latent.neighbours)
+app.command("figure1d")(figure.figure1d)
 app.command("eval")(evaluate.evaluate)
 app.command("manifold")(evaluate.manifold)
 app.command("compare")(compare.compare)

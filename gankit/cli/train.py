@@ -225,7 +225,7 @@ def _flag_layers(context: typer.Context) -> list[Layer]:
         if name in NOT_SETTINGS or source is None or source.name not in ("COMMANDLINE", "ENVIRONMENT"):
             continue
         layer = settings["flag" if source.name == "COMMANDLINE" else "environment"]
-        layer[SETTING_OF.get(name, name)] = _key_values(value) if name == "option" else value
+        layer[SETTING_OF.get(name, name)] = key_values(value) if name == "option" else value
     return [Layer(source, values) for source, values in settings.items() if values]
 
 
@@ -245,7 +245,7 @@ def _refuse_unknown_variables(context: typer.Context) -> None:
             raise InputError(f"unknown environment variable {name}", hint=hint)
 
 
-def _key_values(pairs: list[str]) -> dict[str, str]:
+def key_values(pairs: list[str]) -> dict[str, str]:
     """['smoothing=0.1'] -> {'smoothing': '0.1'}."""
     values = {}
     for pair in pairs:

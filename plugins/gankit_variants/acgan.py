@@ -67,6 +67,7 @@ def class_term(output: Tensor, batch: Batch) -> Tensor:
 def gankit_variant() -> VariantInfo:
     return VariantInfo(
         api=1,
+        scores="logits",
         title="ACGAN",
         paper="https://arxiv.org/abs/1610.09585",
         options=Options,

@@ -28,14 +28,14 @@ from gankit.plugin import (
 @dataclass(frozen=True)
 class Options:
     gamma: float = option(
-        0.5,
+        1.0,
         ge=0,
         le=1,
         help="diversity ratio L(G(z)) / L(x) that is held; less of it is sharper and less diverse",
         search={"wide": Uniform(0, 1), "narrow": Uniform(0.6, 0.9)},
     )
     lambda_k: float = option(
-        1e-3,
+        0.1,
         gt=0,
         help="step of the control of k",
         search={"wide": LogUniform(1e-4, 1e-2), "narrow": Choice((1e-3,))},
@@ -130,7 +130,7 @@ def gankit_variant() -> VariantInfo:
         title="BEGAN",
         paper="https://arxiv.org/abs/1703.10717",
         options=Options,
-        config=TrainConfig(z_prior="uniform"),
+        config=TrainConfig(batch=32, z_prior="uniform", g_lr=1e-3, d_lr=3e-4),
         conditional="no",
         conditional_note="its score is how well a sample is reconstructed, whatever the class",
     )

@@ -98,7 +98,9 @@ def initialise(net: nn.Module) -> None:
 @hookimpl
 def gankit_variant() -> VariantInfo:
     config = TrainConfig(batch=32, z_dim=100, z_prior="uniform", g_lr=2e-4, d_lr=2e-4)
-    return VariantInfo(api=1, title="DCGAN", paper="https://arxiv.org/abs/1511.06434", options=Options, config=config)
+    return VariantInfo(
+        api=1, scores="logits", title="DCGAN", paper="https://arxiv.org/abs/1511.06434", options=Options, config=config
+    )
 
 
 @hookimpl

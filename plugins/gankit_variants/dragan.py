@@ -66,6 +66,7 @@ class DraganLoss(GanLoss):
 def gankit_variant() -> VariantInfo:
     return VariantInfo(
         api=1,
+        scores="logits",
         title="DRAGAN",
         paper="https://arxiv.org/abs/1705.07215",
         options=Options,

@@ -91,6 +91,7 @@ class InfoGanLoss(AdversarialLoss):
 def gankit_variant() -> VariantInfo:
     return VariantInfo(
         api=1,
+        scores="logits",
         title="InfoGAN",
         paper="https://arxiv.org/abs/1606.03657",
         options=Options,
