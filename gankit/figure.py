@@ -33,6 +33,7 @@ from gankit.training import train_layers
 SAMPLES = 10_000  # of the generator at a moment
 ARROWS = 17  # from z to x
 GRID_1D, GRID_2D = 641, 96  # places at which D is asked, along an axis
+SPREAD = 64  # the end of a training comes so many times later than a moment early in it
 COVERED = 0.1  # of the samples an equal share would give: then a mode counts as covered
 
 
@@ -115,7 +116,7 @@ def figure_of_training(
     total = plan.config.total_images
     if total is None:
         raise InputError("the figure needs a budget in images", hint="--images 60k")
-    times = {0, *(round(total * 32 ** (i / max(1, moments - 2) - 1)) for i in range(moments - 1))}
+    times = {0, *(round(total * SPREAD ** (i / (moments - 1) - 1)) for i in range(1, moments))}
     watcher = _Watcher(truth, sorted(times))
     with tempfile.TemporaryDirectory(prefix="gankit-figure-") as folder:
         train_layers([*layers], Path(folder) / "run", observers=[*observers, watcher], progress=progress)
@@ -159,8 +160,13 @@ def truth_of(data: str) -> Mixture:
 
 @torch.no_grad()
 def look(loop: TrainingLoop, space: LatentSpace, truth: Mixture, images_seen: int, meaning: str) -> Moment:
-    """The players as they are now: the generator that plays, not its average. Training does not notice."""
-    generator, discriminator = loop.networks.generator.eval(), loop.networks.discriminator.eval()
+    """The players as they are now. Training does not notice.
+
+    On the line it is the generator that plays, since D is compared with the best one against it; in the plane its
+    average, which is what a user would sample.
+    """
+    generator = loop.networks.generator.eval() if truth.dim == 1 else loop.generator
+    discriminator = loop.networks.discriminator.eval()
     samples = generate(generator, space.draw(SAMPLES, 0)[0], batch=2_000)
     places = places_of(truth).to(loop.device)
     output = discriminator(places).float().cpu()
