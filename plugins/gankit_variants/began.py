@@ -30,7 +30,7 @@ class Options:
     gamma: float = option(
         1.0,
         ge=0,
-        le=2,
+        le=1,
         help="diversity ratio L(G(z)) / L(x) that is held; less of it is sharper and less diverse",
         search={"wide": Uniform(0, 1), "narrow": Uniform(0.6, 0.9)},
     )
