@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +44,7 @@ def interpolate(
     """One walk of `steps` images for each pair of neighbouring seeds: arcs for z ~ N(0, I), lines for a uniform z.
 
     A conditional generator keeps one class, that of `labels` (or of the first seed); with two labels y goes from the
-    first to the second along each walk.
+    first to the second along one walk, and back along the next.
     """
     images_only(trained, "a walk")
     if len(seeds) < 2 or steps < 2:
@@ -57,7 +56,8 @@ def interpolate(
     for index in range(len(seeds) - 1):
         path = slerp(z[index], z[index + 1], t) if trained.space.prior == "normal" else _line(z[index], z[index + 1], t)
         path[0], path[-1] = z[index], z[index + 1]
-        walks.append(Walk(seeds[index], seeds[index + 1], images_of(trained, path, told)))
+        there = told if told is None or index % 2 == 0 else told.flip(0)
+        walks.append(Walk(seeds[index], seeds[index + 1], images_of(trained, path, there)))
     return walks
 
 
@@ -89,8 +89,9 @@ def arithmetic(
 ) -> Equation:
     """Sums and differences of mean latent vectors (Radford et al. 2015, section 6.3.2; three seeds a mean, as there).
 
-    A mean of N draws of N(0, I) is shorter than any of them, so means and result are brought back to the length
-    sqrt(z_dim) of a typical draw; for a uniform z, the paper's, nothing is rescaled and the result is clamped.
+    Lengths are left as they come, as in the paper: a mean of three draws of N(0, I) is shorter than a draw, but its
+    samples were measured to be no worse for it, and A - B + C of such means has the length of a draw again. A uniform
+    z is kept within [-1, 1].
     """
     images_only(trained, "the picture of an equation")
     if not plus or any(not group for group in (*plus, *minus)):
@@ -100,21 +101,17 @@ def arithmetic(
     groups, total = [], torch.zeros(trained.space.z_dim)
     for sign, seeds in signed:
         z = trained.space.z(seeds)
-        mean = typical(trained, z.mean(0, keepdim=True))
+        mean = z.mean(0, keepdim=True)
         total += sign * mean[0]
         groups.append(Group(sign, seeds, images_of(trained, z, y), images_of(trained, mean, y)))
-    result = typical(trained, total[None])
     noise = torch.rand(9, trained.space.z_dim, generator=torch.Generator().manual_seed(seed)).mul(2).sub(1) * AROUND
     noise[4] = 0
-    return Equation(tuple(groups), images_of(trained, result + noise, y))
+    return Equation(tuple(groups), images_of(trained, within(trained, total + noise), y))
 
 
-def typical(trained: TrainedGenerator, z: Tensor) -> Tensor:
-    """z [N, z_dim] where the prior is: of length sqrt(z_dim), or within [-1, 1]."""
-    if trained.space.prior == "uniform":
-        return z.clamp(-1, 1)
-    lengths: Tensor = z.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    return z * (math.sqrt(z.shape[1]) / lengths)
+def within(trained: TrainedGenerator, z: Tensor) -> Tensor:
+    """z [N, z_dim] where the prior is."""
+    return z.clamp(-1, 1) if trained.space.prior == "uniform" else z
 
 
 def images_of(trained: TrainedGenerator, z: Tensor, y: Tensor | None) -> Pixels:
