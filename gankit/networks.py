@@ -44,8 +44,11 @@ class Upsample(nn.Module):
 class Generator(nn.Module):
     """z [N, z_dim] (and y [N, K]) -> images [N, C, H, W] in [-1, 1], for any H, W >= 2."""
 
-    def __init__(self, shape: tuple[int, int, int], z_dim: int, width: int = 48, condition: int = 0) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], z_dim: int, width: int = 48, condition: int = 0, bounded: bool = True
+    ) -> None:
         super().__init__()
+        self.bounded = bounded
         if min(shape[1:]) < 2:
             raise InputError(
                 f"images of {shape[1]}x{shape[2]} are too small for the default networks", hint="--size 28"
@@ -73,7 +76,7 @@ class Generator(nn.Module):
             z = torch.cat([z, self.embed(condition)], dim=1)
         x = self.linear(z).unflatten(1, self.start).permute(0, 3, 1, 2)  # is channels_last without a copy
         images: Tensor = self.layers(x)
-        return images.tanh()
+        return images.tanh() if self.bounded else images
 
 
 class Discriminator(nn.Module):
@@ -110,17 +113,18 @@ class Discriminator(nn.Module):
 
 
 class AutoEncoder(nn.Module):
-    """images [N, C, H, W] -> their reconstruction [N, C, H, W] in [-1, 1] through a code of few numbers."""
+    """images [N, C, H, W] -> their reconstruction [N, C, H, W], unbounded, through a code of few numbers."""
 
     def __init__(self, shape: tuple[int, int, int], code: int, width: int = 32) -> None:
         super().__init__()
         trunk, features = downsampling(shape, width)
         self.encoder = nn.Sequential(*trunk, nn.Flatten(), nn.Linear(features, code))
-        self.decoder = Generator(shape, code, width)
+        # Unbounded: against black images a saturated tanh would leave the auto-encoder no way to get worse.
+        self.decoder = Generator(shape, code, width, bounded=False)
         initialise(self.encoder)
 
     def forward(self, images: Tensor) -> Tensor:
-        """images [N, C, H, W] -> [N, C, H, W] in [-1, 1]."""
+        """images [N, C, H, W] -> [N, C, H, W]."""
         reconstruction: Tensor = self.decoder(self.encoder(images))
         return reconstruction
 

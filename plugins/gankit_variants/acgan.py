@@ -25,17 +25,22 @@ from gankit_variants.gan import GanLoss
 
 @dataclass(frozen=True)
 class Options:
-    d_weight: float = option(1.0, ge=0, help="weight of the class's cross-entropy for D, on real and on fake samples")
-    g_weight: float = option(1.0, ge=0, help="weight of the class's cross-entropy for G")
+    real_weight: float = option(1.0, ge=0, help="weight of the class's cross-entropy for D on real samples")
+    fake_weight: float = option(
+        0.0,
+        ge=0,
+        help="the same on fake samples; the paper has 1, which lets both players agree on one picture a class",
+    )
+    g_weight: float = option(0.1, ge=0, help="weight of the class's cross-entropy for G; the paper has 1")
 
 
 class AcganLoss(AdversarialLoss):
     """D maximises L_S + L_C, G L_C - L_S (section 3); D returns [N, 1 + classes] and is not told the class."""
 
-    def __init__(self, classes: int, d_weight: float = 1.0, g_weight: float = 1.0) -> None:
+    def __init__(self, classes: int, real_weight: float = 1.0, fake_weight: float = 1.0, g_weight: float = 1.0) -> None:
         super().__init__()
         self.output = CriticOutput(heads=classes, told_by="nothing")
-        self.d_weight, self.g_weight = d_weight, g_weight
+        self.real_weight, self.fake_weight, self.g_weight = real_weight, fake_weight, g_weight
         self.game = GanLoss()
 
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
@@ -44,8 +49,8 @@ class AcganLoss(AdversarialLoss):
         return {
             "real": self.game.real_term(real[:, 0]),
             "fake": self.game.fake_term(fake[:, 0]),
-            "class_real": self.d_weight * class_term(real, batch),
-            "class_fake": self.d_weight * class_term(fake, batch),
+            "class_real": self.real_weight * class_term(real, batch),
+            "class_fake": self.fake_weight * class_term(fake, batch),
         }
 
     def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
@@ -81,7 +86,7 @@ def gankit_variant() -> VariantInfo:
 def gankit_loss(data: DataSpec, options: Options) -> AdversarialLoss:
     if not data.classes or data.condition not in (0, len(data.classes)):
         raise InputError("ACGAN needs a label for each sample", hint="--variant cgan takes condition vectors as well")
-    return AcganLoss(len(data.classes), options.d_weight, options.g_weight)
+    return AcganLoss(len(data.classes), options.real_weight, options.fake_weight, options.g_weight)
 
 
 @hookimpl
