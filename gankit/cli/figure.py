@@ -43,7 +43,7 @@ def figure1d(
     D is compared with the best one, D*(x) = p / (p + p_g), where its scores are logits. Data of the plane get a map of
     D and the count of modes covered. A run is drawn at its start and at the checkpoints it keeps.
 
-    gankit figure1d --variant gan --out figure1d.png
+    gankit figure1d --data ring8 --out ring8.webp
     """
     from gankit.cli.live import LiveLine
     from gankit.figure import describe, figure_of_run, figure_of_training
