@@ -58,8 +58,8 @@ class Generator(nn.Module):
             sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
         widths = [shape[0], *widening(width, len(sizes) - 1)]
         self.start = (*sizes[-1], widths[-1])
-        self.embed = nn.Linear(condition, z_dim, bias=False) if condition else None
-        self.linear = nn.Linear(2 * z_dim if condition else z_dim, math.prod(self.start))
+        # One-hot rows are as weak as one number of z: with a stronger embedding G learnt one image a class in ACGAN.
+        self.linear = nn.Linear(z_dim + condition, math.prod(self.start))
         # The 3x3 layer at the coarsest size lets distant strokes agree; without it digits fall apart more often.
         layers: list[nn.Module] = [PixelNorm(), nn.LeakyReLU(SLOPE)]
         layers += [nn.Conv2d(widths[-1], widths[-1], 3, padding=1)]
@@ -67,14 +67,11 @@ class Generator(nn.Module):
             layers += [PixelNorm(), nn.LeakyReLU(SLOPE), Upsample(widths[level + 1], widths[level], sizes[level])]
         self.layers = nn.Sequential(*layers)
         initialise(self)
-        if self.embed is not None:
-            nn.init.normal_(self.embed.weight)  # one-hot rows become as large as z
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """z [N, z_dim] (and y [N, K]) -> images [N, C, H, W] in [-1, 1]."""
-        if self.embed is not None:
-            z = torch.cat([z, self.embed(condition)], dim=1)
-        x = self.linear(z).unflatten(1, self.start).permute(0, 3, 1, 2)  # is channels_last without a copy
+        x = self.linear(z if condition is None else torch.cat([z, condition], dim=1))
+        x = x.unflatten(1, self.start).permute(0, 3, 1, 2)  # is channels_last without a copy
         images: Tensor = self.layers(x)
         return images.tanh() if self.bounded else images
 
