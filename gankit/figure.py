@@ -19,12 +19,12 @@ from gankit.contracts import CriticOutput, VariantInfo
 from gankit.data import Progress
 from gankit.data.synthetic import MIXTURES, Mixture
 from gankit.device import choose_device
-from gankit.errors import InputError
+from gankit.errors import InputError, Stopped
 from gankit.hookspecs import hookimpl
 from gankit.latent import LatentSpace
 from gankit.loop import TrainingLoop
 from gankit.pictures import generate
-from gankit.plan import Plan, load_data, plan_run
+from gankit.plan import Plan, load_data, plan_run, stored_settings
 from gankit.run import Run
 from gankit.run_folder import RunFolder
 from gankit.text import printable
@@ -39,11 +39,12 @@ COVERED = 0.1  # of the samples an equal share would give: then a mode counts as
 
 @dataclass(frozen=True)
 class Moment:
-    """One moment of a training: samples [n, D], and D's score at each place of the figure's grid."""
+    """One moment of a training: samples [n, D], and what is known at each place of the figure's grid."""
 
     images_seen: int
     samples: Tensor
-    scores: Tensor  # [places]
+    scores: Tensor  # [places], D's
+    density: Tensor | None  # [places], the generator's; None in the plane
     arrows: tuple[Tensor, Tensor] | None  # z [a] and x [a], for one-dimensional z and x
 
 
@@ -71,13 +72,14 @@ class Figure:
 
     def optimum(self, moment: Moment) -> Tensor:
         """D*(x) = p_data / (p_data + p_g) [places], p_g a kernel estimate (Goodfellow et al. 2014, proposition 1)."""
-        return optimal_discriminator(self.truth.density(self.places), kernel_density(moment.samples, self.places))
+        assert moment.density is not None
+        return optimal_discriminator(self.truth.density(self.places), moment.density)
 
     def distance_to_optimum(self, moment: Moment) -> float:
         """Mean |D - D*| over the mixture of both densities, 0 to 1."""
-        real, fake = self.truth.density(self.places), kernel_density(moment.samples, self.places)
-        weight = (real + fake) / (real + fake).sum()
-        return float((weight * (torch.sigmoid(moment.scores) - optimal_discriminator(real, fake)).abs()).sum())
+        assert moment.density is not None
+        both = self.truth.density(self.places) + moment.density
+        return float((both / both.sum() * (torch.sigmoid(moment.scores) - self.optimum(moment)).abs()).sum())
 
 
 def optimal_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -119,23 +121,22 @@ def figure_of_training(
     times = {0, *(round(total * SPREAD ** (i / (moments - 1) - 1)) for i in range(1, moments))}
     watcher = _Watcher(truth, sorted(times))
     with tempfile.TemporaryDirectory(prefix="gankit-figure-") as folder:
-        train_layers([*layers], Path(folder) / "run", observers=[*observers, watcher], progress=progress)
+        try:
+            train_layers([*layers], Path(folder) / "run", observers=[*observers, watcher], progress=progress)
+        except Stopped as stop:  # its own words promise a run to go on with, and this one is thrown away
+            raise Stopped("stopped; no figure was drawn", signal_number=stop.signal_number) from stop
     return _figure(plan, truth, watcher.meaning, watcher.moments)
 
 
 def figure_of_run(folder: Path, *, variant: str | None = None, extensions: Sequence[str] = ()) -> Figure:
     """The beginning of a run (a function of its seed) and each checkpoint it keeps."""
     run = RunFolder(folder)
-    if not run.exists:
-        raise InputError(f"{folder} is not the folder of a run", hint="or train here: --variant NAME")
-    stored = run.configuration()
-    given: dict[str, Any] = {**stored["config"], "options": stored["options"]}
-    given |= {"variant": variant} if variant else {}
+    given: dict[str, Any] = {"variant": variant} if variant else {}
     given |= {"extensions": list(extensions)} if extensions else {}
-    plan = plan_run([Layer("run", given)])
+    plan = plan_run([Layer("run", stored_settings(run, given)), Layer("argument", given)])
+    truth = truth_of(plan.config.data)
     _refuse_conditional(plan)
     dataset = load_data(plan)
-    truth = truth_of(dataset.name)
     device = choose_device("cpu")
     space = latent_space(plan, dataset)
     found: list[Moment] = []
@@ -179,15 +180,16 @@ def look(loop: TrainingLoop, space: LatentSpace, truth: Mixture, images_seen: in
         share = (torch.arange(ARROWS) + 0.5) / ARROWS
         z = torch.special.ndtri(share) if space.prior == "normal" else 2 * share - 1
         arrows = (z, generate(generator, z[:, None])[:, 0])
-    return Moment(images_seen, samples, scores, arrows)
+    density = kernel_density(samples, places.cpu()) if truth.dim == 1 else None
+    return Moment(images_seen, samples, scores, density, arrows)
 
 
 def places_of(truth: Mixture) -> Tensor:
     """Where D is asked: [641, 1] along an axis, or [96 * 96, 2] row by row from the lower left, around the data."""
     centres = torch.from_numpy(truth.centres).float()
-    reach = max(1.5, 8 * truth.sigma) if centres.shape[1] == 1 else 0.5 * float(centres.abs().max())
+    reach = max(1.5, 8 * truth.sigma) if truth.dim == 1 else 0.5 * float(centres.abs().max())
     low, high = centres.min(0).values - reach, centres.max(0).values + reach
-    if centres.shape[1] == 1:
+    if truth.dim == 1:
         return torch.linspace(float(low), float(high), GRID_1D)[:, None]
     axes = [torch.linspace(float(low[i]), float(high[i]), GRID_2D) for i in range(2)]
     y, x = torch.meshgrid(axes[1], axes[0], indexing="ij")

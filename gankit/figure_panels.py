@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from gankit.figure import Figure, Moment, kernel_density
-from gankit.montage import FORMATS, PALE, stack
+from gankit.figure import Figure, Moment
+from gankit.montage import PALE, animated, stack
 
 SCALE = 2  # everything is drawn twice as large and reduced: smooth lines
 WIDTH, PLOT, ARROWS, TITLE, LEGEND, PAD = 300, 210, 70, 26, 26, 14  # pixels of a panel
@@ -38,11 +37,7 @@ def film(figure: Figure, suffix: str, fps: int = 5) -> bytes:
     """An endless animated WebP or GIF, a frame a moment; the last one stays a while."""
     frames = [stack([panel(figure, moment), legend(figure, WIDTH + 2 * PAD)]) for moment in figure.moments]
     durations = [1000 // fps] * (len(frames) - 1) + [2000]
-    buffer = io.BytesIO()
-    frames[0].save(
-        buffer, FORMATS[suffix], save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=90
-    )
-    return buffer.getvalue()
+    return animated(frames, suffix, durations)
 
 
 def panel(figure: Figure, moment: Moment) -> Image.Image:
@@ -72,7 +67,8 @@ def panel(figure: Figure, moment: Moment) -> Image.Image:
 def _curves(draw: ImageDraw.ImageDraw, figure: Figure, moment: Moment) -> None:
     """Densities on a common scale that fits the truth, D(x) from 0 to 1 (or over its own range), arrows below."""
     places = figure.places
-    real, fake = figure.truth.density(places), kernel_density(moment.samples, places)
+    assert moment.density is not None
+    real, fake = figure.truth.density(places), moment.density
     tallest = MARGIN * float(real.max()) * 1.25
     low, high = float(places[0, 0]), float(places[-1, 0])
     left, top, bottom = PAD * SCALE, TITLE * SCALE, (TITLE + PLOT) * SCALE
@@ -80,14 +76,15 @@ def _curves(draw: ImageDraw.ImageDraw, figure: Figure, moment: Moment) -> None:
     def across(x: Tensor) -> Tensor:
         return left + (x - low) / (high - low) * WIDTH * SCALE
 
-    def line(values: Tensor, color: str) -> None:
+    def points_of(values: Tensor) -> list[tuple[float, float]]:
         heights = bottom - values.clamp(0, 1) * (bottom - top)
-        points = list(zip(across(places[:, 0]).tolist(), heights.tolist(), strict=True))
-        draw.line(points, fill=color, width=2 * SCALE)
+        return list(zip(across(places[:, 0]).tolist(), heights.tolist(), strict=True))
+
+    def line(values: Tensor, color: str) -> None:
+        draw.line(points_of(values), fill=color, width=2 * SCALE)
 
     def dashes(values: Tensor, where: Tensor, color: str) -> None:
-        heights = bottom - values.clamp(0, 1) * (bottom - top)
-        points = list(zip(across(places[:, 0]).tolist(), heights.tolist(), strict=True))
+        points = points_of(values)
         for start in range(0, len(points) - 1, DASH):
             if bool(where[start : start + DASH].all()):
                 draw.line(points[start : start + DASH * 2 // 3], fill=color, width=SCALE)
@@ -122,9 +119,10 @@ def _on_unit_scale(figure: Figure, moment: Moment) -> tuple[Tensor, list[tuple[s
     return 0.05 + 0.9 * share, [(f"{name} = {low:.3g}", 0.05), (f"{high:.3g}", 0.95)]
 
 
-def _arrows(draw: ImageDraw.ImageDraw, arrows: tuple[Tensor, Tensor], across: object, bottom: int) -> None:
+def _arrows(
+    draw: ImageDraw.ImageDraw, arrows: tuple[Tensor, Tensor], across: Callable[[Tensor], Tensor], bottom: int
+) -> None:
     """From evenly likely z on the lower line to x = G(z) on the upper one."""
-    assert callable(across)
     z, x = arrows
     ground = bottom + (ARROWS - 12) * SCALE
     left = PAD * SCALE

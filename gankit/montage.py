@@ -40,16 +40,15 @@ def stack(images: Sequence[Image.Image], gap: int = 0) -> Image.Image:
 def film(frames: Sequence[Pixels], suffix: str, fps: int) -> bytes:
     """uint8 [H, W, C] each -> an endless animated WebP or GIF."""
     images = [cell(frame, side=4 * CELL) for frame in frames]
+    return animated(images, suffix, [max(1, round(1000 / fps))] * len(images))
+
+
+def animated(frames: Sequence[Image.Image], suffix: str, durations: Sequence[int]) -> bytes:
+    """Frames, each shown for so many milliseconds, as the bytes of an endless animation; suffix: see FORMATS."""
     buffer = io.BytesIO()
-    images[0].save(
-        buffer,
-        FORMATS[suffix],
-        save_all=True,
-        append_images=images[1:],
-        duration=max(1, round(1000 / fps)),
-        loop=0,
-        **({"lossless": True} if suffix == ".webp" else {}),
-    )
+    kept = {"lossless": True} if suffix == ".webp" else {}
+    more = list(frames[1:])
+    frames[0].save(buffer, FORMATS[suffix], save_all=True, append_images=more, duration=list(durations), loop=0, **kept)
     return buffer.getvalue()
 
 

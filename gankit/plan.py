@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from gankit.config import Layer, Resolved, RunConfig, chosen, resolve, to_json
 from gankit.contracts import VariantInfo
 from gankit.data import Dataset, Progress, load_dataset, parse_size
 from gankit.errors import InputError
+from gankit.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,32 @@ class Plan:
         return {"config": to_json(self.config), "options": to_json(self.resolved.options)}
 
 
+def stored_settings(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run, as a layer below what is `given` now.
+
+    A variant or extension that was a file must be given again: nothing is imported because a run folder says so.
+    """
+    if not run.exists:
+        raise InputError(f"{run.path} is not the folder of a run", hint="runs lie below runs/, each with a run.json")
+    stored = run.configuration()
+    saved = {**stored["config"], "options": stored["options"]}
+    for key, flag in (("variant", "--variant"), ("extensions", "--with")):
+        names = saved[key] if isinstance(saved[key], list) else [saved[key]]
+        if key not in given and any(str(name).endswith(".py") for name in names):
+            raise InputError(
+                f"{run.path} was trained with {key} {saved[key]}, a file", hint=f"pass it again: {flag} FILE.py"
+            )
+    if "variant" in given and (name := host.find(str(given["variant"]), host.VARIANTS).name) != (
+        trained := run.identity().get("variant")
+    ):
+        raise InputError(f"{run.path} was trained with variant '{trained}', not '{name}'")
+    return saved
+
+
 def plan_run(layers: list[Layer]) -> Plan:
     """Find the plugins, compose and check them, and resolve the configuration. Nothing is written."""
     name, names = chosen(layers, "variant", RunConfig().variant), chosen(layers, "extensions", ())
+    name = os.fspath(name) if isinstance(name, os.PathLike) else name
     if not isinstance(name, str) or not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
         raise InputError("variant must be a name and extensions a list of names", hint="see examples/run.toml")
     variant = host.find(name, host.VARIANTS)

@@ -30,7 +30,7 @@ from gankit.data import Dataset, Progress
 from gankit.device import choose_device
 from gankit.errors import DivergedError, InputError, Stopped
 from gankit.observers import Checkpoints, Evaluations, SampleGrids, StatsWriter
-from gankit.plan import Plan, load_data, plan_run
+from gankit.plan import Plan, load_data, plan_run, stored_settings
 from gankit.run import Run, RunResult
 from gankit.run_folder import RunFolder
 from gankit.scoring import training_evaluator
@@ -90,23 +90,10 @@ def resume(
     `data` may name another place of the same data.
     """
     run = RunFolder(Path(folder))
-    if not run.exists:
-        raise InputError(f"{folder} is not the folder of a run", hint="runs lie below runs/, each with a run.json")
-    stored = run.configuration()
-    saved = {**stored["config"], "options": stored["options"]}
     given = _arguments({"variant": variant, **settings})
-    for key, flag in (("variant", "--variant"), ("extensions", "--with")):
-        names = saved[key] if isinstance(saved[key], list) else [saved[key]]
-        if key not in given.settings and any(str(name).endswith(".py") for name in names):
-            raise InputError(
-                f"{folder} was trained with {key} {saved[key]}, a file", hint=f"pass it again: {flag} FILE.py"
-            )
+    saved = stored_settings(run, given.settings)
     if any(key in given.settings for key in BUDGETS):
         saved = {key: value for key, value in saved.items() if key not in BUDGETS}
-    if variant is not None and (name := host.find(str(variant), host.VARIANTS).name) != (
-        trained := run.identity().get("variant")
-    ):
-        raise InputError(f"{folder} was trained with variant '{trained}', not '{name}'")
     plan = plan_run([Layer("run", saved), given])
     run_folder.check_same(run, plan.configuration)
     return _run(plan, lambda _: run, observers, progress)

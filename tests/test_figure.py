@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support import gankit
+from support import TINY_VARIANT, gankit
 
 import gankit as api
 from gankit.cli import main
 from gankit.config import Layer
 from gankit.data.synthetic import MIXTURES, Mixture
-from gankit.errors import InputError
+from gankit.errors import InputError, Stopped
 from gankit.figure import (
     Figure,
     Moment,
@@ -94,7 +96,13 @@ def test_a_mode_counts_with_a_tenth_of_its_share_and_within_three_sigma() -> Non
 def figure(meaning: str, scores: torch.Tensor) -> Figure:
     truth = MIXTURES["gaussian1d"]
     samples = torch.randn(4_000, 1, generator=torch.Generator().manual_seed(0)) * 0.5 + 4
-    return Figure("gaussian1d", truth, places_of(truth), meaning, (Moment(7, samples, scores, None),))
+    return Figure(
+        "gaussian1d",
+        truth,
+        places_of(truth),
+        meaning,
+        (Moment(7, samples, scores, kernel_density(samples, places_of(truth)), None),),
+    )
 
 
 def test_the_distance_to_the_optimum_is_zero_for_it_and_a_half_for_a_wrong_certainty() -> None:
@@ -185,6 +193,7 @@ def test_the_command_draws_and_tells(run: Path, tmp_path: Path) -> None:
         ("figure1d nothing", "nothing is not the folder of a run"),
         ("figure1d --variant cgan --data ring8", "no place for conditions"),
         ("figure1d --variant gna", "unknown variant 'gna'"),
+        ("figure1d nothing --images 5k --seed 1", "--images, --seed: the run has been trained"),
     ],
 )
 def test_refusals_are_one_line(
@@ -203,3 +212,32 @@ def test_a_run_on_other_data_is_refused(tmp_path: Path) -> None:
     api.train("gan", steps=1, batch=4, out=tmp_path / "digits", device="cpu")
     with pytest.raises(InputError, match="the density of 'digits' is not known"):
         figure_of_run(tmp_path / "digits")
+
+
+def test_a_run_whose_variant_was_a_file_imports_nothing_until_the_file_is_given(tmp_path: Path) -> None:
+    source = TINY_VARIANT + "\nfrom pathlib import Path\nPath(__file__).with_suffix('.imported').touch()\n"
+    (tmp_path / "mine.py").write_text(source)
+    settings = {"data": "ring8", "z_dim": 2, "steps": 1, "batch": 4, "device": "cpu"}
+    api.train(tmp_path / "mine.py", out=tmp_path / "run", **settings)  # type: ignore[arg-type]
+    (tmp_path / "mine.imported").unlink()
+    with pytest.raises(InputError, match="a file") as caught:
+        figure_of_run(tmp_path / "run")
+    assert caught.value.hint == "pass it again: --variant FILE.py"
+    assert not (tmp_path / "mine.imported").exists()
+    assert figure_of_run(tmp_path / "run", variant=str(tmp_path / "mine.py")).meaning == "raw"
+
+
+def test_a_signal_ends_it_without_promising_a_run(tmp_path: Path) -> None:
+    class Interrupter:
+        @hookimpl
+        def gankit_step_end(self, run: object) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    settings = {"variant": "gan", "data": "ring8", "images": 6400, "batch": 32, "z_dim": 2, "device": "cpu"}
+    with pytest.raises(Stopped) as caught:
+        figure_of_training([Layer("test", settings)], moments=2, observers=[Interrupter()])
+    assert (caught.value.message, caught.value.hint, caught.value.exit_code) == (
+        "stopped; no figure was drawn",
+        None,
+        143,
+    )

@@ -30,10 +30,12 @@ def figure1d(
         list[str] | None, typer.Option("-o", "--option", metavar="KEY=VALUE", help="Option of the variant.")
     ] = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extension; may be repeated.")] = None,
-    data: Annotated[str, typer.Option(help="gaussian1d, or ring8 or grid25 for a map of the plane.")] = "gaussian1d",
+    data: Annotated[
+        str | None, typer.Option(help="gaussian1d (default), or ring8 or grid25 for a map of the plane.")
+    ] = None,
     images: Annotated[str | None, typer.Option(help="Budget in samples shown to D (1M; in the plane 200k).")] = None,
     z_dim: Annotated[int | None, typer.Option(help="Length of z (1, for the arrows; 2 in the plane).")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the training (default: 0).")] = None,
     moments: Annotated[int | None, typer.Option(min=2, max=200, help="Panels (6), or frames of a film (24).")] = None,
     out: Annotated[str, typer.Option("--out", help="x.png: panels; x.webp or x.gif: a film.")] = "figure1d.png",
     json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON on stdout.")] = False,
@@ -57,16 +59,19 @@ def figure1d(
         raise InputError(f"{out}: unknown kind of output '{suffix}'", hint="x.png, x.webp or x.gif")
     with console.log_to_stderr(), console.progress_bar() as progress:
         if run is not None:
+            training = {"-o": option, "--data": data, "--images": images, "--z-dim": z_dim, "--seed": seed}
+            useless = [flag for flag, value in {**training, "--moments": moments}.items() if value is not None]
+            if useless:
+                raise InputError(f"{', '.join(useless)}: the run has been trained", hint="leave them out, or RUN")
             found = figure_of_run(run, variant=variant, extensions=with_ or ())
         else:
-            settings: dict[str, Any] = {"data": data, "seed": seed, "device": "cpu", "extensions": with_ or []}
-            settings |= LINE if data == "gaussian1d" else PLANE
-            settings |= {"images": images} if images else {}
-            settings |= {"z_dim": z_dim} if z_dim else {}
-            settings |= {"options": key_values(option or [])} if option else {}
-            settings |= {"variant": variant} if variant else {}
-            layers = [Layer("flag", settings)]
+            chosen = {"variant": variant, "data": data, "images": images, "z_dim": z_dim, "seed": seed}
+            settings: dict[str, Any] = {"data": "gaussian1d", "device": "cpu", "extensions": with_ or []}
+            settings |= LINE if data in (None, "gaussian1d") else PLANE
+            settings |= {key: value for key, value in chosen.items() if value is not None}
+            settings |= {"options": key_values(option)} if option else {}
             count = moments or (6 if suffix == ".png" else FRAMES)
+            layers = [Layer("flag", settings)]
             found = figure_of_training(layers, moments=count, progress=progress, observers=[LiveLine()])
     rows = describe(found)
     if suffix == ".png":
