@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from gankit.evaluation import Settings, open_checkpoint, training_data
 from gankit.features import choose_space
 from gankit.features.extract import extract
 from gankit.pictures import Pixels, to_pixels
-from gankit.walks import images_only
+from gankit.walks import drawable
 
 PIXELS = "pixels"
 _ROWS = 4096  # training images that are compared at a time
@@ -34,12 +34,17 @@ class Neighbours:
     space: str
 
 
-def nearest(samples: Tensor, real: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Vectors [N, D] and [M, D] -> Euclidean distances [N, k], ascending, and indices [N, k] into the second."""
+def nearest(samples: Tensor, parts: Iterable[Tensor], k: int) -> tuple[Tensor, Tensor]:
+    """Vectors [N, D], and those of another set in parts [m, D] -> distances [N, k], ascending, and indices [N, k].
+
+    The indices count through the parts, of which only one is in memory at a time.
+    """
     distances, indices = torch.empty(len(samples), 0), torch.empty(len(samples), 0, dtype=torch.int64)
-    for start in range(0, len(real), _ROWS):
-        part = torch.cdist(samples, real[start : start + _ROWS], compute_mode="donot_use_mm_for_euclid_dist")
-        numbers = torch.arange(start, start + part.shape[1]).expand(len(samples), -1)
+    start = 0
+    for rows in parts:
+        part = torch.cdist(samples, rows, compute_mode="donot_use_mm_for_euclid_dist")
+        numbers = torch.arange(start, start + len(rows)).expand(len(samples), -1)
+        start += len(rows)
         distances, indices = torch.cat([distances, part], dim=1), torch.cat([indices, numbers], dim=1)
         distances, order = distances.topk(min(k, distances.shape[1]), largest=False)
         indices = indices.gather(1, order)
@@ -63,21 +68,28 @@ def neighbours(
     chosen = settings or Settings()
     opened = open_checkpoint(Path(target), chosen)
     trained = opened.trained
-    images_only(trained, "a picture of neighbours")
+    drawable(trained, len(seeds) * (k + 1), "a picture of neighbours")
     data, catalogue = training_data(opened, chosen, progress)
     if not 1 <= k <= len(data):
         raise InputError(f"{k} neighbours of {len(data):,} training images", hint=f"-k 1 to {len(data):,}")
     samples = trained.sample(seeds=list(seeds))
     as_data = torch.from_numpy(samples).permute(0, 3, 1, 2)
     if features == PIXELS:
-        ours, theirs = (as_floats(x).flatten(1).mul_(0.5) for x in (as_data, data.samples))
+        ours = _as_vectors(as_data)
+        parts: Iterable[Tensor] = map(_as_vectors, torch.split(data.samples, _ROWS))
     else:
         space = choose_space(features, data, catalogue, progress).to(trained.device)
         tell = progress or _silent
         ours = extract(space, lambda a, b: as_data[a:b], len(as_data), trained.device, tell, "samples").features
         theirs = extract(space, lambda a, b: data.samples[a:b], len(data), trained.device, tell, "images").features
-    distances, indices = nearest(ours, theirs, k)
+        parts = torch.split(theirs, _ROWS)
+    distances, indices = nearest(ours, parts, k)
     return Neighbours(tuple(seeds), samples, _pictures(data, indices), indices, distances, features)
+
+
+def _as_vectors(images: Tensor) -> Tensor:
+    """uint8 images [N, C, H, W] -> float32 [N, C * H * W]; differences are those of pixels in 0..1."""
+    return as_floats(images).flatten(1).mul_(0.5)
 
 
 def _silent(what: str, done: int, total: int) -> None:

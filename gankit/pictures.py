@@ -15,6 +15,7 @@ Pixels = npt.NDArray[np.uint8]
 
 GAP = 2  # pixels between two cells of a grid
 CELL = 56  # small images are enlarged by a whole factor up to about this side
+MAX_GRID = 4096  # samples in one picture
 CANVAS = 512  # side of a plot of points
 REAL, FAKE = (150, 150, 150), (214, 69, 65)
 

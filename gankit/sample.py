@@ -88,6 +88,8 @@ class TrainedGenerator:
         """y [K] of a class or of a vector; None when neither is given."""
         if vector is not None:
             length = self.data.condition
+            if not length:
+                raise InputError("the generator is unconditional: it takes no vectors", hint="leave it out")
             if label is not None or len(vector) != length:
                 what = f"a condition of {len(vector)} numbers" if label is None else "a label and a condition"
                 raise InputError(f"{what}: the generator takes vectors of {length}", hint="give one such vector")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gankit.errors import InputError
 from gankit.latent import one_hot
-from gankit.pictures import Pixels, generate, to_pixels
+from gankit.pictures import MAX_GRID, Pixels, generate, to_pixels
 from gankit.sample import TrainedGenerator
 
 AROUND = 0.25  # uniform noise of the pictures around a result (DCGAN, section 6.3.2)
@@ -46,7 +46,7 @@ def interpolate(
     A conditional generator keeps one class, that of `labels` (or of the first seed); with two labels y goes from the
     first to the second along one walk, and back along the next.
     """
-    images_only(trained, "a walk")
+    drawable(trained, (len(seeds) - 1) * steps, "a walk")
     if len(seeds) < 2 or steps < 2:
         raise InputError(f"a walk through {len(seeds)} seeds in {steps} steps", hint="two or more of each")
     z, y = trained.space.z(seeds), _conditions(trained, seeds[0], labels)
@@ -93,7 +93,7 @@ def arithmetic(
     samples were measured to be no worse for it, and A - B + C of such means has the length of a draw again. A uniform
     z is kept within [-1, 1].
     """
-    images_only(trained, "the picture of an equation")
+    drawable(trained, sum(map(len, (*plus, *minus))), "the picture of an equation")
     if not plus or any(not group for group in (*plus, *minus)):
         raise InputError("an equation needs a group of seeds to begin with", hint="--plus 1,4,7")
     signed = [(1, tuple(group)) for group in plus] + [(-1, tuple(group)) for group in minus]
@@ -128,10 +128,12 @@ def there_and_back(walks: Sequence[Walk]) -> Iterator[Pixels]:
     yield from frames[-2:0:-1]
 
 
-def images_only(trained: TrainedGenerator, what: str) -> None:
-    """Raise InputError for a generator of points."""
+def drawable(trained: TrainedGenerator, n: int, what: str) -> None:
+    """Raise InputError for a generator of points, and for more samples than one picture holds."""
     if not trained.data.is_image:
         raise InputError(f"{what} needs images, the generator makes points", hint="gankit sample draws points")
+    if n > MAX_GRID:
+        raise InputError(f"{what} of {n:,} samples: one picture holds {MAX_GRID:,}", hint="take fewer seeds or steps")
 
 
 def _line(start: Tensor, end: Tensor, t: Tensor) -> Tensor:

@@ -20,12 +20,11 @@ from torch import Tensor
 
 from gankit.errors import InputError
 from gankit.latent import one_hot
-from gankit.pictures import Pixels, grid, plot, png, to_image
+from gankit.pictures import MAX_GRID, Pixels, grid, plot, png, to_image
 from gankit.sample import TrainedGenerator
 from gankit.storage import cannot_write
 
 Advance = Callable[[int], object]
-MAX_GRID = 4096  # samples in one contact sheet
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,13 @@ from gankit.errors import InputError
 from gankit.neighbours import nearest, neighbours
 
 
-def test_the_nearest_are_exact_and_in_order_also_over_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nearest_are_exact_and_in_order_also_over_several_parts() -> None:
     torch.manual_seed(0)
     samples, real = torch.randn(3, 6), torch.randn(50, 6)
     real[17] = samples[1]
     expected = torch.cdist(samples.double(), real.double()).topk(4, largest=False)
     for rows in (50, 7, 3):
-        monkeypatch.setattr(module, "_ROWS", rows)
-        distances, indices = nearest(samples, real, 4)
+        distances, indices = nearest(samples, torch.split(real, rows), 4)
         assert torch.equal(indices, expected.indices)
         torch.testing.assert_close(distances.double(), expected.values, atol=1e-5, rtol=1e-5)
     assert distances[1, 0] == 0
@@ -79,5 +78,7 @@ def test_distances_in_a_feature_space(folder: Path) -> None:
 def test_refusals(folder: Path) -> None:
     with pytest.raises(InputError, match="41 neighbours of 40"):
         neighbours(folder / "run", [0], 41)
+    with pytest.raises(InputError, match="one picture holds 4,096"):
+        neighbours(folder / "run", range(3000), 5)
     with pytest.raises(InputError, match="unknown feature space 'pixls'"):
         neighbours(folder / "run", [0], 1, features="pixls")

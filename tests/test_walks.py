@@ -168,6 +168,8 @@ def test_the_commands_draw(folder: Path) -> None:
         ("interpolate plain -o x.jpg", "unknown kind of output '.jpg'"),
         ("interpolate told --class 1 --class 2 --class 3", "3 classes"),
         ("interpolate plain --seeds 4", "a walk through 1 seeds"),
+        ("interpolate plain --seeds 0-99999", "a walk of 999,990 samples: one picture holds 4,096"),
+        ("arithmetic plain --plus 0-4999", "of 5,000 samples: one picture holds 4,096"),
         ("interpolate plain -o points/status.json/x.png", "x.png"),
         ("arithmetic plain --plus 1,1", "1 is named twice"),
         ("arithmetic plain --plus 1 -o x.gif", "the picture is a PNG"),

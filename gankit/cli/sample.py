@@ -23,10 +23,11 @@ MAX_SEEDS = 10_000_000
 def parse_seeds(text: str) -> list[int]:
     """'0,1,4-6' -> [0, 1, 4, 5, 6], each once."""
     path = parse_path(text)
-    seeds = dict.fromkeys(path)
-    if len(seeds) < len(path):
-        twice = next(seed for seed in seeds if path.count(seed) > 1)
-        raise InputError(f"--seeds {text}: {twice} is named twice", hint="name each seed once")
+    seen: set[int] = set()
+    for seed in path:
+        if seed in seen:
+            raise InputError(f"--seeds {text}: {seed} is named twice", hint="name each seed once")
+        seen.add(seed)
     return path
 
 
@@ -108,6 +109,8 @@ def sample(
         raise InputError("--class and --condition exclude each other")
     vector = None if condition is None else generator.condition(vector=parse_vector(condition))
     request = Request(generator, chosen, _labels(generator, class_ or []), vector, batch)
+    if len(request) > MAX_SEEDS:
+        raise InputError(f"{len(request):,} samples are more than {MAX_SEEDS:,}", hint="sample them in several parts")
     started = time.monotonic()
     done = 0
     with console.progress_bar() as progress:
