@@ -42,7 +42,10 @@ def latent_space(plan: Plan, dataset: Dataset) -> LatentSpace:
             hint="sub-folders are classes; an .npz file may hold 'labels' [N] or 'conditions' [N, K]",
         )
     if conditions.length > MAX_CONDITION:
-        raise InputError(f"conditions of length {conditions.length:,}: the limit is {MAX_CONDITION:,}")
+        raise InputError(
+            f"conditions of length {conditions.length:,}: the limit is {MAX_CONDITION:,}",
+            hint="train on fewer classes, or on shorter condition vectors",
+        )
     return LatentSpace(config.z_dim, config.z_prior, conditions)
 
 
@@ -80,14 +83,14 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device) -> TrainingLoop
     """Networks, loss and training loop, initialised from the seed alone."""
     hook, config, options = plan.composition.hook, plan.config, plan.resolved.options
     torch.manual_seed(derive_seed(config.seed, "init"))
-    suppliers(plan, data)  # refuses two
+    by = suppliers(plan, data)  # refuses two
     generator = hook.gankit_generator(data=data, z_dim=config.z_dim, options=options)
-    _check_built(plan, "gankit_generator", generator, nn.Module, data)
+    _check_built(by, "gankit_generator", generator, nn.Module, data)
     loss = hook.gankit_loss(data=data, options=options)
-    _check_built(plan, "gankit_loss", loss, AdversarialLoss, data)
+    _check_built(by, "gankit_loss", loss, AdversarialLoss, data)
     seen = data if loss.output.told_by != "nothing" else replace(data, condition=0)
     discriminator = hook.gankit_discriminator(data=seen, options=options, output=loss.output)
-    _check_built(plan, "gankit_discriminator", discriminator, nn.Module, seen)
+    _check_built(by, "gankit_discriminator", discriminator, nn.Module, seen)
     networks = Networks(generator, discriminator)
     for module in (networks.generator, networks.discriminator):
         # channels_last is several times faster for convolutions, on the CPU too; tensors of other ranks do not change.
@@ -98,8 +101,8 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device) -> TrainingLoop
     return loop
 
 
-def _check_built(plan: Plan, builder: str, built: object, wanted: type, data: DataSpec) -> None:
-    who = f"{builder} of '{suppliers(plan, data)[builder].name}'"
+def _check_built(by: dict[str, BuiltBy], builder: str, built: object, wanted: type, data: DataSpec) -> None:
+    who = f"{builder} of '{by[builder].name}'"
     if not isinstance(built, wanted):
         raise PluginError(
             f"{who} returned {type(built).__name__}",

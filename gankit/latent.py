@@ -95,16 +95,9 @@ class LatentSpace:
         y = self.conditions.of_seeds([derive_seed(seed, i) for i in range(n)]) if self.conditions else None
         return z, y
 
-    def inputs(self, seeds: Sequence[int], labels: Sequence[int] | Tensor | None = None) -> tuple[Tensor, ...]:
-        """What the generator is called with for some seeds: (z,), or (z, y).
-
-        `labels` [N] or condition vectors [N, K] say which y; None draws them as they occur in the data.
-        """
+    def inputs(self, seeds: Sequence[int], y: Tensor | None = None) -> tuple[Tensor, ...]:
+        """What the generator is called with for some seeds: (z,), or (z, y [N, K]), by default y as in the data."""
         z = self.z(seeds)
         if self.conditions is None:
             return (z,)
-        if labels is None:
-            return z, self.conditions.of_seeds(seeds)
-        if isinstance(labels, Tensor) and labels.ndim == 2:
-            return z, labels.float()
-        return z, one_hot(torch.as_tensor(labels), self.conditions.length)
+        return z, self.conditions.of_seeds(seeds) if y is None else y

@@ -58,7 +58,7 @@ class Generator(nn.Module):
             sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
         widths = [shape[0], *widening(width, len(sizes) - 1)]
         self.start = (*sizes[-1], widths[-1])
-        # One-hot rows are as weak as one number of z: with a stronger embedding G learnt one image a class in ACGAN.
+        # A one-hot row is as weak as one number of z: with an embedding as strong as z, G learnt one image a class.
         self.linear = nn.Linear(z_dim + condition, math.prod(self.start))
         # The 3x3 layer at the coarsest size lets distant strokes agree; without it digits fall apart more often.
         layers: list[nn.Module] = [PixelNorm(), nn.LeakyReLU(SLOPE)]

@@ -30,7 +30,7 @@ log = logging.getLogger("gankit")
 
 STATS_EVERY_IMAGES = 2_000
 CHECKPOINT_EVERY_S = 120.0
-GRID = 256  # samples a grid may be chosen from
+OFFERED = 256  # latent vectors from which gankit_sample_grid chooses
 POINTS = 2_000  # samples in a plot of points
 
 
@@ -101,7 +101,7 @@ class SampleGrids:
 
     @hookimpl
     def gankit_run_start(self, run: Run) -> None:
-        z, condition = run.space.draw(GRID if run.data.is_image else POINTS, derive_seed(run.config.seed, "grid"))
+        z, condition = run.space.draw(OFFERED if run.data.is_image else POINTS, derive_seed(run.config.seed, "grid"))
         self.grid = SampleGrid(z, condition)
         if run.data.is_image:
             plan = run.plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,11 @@ class Run:
     def data(self) -> DataSpec:
         """What the networks are built for: shape and classes of the data, and whether they are told a condition."""
         return data_spec(self.dataset, self.space)
+
+    @cached_property
+    def suppliers(self) -> dict[str, BuiltBy]:
+        """Builder -> who built it."""
+        return suppliers(self.plan, self.data)
 
     @property
     def images_seen(self) -> int:
@@ -179,7 +185,7 @@ class Run:
 
     def _header(self) -> dict[str, Any]:
         composition, config = self.plan.composition, self.config
-        alone = suppliers(self.plan, self.data)["gankit_generator"] == BuiltBy(host.CORE)
+        alone = self.suppliers["gankit_generator"] == BuiltBy(host.CORE)
         refs = [
             generator_file.PluginRef(name=plugin.name, dist=plugin.dist, version=plugin.version)
             for plugin in composition.plugins

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from gankit.cli import main
 
 
 @pytest.fixture
@@ -31,3 +33,20 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "gankit-home"
     home.mkdir(exist_ok=True)
     return home
+
+
+@pytest.fixture
+def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What `gankit ARGUMENTS` says, on one line, when it refuses; in this process, for a new one imports torch."""
+
+    def run(arguments: str, folder: Path, code: str = "2") -> str:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr("sys.argv", ["gankit", *arguments.split()])
+        with pytest.raises(SystemExit, match=code):
+            main()
+        said = capsys.readouterr().err
+        assert said.count("error:") == 1
+        assert "Traceback" not in said
+        return " ".join(said.split())
+
+    return run

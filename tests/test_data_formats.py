@@ -146,6 +146,25 @@ def test_from_arrays_copies_and_accepts_read_only_arrays() -> None:
     assert array[0, 0, 0] == 0
 
 
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        (np.zeros(2), "shape (2,)"),
+        (np.zeros((2, 0)), "shape (2, 0)"),
+        (np.array([["a"], ["b"]]), "no plain numbers"),
+        (np.zeros((3, 4)), "3 conditions for 2 samples"),
+        (np.array([[0.0], [np.nan]]), "finite"),
+        (np.array([[0.0], [1e300]]), "finite"),  # not in float32
+    ],
+)
+def test_condition_vectors_that_cannot_be_told_are_refused(
+    tmp_path: Path, conditions: np.ndarray, message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load(save(tmp_path / "set.npz", images=PIXELS, conditions=conditions))
+    assert message in str(caught.value)
+
+
 def test_from_arrays_checks_labels_against_given_classes() -> None:
     with pytest.raises(InputError, match="2 classes"):
         Dataset.from_arrays("x", PIXELS, np.array([0, 2]), classes=("a", "b"))

@@ -216,8 +216,9 @@ def test_dragans_centred_noise_stays_within_the_range_of_images() -> None:
 def test_began_generator_learns_through_the_target_too() -> None:
     """For AE(v) = c the loss |c - v| has the gradient of v alone; a detached target would have none."""
     fake = torch.tensor([[0.3]], requires_grad=True)
-    term = began.BeganLoss().generator(lambda v: v.detach() * 0, batch_of(fake.detach(), fake))["fake"]
-    (gradient,) = torch.autograd.grad(term.sum(), fake)
+    loss = began.BeganLoss(gamma=0.5, lambda_k=1e-3)
+    terms = loss.generator(lambda v: v.detach() * 0, batch_of(fake.detach(), fake))
+    (gradient,) = torch.autograd.grad(terms["fake"].sum(), fake)
     assert gradient.item() == pytest.approx(1.0)
 
 
@@ -227,7 +228,7 @@ def test_began_takes_the_mean_over_pixels() -> None:
 
 
 def test_began_halves_its_learning_rates_when_m_stalls() -> None:
-    loss = began.BeganLoss()
+    loss = began.BeganLoss(gamma=0.5, lambda_k=1e-3)
     networks = Networks(nn.Linear(4, 2), nn.Linear(2, 2))
     loop = began.DecayingLoop(networks, loss, TrainConfig(batch=2, z_dim=4, g_lr=1e-3, d_lr=2e-3), 20)
     for _ in range(20):  # windows of two steps; the best one, then five without a better one, and so on

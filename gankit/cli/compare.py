@@ -10,6 +10,7 @@ import typer
 
 from gankit.cli import console
 from gankit.cli.evaluate import ARROW, TITLES, print_protocol, text_of
+from gankit.cli.flags import Json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +23,7 @@ def compare(
     best: Annotated[
         bool, typer.Option("--best", help="The evaluation with the lowest FID of each run, not the last one.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Put the scores of runs side by side; unlike protocols are refused.
 

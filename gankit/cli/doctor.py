@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from gankit import host
 from gankit.cli import console
+from gankit.cli.flags import Json
 from gankit.errors import GankitError, PluginError
 
 
-def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False) -> None:
+def doctor(json: Json = False) -> None:
     """Check the installation: versions, devices, and each plugin by loading it.
 
     gankit doctor

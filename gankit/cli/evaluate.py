@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gankit.cli import console
-from gankit.cli.train import path_of
+from gankit.cli.flags import Device, File, Json, path_of
 from gankit.errors import InputError
 from gankit.text import printable
 
@@ -43,13 +43,13 @@ def evaluate(
     on_bad_image: Annotated[
         Literal["error", "skip"] | None, typer.Option(help="Whether unreadable images end it or are left out.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")] = "auto",
-    variant: Annotated[str | None, typer.Option(help="The variant, when it is a ./file.py.")] = None,
+    device: Device = "auto",
+    variant: File = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extensions with data, features, metrics.")] = None,
     out: Annotated[
         str | None, typer.Option("-o", "--out", help="Where the line of JSON goes (default: the run's metrics.jsonl).")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the line of JSON on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Score a checkpoint, or a set of images, against real data.
 
@@ -84,13 +84,13 @@ def manifold(
     n: Annotated[int, typer.Option("-n", min=1, max=10_000, help="Samples, and test polygons.")] = 1024,
     delta: Annotated[float, typer.Option(min=0, help="Squared distance below which something is near.")] = 0.75,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the searches.")] = 0,
-    device: Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")] = "auto",
-    variant: Annotated[str | None, typer.Option(help="The variant, when it is a ./file.py.")] = None,
+    device: Device = "auto",
+    variant: File = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="The extensions, when one is a file.")] = None,
     out: Annotated[
         str | None, typer.Option("-o", "--out", help="Where the line of JSON goes (default: the run's metrics.jsonl).")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the line of JSON on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Precision, recall and F1 on the manifold of polygons ("Are GANs Created Equal?").
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gankit.cli import console
-from gankit.cli.train import complete_variant, key_values, path_of
+from gankit.cli.flags import Json, complete_variant, key_values, picture_path
 from gankit.config import Layer
 from gankit.errors import InputError
 
@@ -38,7 +38,7 @@ def figure1d(
     seed: Annotated[int | None, typer.Option(min=0, help="Of the training (default: 0).")] = None,
     moments: Annotated[int | None, typer.Option(min=2, max=200, help="Panels (6), or frames of a film (24).")] = None,
     out: Annotated[str, typer.Option("--out", help="x.png: panels; x.webp or x.gif: a film.")] = "figure1d.png",
-    json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Draw the figure of the articles: real density, generator's density, D(x) and the way from z to x.
 
@@ -53,10 +53,7 @@ def figure1d(
     from gankit.montage import FORMATS
     from gankit.writers import write_bytes, write_image
 
-    path = path_of(out, "--out")
-    suffix = path.suffix.lower()
-    if suffix != ".png" and suffix not in FORMATS:
-        raise InputError(f"{out}: unknown kind of output '{suffix}'", hint="x.png, x.webp or x.gif")
+    path, suffix = picture_path(out, "--out", FORMATS)
     with console.log_to_stderr(), console.progress_bar() as progress:
         if run is not None:
             training = {"-o": option, "--data": data, "--images": images, "--z-dim": z_dim, "--seed": seed}

@@ -8,15 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from gankit.cli import console
-from gankit.cli.sample import parse_path, parse_seeds
-from gankit.cli.train import path_of
+from gankit.cli.flags import Checkpoint, Device, File, Json, With, parse_path, parse_seeds, picture_path
 from gankit.errors import InputError
-
-Checkpoint = Annotated[Path, typer.Argument(metavar="CKPT", help="A .safetensors file, or a run folder.")]
-Device = Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")]
-Variant = Annotated[str | None, typer.Option(help="The variant, when it is a ./file.py.")]
-With = Annotated[list[str] | None, typer.Option("--with", help="The extensions, when one is a file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
 def interpolate(
@@ -33,7 +26,7 @@ def interpolate(
     ),
     fps: Annotated[int, typer.Option(min=1, max=100, help="Images a second, in a film.")] = 20,
     device: Device = "auto",
-    variant: Variant = None,
+    variant: File = None,
     with_: With = None,
     json: Json = False,
 ) -> None:
@@ -47,10 +40,7 @@ def interpolate(
     from gankit.walks import there_and_back
     from gankit.writers import write_picture
 
-    path = path_of(out, "-o")
-    suffix = path.suffix.lower()
-    if suffix != ".png" and suffix not in FORMATS:
-        raise InputError(f"{out}: unknown kind of output '{suffix}'", hint="x.png, x.webp or x.gif")
+    path, suffix = picture_path(out, "-o", FORMATS)
     if class_ and len(class_) > 2:
         raise InputError(f"{len(class_)} classes", hint="one class, or two to go from one to the other")
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
@@ -71,7 +61,7 @@ def arithmetic(
     seed: Annotated[int, typer.Option(min=0, help="Of the noise around the result.")] = 0,
     out: Annotated[str, typer.Option("-o", "--out", help="The picture of the equation.")] = "arithmetic.png",
     device: Device = "auto",
-    variant: Variant = None,
+    variant: File = None,
     with_: With = None,
     json: Json = False,
 ) -> None:
@@ -84,7 +74,7 @@ def arithmetic(
     from gankit.walks import arithmetic as compute
     from gankit.writers import write_picture
 
-    path = _png(out)
+    path, _ = picture_path(out, "-o")
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
     groups = [parse_seeds(text) for text in plus], [parse_seeds(text) for text in minus or []]
     found = compute(generator, *groups, label=class_, seed=seed)
@@ -105,7 +95,7 @@ def neighbours(
     size: Annotated[str | None, typer.Option(help="Crop and resize --against to HEIGHTxWIDTH.")] = None,
     out: Annotated[str, typer.Option("-o", "--out", help="The picture.")] = "neighbours.png",
     device: Device = "auto",
-    variant: Variant = None,
+    variant: File = None,
     with_: With = None,
     json: Json = False,
 ) -> None:
@@ -118,7 +108,7 @@ def neighbours(
     from gankit.neighbours import neighbours as compute
     from gankit.writers import write_image
 
-    path = _png(out)
+    path, _ = picture_path(out, "-o")
     settings = Settings(against=against, size=size, device=device, variant=variant, extensions=with_ or ())
     with console.log_to_stderr(), console.progress_bar() as progress:
         found = compute(checkpoint, parse_seeds(seeds), k, features=features, settings=settings, progress=progress)
@@ -129,13 +119,6 @@ def neighbours(
         for seed, indices, distances in zip(found.seeds, found.indices.tolist(), found.distances.tolist(), strict=True)
     ]
     _told(path, {"space": found.space, "neighbours": rows}, as_json=json)
-
-
-def _png(out: str) -> Path:
-    path = path_of(out, "-o")
-    if path.suffix.lower() != ".png":
-        raise InputError(f"{out}: the picture is a PNG", hint="-o x.png")
-    return path
 
 
 def _told(path: Path, facts: dict[str, Any], *, as_json: bool) -> None:

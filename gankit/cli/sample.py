@@ -2,60 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import re
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gankit.cli import console
-from gankit.cli.train import path_of
+from gankit.cli.flags import MAX_SEEDS, Checkpoint, Device, File, Json, With, parse_seeds, parse_vector, path_of
 from gankit.errors import InputError
 
 if TYPE_CHECKING:
     from gankit.sample import TrainedGenerator
-
-MAX_SEEDS = 10_000_000
-
-
-def parse_seeds(text: str) -> list[int]:
-    """'0,1,4-6' -> [0, 1, 4, 5, 6], each once."""
-    path = parse_path(text)
-    seen: set[int] = set()
-    for seed in path:
-        if seed in seen:
-            raise InputError(f"--seeds {text}: {seed} is named twice", hint="name each seed once")
-        seen.add(seed)
-    return path
-
-
-def parse_path(text: str) -> list[int]:
-    """'0,4-6,0' -> [0, 4, 5, 6, 0]: a way may cross itself."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
-        if match is None:
-            raise InputError(f"--seeds {text}: '{part}' is not a seed or a range", hint="for example --seeds 0,1,4-6")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first or last - first >= MAX_SEEDS:
-            raise InputError(f"--seeds {text}: '{part}' is not a range", hint="for example --seeds 0,1,4-6")
-        if len(seeds) + last - first >= MAX_SEEDS:
-            raise InputError(f"--seeds {text}: more than {MAX_SEEDS:,} samples", hint="sample them in several parts")
-        seeds.extend(range(first, last + 1))
-    return seeds
-
-
-def parse_vector(text: str) -> list[float]:
-    """'0.5,-1' -> [0.5, -1.0]."""
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"'{text}' is not a vector", hint="numbers with commas between them: 0.5,-1,0") from None
-    if not all(math.isfinite(value) for value in values):
-        raise InputError(f"'{text}' is not a vector of finite numbers", hint="for example 0.5,-1,0")
-    return values
 
 
 def _labels(generator: TrainedGenerator, names: list[str]) -> list[int]:
@@ -70,7 +27,7 @@ def _labels(generator: TrainedGenerator, names: list[str]) -> list[int]:
 
 
 def sample(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="A .safetensors file, or a run folder.")],
+    checkpoint: Checkpoint,
     seeds: Annotated[str | None, typer.Option(help="One sample a seed, e.g. 0,1,4-6 (default: 0-63).")] = None,
     n: Annotated[
         int | None, typer.Option("-n", min=1, max=MAX_SEEDS, help="This many samples: seeds 0 to n-1.")
@@ -88,10 +45,10 @@ def sample(
     batch: Annotated[
         int, typer.Option(min=1, max=1 << 20, help="Samples made at a time; they do not depend on it.")
     ] = 64,
-    device: Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")] = "auto",
-    variant: Annotated[str | None, typer.Option(help="The variant, when it is a ./file.py.")] = None,
-    with_: Annotated[list[str] | None, typer.Option("--with", help="The extensions, when one is a file.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
+    device: Device = "auto",
+    variant: File = None,
+    with_: With = None,
+    json: Json = False,
 ) -> None:
     """Sample a trained generator; one file is enough.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gankit.cli import console
+from gankit.cli.flags import complete_extension, complete_variant, key_values, path_of
 from gankit.config import ALIASES, DEFAULT_IMAGES, Layer, RunConfig, read_toml
 from gankit.errors import InputError
 from gankit.text import did_you_mean, printable
@@ -25,20 +26,6 @@ DEFAULTS = RunConfig()
 DATA, GAME, RUN, EVAL, OUTPUT = "Data", "Game", "Run", "Scores during training", "Output"
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.", rich_help_panel=OUTPUT)]
-
-
-def complete_variant(incomplete: str) -> list[tuple[str, str]]:
-    """(name, title) of installed variants, from metadata alone."""
-    from gankit import host
-
-    return [(p.name, p.title) for p in host.discover(host.VARIANTS) if p.name.startswith(incomplete)]
-
-
-def complete_extension(incomplete: str) -> list[tuple[str, str]]:
-    """(name, title) of installed extensions, from metadata alone."""
-    from gankit import host
-
-    return [(p.name, p.title) for p in host.discover(host.EXTENSIONS) if p.name.startswith(incomplete)]
 
 
 def train(
@@ -229,13 +216,6 @@ def _flag_layers(context: typer.Context) -> list[Layer]:
     return [Layer(source, values) for source, values in settings.items() if values]
 
 
-def path_of(text: str, flag: str) -> Path:
-    """A path from a flag; an empty one is an unset shell variable, not the current folder."""
-    if not text.strip():
-        raise InputError(f"{flag} is empty", hint="give a path")
-    return Path(text)
-
-
 def _refuse_unknown_variables(context: typer.Context) -> None:
     """A misspelt GANKIT_TRAIN_… must not be ignored in silence."""
     known = {f"GANKIT_TRAIN_{name.upper().rstrip('_')}" for name in context.params}
@@ -243,17 +223,6 @@ def _refuse_unknown_variables(context: typer.Context) -> None:
         if name.startswith("GANKIT_TRAIN_") and name not in known:
             hint = f"{did_you_mean(name, known) or 'unset it; '}`gankit train --help` lists them"
             raise InputError(f"unknown environment variable {name}", hint=hint)
-
-
-def key_values(pairs: list[str]) -> dict[str, str]:
-    """['smoothing=0.1'] -> {'smoothing': '0.1'}."""
-    values = {}
-    for pair in pairs:
-        key, separator, value = pair.partition("=")
-        if not separator or not key:
-            raise InputError(f"-o {pair}: not KEY=VALUE", hint="for example -o label_smoothing=0.1")
-        values[key.strip().replace("-", "_")] = value.strip()
-    return values
 
 
 def _settings_table(plan: Plan) -> dict[str, dict[str, Any]]:

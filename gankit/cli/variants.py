@@ -10,10 +10,9 @@ import typer
 
 from gankit import host
 from gankit.cli import console
-from gankit.cli.train import complete_variant
+from gankit.cli.flags import Json, complete_variant
 
 app = typer.Typer(help="List installed variants, or show one.", invoke_without_command=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
 @app.callback()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from gankit.cli import console
-from gankit.cli.train import complete_variant
+from gankit.cli.flags import Device, Json, complete_variant
 from gankit.errors import PluginError
 
 
@@ -16,13 +16,13 @@ def verify(
         list[str] | None,
         typer.Argument(metavar="[VARIANT]...", autocompletion=complete_variant, help="NAME or ./file.py (else all)."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[
         Literal["auto", "fp64", "fp32", "tf32", "bf16"],
         typer.Option(help="Arithmetic of the critic; auto is that of training."),
     ] = "auto",
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extension whose vectors are checked too.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Compute the formulas of variants for values worked out by hand, on this device and in this precision.
 

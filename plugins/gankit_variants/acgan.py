@@ -37,7 +37,7 @@ class Options:
 class AcganLoss(AdversarialLoss):
     """D maximises L_S + L_C, G L_C - L_S (section 3); D returns [N, 1 + classes] and is not told the class."""
 
-    def __init__(self, classes: int, real_weight: float = 1.0, fake_weight: float = 1.0, g_weight: float = 1.0) -> None:
+    def __init__(self, classes: int, real_weight: float, fake_weight: float, g_weight: float) -> None:
         super().__init__()
         self.output = CriticOutput(heads=classes, told_by="nothing")
         self.real_weight, self.fake_weight, self.g_weight = real_weight, fake_weight, g_weight
@@ -95,7 +95,7 @@ def gankit_vectors() -> Sequence[Vector]:
     return [
         Vector(
             name="class terms",
-            loss=lambda: AcganLoss(3),
+            loss=lambda: AcganLoss(3, 1.0, 1.0, 1.0),
             real=outputs,
             fake=outputs,
             labels=[0, 2],

@@ -53,7 +53,7 @@ class BeganLoss(AdversarialLoss):
     real: Tensor
     convergence: Tensor
 
-    def __init__(self, gamma: float = 0.5, lambda_k: float = 1e-3, code: int = 64) -> None:
+    def __init__(self, gamma: float, lambda_k: float, code: int = 64) -> None:
         super().__init__()
         self.output = CriticOutput(code=code)
         self.gamma, self.lambda_k = gamma, lambda_k

@@ -1,0 +1,102 @@
+"""The flags that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gankit.errors import InputError
+
+Checkpoint = Annotated[Path, typer.Argument(metavar="CKPT", help="A .safetensors file, or a run folder.")]
+Device = Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")]
+File = Annotated[str | None, typer.Option("--variant", help="The variant, when it is a ./file.py.")]
+With = Annotated[list[str] | None, typer.Option("--with", help="The extensions, when one is a file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+MAX_SEEDS = 10_000_000
+
+
+def complete_variant(incomplete: str) -> list[tuple[str, str]]:
+    """(name, title) of installed variants, from metadata alone."""
+    from gankit import host
+
+    return [(p.name, p.title) for p in host.discover(host.VARIANTS) if p.name.startswith(incomplete)]
+
+
+def complete_extension(incomplete: str) -> list[tuple[str, str]]:
+    """(name, title) of installed extensions, from metadata alone."""
+    from gankit import host
+
+    return [(p.name, p.title) for p in host.discover(host.EXTENSIONS) if p.name.startswith(incomplete)]
+
+
+def path_of(text: str, flag: str) -> Path:
+    """A path from a flag; an empty one is an unset shell variable, not the current folder."""
+    if not text.strip():
+        raise InputError(f"{flag} is empty", hint="give a path")
+    return Path(text)
+
+
+def picture_path(text: str, flag: str, films: Collection[str] = ()) -> tuple[Path, str]:
+    """A path and its suffix, which is .png or one of `films`."""
+    path = path_of(text, flag)
+    suffix = path.suffix.lower()
+    if suffix == ".png" or suffix in films:
+        return path, suffix
+    if not films:
+        raise InputError(f"{text}: the picture is a PNG", hint=f"{flag} x.png")
+    raise InputError(f"{text}: unknown kind of output '{suffix}'", hint=" or ".join(f"x{s}" for s in (".png", *films)))
+
+
+def key_values(pairs: list[str]) -> dict[str, str]:
+    """['smoothing=0.1'] -> {'smoothing': '0.1'}."""
+    values = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise InputError(f"-o {pair}: not KEY=VALUE", hint="for example -o label_smoothing=0.1")
+        values[key.strip().replace("-", "_")] = value.strip()
+    return values
+
+
+def parse_seeds(text: str) -> list[int]:
+    """'0,1,4-6' -> [0, 1, 4, 5, 6], each once."""
+    path = parse_path(text)
+    seen: set[int] = set()
+    for seed in path:
+        if seed in seen:
+            raise InputError(f"--seeds {text}: {seed} is named twice", hint="name each seed once")
+        seen.add(seed)
+    return path
+
+
+def parse_path(text: str) -> list[int]:
+    """'0,4-6,0' -> [0, 4, 5, 6, 0]: a way may cross itself."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
+        if match is None:
+            raise InputError(f"--seeds {text}: '{part}' is not a seed or a range", hint="for example --seeds 0,1,4-6")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last - first >= MAX_SEEDS:
+            raise InputError(f"--seeds {text}: '{part}' is not a range", hint="for example --seeds 0,1,4-6")
+        if len(seeds) + last - first >= MAX_SEEDS:
+            raise InputError(f"--seeds {text}: more than {MAX_SEEDS:,} samples", hint="sample them in several parts")
+        seeds.extend(range(first, last + 1))
+    return seeds
+
+
+def parse_vector(text: str) -> list[float]:
+    """'0.5,-1' -> [0.5, -1.0]."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"'{text}' is not a vector", hint="numbers with commas between them: 0.5,-1,0") from None
+    if not all(math.isfinite(value) for value in values):
+        raise InputError(f"'{text}' is not a vector of finite numbers", hint="for example 0.5,-1,0")
+    return values
