@@ -28,14 +28,14 @@ def home() -> Path:
 
 
 def cached_file(name: str, *, make: Callable[[], bytes], read: Callable[[Path], T]) -> T:
-    """`read` of the cached file of this name, which `make` writes when it is missing or does not verify.
+    """`read` of the cached file of this name (`folder/file`); `make` writes it when it is missing or does not verify.
 
     `read` raises InputError for a damaged file. Processes that want the same file wait for the first of them.
     """
-    path = home() / "scores" / name
+    path = home() / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path.with_name(f".{name}.lock"))
+        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
         with lock:
             found = _try(path, read)
             if found is not None:

@@ -83,7 +83,7 @@ class Settings(TypedDict, total=False):
     betas: tuple[float, float] | str
     d_steps: int
     ema_halflife_images: int | str
-    precision: Literal["auto", "fp32", "tf32", "bf16"]
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"]
     options: Mapping[str, object]
 
 

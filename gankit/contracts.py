@@ -152,8 +152,8 @@ class TrainConfig:
     ema_halflife_images: int = option(
         10_000, ge=0, le=1 << 62, help="half-life of the averaged generator; 0 samples the raw one"
     )
-    precision: Literal["auto", "fp32", "tf32", "bf16"] = option(
-        "auto", help="arithmetic of the networks; auto is bf16 on CUDA and fp32 elsewhere"
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = option(
+        "auto", help="arithmetic of the networks; auto is bf16 on CUDA, and on a CPU the faster of bf16 and fp32"
     )
 
 

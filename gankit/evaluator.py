@@ -167,7 +167,7 @@ class Evaluator:
         if group_size() > 1:  # every process must take part in the extraction, or none
             tensors = self._extract(source, len(chosen), "features of the real data").tensors()
         else:
-            tensors = cached_file(f"features-{key[:24]}.safetensors", make=make, read=read)
+            tensors = cached_file(f"scores/features-{key[:24]}.safetensors", make=make, read=read)
         if problem := flaw(tensors["features"]):
             raise PluginError(
                 f"features '{self.space.name}' of the data set '{self.real.name}' {problem}",

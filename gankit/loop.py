@@ -16,7 +16,7 @@ from gankit.errors import InputError, PluginError
 from gankit.latent import draw_z
 from gankit.loss import AdversarialLoss
 from gankit.precision import Precision
-from gankit.state import State, load_module, load_optimizer, module_state, optimizer_state
+from gankit.state import State, below, load_module, load_optimizer, module_state, optimizer_state
 
 
 @dataclass
@@ -95,6 +95,7 @@ class TrainingLoop:
             "generator": self._optimizer("generator", config.g_lr),
             "discriminator": self._optimizer("discriminator", config.d_lr),
         }
+        self.scalers = {player: self.precision.scaler() for player in self.players}
 
     def _optimizer(self, player: str, lr: float) -> Optimizer:
         parameters = self.players[player].values()
@@ -172,16 +173,21 @@ class TrainingLoop:
         )
 
     def minimise(self, player: str, terms: Mapping[str, Tensor]) -> None:
-        """One optimiser step on the sum of the terms' means."""
+        """One optimiser step on the sum of the terms' means; fp16 logs whether it was skipped."""
         if not isinstance(terms, Mapping) or not terms:
             raise PluginError(
                 f"the loss gave {type(terms).__name__} for the {player}", hint="return a dict of named terms, not empty"
             )
         total = torch.stack([term.float().mean() for term in terms.values()]).sum()
-        optimizer = self.optimizers[player]
+        optimizer, scaler = self.optimizers[player], self.scalers[player]
         optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+        scaler.step(optimizer)
+        if scaler.is_enabled():
+            one = torch.ones((), device=self.device)
+            before = scaler.scale(one)
+            scaler.update()
+            self.loss.log(f"skipped/{player}", (scaler.scale(one) < before).float())
 
     @staticmethod
     def named(prefix: str, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -195,6 +201,7 @@ class TrainingLoop:
             state.update(module_state(name, module))
         for player, optimizer in self.optimizers.items():
             state.update(optimizer_state(f"optimizer.{player}", optimizer, list(self.players[player])))
+            state.update({f"scaler.{player}.{k}": v for k, v in self.scalers[player].state_dict().items()})
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor | int | float | str | bool]) -> None:
@@ -203,6 +210,9 @@ class TrainingLoop:
             load_module(name, module, state)
         for player, optimizer in self.optimizers.items():
             load_optimizer(f"optimizer.{player}", optimizer, list(self.players[player]), state)
+            scaler = below(f"scaler.{player}", state)
+            if scaler and self.scalers[player].is_enabled():
+                self.scalers[player].load_state_dict(scaler)
         self.steps, self.g_steps = int(state["steps"]), int(state["g_steps"])
         self.last_g_step = int(state["last_g_step"])
 

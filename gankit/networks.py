@@ -22,7 +22,9 @@ class PixelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, …] -> [N, C, …]."""
-        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-6)
+        # Summed in float32: squares overflow in fp16, and so does the derivative of 1 / sqrt(1e-6).
+        norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
+        return x * torch.rsqrt(norm.square() / x.shape[1] + 1e-6).to(x.dtype)
 
 
 class Upsample(nn.Module):

@@ -22,6 +22,7 @@ from gankit.loop import TrainingLoop
 from gankit.meter import Meter
 from gankit.pictures import generate, picture, png
 from gankit.plan import Plan
+from gankit.precision import Precision
 from gankit.run_folder import RunFolder
 from gankit.scores import Score
 from gankit.storage import write_durably
@@ -122,7 +123,12 @@ class Run:
         existing = self.folder.checkpoints / f"step-{self.step:09d}"
         if existing.is_dir():  # saved a moment ago, or resumed and stopped at once
             return existing
-        progress = {"step": self.step, "train_s": self.train_s}
+        progress = {
+            "step": self.step,
+            "train_s": self.train_s,
+            "device": self.device.type,
+            "precision": self.loop.precision.name,
+        }
         path = checkpoint.save(
             self.folder.checkpoints, step=self.step, state=state, progress=progress, generator=generator
         )
@@ -145,6 +151,13 @@ class Run:
         for name, value in found.state.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = value.to(self.device) if isinstance(value, Tensor) else value
+        saved = found.progress.get("precision")
+        if (
+            self.config.precision == "auto"
+            and saved in ("fp32", "bf16")
+            and found.progress["device"] == self.device.type
+        ):
+            self.loop.precision = Precision(saved, self.device)  # whatever would be faster today
         self.loop.load_state_dict(parts["loop"])
         self.meter.load_state_dict(parts["meter"])
         self.step = int(found.progress["step"])

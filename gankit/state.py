@@ -21,7 +21,7 @@ def module_state(prefix: str, module: nn.Module) -> State:
 def load_module(prefix: str, module: nn.Module, state: Mapping[str, object]) -> None:
     """Copy `<prefix>.<name>` into the module; every name and shape must fit."""
     own = module.state_dict()
-    tensors = {name: value for name, value in _below(prefix, state).items() if isinstance(value, Tensor)}
+    tensors = {name: value for name, value in below(prefix, state).items() if isinstance(value, Tensor)}
     check_fit(
         prefix, {name: tuple(t.shape) for name, t in own.items()}, {n: tuple(t.shape) for n, t in tensors.items()}
     )
@@ -67,11 +67,11 @@ def optimizer_state(prefix: str, optimizer: Optimizer, names: list[str]) -> Stat
 
 def load_optimizer(prefix: str, optimizer: Optimizer, names: list[str], state: Mapping[str, object]) -> None:
     """Restore what `optimizer_state` gave. An optimiser that has not stepped yet has nothing but its learning rate."""
-    values = _below(prefix, state)
+    values = below(prefix, state)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     restored: dict[int, dict[str, object]] = {}
     for index, (name, parameter) in enumerate(zip(names, parameters, strict=True)):
-        for key, value in _below(name, values).items():
+        for key, value in below(name, values).items():
             if "." in key:  # belongs to a parameter of a submodule of this name
                 continue
             if isinstance(value, Tensor) and value.shape == parameter.shape:
@@ -84,6 +84,7 @@ def load_optimizer(prefix: str, optimizer: Optimizer, names: list[str], state: M
         group["lr"] = values["lr"]
 
 
-def _below(prefix: str, state: Mapping[str, object]) -> dict[str, object]:
+def below(prefix: str, state: Mapping[str, object]) -> dict[str, object]:
+    """The entries `<prefix>.<name>` by name."""
     start = prefix + "."
     return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}

@@ -15,7 +15,7 @@ from gankit.loss import AdversarialLoss
 from gankit.precision import Precision
 
 # Relative to max(1, |expected|). bf16 has eight bits: 2^-8 per operation.
-TOLERANCE = {"fp64": 1e-9, "fp32": 2e-6, "tf32": 2e-3, "bf16": 2e-2}
+TOLERANCE = {"fp64": 1e-9, "fp32": 2e-6, "tf32": 2e-3, "fp16": 2e-3, "bf16": 2e-2}
 
 
 class LinearCritic(nn.Module):

@@ -609,9 +609,9 @@ def test_two_evaluations_at_once_train_one_classifier(place: Path, monkeypatch: 
             taken.acquire()
     made = []
     for _ in range(2):
-        assert cached_file("x", make=lambda: made.append(1) or b"1", read=lambda path: path.read_bytes()) == b"1"
+        assert cached_file("scores/x", make=lambda: made.append(1) or b"1", read=lambda path: path.read_bytes()) == b"1"
     assert made == [1]
     (place / "file").write_text("")
     monkeypatch.setenv("GANKIT_HOME", str(place / "file"))
     with pytest.raises(ResourceError, match="cannot use the cache"):
-        cached_file("x", make=lambda: b"1", read=lambda path: path.read_bytes())
+        cached_file("scores/x", make=lambda: b"1", read=lambda path: path.read_bytes())

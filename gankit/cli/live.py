@@ -66,6 +66,9 @@ def status(run: Run) -> str:
         parts.append(f"d {_sum(run, 'd/'):.3f} g {_sum(run, 'g/'):.3f}")
     if "score/real" in run.stats:
         parts.append(f"D(real) {run.stats['score/real']:.2f} D(fake) {run.stats.get('score/fake', float('nan')):.2f}")
+    skipped = {name[8]: share for name, share in run.stats.items() if name.startswith("skipped/") and share}
+    if skipped:
+        parts.append("fp16 skipped " + " ".join(f"{player} {share:.1%}" for player, share in skipped.items()))
     if BEST_BY in run.scores:
         parts.append(f"{BEST_BY.upper()} {text_of(BEST_BY, run.scores[BEST_BY].value)}")
     share = run.share_done

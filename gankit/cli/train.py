@@ -64,8 +64,8 @@ def train(
         str | None, typer.Option(help="auto takes cuda, then mps, then cpu.", rich_help_panel=RUN)
     ] = None,
     precision: Annotated[
-        Literal["auto", "fp32", "tf32", "bf16"] | None,
-        typer.Option(help="Arithmetic; auto is bf16 on CUDA, else fp32.", rich_help_panel=RUN),
+        Literal["auto", "fp32", "tf32", "bf16", "fp16"] | None,
+        typer.Option(help="Arithmetic; auto is bf16 on CUDA, on a CPU what is faster.", rich_help_panel=RUN),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help=f"Seed of all random streams (default: {DEFAULTS.seed}).", rich_help_panel=RUN)

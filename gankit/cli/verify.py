@@ -18,7 +18,7 @@ def verify(
     ] = None,
     device: Device = "auto",
     precision: Annotated[
-        Literal["auto", "fp64", "fp32", "tf32", "bf16"],
+        Literal["auto", "fp64", "fp32", "tf32", "bf16", "fp16"],
         typer.Option(help="Arithmetic of the critic; auto is that of training."),
     ] = "auto",
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extension whose vectors are checked too.")] = None,

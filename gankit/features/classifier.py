@@ -112,7 +112,7 @@ def classifier(data: Dataset, argument: str, progress: Progress | None) -> Featu
         return space
 
     name = f"classifier-r{RECIPE}-{data.fingerprint[:16]}.safetensors"
-    space = cached_file(name, make=lambda: _train(data, progress), read=read)
+    space = cached_file(f"scores/{name}", make=lambda: _train(data, progress), read=read)
     if space.header.accuracy < POOR:
         log.warning(
             "the classifier is right about %.0f %% of the held-out images: its scores say little; try --features lite0",
