@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gankit.contracts import Batch, TrainConfig
+from gankit.double_backward import FastDoubleBackward
 from gankit.ema import Ema
 from gankit.errors import InputError, PluginError
 from gankit.latent import draw_z
@@ -46,7 +47,10 @@ class BoundCritic:
         penalised = samples.is_leaf and samples.requires_grad
         if penalised:
             refuse_coupled_samples(self.discriminator)
-        with self.precision.full() if penalised else self.precision.autocast():
+        with ExitStack() as contexts:
+            contexts.enter_context(self.precision.full() if penalised else self.precision.autocast())
+            if penalised:
+                contexts.enter_context(FastDoubleBackward())
             output: Tensor = self.discriminator(samples, *self.told)
         output = output if output.dtype == torch.float64 else output.float()
         for name, shown in (("score/real", self.batch.real), ("score/fake", self.batch.fake)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gankit.double_backward import inputs_only
 from gankit.loss import Critic
 
 
@@ -28,7 +29,8 @@ def input_gradients(scores: Tensor, points: Tensor) -> Tensor:
 
     The sum of the scores is derived: sample i's gradient is its own as long as the critic does not couple samples.
     """
-    (gradients,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
+    with inputs_only():
+        (gradients,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
     return gradients.reshape(len(points), -1)
 
 

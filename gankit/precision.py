@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import platform
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from hashlib import sha256
-from pathlib import Path
+from functools import partial
 from typing import Literal
 
 import torch
 
-from gankit.cache import cached_file
-from gankit.errors import InputError, ResourceError
+from gankit.autotune import fastest
+from gankit.errors import InputError
 
 MIN_GAIN = 1.2  # bf16 must be so much faster than fp32 on a CPU to be chosen
 
@@ -53,45 +50,9 @@ class Precision:
 
 
 def faster_on_cpu(what: str, play: Callable[[Precision], object]) -> Literal["fp32", "bf16"]:
-    """'bf16' where `play`, the work of a step, takes clearly less time in it on this CPU, else 'fp32'.
-
-    The verdict is kept in the cache under `what` (a description of the work), this CPU and PyTorch: two runs of the
-    same settings on one machine must not differ because it was busy during one of the measurements.
-    """
+    """bf16 where `play`, the work of a step, takes clearly less time in it on this CPU, else fp32."""
+    cpu = torch.device("cpu")
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return "fp32"
-    machine = f"{_cpu_model()}\0{torch.__version__}\0{torch.get_num_threads()}\0{what}"
-    name = f"precision/{sha256(machine.encode()).hexdigest()[:24]}"
-    try:
-        return cached_file(name, make=lambda: _measure(play).encode(), read=_read)
-    except ResourceError:  # no place for a cache
-        return _measure(play)
-
-
-def _measure(play: Callable[[Precision], object]) -> Literal["fp32", "bf16"]:
-    policies = {name: Precision(name, torch.device("cpu")) for name in ("fp32", "bf16")}
-    best = dict.fromkeys(policies, float("inf"))
-    for _ in range(4):  # alternating; the first round pays for lazy initialisation
-        for name, policy in policies.items():
-            before = time.perf_counter()
-            play(policy)
-            best[name] = min(best[name], time.perf_counter() - before)
-    return "bf16" if best["fp32"] > MIN_GAIN * best["bf16"] else "fp32"
-
-
-def _read(path: Path) -> Literal["fp32", "bf16"]:
-    verdict = path.read_text(errors="replace")
-    if verdict == "bf16":
-        return "bf16"
-    if verdict == "fp32":
-        return "fp32"
-    raise InputError(f"{path} holds no verdict")
-
-
-def _cpu_model() -> str:
-    """Name and abilities of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # not Linux
-        return platform.processor()
-    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+    ways = {name: partial(play, Precision(name, cpu)) for name in ("fp32", "bf16")}
+    return "bf16" if fastest(f"precision\0{what}", ways, cpu, MIN_GAIN) == "bf16" else "fp32"

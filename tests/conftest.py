@@ -35,6 +35,14 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(shared_home: Path) -> Iterator[None]:
+    """No test writes into the cache of whoever runs it, and all of them share one set of measured choices."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANKIT_HOME", str(shared_home))
+        yield
+
+
 @pytest.fixture
 def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """What `gankit ARGUMENTS` says, on one line, when it refuses; in this process, for a new one imports torch."""

@@ -53,7 +53,7 @@ def gankit(
 ) -> subprocess.CompletedProcess[str]:
     """Run the installed command as a user would, with `site` as an extra folder of installed packages."""
     variables = {key: value for key, value in os.environ.items() if not key.startswith("GANKIT")}
-    variables |= {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "XDG_CACHE_HOME": str(cwd / "cache"), **environment}
+    variables |= {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "GANKIT_HOME": os.environ["GANKIT_HOME"], **environment}
     if site is not None:
         variables["PYTHONPATH"] = str(site)
     return subprocess.run(

@@ -15,11 +15,12 @@ PACKAGE = ROOT / "gankit"
 LAYERS = [
     ["errors", "text", "contracts", "hookspecs", "streams"],
     ["config", "host"],
-    ["storage", "cache", "scores", "compare", "state", "device", "signals", "latent", "data"],
+    ["storage", "cache", "autotune", "scores", "compare", "state", "device", "signals", "latent", "data"],
     [
         "loss",
         "precision",
         "ema",
+        "double_backward",
         "penalties",
         "networks",
         "pictures",

@@ -37,7 +37,7 @@ def test_auto_takes_on_a_cpu_what_is_measured_to_be_faster_and_remembers_it(
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     assert faster_on_cpu("networks", lambda policy: time.sleep(0.02 * (policy.name == slow))) == verdict
     assert faster_on_cpu("networks", lambda policy: time.sleep(0.02 * (policy.name != slow))) == verdict
-    (note,) = (home() / "precision").glob("[0-9a-f]*")
+    (note,) = (home() / "autotune").glob("[0-9a-f]*")
     note.write_text("fp17")
     assert faster_on_cpu("networks", lambda policy: time.sleep(0.02 * (policy.name == slow))) == verdict
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
