@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from gankit import host
+from gankit import host, processes
 from gankit.config import RunConfig
 from gankit.contracts import DataSpec, TrainConfig
 from gankit.data import Dataset, Sampler
@@ -143,9 +143,16 @@ def _check_built(by: dict[str, BuiltBy], builder: str, built: object, wanted: ty
 
 
 def make_sampler(plan: Plan, dataset: Dataset, device: torch.device) -> Sampler:
-    """The batches of a run."""
+    """The batches of a run, or of one of its processes."""
     config = plan.config
-    return Sampler(dataset, batch=config.batch, seed=config.seed, device=device, conditional=config.conditional)
+    return Sampler(
+        dataset,
+        batch=config.batch,
+        seed=config.seed,
+        device=device,
+        conditional=config.conditional,
+        share=processes.share(config.batch),
+    )
 
 
 def count_parameters(module: nn.Module) -> int:

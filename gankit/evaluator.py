@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gankit import processes
 from gankit.cache import cached_file
 from gankit.data import Dataset, Progress
 from gankit.errors import DivergedError, InputError, PluginError
 from gankit.features import FeatureSpace
-from gankit.features.extract import BATCH, Source, Views, extract, flaw, group_size, not_finite, pixels_of
+from gankit.features.extract import BATCH, Source, Views, extract, flaw, not_finite, pixels_of
 from gankit.metrics import MetricFactory, reads
 from gankit.scores import Protocol, Score
 from gankit.storage import canonical_json, pack_tensors, sha256, tensors_digest, unpack_tensors
@@ -164,7 +165,7 @@ class Evaluator:
                 raise InputError(f"{path} is damaged")
             return tensors
 
-        if group_size() > 1:  # every process must take part in the extraction, or none
+        if processes.size() > 1:  # every process must take part in the extraction, or none
             tensors = self._extract(source, len(chosen), "features of the real data").tensors()
         else:
             tensors = cached_file(f"scores/features-{key[:24]}.safetensors", make=make, read=read)

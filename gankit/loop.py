@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gankit import processes
 from gankit.contracts import Batch, TrainConfig
 from gankit.double_backward import FastDoubleBackward
 from gankit.ema import Ema
@@ -128,9 +129,10 @@ class TrainingLoop:
         self.steps += 1
         if self.steps - self.last_g_step >= self.d_steps():
             stats.update(self.g_step(real, labels, condition))
-            images = len(real) * (self.steps - self.last_g_step)
+            batch = len(real) * processes.size()
+            images = batch * (self.steps - self.last_g_step)
             self.g_steps, self.last_g_step = self.g_steps + 1, self.steps
-            self.ema.update(self.networks.generator, images=images, images_seen=len(real) * self.steps)
+            self.ema.update(self.networks.generator, images=images, images_seen=batch * self.steps)
         return stats
 
     def d_step(self, real: Tensor, labels: Tensor | None, condition: Tensor | None) -> dict[str, Tensor]:
@@ -186,6 +188,7 @@ class TrainingLoop:
         optimizer, scaler = self.optimizers[player], self.scalers[player]
         optimizer.zero_grad()
         scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+        processes.average([p.grad for p in self.players[player].values() if p.grad is not None])
         scaler.step(optimizer)
         if scaler.is_enabled():
             one = torch.ones((), device=self.device)

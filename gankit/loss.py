@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
+from gankit import processes
 from gankit.contracts import Batch, CriticOutput
 
 # The discriminator with everything else of the phase (labels, precision, augmentation) already bound: samples [N, …] ->
@@ -31,6 +32,16 @@ class AdversarialLoss(nn.Module, ABC):
     def log(self, name: str, value: Tensor) -> None:
         """Put a number beside the terms into the statistics of this step; nobody minimises it."""
         self.logged[name] = value.detach()
+
+    @staticmethod
+    def mean(values: Tensor) -> Tensor:
+        """The mean of values [N] over the whole batch, that of other processes included; it carries no gradient.
+
+        For state that depends on the batch (BEGAN's k): every process must come to the same one.
+        """
+        found = values.detach().mean()
+        processes.average([found])
+        return found
 
     @abstractmethod
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:

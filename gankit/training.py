@@ -6,15 +6,17 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Unpack
 
 import torch
+from torch import Tensor
 
-from gankit import __version__, host, run_folder
+from gankit import __version__, host, processes, run_folder
 from gankit.building import (
     build_loop,
     built_by,
@@ -26,15 +28,18 @@ from gankit.building import (
     own_streams,
 )
 from gankit.config import BUDGETS, Layer, Settings, read_toml
-from gankit.data import Dataset, Progress
+from gankit.data import Dataset, Progress, Sampler
 from gankit.device import choose_device
 from gankit.errors import DivergedError, InputError, Stopped
+from gankit.loop import TrainingLoop
 from gankit.observers import Checkpoints, Evaluations, SampleGrids, StatsWriter
 from gankit.plan import Plan, load_data, plan_run, stored_settings
+from gankit.precision import Precision
 from gankit.run import Run, RunResult
 from gankit.run_folder import RunFolder
 from gankit.scoring import training_evaluator
 from gankit.signals import StopRequest, stop_requests
+from gankit.state import State
 from gankit.streams import derive_seed
 
 log = logging.getLogger("gankit")
@@ -141,9 +146,9 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
     """Build, restore, train, end: the life of one process of a run. The folder is opened once all else has worked."""
     with ExitStack() as stack:
         request = stack.enter_context(stop_requests())
-        device = choose_device(plan.config.device)
-        dataset = load_data(plan, progress)
-        evaluator = training_evaluator(plan, dataset, device, progress) if plan.config.eval_every else None
+        device = stack.enter_context(processes.joined(choose_device(plan.config.device)))
+        first = processes.rank() == 0
+        dataset = load_data(plan, progress if first else None)
         space = latent_space(plan, dataset)
         stack.enter_context(own_streams(device))
         try:
@@ -154,6 +159,11 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
                 raise
             raise explained from error
 
+        sampler = make_sampler(plan, dataset, device)
+        if not first:
+            return _follow(plan, loop, sampler, request)
+        with processes.alone():
+            evaluator = training_evaluator(plan, dataset, device, progress) if plan.config.eval_every else None
         folder = open_folder(dataset)
         stack.enter_context(folder.locked())
         stack.callback(_log_to(folder))
@@ -170,40 +180,40 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
         for index, observer in enumerate(watchers):
             plan.composition.register_observer(observer, f"{type(observer).__name__}-{index}")
         _announce(run, resumed=run.restore())
+        processes.from_first(lambda: _Start(run.step, run.share_done >= 1, loop.precision.name, loop.state_dict()))
 
         if run.share_done >= 1:
             log.info("nothing to do: %s has seen its %s images", folder.path, f"{run.images_seen:,}")
             run.write_status("finished")
         else:
-            _loop(run, request)
-        return run.result()
+            _loop(run, sampler, request)
+        return processes.from_first(run.result)
 
 
-def _loop(run: Run, request: StopRequest) -> None:
+def _loop(run: Run, sampler: Sampler, request: StopRequest) -> None:
     """The training loop: one batch, one step, everybody told; then the end, whatever it was."""
-    hook, config = run.plan.composition.hook, run.config
-    sampler = make_sampler(run.plan, run.dataset, run.device)
+    hook = run.plan.composition.hook
     request.polite = True
     run.write_status("running")
+    agreement = processes.Agreement(request)
     error: BaseException | None = None
     try:
-        hook.gankit_run_start(run=run)
+        with processes.alone():
+            hook.gankit_run_start(run=run)
         before = time.monotonic()
-        while run.share_done < 1 and request.signal_number is None:
-            # Every random number of a step is a function of (seed, step): a resumed run draws the same ones.
-            torch.manual_seed(derive_seed(config.seed, "step", run.step))
-            stats = run.loop.step(*sampler.batch(run.step))
+        for stats in _play(run.plan, run.loop, sampler, run.step, agreement, lambda: run.share_done >= 1):
             run.step += 1
-            hook.gankit_step_end(run=run, stats=stats)
+            with processes.alone():
+                hook.gankit_step_end(run=run, stats=stats)
 
             now = time.monotonic()
             run.train_s += now - before
             run.attempt_s += now - before
             before = now
-        if request.signal_number is not None:
+        if agreement.signal_number:
             raise Stopped(
                 f"stopped at {run.images_seen:,} images, state saved",
-                signal_number=request.signal_number,
+                signal_number=agreement.signal_number,
                 hint=f"gankit resume {run.folder.path}",
             )
     except BaseException as caught:
@@ -213,10 +223,63 @@ def _loop(run: Run, request: StopRequest) -> None:
         _end(run, error)
 
 
+def _play(
+    plan: Plan,
+    loop: TrainingLoop,
+    sampler: Sampler,
+    step: int,
+    agreement: processes.Agreement,
+    done: Callable[[], bool] = lambda: False,
+) -> Iterator[dict[str, Tensor]]:
+    """Steps from number `step` on, with the statistics of each, until a budget is used up or somebody asks for the end.
+
+    Every random number of a step is a function of (seed, step, process): a resumed run draws the same ones.
+    """
+    config = plan.config
+    process = (processes.rank(), processes.size()) if processes.rank() else ()
+    while not (config.total_images and step * config.batch >= config.total_images):
+        if agreement.reached(step, done()):
+            return
+        torch.manual_seed(derive_seed(config.seed, "step", step, *process))
+        yield loop.step(*sampler.batch(step))
+        step += 1
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What the first process tells the others before the first step."""
+
+    step: int
+    finished: bool
+    precision: str
+    state: State
+
+
+def _follow(plan: Plan, loop: TrainingLoop, sampler: Sampler, request: StopRequest) -> RunResult:
+    """A run in another process than the first: the same steps on another share of each batch, and nothing written."""
+    start: _Start = processes.from_first(_not_here)
+    loop.precision = Precision(start.precision, loop.device)
+    loop.load_state_dict({k: v.to(loop.device) if isinstance(v, Tensor) else v for k, v in start.state.items()})
+    request.polite = True
+    agreement = processes.Agreement(request)
+    if not start.finished:
+        for _ in _play(plan, loop, sampler, start.step, agreement):
+            pass
+    if agreement.signal_number:
+        raise Stopped("stopped with the others", signal_number=agreement.signal_number)
+    result: RunResult = processes.from_first(_not_here)
+    return result
+
+
+def _not_here() -> Any:
+    raise AssertionError("only the first process is asked")
+
+
 def _end(run: Run, error: BaseException | None) -> None:
     """Tell the observers, which write the last files, and put the final state on record even if that fails."""
     try:
-        run.plan.composition.hook.gankit_run_end(run=run, error=error)
+        with processes.alone():
+            run.plan.composition.hook.gankit_run_end(run=run, error=error)
     except BaseException as late:
         error = error or late
         raise

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "gankit"
 LAYERS = [
     ["errors", "text", "contracts", "hookspecs", "streams"],
     ["config", "host"],
-    ["storage", "cache", "autotune", "scores", "compare", "state", "device", "signals", "latent", "data"],
+    ["storage", "cache", "autotune", "scores", "compare", "state", "device", "signals", "processes", "latent", "data"],
     [
         "loss",
         "precision",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False, soft_wrap=True)
 PLAIN_LINE_S = 10.0
+RANK = int(os.environ.get("RANK", "0"))  # under torchrun; the processes after the first speak of trouble only
 
 
 def fail(error: GankitError) -> None:
@@ -31,7 +33,11 @@ def fail(error: GankitError) -> None:
     line.append(printable(" ".join(error.message.split())), style="default not bold")
     if error.hint:
         line.append(" — " + printable(" ".join(error.hint.split())), style="dim not bold")
-    talk.print(line)
+    talk.print(Text(_who()) + line)
+
+
+def _who() -> str:
+    return f"[rank {RANK}] " if RANK else ""
 
 
 def print_json(value: object) -> None:
@@ -64,7 +70,7 @@ class TalkHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         style = "yellow" if record.levelno >= logging.WARNING else ""
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        talk.print(Text(printable(prefix + record.getMessage()), style=style))
+        talk.print(Text(printable(_who() + prefix + record.getMessage()), style=style))
 
 
 @contextmanager
@@ -73,7 +79,7 @@ def log_to_stderr() -> Iterator[None]:
     log = logging.getLogger("gankit")
     handler, level = TalkHandler(), log.level
     log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.WARNING if RANK else logging.INFO)
     try:
         yield
     finally:
@@ -105,6 +111,8 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
             begun.pop(what)
 
     def advance(what: str, done: int, total: int) -> None:
+        if RANK:
+            return
         if not talk.is_terminal:
             say(what, done, total)
             return

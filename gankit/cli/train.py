@@ -11,6 +11,7 @@ import typer
 
 from gankit.cli import console
 from gankit.cli.flags import complete_extension, complete_variant, key_values, path_of
+from gankit.cli.launch import relaunch
 from gankit.config import ALIASES, DEFAULT_IMAGES, Layer, RunConfig, read_toml
 from gankit.errors import InputError
 from gankit.text import did_you_mean, printable
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
 
 # Parameters whose setting has another name.
 SETTING_OF = {**ALIASES, "with_": "extensions", "option": "options"}
-NOT_SETTINGS = {"out", "new", "config", "dry_run", "print_config", "json", "run"}
+NOT_SETTINGS = {"gpus", "out", "new", "config", "dry_run", "print_config", "json", "run"}
 DEFAULTS = RunConfig()
 DATA, GAME, RUN, EVAL, OUTPUT = "Data", "Game", "Run", "Scores during training", "Output"
 
+Gpus = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes under torchrun, one a GPU; --batch is their sum.", rich_help_panel=RUN),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.", rich_help_panel=OUTPUT)]
 
 
@@ -63,6 +68,7 @@ def train(
     device: Annotated[
         str | None, typer.Option(help="auto takes cuda, then mps, then cpu.", rich_help_panel=RUN)
     ] = None,
+    gpus: Gpus = None,
     precision: Annotated[
         Literal["auto", "fp32", "tf32", "bf16", "fp16"] | None,
         typer.Option(help="Arithmetic; auto is bf16 on CUDA, on a CPU what is faster.", rich_help_panel=RUN),
@@ -164,7 +170,13 @@ def train(
             else:
                 _print_config(plan, as_json=json)
             return
+        if gpus is not None:
+            relaunch(gpus, *_where(plan_run(layers)))
     _train(layers, folder, new, as_json=json)
+
+
+def _where(plan: Plan) -> tuple[str, int]:
+    return plan.config.device, plan.config.batch
 
 
 def resume(
@@ -174,6 +186,7 @@ def resume(
     steps: Annotated[str | None, typer.Option(help="New budget in steps.")] = None,
     time: Annotated[str | None, typer.Option(help="New budget in training time, e.g. 2h.")] = None,
     device: Annotated[str | None, typer.Option(help="Another device than before.")] = None,
+    gpus: Gpus = None,
     data: Annotated[str | None, typer.Option(help="Where the same data lies now, if it was moved.")] = None,
     variant: Annotated[str | None, typer.Option(help="The ./file.py of the variant, if it was one.")] = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="The extensions, if one was a file.")] = None,
@@ -187,8 +200,13 @@ def resume(
     for layer in _flag_layers(context):
         settings.update(layer.settings)
     from gankit.cli.live import LiveLine
+    from gankit.plan import plan_run, stored_settings
+    from gankit.run_folder import RunFolder
     from gankit.training import resume as resume_run
 
+    if gpus is not None:
+        stored = stored_settings(RunFolder(run), settings)
+        relaunch(gpus, *_where(plan_run([Layer("run", stored), Layer("flag", settings)])))
     with console.log_to_stderr():
         result = resume_run(run, observers=[LiveLine()], **settings)
     _print_result(result, as_json=json)
@@ -274,6 +292,8 @@ def _print_dry_run(plan: Plan, dataset: Any, *, as_json: bool) -> None:
 
 
 def _print_result(result: RunResult, *, as_json: bool) -> None:
+    if console.RANK:
+        return
     if as_json:
         values = dataclasses.asdict(result)
         console.print_json({key: str(value) if isinstance(value, Path) else value for key, value in values.items()})

@@ -15,12 +15,20 @@ class Sampler:
     """Batches of real samples; every sample is shown once per epoch, and a batch may reach over epochs."""
 
     def __init__(
-        self, dataset: Dataset, *, batch: int, seed: int, device: torch.device, conditional: bool = False
+        self,
+        dataset: Dataset,
+        *,
+        batch: int,
+        seed: int,
+        device: torch.device,
+        conditional: bool = False,
+        share: slice = slice(None),
     ) -> None:
         if batch < 1:
             raise InputError(f"a batch of {batch} samples cannot be drawn", hint="use a batch of 1 or more")
         self._batch = batch
         self._seed = seed
+        self._share = share  # of each batch, for one of several processes
         self._count = len(dataset)
         # Images stay bytes on the device: a quarter of the memory, and the conversion of a batch costs next to nothing.
         self._samples = dataset.samples.to(device)
@@ -44,7 +52,7 @@ class Sampler:
             stop = min(self._count, start + end - position)
             pieces.append(self._order_of(epoch)[start:stop])
             position += stop - start
-        indices = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        indices = (pieces[0] if len(pieces) == 1 else torch.cat(pieces))[self._share]
         labels = None if self._labels is None else self._labels.index_select(0, indices)
         return as_floats(self._samples.index_select(0, indices)), labels, self._condition(indices, labels)
 

@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from gankit import processes
 from gankit.data import Progress
 from gankit.errors import PluginError
 from gankit.features.space import FeatureSpace
@@ -45,10 +46,9 @@ class Views:
 @torch.no_grad()
 def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, progress: Progress, what: str) -> Views:
     """Views of samples 0…n-1. Processes of a group share the batches, and each of them gets all rows, bit for bit."""
-    rank, size = (dist.get_rank(), dist.get_world_size()) if group_size() > 1 else (0, 1)
     parts: dict[str, Tensor] = {}
     starts = list(range(0, n, BATCH))
-    mine = starts[rank::size]
+    mine = starts[processes.rank() :: processes.size()]
     begun = time.monotonic()
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for number, start in enumerate(mine or starts[:1]):  # a process without work still needs to know the widths
@@ -104,14 +104,9 @@ def _checked(space: FeatureSpace, result: object, n: int) -> tuple[Tensor, Tenso
     )
 
 
-def group_size() -> int:
-    """Processes that evaluate together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
 def _gathered(rows: Tensor) -> Tensor:
     """The rows of all processes: each has zeros where others worked, and x + 0 is exact."""
-    if group_size() == 1:
+    if processes.size() == 1:
         return rows
     moved = rows.to("cuda" if dist.get_backend() == "nccl" else "cpu")
     dist.all_reduce(moved)

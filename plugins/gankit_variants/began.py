@@ -62,12 +62,12 @@ class BeganLoss(AdversarialLoss):
 
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
         real, fake = (reconstruction_error(critic, samples) for samples in (batch.real, batch.fake))
-        self.real.copy_(real.detach().mean())
+        self.real.copy_(self.mean(real))
         return {"real": real, "fake": -self.k.clone() * fake}
 
     def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
         fake = reconstruction_error(critic, batch.fake)  # the gradient flows through both ends of the difference
-        balance = self.gamma * self.real - fake.detach().mean()
+        balance = self.gamma * self.real - self.mean(fake)
         self.k.add_(self.lambda_k * balance).clamp_(0, 1)
         self.convergence.copy_(self.real + balance.abs())
         self.log("k", self.k.clone())
@@ -96,7 +96,7 @@ class DecayingLoop(TrainingLoop):
         stats = super().step(real, labels, condition)
         if self.patience_images:
             self.total += self.measure.convergence
-            every = max(1, self.patience_images // (self.WINDOWS * len(real)))
+            every = max(1, self.patience_images // (self.WINDOWS * self.config.batch))
             if self.steps % every == 0:
                 self._close_window(float(self.total) / every)  # waits for the device, once in thousands of images
         return stats
@@ -130,7 +130,7 @@ def gankit_variant() -> VariantInfo:
         title="BEGAN",
         paper="https://arxiv.org/abs/1703.10717",
         options=Options,
-        config=TrainConfig(batch=32, z_prior="uniform", g_lr=1e-3, d_lr=3e-4),
+        config=TrainConfig(batch=32, z_prior="uniform", g_lr=1e-3, d_lr=5e-5),
         conditional="no",
         conditional_note="its score is how well a sample is reconstructed, whatever the class",
     )
