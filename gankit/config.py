@@ -82,6 +82,7 @@ class Settings(TypedDict, total=False):
     d_lr: float
     betas: tuple[float, float] | str
     d_steps: int
+    penalty_every: int
     ema_halflife_images: int | str
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"]
     options: Mapping[str, object]

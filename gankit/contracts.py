@@ -149,6 +149,9 @@ class TrainConfig:
         help="discriminator steps for each generator step",
         search={"wide": Choice((1, 5)), "narrow": Choice((1,))},
     )
+    penalty_every: int = option(
+        1, ge=1, le=1 << 20, help="gradient penalties in every k-th discriminator step only, weighted k times"
+    )
     ema_halflife_images: int = option(
         10_000, ge=0, le=1 << 62, help="half-life of the averaged generator; 0 samples the raw one"
     )
@@ -173,4 +176,5 @@ class VariantInfo:
     config: TrainConfig = TrainConfig()
     conditional: Literal["optional", "required", "no"] = "optional"  # whether its game can be played with conditions
     conditional_note: str = ""  # why it must or cannot, for people
+    penalised: bool = False  # whether its loss takes gradient penalties, and weighs them by `penalty_gain`
     scores: Literal["logits", "raw"] = "raw"  # whether sigmoid(D(x)) estimates the probability that x is real

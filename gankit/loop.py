@@ -125,6 +125,8 @@ class TrainingLoop:
         """
         self.networks.generator.train()
         self.networks.discriminator.train()
+        every = self.config.penalty_every
+        self.loss.penalty_gain = every if self.steps % every == 0 else 0
         stats = self.d_step(real, labels, condition)
         self.steps += 1
         if self.steps - self.last_g_step >= self.d_steps():

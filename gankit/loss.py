@@ -28,6 +28,9 @@ class AdversarialLoss(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.logged: dict[str, Tensor] = {}
+        # The factor of gradient penalties in this step of the discriminator. With `penalty_every` k it is k in every
+        # k-th step, so that their mean stays what it was, and 0 in the others, where nothing need be computed.
+        self.penalty_gain = 1
 
     def log(self, name: str, value: Tensor) -> None:
         """Put a number beside the terms into the statistics of this step; nobody minimises it."""

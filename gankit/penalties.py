@@ -40,9 +40,13 @@ def gradient_norms(critic: Critic, points: Tensor) -> Tensor:
     return norms
 
 
-def gradient_penalty(critic: Critic, points: Tensor, target: float = 1.0) -> Tensor:
-    """(||grad D|| - target)^2 as [N], unweighted, two-sided (WGAN-GP eq. 3, DRAGAN)."""
-    return (gradient_norms(critic, points) - target).square()
+def gradient_penalty(critic: Critic, points: Tensor, target: float = 1.0, *, one_sided: bool = False) -> Tensor:
+    """(||grad D|| - target)^2 as [N], unweighted, two-sided (WGAN-GP eq. 3, DRAGAN); with target 0 zero-centred.
+
+    `one_sided` leaves norms below the target alone: max(0, ||grad D|| - target)^2 (Petzka et al., 2018, WGAN-LP).
+    """
+    excess = gradient_norms(critic, points) - target
+    return (excess.relu() if one_sided else excess).square()
 
 
 def squared_gradients(scores: Tensor, points: Tensor) -> Tensor:

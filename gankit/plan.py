@@ -67,18 +67,20 @@ def plan_run(layers: list[Layer]) -> Plan:
     composition = host.compose(defaults, variant, extensions)
     assert composition.info is not None
     resolved = resolve(layers, composition.info)
-    _check_conditional(resolved.config, composition.info)
+    _check_game(resolved.config, composition.info)
     return Plan(
         composition, replace(resolved, config=_with_absolute_paths(resolved.config, variant, extensions, composition))
     )
 
 
-def _check_conditional(config: RunConfig, info: VariantInfo) -> None:
+def _check_game(config: RunConfig, info: VariantInfo) -> None:
     because = f": {info.conditional_note}" if info.conditional_note else ""
     if config.conditional and info.conditional == "no":
         raise InputError(f"{info.title} is not trained conditionally{because}", hint="leave out --conditional")
     if not config.conditional and info.conditional == "required":
         raise InputError(f"{info.title} is conditional{because}", hint="leave out conditional = false")
+    if config.penalty_every > 1 and not info.penalised:
+        raise InputError(f"{info.title} has no gradient penalty to leave out", hint="leave out --penalty-every")
 
 
 def _with_absolute_paths(

@@ -156,3 +156,19 @@ def test_a_discriminator_is_told_the_label_that_the_generator_was_given() -> Non
     loop.step(torch.rand(6, 1, 16, 16), labels, torch.nn.functional.one_hot(labels, 3).float())
     assert [player for player, _ in told].count("discriminator") == 3  # real and fake for D, fake for G
     assert all(torch.equal(seen, labels) for _, seen in told)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_lazy_penalties_keep_their_mean_weight_or_are_refused(name: str) -> None:
+    info = plan_of(name).composition.info
+    assert info is not None
+    if not info.penalised:
+        with pytest.raises(InputError, match="no gradient penalty to leave out"):
+            plan_of(name, penalty_every=2)
+        return
+    every, lazy = (play(loop_of(plan_of(name, penalty_every=k), POINTS), POINTS, 2) for k in (1, 2))
+    penalties = every[0].keys() & {"d/penalty", "d/r1", "d/r2"}
+    assert penalties
+    for penalty in penalties:
+        assert lazy[0][penalty] == pytest.approx(2 * every[0][penalty])
+        assert penalty not in lazy[1]

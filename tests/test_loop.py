@@ -118,6 +118,20 @@ def test_the_total_is_the_sum_of_the_means() -> None:
     assert discriminator[0].weight.item() == pytest.approx(before - 10.0)
 
 
+class Penalised(Squares):
+    def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        gain = torch.tensor(float(self.penalty_gain))
+        return {**super().discriminator(critic, batch), **({"penalty": gain} if self.penalty_gain else {})}
+
+
+def test_lazy_penalties_come_every_kth_step_with_k_times_the_weight() -> None:
+    loop = make_loop(TrainConfig(batch=4, z_dim=8, penalty_every=3), Penalised())
+    assert [float(loop.step(real()).get("d/penalty", 0)) for _ in range(7)] == [3, 0, 0, 3, 0, 0, 3]
+    restored = make_loop(TrainConfig(batch=4, z_dim=8, penalty_every=3), Penalised())
+    restored.load_state_dict(loop.state_dict())  # between two of them
+    assert [float(restored.step(real()).get("d/penalty", 0)) for _ in range(4)] == [0, 0, 3, 0]
+
+
 @pytest.mark.parametrize("d_steps", [1, 2])
 def test_resuming_from_its_state_equals_going_on(d_steps: int) -> None:
     config = TrainConfig(batch=4, z_dim=8, d_steps=d_steps)

@@ -43,6 +43,16 @@ def test_the_derivative_with_respect_to_the_weights() -> None:
     assert critic.weight.grad.tolist() == pytest.approx([48.0, 64.0])
 
 
+@pytest.mark.parametrize(
+    ("w", "target", "expected"), [((3.0, 4.0), 1.0, 16.0), ((0.6, 0.0), 1.0, 0.0), ((3.0, 4.0), 0.0, 25.0)]
+)
+def test_one_sided_penalties_cost_nothing_below_the_target(
+    w: tuple[float, float], target: float, expected: float
+) -> None:
+    penalty = gradient_penalty(LinearCritic(*w), leaf(double([[0.3, -2.0]])), target, one_sided=True)
+    assert penalty.tolist() == pytest.approx([expected], abs=1e-12)
+
+
 def test_norms_are_per_sample_over_all_axes_and_not_over_the_batch() -> None:
     points = leaf(double([[3.0, 4.0], [1.0, 0.0]]).reshape(2, 1, 1, 2))
     assert gradient_norms(half_square, points).tolist() == pytest.approx([5.0, 1.0])

@@ -56,10 +56,13 @@ class DraganLoss(GanLoss):
         self.noise = noise
 
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        terms = super().discriminator(critic, batch)
+        if not self.penalty_gain:
+            return terms
         real = batch.real
         alpha = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device, dtype=real.dtype)
         points = leaf(perturb(real, self.noise, torch.rand_like(real), alpha))
-        return {**super().discriminator(critic, batch), "penalty": self.penalty * gradient_penalty(critic, points)}
+        return {**terms, "penalty": self.penalty_gain * self.penalty * gradient_penalty(critic, points)}
 
 
 @hookimpl
@@ -67,6 +70,7 @@ def gankit_variant() -> VariantInfo:
     return VariantInfo(
         api=1,
         scores="logits",
+        penalised=True,
         title="DRAGAN",
         paper="https://arxiv.org/abs/1705.07215",
         options=Options,

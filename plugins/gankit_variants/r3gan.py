@@ -51,12 +51,15 @@ class R3ganLoss(AdversarialLoss):
         self.gamma = gamma
 
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        if not self.penalty_gain:
+            return {"pair": -logsigmoid(critic(batch.real) - critic(batch.fake))}
         at_real, at_fake = leaf(batch.real), leaf(batch.fake)
         real, fake = critic(at_real), critic(at_fake)  # each forward pass serves the loss and the penalty
+        weight = self.penalty_gain * self.gamma / 2
         return {
             "pair": -logsigmoid(real - fake),
-            "r1": self.gamma / 2 * squared_gradients(real, at_real),
-            "r2": self.gamma / 2 * squared_gradients(fake, at_fake),
+            "r1": weight * squared_gradients(real, at_real),
+            "r2": weight * squared_gradients(fake, at_fake),
         }
 
     def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
@@ -218,6 +221,7 @@ def gankit_variant() -> VariantInfo:
         paper="https://arxiv.org/abs/2501.05441",
         options=Options,
         config=TrainConfig(batch=32, g_lr=2e-3, d_lr=2e-3, betas=(0.0, 0.99)),
+        penalised=True,
     )
 
 

@@ -34,32 +34,44 @@ class Options:
         help="lambda: weight of (||grad D|| - 1)^2",
         search={"wide": LogUniform(0.1, 100), "narrow": LogUniform(0.1, 10)},
     )
+    one_sided: bool = option(False, help="max(0, ||grad D|| - 1)^2: only gradients above 1 cost something (WGAN-LP)")
     norm: Literal["none", "layer"] = option(
         "none", help="normalisation in core's critic; batch norm would couple the samples whose gradients are penalised"
     )
 
 
 class WassersteinGpLoss(WassersteinLoss):
-    """Equation 3: two-sided, per-sample norms at one uniform point per pair; no epsilon under the root."""
+    """Equation 3: per-sample norms at one uniform point per pair; no epsilon under the root."""
 
-    def __init__(self, penalty: float = 10.0) -> None:
+    def __init__(self, penalty: float = 10.0, one_sided: bool = False) -> None:
         super().__init__()
         self.penalty = penalty
+        self.one_sided = one_sided
 
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
-        penalty = gradient_penalty(critic, between(batch.real, batch.fake))
-        return {**super().discriminator(critic, batch), "penalty": self.penalty * penalty}
+        terms = super().discriminator(critic, batch)
+        if not self.penalty_gain:
+            return terms
+        penalty = gradient_penalty(critic, between(batch.real, batch.fake), one_sided=self.one_sided)
+        return {**terms, "penalty": self.penalty_gain * self.penalty * penalty}
 
 
 @hookimpl
 def gankit_variant() -> VariantInfo:
     config = TrainConfig(batch=32, betas=(0.0, 0.9), d_steps=5)
-    return VariantInfo(api=1, title="WGAN-GP", paper="https://arxiv.org/abs/1704.00028", options=Options, config=config)
+    return VariantInfo(
+        api=1,
+        title="WGAN-GP",
+        paper="https://arxiv.org/abs/1704.00028",
+        options=Options,
+        config=config,
+        penalised=True,
+    )
 
 
 @hookimpl
 def gankit_loss(options: Options) -> AdversarialLoss:
-    return WassersteinGpLoss(options.penalty)
+    return WassersteinGpLoss(options.penalty, options.one_sided)
 
 
 @hookimpl
@@ -76,8 +88,11 @@ def gankit_vectors() -> Sequence[Vector]:
     zero = lambda: LinearCritic(0.0, 0.0)  # noqa: E731
     real, fake = [[1.0, 0.0]], [[0.0, 1.0]]
     gp = WassersteinGpLoss
+    lp = lambda: WassersteinGpLoss(10.0, one_sided=True)  # noqa: E731
     return [
         Vector(name="w = (3, 4)", loss=gp, critic=linear, real=real, fake=fake, expected={"d": 161, "d/penalty": 160}),
         Vector(name="w = (0.6, 0.8)", loss=gp, critic=flat, real=real, fake=fake, expected={"d/penalty": 0}),
         Vector(name="w = 0", loss=gp, critic=zero, real=real, fake=fake, expected={"d/penalty": 10}),
+        Vector(name="one-sided", loss=lp, critic=linear, real=real, fake=fake, expected={"d/penalty": 160}),
+        Vector(name="one-sided, w = 0", loss=lp, critic=zero, real=real, fake=fake, expected={"d/penalty": 0}),
     ]
