@@ -82,6 +82,7 @@ class Settings(TypedDict, total=False):
     d_lr: float
     betas: tuple[float, float] | str
     d_steps: int
+    reuse_fakes: bool
     penalty_every: int
     ema_halflife_images: int | str
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"]
@@ -151,7 +152,7 @@ def resolve(layers: list[Layer], info: VariantInfo) -> Resolved:
 
 def _parse(key: str, value: Any, source: str) -> Any:
     """Human spellings: '500k' images, '2h' of time, '0.5,0.999' betas, 64 for 64x64; paths and devices as text."""
-    if isinstance(value, bool) and key != "conditional":  # would pass as 1 or 0
+    if isinstance(value, bool) and key not in ("conditional", "reuse_fakes"):  # would pass as 1 or 0
         raise InputError(f"{key} ({source}): {str(value).lower()} is not a value for it", hint=f"set {key} to a value")
     if key in ("data", "device", "variant") and value is not None and not isinstance(value, int | float):
         return str(value)

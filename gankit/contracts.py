@@ -149,6 +149,9 @@ class TrainConfig:
         help="discriminator steps for each generator step",
         search={"wide": Choice((1, 5)), "narrow": Choice((1,))},
     )
+    reuse_fakes: bool = option(
+        False, help="G learns from the fakes that D has just seen, not from new ones: one forward pass less"
+    )
     penalty_every: int = option(
         1, ge=1, le=1 << 20, help="gradient penalties in every k-th discriminator step only, weighted k times"
     )

@@ -88,6 +88,7 @@ class TrainingLoop:
         self.steps = 0  # of the discriminator
         self.g_steps = 0  # of the generator
         self.last_g_step = 0  # `steps` when the generator moved last
+        self.shown: tuple[Tensor, Tensor] | None = None  # z and fakes with their graph, for the G step (`reuse_fakes`)
         # Parameters of the loss (an auxiliary head, say) learn together with the generator.
         self.players: dict[str, dict[str, nn.Parameter]] = {
             "generator": {
@@ -118,6 +119,10 @@ class TrainingLoop:
         """Discriminator steps before the next generator step."""
         return self.config.d_steps
 
+    def generator_is_next(self) -> bool:
+        """Whether the generator moves after the present step of the discriminator."""
+        return self.steps + 1 - self.last_g_step >= self.d_steps()
+
     def step(self, real: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Show real samples [N, *shape] to the discriminator; returns named 0-d tensors on the device.
 
@@ -128,8 +133,9 @@ class TrainingLoop:
         every = self.config.penalty_every
         self.loss.penalty_gain = every if self.steps % every == 0 else 0
         stats = self.d_step(real, labels, condition)
+        moving = self.generator_is_next()
         self.steps += 1
-        if self.steps - self.last_g_step >= self.d_steps():
+        if moving:
             stats.update(self.g_step(real, labels, condition))
             batch = len(real) * processes.size()
             images = batch * (self.steps - self.last_g_step)
@@ -140,9 +146,10 @@ class TrainingLoop:
     def d_step(self, real: Tensor, labels: Tensor | None, condition: Tensor | None) -> dict[str, Tensor]:
         """One step of the discriminator on a real and a freshly generated batch."""
         z = self.sample_z(len(real))
-        with torch.no_grad():
+        with torch.set_grad_enabled(self.config.reuse_fakes and self.generator_is_next()):
             fake = self.generate(z, condition)
-        batch = Batch(real, fake, z, labels, condition)
+        self.shown = (z, fake) if fake.requires_grad else None
+        batch = Batch(real, fake.detach(), z, labels, condition)
         critic = self.critic(batch)
         terms = self.loss.discriminator(critic, batch)
         self.minimise("discriminator", terms)
@@ -150,9 +157,10 @@ class TrainingLoop:
 
     def g_step(self, real: Tensor, labels: Tensor | None, condition: Tensor | None) -> dict[str, Tensor]:
         """One step of the generator against the frozen discriminator."""
-        z = self.sample_z(len(real))
+        z, fake = self.shown or (self.sample_z(len(real)), None)
+        self.shown = None
         with frozen(self.networks.discriminator):
-            batch = Batch(real, self.generate(z, condition), z, labels, condition)
+            batch = Batch(real, self.generate(z, condition) if fake is None else fake, z, labels, condition)
             terms = self.loss.generator(self.critic(batch), batch)
             self.minimise("generator", terms)
         return {**self.named("g", terms), **self.logged()}

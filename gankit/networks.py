@@ -63,10 +63,14 @@ class Generator(nn.Module):
         # A one-hot row is as weak as one number of z: with an embedding as strong as z, G learnt one image a class.
         self.linear = nn.Linear(z_dim + condition, math.prod(self.start))
         # The 3x3 layer at the coarsest size lets distant strokes agree; without it digits fall apart more often.
-        layers: list[nn.Module] = [PixelNorm(), nn.LeakyReLU(SLOPE)]
+        layers: list[nn.Module] = [PixelNorm(), nn.LeakyReLU(SLOPE, inplace=True)]
         layers += [nn.Conv2d(widths[-1], widths[-1], 3, padding=1)]
         for level in reversed(range(len(sizes) - 1)):
-            layers += [PixelNorm(), nn.LeakyReLU(SLOPE), Upsample(widths[level + 1], widths[level], sizes[level])]
+            layers += [
+                PixelNorm(),
+                nn.LeakyReLU(SLOPE, inplace=True),
+                Upsample(widths[level + 1], widths[level], sizes[level]),
+            ]
         self.layers = nn.Sequential(*layers)
         initialise(self)
 
@@ -195,7 +199,7 @@ def downsampling(
         layers += [nn.Conv2d(channels, outputs, 4, stride=2, padding=1)]
         if norm == "layer" and len(layers) > 1:  # over each sample's own C, H, W; not on the pixels' layer
             layers += [nn.GroupNorm(1, outputs)]
-        layers += [nn.LeakyReLU(SLOPE)]
+        layers += [nn.LeakyReLU(SLOPE, inplace=True)]
         channels, height, columns = outputs, height // 2, columns // 2
     return layers, channels * height * columns
 
@@ -214,7 +218,7 @@ def perceptron(inputs: int, width: int, outputs: int, bias_std: float, output_sc
         nn.init.kaiming_normal_(hidden.weight, a=SLOPE)
         # With zero biases every kink goes through the origin: a 1-D critic could not tell 3.5 from 4.5 at first.
         nn.init.normal_(hidden.bias, 0.0, bias_std)
-        layers += [hidden, nn.LeakyReLU(SLOPE)]
+        layers += [hidden, nn.LeakyReLU(SLOPE, inplace=True)]
     output = nn.Linear(width, outputs)
     nn.init.normal_(output.weight, 0.0, output_scale * math.sqrt(2 / ((1 + SLOPE**2) * width)))
     nn.init.zeros_(output.bias)

@@ -48,6 +48,7 @@ LAYERS = [
         "run",
         "observers",
         "training",
+        "bench",
         "figure",
         "figure_panels",
     ],

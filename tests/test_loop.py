@@ -118,6 +118,31 @@ def test_the_total_is_the_sum_of_the_means() -> None:
     assert discriminator[0].weight.item() == pytest.approx(before - 10.0)
 
 
+@pytest.mark.parametrize("reuse", [False, True])
+def test_the_generator_learns_from_new_fakes_or_from_those_just_shown(reuse: bool) -> None:
+    class Watched(Squares):
+        seen: list[Tensor]
+
+        def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+            assert not batch.fake.requires_grad
+            self.seen = [batch.fake.clone()]
+            return super().discriminator(critic, batch)
+
+        def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+            assert batch.fake.requires_grad
+            self.seen.append(batch.fake.detach().clone())
+            return super().generator(critic, batch)
+
+    loss = Watched()
+    loop = make_loop(TrainConfig(batch=4, z_dim=8, d_steps=2, reuse_fakes=reuse), loss)
+    before = snapshot(loop.networks.generator)
+    loop.step(real())
+    assert changed(before, loop.networks.generator) == set()
+    loop.step(real())
+    assert torch.equal(*loss.seen) == reuse
+    assert changed(before, loop.networks.generator)
+
+
 class Penalised(Squares):
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
         gain = torch.tensor(float(self.penalty_gain))

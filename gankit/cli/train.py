@@ -119,6 +119,10 @@ def train(
     ] = None,
     betas: Annotated[str | None, typer.Option(help="Adam's decay rates, e.g. 0.5,0.999.", rich_help_panel=GAME)] = None,
     d_steps: Annotated[int | None, typer.Option(help="D steps for each G step.", rich_help_panel=GAME)] = None,
+    reuse_fakes: Annotated[
+        bool | None,
+        typer.Option("--reuse-fakes", help="G learns from the fakes D has just seen: faster.", rich_help_panel=GAME),
+    ] = None,
     penalty_every: Annotated[
         int | None,
         typer.Option(help="Gradient penalties in every k-th D step only, k times as heavy.", rich_help_panel=GAME),

@@ -1,5 +1,6 @@
 """DCGAN: strided convolutions with batch norm in both players, no pooling, no hidden layers (Radford et al., 2015)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -36,11 +37,11 @@ class Generator(nn.Module):
         super().__init__()
         count = halvings(shape)
         widths = [shape[0], *(width << level for level in range(count))]
-        start = (shape[1] >> count, shape[2] >> count)
-        # The paper's projection of z, written as a transposed convolution of a 1x1 image.
-        layers: list[nn.Module] = [nn.ConvTranspose2d(z_dim + condition, widths[-1], start, bias=False)]
+        self.start = (shape[1] >> count, shape[2] >> count, widths[-1])
+        self.project = nn.Linear(z_dim + condition, math.prod(self.start), bias=False)
+        layers: list[nn.Module] = []
         for level in range(count, 0, -1):
-            layers += [nn.BatchNorm2d(widths[level]), nn.ReLU()]
+            layers += [nn.BatchNorm2d(widths[level]), nn.ReLU(inplace=True)]
             layers += [
                 nn.ConvTranspose2d(
                     widths[level],
@@ -57,7 +58,8 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         x = z if condition is None else torch.cat([z, condition], dim=1)
-        images: Tensor = self.layers(x[:, :, None, None])
+        x = self.project(x).unflatten(1, self.start).permute(0, 3, 1, 2)  # is channels_last without a copy
+        images: Tensor = self.layers(x)
         return images
 
 
@@ -73,7 +75,7 @@ class Discriminator(nn.Module):
             padding = kernel - 3  # halves exactly: 1 for 4x4, 2 for 5x5
             layers += [nn.Conv2d(widths[level], widths[level + 1], kernel, stride=2, padding=padding, bias=False)]
             layers += [nn.BatchNorm2d(widths[level + 1])] if level else []  # none on the pixels' layer
-            layers += [nn.LeakyReLU(0.2)]
+            layers += [nn.LeakyReLU(0.2, inplace=True)]
         layers += [nn.Conv2d(widths[-1], 1, (shape[1] >> count, shape[2] >> count), bias=False), nn.Flatten(0)]
         self.layers = nn.Sequential(*layers)
         initialise(self)
@@ -89,7 +91,7 @@ class Discriminator(nn.Module):
 def initialise(net: nn.Module) -> None:
     """Weights N(0, 0.02), gains of batch norm N(1, 0.02) (section 4)."""
     for layer in net.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(layer.weight, 0.0, 0.02)
         elif isinstance(layer, nn.BatchNorm2d):
             nn.init.normal_(layer.weight, 1.0, 0.02)
