@@ -25,6 +25,7 @@ from gankit.loss import AdversarialLoss
 from gankit.plan import Plan
 from gankit.precision import Precision, faster_on_cpu
 from gankit.streams import derive_seed
+from gankit.sync_batch_norm import share_batch_norm
 
 
 def latent_space(plan: Plan, dataset: Dataset) -> LatentSpace:
@@ -98,6 +99,8 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device) -> TrainingLoop
     for module in (networks.generator, networks.discriminator):
         # channels_last is several times faster for convolutions, on the CPU too; tensors of other ranks do not change.
         module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.sync_bn:
+            share_batch_norm(module)
     if config.precision == "auto" and device.type == "cpu":
         config = replace(config, precision=_faster_precision(networks, data, seen, config))
     loop: TrainingLoop = hook.gankit_training_loop(

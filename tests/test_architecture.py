@@ -23,6 +23,7 @@ LAYERS = [
         "double_backward",
         "penalties",
         "networks",
+        "sync_batch_norm",
         "pictures",
         "meter",
         "loop",

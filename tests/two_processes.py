@@ -16,11 +16,20 @@ from gankit.contracts import DataSpec
 from gankit.plan import plan_run
 
 BATCH = 8
+COUPLED = {"dcgan"}  # batch norm sees the samples of its own process only, unless told otherwise
 
 
-def gradients(variant: str) -> dict[str, Tensor]:
+def gradients(variant: str, sync_bn: bool) -> dict[str, Tensor]:
     """Of the first step of each player on one given batch, of which this process sees its share."""
-    settings = {"batch": BATCH, "z_dim": 20, "precision": "fp32", "d_steps": 1, "g_lr": 1e-9, "d_lr": 1e-9}
+    settings = {
+        "batch": BATCH,
+        "z_dim": 20,
+        "precision": "fp32",
+        "d_steps": 1,
+        "g_lr": 1e-9,
+        "d_lr": 1e-9,
+        "sync_bn": sync_bn,
+    }
     plan = plan_run([Layer("test", {"variant": variant, **settings})])
     told = 3 if plan.config.conditional else 0
     loop = build_loop(plan, DataSpec((1, 16, 16), ("a", "b", "c"), condition=told), torch.device("cpu"))
@@ -41,6 +50,9 @@ def gradients(variant: str) -> dict[str, Tensor]:
         optimizer.register_step_pre_hook(record)
     loop.step(real[mine], labels[mine], None if y is None else y[mine])
     found.update({f"loss.{name}": buffer.clone() for name, buffer in loop.loss.named_buffers()})
+    if sync_bn:
+        for player, network in vars(loop.networks).items():
+            found.update({f"{player}.{name}": buffer.clone() for name, buffer in network.named_buffers()})
     return found
 
 
@@ -54,7 +66,9 @@ def main() -> None:
     torch.randn = lambda *shape, **_: torch.full(shape, 0.5)  # type: ignore[assignment]
     torch.rand_like = torch.randn_like = lambda x, **_: torch.full_like(x, 0.5)
     variants = [plugin.name for plugin in host.discover(host.VARIANTS) if plugin.dist == "gankit"]
-    torch.save({variant: gradients(variant) for variant in variants}, out)
+    found = {variant: gradients(variant, sync_bn=False) for variant in variants}
+    found |= {f"{variant} --sync-bn": gradients(variant, sync_bn=True) for variant in COUPLED}
+    torch.save(found, out)
     if size > 1:
         dist.destroy_process_group()
 

@@ -69,6 +69,9 @@ def train(
         str | None, typer.Option(help="auto takes cuda, then mps, then cpu.", rich_help_panel=RUN)
     ] = None,
     gpus: Gpus = None,
+    sync_bn: Annotated[
+        bool | None, typer.Option("--sync-bn", help="Batch norm over the batches of all GPUs.", rich_help_panel=RUN)
+    ] = None,
     precision: Annotated[
         Literal["auto", "fp32", "tf32", "bf16", "fp16"] | None,
         typer.Option(help="Arithmetic; auto is bf16 on CUDA, on a CPU what is faster.", rich_help_panel=RUN),
