@@ -1,6 +1,7 @@
 """gankit's training step beside the loops that people write, on the same networks, loss, batch and precision.
 
     python benchmarks/speed.py [--games dcgan-32,wgan-gp-32,…] [--precision fp32,bf16] [--device cpu] [--blocks 7]
+    python benchmarks/speed.py --ladder          # what each piece of advice brings
     python benchmarks/speed.py --growth          # step time and memory against data, batch and critic steps
 
 Contenders: `plain` is written as the official DCGAN tutorial and as the usual WGAN-GP scripts are (`.item()` in every
@@ -22,7 +23,7 @@ import platform
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
@@ -43,7 +44,7 @@ from gankit_variants.gan import GanLoss
 from gankit_variants.wgan_gp import WassersteinGpLoss
 
 Step = Callable[[int], Any]
-CONTENDERS = ("plain", "tuned", "gankit", "gankit, reuse")
+Maker = Callable[[str, str, torch.device], Step]
 Z_DIM = 100
 CRITIC_STEPS = 5
 IMAGES = 20_000
@@ -159,17 +160,17 @@ def plain(game: str, precision: str, device: torch.device) -> Step:
     return wgan_gp if penalised else dcgan
 
 
-def tuned(game: str, precision: str, device: torch.device) -> Step:
-    """The same algorithms with the usual advice followed."""
+def tuned(game: str, precision: str, device: torch.device, nhwc: bool = True, fused: bool = True) -> Step:
+    """The same algorithms with the usual advice followed, or only a part of it."""
     shape, batch, width = GAMES[game]
     penalised = game.startswith("wgan-gp")
-    nhwc = torch.channels_last
-    netg = generator(shape, width).to(device, memory_format=nhwc)  # type: ignore[call-overload]
-    netd = discriminator(shape, width, not penalised).to(device, memory_format=nhwc)  # type: ignore[call-overload]
+    layout = torch.channels_last if nhwc else torch.contiguous_format
+    netg = generator(shape, width).to(device, memory_format=layout)  # type: ignore[call-overload]
+    netd = discriminator(shape, width, not penalised).to(device, memory_format=layout)  # type: ignore[call-overload]
     rate, betas = (1e-4, (0.0, 0.9)) if penalised else (2e-4, (0.5, 0.999))
-    optg = torch.optim.Adam(netg.parameters(), rate, betas, fused=True)
-    optd = torch.optim.Adam(netd.parameters(), rate, betas, fused=True)
-    data = as_floats(images(shape)).to(device, memory_format=nhwc)
+    optg = torch.optim.Adam(netg.parameters(), rate, betas, fused=fused)
+    optd = torch.optim.Adam(netd.parameters(), rate, betas, fused=fused)
+    data = as_floats(images(shape)).to(device, memory_format=layout)
     cast = Precision(precision, device)
     loss = functional.softplus
 
@@ -257,6 +258,21 @@ def images(shape: tuple[int, int, int], count: int = IMAGES) -> Tensor:
     return few.repeat(-(-count // len(few)), 1, 1, 1)[:count]
 
 
+CONTENDERS: dict[str, Maker] = {
+    "plain": plain,
+    "tuned": tuned,
+    "gankit": toolkit,
+    "gankit, reuse": partial(toolkit, reuse=True),
+}
+LADDER: dict[str, Maker] = {
+    "plain": plain,
+    "no waste": partial(tuned, nhwc=False, fused=False),
+    "and fused Adam": partial(tuned, nhwc=False),
+    "and channels_last": tuned,
+    "gankit": toolkit,
+}
+
+
 # -- the match ---------------------------------------------------------------------------------------------------------
 
 
@@ -267,8 +283,7 @@ def worker(name: str, game: str, precision: str, device: str, line: Connection) 
     torch.manual_seed(0)
     if name.startswith("gankit"):
         torch.set_flush_denormal(True)
-    make = {"plain": plain, "tuned": tuned, "gankit": toolkit, "gankit, reuse": partial(toolkit, reuse=True)}[name]
-    step = make(game, precision, target)
+    step = {**LADDER, **CONTENDERS}[name](game, precision, target)
     number = 0
     while (steps := line.recv()) is not None:
         wait(target)
@@ -294,12 +309,12 @@ def peak_bytes(device: torch.device) -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def match(game: str, precision: str, device: str, blocks: int) -> None:
+def match(names: Sequence[str], game: str, precision: str, device: str, blocks: int) -> None:
     """Contenders take turns; one table."""
     spawn = multiprocessing.get_context("spawn")
     lines: dict[str, Connection] = {}
     processes = []
-    for name in CONTENDERS:
+    for name in names:
         lines[name], theirs = spawn.Pipe()
         process = spawn.Process(target=worker, args=(name, game, precision, device, theirs))
         process.start()
@@ -309,18 +324,18 @@ def match(game: str, precision: str, device: str, blocks: int) -> None:
         lines[name].send(steps)
         return float(lines[name].recv())
 
-    for name in CONTENDERS:
+    for name in names:
         play(name, 2 * CRITIC_STEPS)  # warm-up
-    step_s = max(play(name, CRITIC_STEPS) / CRITIC_STEPS for name in CONTENDERS)
+    step_s = max(play(name, CRITIC_STEPS) / CRITIC_STEPS for name in names)
     steps = CRITIC_STEPS * max(1, round(BLOCK_S / step_s / CRITIC_STEPS))
-    times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    times: dict[str, list[float]] = {name: [] for name in names}
     for block in range(blocks):
-        for name in CONTENDERS if block % 2 == 0 else reversed(CONTENDERS):
+        for name in names if block % 2 == 0 else reversed(names):
             times[name].append(play(name, steps) / steps)
     flop, rate = work(game, precision, device)
     print(f"\n{game}, batch {GAMES[game][1]}, {precision}, {device}: {blocks} blocks of {steps} steps")
     print("| | ms a step | times plain | range | images/s | of the matrix rate | peak MiB |\n|---|" + "---|" * 6)
-    for name in CONTENDERS:
+    for name in names:
         ratios = [a / b for a, b in zip(times["plain"], times[name], strict=True)]
         median = statistics.median(times[name])
         lines[name].send(None)
@@ -387,6 +402,7 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32,bf16")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--blocks", type=int, default=7)
+    parser.add_argument("--ladder", action="store_true", help="from plain to gankit, one piece of advice at a time")
     parser.add_argument("--growth", action="store_true")
     arguments = parser.parse_args()
     name = torch.cuda.get_device_name() if arguments.device == "cuda" else f"{platform.machine()} CPU"
@@ -396,7 +412,8 @@ def main() -> None:
             growth(precision, arguments.device)
             continue
         for game in arguments.games.split(","):
-            match(game, precision, arguments.device, arguments.blocks)
+            names = list(LADDER if arguments.ladder else CONTENDERS)
+            match(names, game, precision, arguments.device, arguments.blocks)
 
 
 if __name__ == "__main__":
