@@ -43,6 +43,9 @@ class RunConfig(TrainConfig):
         None, ge=1, le=MAX_COUNT, help="images between two checkpoints; None: every two minutes"
     )
 
+    on_diverge: Literal["stop", "rollback"] = option(
+        "stop", help="what numbers that are no longer finite do: end the run, or send it back to the last checkpoint"
+    )
     eval_every: int | None = option(
         None, ge=1, le=MAX_COUNT, help="images between two evaluations; None: no scores during training"
     )
@@ -75,6 +78,7 @@ class Settings(TypedDict, total=False):
     sync_bn: bool
     sample_every: int | str
     checkpoint_every: int | str
+    on_diverge: Literal["stop", "rollback"]
     eval_every: int | str
     eval_n: int | str
     eval_features: str
@@ -101,9 +105,9 @@ COUNTS = ("images", "steps", "sample_every", "checkpoint_every", "ema_halflife_i
 ALIASES = {"with": "extensions", "time": "time_s", "ema_halflife": "ema_halflife_images"}
 # What may differ when a run goes on: none of these changes what a step computes (data is compared by its content).
 WATCHING = frozenset({"sample_every", "checkpoint_every", "eval_every", "eval_n", "eval_features"})
-RESUMABLE_CHANGES = frozenset({*BUDGETS, "data", "device", *WATCHING})
+RESUMABLE_CHANGES = frozenset({*BUDGETS, "data", "device", "on_diverge", *WATCHING})
 # In what two runs may differ that are repetitions of one experiment.
-REPETITION_CHANGES = frozenset({*BUDGETS, "seed", "device", *WATCHING})
+REPETITION_CHANGES = frozenset({*BUDGETS, "seed", "device", "on_diverge", *WATCHING})
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ class TrainingLoop:
         )
 
     def minimise(self, player: str, terms: Mapping[str, Tensor]) -> None:
-        """One optimiser step on the sum of the terms' means; fp16 logs whether it was skipped."""
+        """One optimiser step on the sum of the terms' means; logs the gradient's norm, or whether fp16 skipped it."""
         if not isinstance(terms, Mapping) or not terms:
             raise PluginError(
                 f"the loss gave {type(terms).__name__} for the {player}", hint="return a dict of named terms, not empty"
@@ -198,7 +198,10 @@ class TrainingLoop:
         optimizer, scaler = self.optimizers[player], self.scalers[player]
         optimizer.zero_grad()
         scaler.scale(total).backward()  # type: ignore[no-untyped-call]
-        processes.average([p.grad for p in self.players[player].values() if p.grad is not None])
+        gradients = [p.grad for p in self.players[player].values() if p.grad is not None]
+        processes.average(gradients)
+        if not scaler.is_enabled():
+            self.loss.log(f"grad/{player}", torch.stack(torch._foreach_norm(gradients)).norm())
         scaler.step(optimizer)
         if scaler.is_enabled():
             one = torch.ones((), device=self.device)

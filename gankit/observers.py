@@ -16,6 +16,7 @@ from torch import Tensor
 from gankit.contracts import SampleGrid
 from gankit.errors import DivergedError, Stopped
 from gankit.evaluator import Evaluator
+from gankit.health import findings, read_stats
 from gankit.hookspecs import hookimpl
 from gankit.pictures import picture, png
 from gankit.scores import BEST_BY, FILE, Evaluation, read_lines
@@ -32,6 +33,7 @@ STATS_EVERY_IMAGES = 2_000
 CHECKPOINT_EVERY_S = 120.0
 OFFERED = 256  # latent vectors from which gankit_sample_grid chooses
 POINTS = 2_000  # samples in a plot of points
+KEPT_LINES = 1_000  # of the first and of the last statistics, in memory
 
 
 def due(run: Run, every_images: int) -> bool:
@@ -50,7 +52,11 @@ class StatsWriter:
     @hookimpl
     def gankit_run_start(self, run: Run) -> None:
         """Drop lines written after the checkpoint that is resumed: their steps will be made again."""
-        drop_later_lines(run.folder.path / "stats.jsonl", run.step)
+        path = run.folder.path / "stats.jsonl"
+        drop_later_lines(path, run.step)
+        self.lines = read_stats(path)
+        self.warned = {finding.kind for finding in findings(self.lines, self._scores(run))}
+        self.diversity = Diversity(run)
 
     @hookimpl
     def gankit_step_end(self, run: Run, stats: Mapping[str, Tensor]) -> None:
@@ -72,8 +78,46 @@ class StatsWriter:
             raise run.diverged(", ".join(broken))
         run.stats = means
         timing = {"wall_s": round(run.train_s, 3), "images_per_s": round(run.images_per_s, 1)}
-        record = {"step": run.step, "images_seen": run.images_seen, **timing, **means}
+        health = {"diversity": self.diversity.measure(run)}
+        record = {"step": run.step, "images_seen": run.images_seen, **timing, **means, **health}
         run.folder.append_line("stats.jsonl", record)
+        self.lines.append(record)
+        del self.lines[KEPT_LINES:-KEPT_LINES]
+        for finding in findings(self.lines, self._scores(run)):
+            if finding.kind not in self.warned:
+                self.warned.add(finding.kind)
+                log.warning("%s: %s; try %s", finding.kind, finding.figure, finding.advice)
+
+    @staticmethod
+    def _scores(run: Run) -> str:
+        info = run.plan.composition.info
+        return info.scores if info is not None else "raw"
+
+
+class Diversity:
+    """How much fakes of different z differ, as a share of how much real samples do: about 1, and 0 after a collapse.
+
+    The root of the mean variance over 64 samples; in a conditional run all of them are of one condition.
+    """
+
+    def __init__(self, run: Run) -> None:
+        z, condition = run.space.draw(64, derive_seed(run.config.seed, "diversity"))
+        self.z = z
+        self.condition = None if condition is None else condition[:1].expand(len(z), -1)
+        dataset = run.dataset
+        pool = torch.arange(len(dataset))
+        if condition is not None and dataset.conditions is None and dataset.labels is not None:
+            pool = pool[dataset.labels == int(condition[0].argmax())]
+        real = dataset.real(pool[torch.linspace(0, len(pool) - 1, min(len(pool), 1024)).long()])
+        self.of_real = self._spread(real)
+
+    def measure(self, run: Run) -> float:
+        """Of the averaged generator, as it is now."""
+        return self._spread(run.sample(self.z, self.condition)) / max(self.of_real, 1e-12)
+
+    @staticmethod
+    def _spread(samples: Tensor) -> float:
+        return float(samples.double().var(0).mean().sqrt())
 
 
 def drop_later_lines(path: Path, step: int) -> None:

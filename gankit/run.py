@@ -58,6 +58,7 @@ class Run:
     device: torch.device
     loop: TrainingLoop
     step: int = 0
+    rollbacks: int = 0  # so often the run diverged and went back; each time with other random numbers
     train_s: float = 0.0  # seconds of training, over all attempts
     resumed_at: int = 0  # images seen when this attempt began
     attempt_s: float = 0.0
@@ -125,6 +126,7 @@ class Run:
             return existing
         progress = {
             "step": self.step,
+            "rollbacks": self.rollbacks,
             "train_s": self.train_s,
             "device": self.device.type,
             "precision": self.loop.precision.name,
@@ -161,6 +163,7 @@ class Run:
         self.loop.load_state_dict(parts["loop"])
         self.meter.load_state_dict(parts["meter"])
         self.step = int(found.progress["step"])
+        self.rollbacks = max(self.rollbacks, int(found.progress.get("rollbacks", 0)))
         self.train_s = float(found.progress["train_s"])
         self.resumed_at = self.images_seen
         generator = (found.folder / checkpoint.GENERATOR).read_bytes()

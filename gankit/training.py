@@ -30,6 +30,7 @@ from gankit.building import (
 from gankit.config import BUDGETS, Layer, Settings, read_toml
 from gankit.data import Dataset, Progress, Sampler
 from gankit.device import choose_device
+from gankit.divergence import first_not_finite
 from gankit.errors import DivergedError, InputError, Stopped
 from gankit.loop import TrainingLoop
 from gankit.observers import Checkpoints, Evaluations, SampleGrids, StatsWriter
@@ -45,6 +46,7 @@ from gankit.streams import derive_seed
 log = logging.getLogger("gankit")
 
 OpenFolder = Callable[[Dataset], RunFolder]
+MAX_ROLLBACKS = 3  # in the life of a run
 
 
 def train(
@@ -180,14 +182,36 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
         for index, observer in enumerate(watchers):
             plan.composition.register_observer(observer, f"{type(observer).__name__}-{index}")
         _announce(run, resumed=run.restore())
-        processes.from_first(lambda: _Start(run.step, run.share_done >= 1, loop.precision.name, loop.state_dict()))
+        processes.from_first(
+            lambda: _Start(run.step, run.rollbacks, run.share_done >= 1, loop.precision.name, loop.state_dict())
+        )
 
         if run.share_done >= 1:
             log.info("nothing to do: %s has seen its %s images", folder.path, f"{run.images_seen:,}")
             run.write_status("finished")
         else:
-            _loop(run, sampler, request)
+            _play_to_the_end(run, sampler, request)
         return processes.from_first(run.result)
+
+
+def _play_to_the_end(run: Run, sampler: Sampler, request: StopRequest) -> None:
+    """The training loop, and once more from the last checkpoint after each of a few divergences, if that is wanted."""
+    if run.config.on_diverge == "rollback":
+        if processes.size() > 1:
+            raise InputError("--on-diverge rollback is for one process", hint="leave it out")
+        run.save_checkpoint()  # something to go back to
+    while True:
+        try:
+            return _loop(run, sampler, request)
+        except DivergedError as error:
+            if run.config.on_diverge != "rollback" or run.rollbacks >= MAX_ROLLBACKS:
+                raise
+            run.restore()
+            run.rollbacks += 1
+            log.warning(
+                "%s; back to %s images, with other random numbers (%d of %d)",
+                error.message, f"{run.images_seen:,}", run.rollbacks, MAX_ROLLBACKS,
+            )  # fmt: skip
 
 
 def _loop(run: Run, sampler: Sampler, request: StopRequest) -> None:
@@ -201,7 +225,8 @@ def _loop(run: Run, sampler: Sampler, request: StopRequest) -> None:
         with processes.alone():
             hook.gankit_run_start(run=run)
         before = time.monotonic()
-        for stats in _play(run.plan, run.loop, sampler, run.step, agreement, lambda: run.share_done >= 1):
+        done = lambda: run.share_done >= 1  # noqa: E731
+        for stats in _play(run.plan, run.loop, sampler, run.step, agreement, run.rollbacks, done):
             run.step += 1
             with processes.alone():
                 hook.gankit_step_end(run=run, stats=stats)
@@ -217,7 +242,7 @@ def _loop(run: Run, sampler: Sampler, request: StopRequest) -> None:
                 hint=f"gankit resume {run.folder.path}",
             )
     except BaseException as caught:
-        error = _explain(caught, run)
+        error = _explain(caught, run, sampler)
         raise error from (caught if error is not caught else caught.__cause__)
     finally:
         _end(run, error)
@@ -229,18 +254,21 @@ def _play(
     sampler: Sampler,
     step: int,
     agreement: processes.Agreement,
+    rollbacks: int = 0,
     done: Callable[[], bool] = lambda: False,
 ) -> Iterator[dict[str, Tensor]]:
     """Steps from number `step` on, with the statistics of each, until a budget is used up or somebody asks for the end.
 
-    Every random number of a step is a function of (seed, step, process): a resumed run draws the same ones.
+    Every random number of a step is a function of (seed, step, process): a resumed run draws the same ones. A run that
+    went back draws others.
     """
     config = plan.config
-    process = (processes.rank(), processes.size()) if processes.rank() else ()
+    stream: tuple[int | str, ...] = (processes.rank(), processes.size()) if processes.rank() else ()
+    stream += ("rollback", rollbacks) if rollbacks else ()
     while not (config.total_images and step * config.batch >= config.total_images):
         if agreement.reached(step, done()):
             return
-        torch.manual_seed(derive_seed(config.seed, "step", step, *process))
+        torch.manual_seed(derive_seed(config.seed, "step", step, *stream))
         yield loop.step(*sampler.batch(step))
         step += 1
 
@@ -250,6 +278,7 @@ class _Start:
     """What the first process tells the others before the first step."""
 
     step: int
+    rollbacks: int
     finished: bool
     precision: str
     state: State
@@ -263,7 +292,7 @@ def _follow(plan: Plan, loop: TrainingLoop, sampler: Sampler, request: StopReque
     request.polite = True
     agreement = processes.Agreement(request)
     if not start.finished:
-        for _ in _play(plan, loop, sampler, start.step, agreement):
+        for _ in _play(plan, loop, sampler, start.step, agreement, start.rollbacks):
             pass
     if agreement.signal_number:
         raise Stopped("stopped with the others", signal_number=agreement.signal_number)
@@ -288,8 +317,13 @@ def _end(run: Run, error: BaseException | None) -> None:
         run.write_status(states.get(type(error), "failed") if error else "finished", error)
 
 
-def _explain(error: BaseException, run: Run) -> BaseException:
-    """The same error in words for the user where it is not a bug: memory, or a second Ctrl-C."""
+def _explain(error: BaseException, run: Run, sampler: Sampler) -> BaseException:
+    """The same error in words for the user where it is not a bug: divergence, memory, or a second Ctrl-C."""
+    if isinstance(error, DivergedError) and processes.size() == 1:
+        nobody = processes.Agreement(StopRequest())
+        replay = lambda step: _play(run.plan, run.loop, sampler, step, nobody, run.rollbacks)  # noqa: E731
+        where = first_not_finite(run, replay)
+        return DivergedError(f"{error.message}; first in {where}", hint=error.hint) if where else error
     if isinstance(error, Stopped) and error.at_once:
         message = f"stopped at once at {run.images_seen:,} images; what came after the last checkpoint is lost"
         hint = f"gankit resume {run.folder.path}"

@@ -82,7 +82,8 @@ def test_every_parameter_of_both_players_and_of_the_loss_receives_a_gradient() -
 def test_statistics_name_the_terms_and_the_mean_scores() -> None:
     loop = make_loop()
     stats = loop.step(real())
-    assert stats.keys() == {"d/real", "d/fake", "g/fake", "score/real", "score/fake"}
+    gradients = {"grad/generator", "grad/discriminator"}
+    assert stats.keys() == {"d/real", "d/fake", "g/fake", "score/real", "score/fake", *gradients}
     assert all(value.ndim == 0 and not value.requires_grad for value in stats.values())
 
 

@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from gankit.cli import bench, compare, console, doctor, evaluate, figure, latent, sample, train, variants, verify
+from gankit.cli import (
+    bench,
+    compare,
+    console,
+    diagnose,
+    doctor,
+    evaluate,
+    figure,
+    latent,
+    sample,
+    train,
+    variants,
+    verify,
+)
 from gankit.errors import GankitError
 from gankit.signals import stop_requests
 
@@ -33,6 +46,7 @@ app.command("manifold")(evaluate.manifold)
 app.command("compare")(compare.compare)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
+app.command("diagnose")(diagnose.diagnose)
 app.command("doctor")(doctor.doctor)
 app.add_typer(variants.app, name="variants")
 

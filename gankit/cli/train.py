@@ -146,6 +146,10 @@ def train(
     checkpoint_every: Annotated[
         str | None, typer.Option(help="Images between two checkpoints.", rich_help_panel=OUTPUT)
     ] = None,
+    on_diverge: Annotated[
+        Literal["stop", "rollback"] | None,
+        typer.Option(help="At numbers that are not finite: stop, or go back.", rich_help_panel=RUN),
+    ] = None,
     eval_every: Annotated[
         str | None, typer.Option(help="Images between two evaluations, e.g. 100k (else none).", rich_help_panel=EVAL)
     ] = None,
