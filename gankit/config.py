@@ -35,6 +35,7 @@ class RunConfig(TrainConfig):
     time_s: float | None = option(None, gt=0, le=1e9, help="budget: training time in seconds")
     seed: int = option(0, ge=0, lt=2**63, help="the one number all random streams are derived from")
     device: str = option("auto", help="auto takes cuda, then mps, then cpu")
+    init_from: str | None = option(None, help="run folder or .safetensors file whose networks a new run starts with")
     sync_bn: bool = option(False, help="batch norm over the whole batch when several processes share it")
     sample_every: int | None = option(
         None, ge=1, le=MAX_COUNT, help="images between two sample grids; None: a tenth of the run"
@@ -75,6 +76,7 @@ class Settings(TypedDict, total=False):
     time_s: float | str
     seed: int
     device: str
+    init_from: str | os.PathLike[str] | None
     sync_bn: bool
     sample_every: int | str
     checkpoint_every: int | str
@@ -163,7 +165,7 @@ def _parse(key: str, value: Any, source: str) -> Any:
     """Human spellings: '500k' images, '2h' of time, '0.5,0.999' betas, 64 for 64x64; paths and devices as text."""
     if isinstance(value, bool) and key not in SWITCHES:  # would pass as 1 or 0
         raise InputError(f"{key} ({source}): {str(value).lower()} is not a value for it", hint=f"set {key} to a value")
-    if key in ("data", "device", "variant") and value is not None and not isinstance(value, int | float):
+    if key in ("data", "device", "variant", "init_from") and value is not None and not isinstance(value, int | float):
         return str(value)
     if isinstance(value, str) and key in COUNTS:
         return parse_count(value, key, source)

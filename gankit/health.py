@@ -84,7 +84,7 @@ def _collapse(lines: Sequence[Line]) -> Finding | None:
     if found is None:
         return None
     figure = f"fakes of different z differ {found[1]:.2f} times as much as real samples do"
-    return Finding("collapse", found[0], figure, "a lower --g-lr, another seed, or a variant with a penalty (dragan)")
+    return Finding("collapse", found[0], figure, "a lower --g-lr, another seed, or a variant with a gradient penalty")
 
 
 def _sure_discriminator(lines: Sequence[Line]) -> Finding | None:
@@ -105,7 +105,9 @@ def _vanishing_gradient(lines: Sequence[Line]) -> Finding | None:
     if found is None:
         return None
     figure = f"the gradient of G has norm {found[1]:.1e}; it was {usual:.1e} at first"
-    return Finding("vanishing gradient", found[0], figure, "a lower --d-lr, fewer --d-steps, or the variant lsgan")
+    return Finding(
+        "vanishing gradient", found[0], figure, "a lower --d-lr, fewer --d-steps, or a loss that does not saturate"
+    )
 
 
 def _skipping(lines: Sequence[Line]) -> Finding | None:

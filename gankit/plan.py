@@ -93,6 +93,7 @@ def _with_absolute_paths(
     return replace(
         config,
         data=data,
+        init_from=None if config.init_from is None else str(Path(config.init_from).absolute()),
         variant=str(variant.path or config.variant),
         extensions=tuple(str(p.path or name) for p, name in zip(extensions, config.extensions, strict=True)),
     )

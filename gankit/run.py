@@ -58,6 +58,8 @@ class Run:
     device: torch.device
     loop: TrainingLoop
     step: int = 0
+    processes: int = 1  # that share each batch
+    changed: list[str] = field(default_factory=list)  # circumstances, since the checkpoint that was resumed
     rollbacks: int = 0  # so often the run diverged and went back; each time with other random numbers
     train_s: float = 0.0  # seconds of training, over all attempts
     resumed_at: int = 0  # images seen when this attempt began
@@ -128,8 +130,7 @@ class Run:
             "step": self.step,
             "rollbacks": self.rollbacks,
             "train_s": self.train_s,
-            "device": self.device.type,
-            "precision": self.loop.precision.name,
+            **self._circumstances(),
         }
         path = checkpoint.save(
             self.folder.checkpoints, step=self.step, state=state, progress=progress, generator=generator
@@ -166,10 +167,26 @@ class Run:
         self.rollbacks = max(self.rollbacks, int(found.progress.get("rollbacks", 0)))
         self.train_s = float(found.progress["train_s"])
         self.resumed_at = self.images_seen
+        now = self._circumstances()
+        self.changed = [
+            f"{name} {found.progress[name]} is now {value}"
+            for name, value in now.items()
+            if found.progress.get(name, value) != value
+        ]
         generator = (found.folder / checkpoint.GENERATOR).read_bytes()
         if not self.folder.generator.exists() or self.folder.generator.read_bytes() != generator:
             write_durably(self.folder.generator, generator)  # a crash may have come between the two
         return True
+
+    def _circumstances(self) -> dict[str, Any]:
+        """What else than the state decides the bits of the next step."""
+        return {
+            "device": self.device.type,
+            "precision": self.loop.precision.name,
+            "processes": self.processes,
+            "threads": torch.get_num_threads() if self.device.type == "cpu" else 0,
+            "torch": torch.__version__,
+        }
 
     def diverged(self, what: str) -> DivergedError:
         """The error for numbers that are no longer finite."""
@@ -230,7 +247,7 @@ class Run:
     def _shareable_config(self) -> dict[str, Any]:
         """The configuration with names in place of paths: the file is for other people's machines."""
         names = [plugin.name for plugin in self.plan.composition.plugins]
-        anonymous = {"variant": names[0], "extensions": names[1:], "data": self.dataset.name}
+        anonymous = {"variant": names[0], "extensions": names[1:], "data": self.dataset.name, "init_from": None}
         return {**to_json(self.config), **anonymous}
 
     def _preview(self) -> str | None:

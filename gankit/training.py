@@ -42,6 +42,7 @@ from gankit.scoring import training_evaluator
 from gankit.signals import StopRequest, stop_requests
 from gankit.state import State
 from gankit.streams import derive_seed
+from gankit.transfer import start_from
 
 log = logging.getLogger("gankit")
 
@@ -176,12 +177,14 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
             )
         if plan.configuration != folder.configuration():  # a new budget, say, which a later resume must know
             folder.write_configuration(plan.configuration)
-        run = Run(plan, folder, dataset, space, device, loop)
+        run = Run(plan, folder, dataset, space, device, loop, processes=processes.size())
         watchers = (*observers, Checkpoints(), Evaluations(evaluator), SampleGrids(), StatsWriter())
         # pluggy calls the last one registered first: statistics, pictures, scores, the checkpoint, everybody else.
         for index, observer in enumerate(watchers):
             plan.composition.register_observer(observer, f"{type(observer).__name__}-{index}")
         _announce(run, resumed=run.restore())
+        if run.step == 0 and plan.config.init_from is not None:
+            log.info("starts with %s; the rest is new", start_from(Path(plan.config.init_from), loop))
         processes.from_first(
             lambda: _Start(run.step, run.rollbacks, run.share_done >= 1, loop.precision.name, loop.state_dict())
         )
@@ -350,6 +353,8 @@ def _announce(run: Run, resumed: bool) -> None:
     log.info("run %s: %s", run.folder.path, budget)
     if resumed:
         log.info("resumed at %s images: networks, average, optimisers, loss, data position", f"{run.images_seen:,}")
+        if run.changed:
+            log.info("goes on, but not bit for bit: %s", "; ".join(run.changed))
 
 
 def _log_to(folder: RunFolder) -> Callable[[], None]:

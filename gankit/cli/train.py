@@ -65,6 +65,10 @@ def train(
     ] = None,
     steps: Annotated[str | None, typer.Option(help="Budget: batches shown to D.", rich_help_panel=RUN)] = None,
     time: Annotated[str | None, typer.Option(help="Budget: training time, e.g. 2h.", rich_help_panel=RUN)] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(metavar="CKPT", help="Start with the networks of a run or file.", rich_help_panel=GAME),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="auto takes cuda, then mps, then cpu.", rich_help_panel=RUN)
     ] = None,

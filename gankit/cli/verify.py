@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
 from gankit.cli import console
 from gankit.cli.flags import Device, Json, complete_variant
-from gankit.errors import PluginError
+from gankit.errors import InputError, PluginError
 
 
 def verify(
@@ -22,12 +24,20 @@ def verify(
         typer.Option(help="Arithmetic of the critic; auto is that of training."),
     ] = "auto",
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extension whose vectors are checked too.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Check that this run's configuration resumes exactly, instead.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compute the formulas of variants for values worked out by hand, on this device and in this precision.
 
+    With --resume RUN: train the first steps of a run in a temporary folder, straight and with a stop, and compare.
+
     gankit verify ./mine.py --precision bf16
     """
+    if resume is not None:
+        _verify_resume(resume, variant or [], with_, device, precision, as_json=json)
+        return
     from gankit.verify import verify as compute
 
     found = compute(variant or (), extensions=with_ or (), device=device, precision=precision)
@@ -59,3 +69,29 @@ def verify(
         console.talk.print(f"{name} offers no vectors", markup=False)
     if found.wrong:
         raise PluginError(f"{found.wrong} of {len(found.checked)} values disagree", hint="the rows marked WRONG")
+
+
+def _verify_resume(
+    run: Path, variants: list[str], extensions: list[str] | None, device: str, precision: str, *, as_json: bool
+) -> None:
+    from gankit.verify_resume import verify_resume
+
+    if len(variants) > 1 or precision == "fp64":
+        raise InputError("--resume checks one run in its own precision", hint="gankit verify --resume RUN")
+    given: dict[str, Any] = {"variant": variants[0]} if variants else {}
+    given |= {"extensions": extensions} if extensions else {}
+    given |= {"device": device} if device != "auto" else {}
+    given |= {"precision": precision} if precision != "auto" else {}
+    found = verify_resume(run, **given)
+    if as_json:
+        console.print_json(dataclasses.asdict(found))
+    else:
+        for difference in found.differences:
+            by = "of another kind" if difference.largest is None else f"by up to {difference.largest:.3g}"
+            console.data.print(f"{difference.name} differs {by}", markup=False)
+        same = found.compared - len(found.differences)
+        print(
+            f"{same} of {found.compared} tensors and numbers are equal after {found.steps} steps, straight and resumed"
+        )
+    if found.differences:
+        raise PluginError(f"{run} does not resume bit for bit here", hint="the lines above say what differs")
