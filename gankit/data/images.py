@@ -61,9 +61,11 @@ class ImageRows:
         The bytes of the files are not read again: a file that is changed keeping its size and date goes unnoticed.
         """
         digest = hashlib.sha256(f"images {self.shape} Pillow {PIL.__version__}\n".encode())
-        for index in self.order:
-            name = self.files.names[index]
-            digest.update(os.fsencode(name) + f"\0{self.files.stamp(name)} {tuple(self.headers[index])}\n".encode())
+        try:
+            for name, header in ((self.files.names[index], self.headers[index]) for index in self.order):
+                digest.update(os.fsencode(name) + f"\0{self.files.stamp(name)} {tuple(header)}\n".encode())
+        except OSError as error:
+            raise InputError(f"{self.where}: its files changed just now: {error}", hint="try again") from error
         return digest.hexdigest()
 
     def decode(self, rows: range, into: Array, progress: Progress | None = None) -> dict[int, str]:

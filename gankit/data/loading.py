@@ -15,6 +15,7 @@ from gankit.data.downloads import CIFAR10, FASHION_MNIST, MNIST, Download
 from gankit.data.idx import find_idx, load_idx, load_idx_pair
 from gankit.data.images import ImageRows, OnBadImage, image_rows
 from gankit.data.limits import Progress
+from gankit.data.pack import MAGIC, load_pack
 from gankit.data.polygons import FAMILIES, SPLITS, PolygonFamily, polygons
 from gankit.data.resize import dataset_rows
 from gankit.data.rows import Rows, load
@@ -128,7 +129,7 @@ def _open(
         with zip_files(path) as files:
             yield image_rows(files, name, size, on_bad_image, progress)
     else:
-        yield {"npz": load_npz, "npy": load_npy, "idx": load_idx}[kind](path, name)
+        yield {"npz": load_npz, "npy": load_npy, "idx": load_idx, "pack": load_pack}[kind](path, name)
 
 
 def _split_of(data: str, factory: DatasetFactory, split: str) -> DatasetFactory:
@@ -159,7 +160,7 @@ def _existing_path(data: str, catalogue: Mapping[str, DatasetFactory]) -> Path:
 
 
 def _file_kind(path: Path) -> str:
-    """'zip', 'npz', 'npy' or 'idx', by the first bytes; the suffix decides between the two kinds of zip."""
+    """'zip', 'npz', 'npy', 'idx' or 'pack', by the first bytes; the suffix decides between the two kinds of zip."""
     where = printable(path)
     if not stat.S_ISREG(path.stat().st_mode):  # before opening: a FIFO would wait for ever
         raise InputError(f"{where}: neither a regular file nor a folder", hint=READ)
@@ -173,6 +174,8 @@ def _file_kind(path: Path) -> str:
         return "npz" if suffix == ".npz" else "zip"
     if start.startswith(NPY_MAGIC):
         return "npy"
+    if start.startswith(MAGIC):
+        return "pack"
     if start.startswith(_GZIP) or start.startswith(b"\0\0"):
         return "idx"
     if suffix in SUFFIXES:

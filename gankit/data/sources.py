@@ -20,7 +20,7 @@ from gankit.errors import InputError
 from gankit.text import printable
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm"}
-READ = "read are PNG, JPEG, WebP, BMP and PPM files; sub-folders are classes; also zip, .npz, .npy and IDX"
+READ = "read are PNG, JPEG, WebP, BMP and PPM files; sub-folders are classes; also zip, .npz, .npy, IDX and .gkpack"
 _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
