@@ -183,7 +183,7 @@ def _check_space(out: Path, wanted: int) -> None:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Nobody else packs into `out`, and it does not exist yet. The lock file goes when `out` is there."""
+    """Nobody else packs into `out`, and it does not exist yet. The lock file goes when nothing is left to continue."""
     path = _beside(out, ".part.lock")
     lock = filelock.FileLock(path)
     try:
@@ -197,7 +197,7 @@ def _locked(out: Path) -> Iterator[None]:
             raise InputError(f"{printable(out)} exists", hint="delete it, or choose another -o")
         yield
     finally:
-        if os.path.lexists(out):
+        if not _beside(out, ".part").exists():
             path.unlink(missing_ok=True)
         lock.release()
 
