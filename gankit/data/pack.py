@@ -19,7 +19,7 @@ import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, ClassVar, Literal
+from typing import IO, Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ class PackHeader:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    shape: tuple[Annotated[int, Ge(1), Le(1 << 40)], Literal[1, 3, 4], Side, Side]  # (N, C, H, W)
+    shape: tuple[Annotated[int, Ge(1), Le(1 << 40)], Annotated[int, Ge(1), Le(4)], Side, Side]  # (N, C, H, W)
     classes: Annotated[tuple[Annotated[str, MaxLen(4096)], ...], MaxLen(1_000_000)] | None  # None: no labels
     conditions: Annotated[int, Ge(1), Le(1 << 20)] | None  # K
     notes: Annotated[tuple[Annotated[str, MaxLen(10_000)], ...], MaxLen(1000)]  # what was inferred, for people

@@ -33,7 +33,7 @@ from gankit.storage import append_line, cannot_write, fsync_folder, write_durabl
 from gankit.text import printable
 
 PART_BYTES = 32 << 20
-PART_ROWS = 64  # at least so many, that all threads have work
+PART_ROWS = 16  # at least so many, that all threads have work
 
 log = logging.getLogger("gankit")
 
@@ -60,8 +60,9 @@ def pack_dataset(
     """Decode what `load_dataset` would load, once, into the packed file `out`.
 
     The same call goes on where an earlier one was stopped or killed, if the source is still the same; else it begins
-    anew. Memory is needed for one part of 32 MiB (for arrays and named sets: for all of them). InputError when the data
-    are points, an image is unreadable (unless they are skipped) or `out` exists; ResourceError when the disk is full.
+    anew. Memory is needed for one part, 32 MiB or 16 images; arrays and named sets are loaded as a whole. InputError
+    when the data are points, an image is unreadable (unless they are skipped) or `out` exists; ResourceError when the
+    disk is full.
     """
     if out.suffix != SUFFIX:
         raise InputError(f"{printable(out)}: a packed data set is named *{SUFFIX}", hint=f"-o {out.stem}{SUFFIX}")
@@ -141,7 +142,7 @@ class _Partial:
             wanted = range(self.done, min(self.done + self.step, len(self.rows)))
             broken = self.rows.decode(wanted, buffer)
             self.rows.check(broken)
-            data = buffer[: len(wanted) - len(broken)].data.cast("B")
+            data = buffer[: len(wanted) - len(broken)].reshape(-1).data
             try:
                 file.seek(START + (self.done - len(self.broken)) * self.row_bytes)
                 file.write(data)

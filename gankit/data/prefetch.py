@@ -29,7 +29,7 @@ class Prefetch:
     def __init__(self, samples: Tensor, device: torch.device, rows: int, indices: Callable[[int], Tensor]) -> None:
         """`samples` [N, *shape] on the CPU; `indices` says which `rows` of them are batch number `step`."""
         self._samples, self._device, self._indices = samples, device, indices
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         pinned = self._stream is not None
         shape = (rows, *samples.shape[1:])
         self._buffers = [torch.empty(shape, dtype=samples.dtype, pin_memory=pinned) for _ in range(2)]
@@ -71,7 +71,7 @@ class Prefetch:
             return buffer, None
         with torch.cuda.stream(self._stream):
             rows = buffer.to(self._device, non_blocking=True)
-            copied = torch.cuda.Event()
+            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             copied.record(self._stream)
         self._copied[slot] = copied
         return rows, copied

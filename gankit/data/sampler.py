@@ -11,7 +11,6 @@ from gankit.errors import InputError
 from gankit.latent import one_hot
 from gankit.streams import derive_seed
 
-
 RESIDENT_SHARE = 0.5  # of the free memory of a GPU, at most, is taken by the samples
 
 
