@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
@@ -21,7 +22,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gankit.data import Dataset, builtin_datasets, images, load_dataset, packing
+from gankit.data import Dataset, builtin_datasets, images, limits, load_dataset, packing
 from gankit.data.pack import MAGIC, START, PackHeader, check_pack, read_pack_header
 from gankit.data.packing import pack_dataset
 from gankit.errors import InputError, ResourceError, Stopped
@@ -281,6 +282,40 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path, monkeypatch: pytest.
         tracemalloc.stop()
     assert out.stat().st_size > 25_000_000
     assert peak < 6_000_000  # a part has 16 images at least: 3.1 MB
+
+
+@pytest.mark.parametrize("form", ["uint8 [N, H, W, C]", "uint8 [N, C, H, W]", "int64", "float32"])
+def test_large_arrays_are_put_on_the_disk_while_they_are_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(limits, "SMALL_BYTES", 1000)
+    monkeypatch.setattr(packing, "PART_BYTES", 1 << 20)
+    source, out = tmp_path / "x.npz", tmp_path / "x.gkpack"
+    pixels = np.resize(np.arange(256, dtype=np.uint8), (512, 128, 128, 1))
+    images = {"int64": pixels.astype(np.int64), "float32": pixels.astype(np.float32) / 255}.get(form, pixels)
+    np.savez_compressed(source, images=images.transpose(0, 3, 1, 2).copy() if "[N, C" in form else images)
+    pack("digits", tmp_path / "warm.gkpack", size=(2, 2))
+    del images
+    tracemalloc.start()
+    try:
+        pack(source, out)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000  # of 8 MiB of pixels, in parts of 1 MiB
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["warm.gkpack", "x.gkpack", "x.npz"]
+    assert torch.equal(load(out).samples, torch.from_numpy(pixels.transpose(0, 3, 1, 2)))
+    assert_same(load(source), load(out))
+
+
+def test_too_little_disk_for_large_arrays_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(limits, "SMALL_BYTES", 100)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(ResourceError, match="No space left"):
+        pack(npz(tmp_path / "x.npz"), tmp_path / "x.gkpack")
 
 
 # -- hostile files ---------------------------------------------------------------------------------------------------------

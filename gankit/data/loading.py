@@ -85,7 +85,8 @@ def open_rows(
 ) -> Iterator[Rows]:
     """The same images as those of `load_dataset`, to be read part by part; InputError when the data are points.
 
-    Image files are decoded as their rows are asked for. Arrays (.npz, .npy, IDX) and named sets are loaded at once.
+    Image files are decoded as their rows are asked for. Arrays (.npz, .npy, IDX) and named sets are loaded at once,
+    into memory or where `limits.scratch` says.
     """
     with _open(data, catalogue, TRAIN, size, on_bad_image, progress) as found:
         if isinstance(found, Dataset) and not found.spec.is_image:

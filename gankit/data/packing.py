@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 
 from gankit.data.dataset import DatasetFactory
 from gankit.data.images import OnBadImage
-from gankit.data.limits import Progress
+from gankit.data.limits import Progress, scratch
 from gankit.data.loading import open_rows
 from gankit.data.pack import START, SUFFIX, PackHeader, mapped_samples, seal
 from gankit.data.rows import Rows
@@ -60,13 +60,17 @@ def pack_dataset(
     """Decode what `load_dataset` would load, once, into the packed file `out`.
 
     The same call goes on where an earlier one was stopped or killed, if the source is still the same; else it begins
-    anew. Memory is needed for one part, 32 MiB or 16 images; arrays and named sets are loaded as a whole. InputError
-    when the data are points, an image is unreadable (unless they are skipped) or `out` exists; ResourceError when the
-    disk is full.
+    anew. Memory is needed for one part, 32 MiB or 16 images; large arrays are put into a nameless file beside `out`.
+    InputError when the data are points, an image is unreadable (unless they are skipped) or `out` exists; ResourceError
+    when the disk is full.
     """
     if out.suffix != SUFFIX:
         raise InputError(f"{printable(out)}: a packed data set is named *{SUFFIX}", hint=f"-o {out.stem}{SUFFIX}")
-    with _locked(out), open_rows(data, catalogue, size=size, on_bad_image=on_bad_image, progress=progress) as rows:
+    with (
+        _locked(out),
+        scratch(out.parent),
+        open_rows(data, catalogue, size=size, on_bad_image=on_bad_image, progress=progress) as rows,
+    ):
         source = rows.identity()
         partial = _Partial(out, rows)
         with partial.opened() as file:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gankit.data.dataset import Dataset
 from gankit.data.layout import Array
-from gankit.data.limits import Progress, check_memory
+from gankit.data.limits import Progress, allocate
 
 
 class Rows(Protocol):
@@ -52,8 +52,7 @@ class Rows(Protocol):
 def load(rows: Rows, progress: Progress | None = None) -> Dataset:
     """All rows, decoded into memory; a ResourceError before anything is decoded when they would not fit."""
     shape = (len(rows), *rows.shape)
-    check_memory(int(np.prod(shape, dtype=object)), rows.where)
-    samples = np.empty(shape, np.uint8)
+    samples = allocate(math.prod(shape), rows.where).reshape(shape)
     broken = rows.decode(range(len(rows)), samples, progress)
     rows.check(broken)
     return rows.dataset(torch.from_numpy(samples[: len(rows) - len(broken)]), broken)
