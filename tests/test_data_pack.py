@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import pytest
 import torch
@@ -246,6 +247,30 @@ def test_what_was_left_is_verified_before_it_is_used(
     assert_same(load(source), load(out))
 
 
+def test_a_stop_after_the_last_image_decodes_none_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, out = photos(tmp_path / "photos", 12), tmp_path / "x.gkpack"
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what == "sealing":
+            raise Stopped("stopped at once", signal_number=15, at_once=True)
+
+    with pytest.raises(Stopped):
+        pack(source, out, progress=progress)
+    assert not out.exists()
+    with pytest.raises(InputError):
+        load(part(out))
+    calls = decoded(monkeypatch)
+    pack(source, out)
+    assert not calls
+    assert_same(load(source), load(out))
+
+
+def test_two_processes_do_not_write_the_same_file(tmp_path: Path) -> None:
+    with filelock.FileLock(tmp_path / "x.gkpack.part.lock"):
+        with pytest.raises(ResourceError, match="by another process"):
+            pack("digits", tmp_path / "x.gkpack")
+
+
 @pytest.mark.parametrize("change", ["file", "size", "name", "more"])
 def test_another_source_is_packed_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     source, out = photos(tmp_path / "photos", 12), tmp_path / "x.gkpack"
@@ -328,13 +353,19 @@ def forged(out: Path, header: bytes, samples: bytes = bytes(192), rest: bytes = 
     return out
 
 
+def fingerprint(labels: list[int] | None = None, classes: tuple[str, ...] = ()) -> str:
+    """That of 12 black images."""
+    numbers = None if labels is None else np.array(labels)
+    return Dataset.from_arrays("x", np.zeros((12, 4, 4), np.uint8), numbers, classes).fingerprint
+
+
 def header_of(**changes: Any) -> bytes:
     values = {
         "shape": [12, 1, 4, 4],
         "classes": None,
         "conditions": None,
         "notes": [],
-        "fingerprint": "0" * 64,
+        "fingerprint": fingerprint(),
         "blocks": [hashlib.sha256(bytes(192)).hexdigest()],
         "rest": hashlib.sha256(b"").hexdigest(),
         "source": "0" * 64,
@@ -345,7 +376,9 @@ def header_of(**changes: Any) -> bytes:
 
 def with_labels(values: list[int]) -> dict[str, Any]:
     rest = struct.pack(f"<{len(values)}q", *values)
-    return {"header": header_of(classes=["a", "b"], rest=hashlib.sha256(rest).hexdigest()), "rest": rest}
+    sound = fingerprint(values, ("a", "b")) if set(values) == {0, 1} else "0" * 64
+    header = header_of(classes=["a", "b"], rest=hashlib.sha256(rest).hexdigest(), fingerprint=sound)
+    return {"header": header, "rest": rest}
 
 
 NAN = struct.pack("<12f", *[float("nan")] * 12)
@@ -368,6 +401,7 @@ FORGED: dict[str, tuple[dict[str, Any], str]] = {
     "missing labels": ({"header": header_of(classes=["a"])}, "declares"),
     "huge conditions": ({"header": header_of(conditions=2**60)}, "conditions"),
     "wrong pixels": ({"header": header_of(), "samples": b"\1" + bytes(191)}, "images 0 to 11 do not match"),
+    "another's fingerprint": ({"header": header_of(fingerprint="1" * 64)}, "does not have the fingerprint"),
     "no blocks": ({"header": header_of(blocks=[])}, "0 digests for 1 blocks"),
     "too many blocks": ({"header": header_of(blocks=["0" * 64] * 9)}, "9 digests for 1 blocks"),
     "no digest": ({"header": header_of(blocks=["../etc/passwd"])}, "blocks"),
@@ -441,7 +475,7 @@ def test_of_many_blocks_some_are_checked_at_once_and_all_by_the_check(
         with pytest.raises(InputError, match=f"images {image} to {image} do not match"):
             load(out)
     damaged(50)
-    monkeypatch.setattr("gankit.data.pack.random.sample", lambda blocks, count: blocks[:count])
+    monkeypatch.setattr("gankit.data.pack._dice.sample", lambda blocks, count: blocks[:count])
     assert len(load(out)) == 100
     with pytest.raises(InputError, match="images 50 to 50 do not match"):
         check_pack(out)
@@ -488,7 +522,8 @@ def test_a_set_packed_with_hostile_names_is_shown_safely(tmp_path: Path, capsys:
     from gankit.cli.data import info
 
     rest = bytes(96)
-    header = header_of(classes=["\x1b[2J\u202e[red]x"], rest=hashlib.sha256(rest).hexdigest(), notes=["\x07\n"])
+    name, digest = "\x1b[2J\u202e[red]x", hashlib.sha256(rest).hexdigest()
+    header = header_of(classes=[name], rest=digest, notes=["\x07\n"], fingerprint=fingerprint([0] * 12, (name,)))
     out = forged(tmp_path / "x.gkpack", header, rest=rest)
     assert "\x1b" not in load(out).describe()
     info(out)

@@ -1,4 +1,4 @@
-"""A data set in memory: every source ends up as one tensor of samples, because GAN data is small once decoded."""
+"""A data set: every source ends up as one tensor of samples, in memory or, from a packed file, in a memory map."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _BLOCK_BYTES = 8 << 20  # a part of the format of packed files
 class Dataset:
     """Samples on the CPU: uint8 images [N, C, H, W] or float32 points [N, D], labels int64 [N] or None.
 
+    Samples are only read: those of a packed file are its bytes, and a write to them would end the process.
     `conditions` are vectors y float32 [N, K] that a conditional run is told in place of labels; None: the labels.
     """
 

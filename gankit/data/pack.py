@@ -43,6 +43,7 @@ MAX_HEADER_BYTES = 64 << 20
 CHECKED = 8  # blocks compared with their digests when a file is opened
 
 _PREAMBLE = struct.Struct("<7sBQ32s16x")
+_dice = random.SystemRandom()  # no stream that somebody may count on is advanced
 _HINT = "pack the data again, or copy the file again"
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -79,10 +80,11 @@ class PackHeader:
 def load_pack(path: Path, name: str) -> Dataset:
     """The data set in a packed file; its samples stay in the file and are mapped, the labels are read.
 
-    Verified are the header (digest, types, limits), the length of the file to the byte, all labels and conditions, and
-    the digests of the first, the last and six other blocks of the samples, drawn anew each time; up to 64 MiB, that is
-    all of them. A change elsewhere is found by `check_pack`. The fingerprint is the one recorded when the file was
-    made, so that a run may go on with packed data that began without. InputError when something is wrong.
+    Verified are the header (digest, types, limits), the length of the file to the byte, labels and conditions. Up to
+    64 MiB the rest is, too: this is `check_pack`. Of larger files the first, the last and six other blocks of 8 MiB,
+    drawn anew each time, are compared with their digests; a change elsewhere goes unnoticed, and the fingerprint is
+    believed: the one that was computed when the file was made, that of the same data not packed. A run may therefore
+    begin with the one and go on with the other. InputError when something is wrong.
     """
     with _opened(path) as file:
         header = _read_header(file, path)
@@ -91,9 +93,11 @@ def load_pack(path: Path, name: str) -> Dataset:
     parts = list(enumerate(blocks(dataset.samples)))
     if len(parts) != len(header.blocks):
         raise _damaged(path, f"{len(header.blocks):,} digests for {len(parts):,} blocks")
-    chosen = parts if len(parts) <= CHECKED else [parts[0], *random.sample(parts[1:-1], CHECKED - 2), parts[-1]]
-    for number, block in chosen:
-        _check_block(path, header, number, as_bytes(block))
+    if len(parts) <= CHECKED:
+        _check_all(path, header, dataset)
+    else:
+        for number, block in (parts[0], *_dice.sample(parts[1:-1], CHECKED - 2), parts[-1]):
+            _check_block(path, header, number, as_bytes(block))
     # Fills the cache of the property. A copy with other samples, by dataclasses.replace, computes its own.
     vars(dataset)["fingerprint"] = header.fingerprint
     return dataset
@@ -108,17 +112,7 @@ def read_pack_header(path: Path) -> PackHeader:
 def check_pack(path: Path, progress: Progress | None = None) -> PackHeader:
     """Read a packed file to the last byte and compare it with its digests; an InputError says where it differs."""
     header = read_pack_header(path)
-    number = 0
-
-    def seen(block: memoryview) -> None:
-        nonlocal number
-        _check_block(path, header, number, block)
-        number += 1
-        if progress is not None:
-            progress("checking", number, len(header.blocks))
-
-    if content_digest(load_pack(path, "data"), seen) != header.fingerprint:
-        raise _damaged(path, "its content does not have the fingerprint that its header states")
+    _check_all(path, header, load_pack(path, "data"), progress)
     return header
 
 
@@ -234,6 +228,20 @@ def _dataset(file: IO[bytes], header: PackHeader, rest: bytes, path: Path, name:
         )
     except OSError as error:
         raise InputError(f"{printable(path)}: cannot be mapped: {error.strerror}", hint=_HINT) from error
+
+
+def _check_all(path: Path, header: PackHeader, dataset: Dataset, progress: Progress | None = None) -> None:
+    number = 0
+
+    def seen(block: memoryview) -> None:
+        nonlocal number
+        _check_block(path, header, number, block)
+        number += 1
+        if progress is not None:
+            progress("checking", number, len(header.blocks))
+
+    if content_digest(dataset, seen) != header.fingerprint:
+        raise _damaged(path, "its content does not have the fingerprint that its header states")
 
 
 def _check_block(path: Path, header: PackHeader, number: int, data: memoryview) -> None:
