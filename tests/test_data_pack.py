@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -142,6 +143,25 @@ def test_a_full_disk_is_noticed_before_anything_is_decoded(tmp_path: Path, monke
     monkeypatch.setattr(packing.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(ResourceError, match="100 are free"):
         pack("digits", tmp_path / "x.gkpack")
+
+
+@pytest.mark.parametrize("room", [500, 1200, 2400])  # bytes: within the first part, a later one, the header
+def test_a_disk_that_fills_up_ends_it_in_one_line_and_it_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr(packing, "PART_ROWS", 4)
+    monkeypatch.setattr(packing, "PART_BYTES", 1)
+    source, out = photos(tmp_path / "photos", 12), tmp_path / "x.gkpack"
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(ResourceError, match="cannot write"):
+            pack(source, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert not out.exists()
+    pack(source, out)
+    assert_same(load(source), load(out))
 
 
 # -- stopped and continued -------------------------------------------------------------------------------------------------

@@ -87,12 +87,9 @@ def pack_dataset(
             rows.check(partial.broken)
             shape = (len(rows) - len(partial.broken), *rows.shape)
             dataset = rows.dataset(mapped_samples(file, shape), partial.broken)
-            try:
-                header = seal(file, dataset, source, progress)
-                os.replace(partial.path, out)
-                fsync_folder(out.parent)
-            except OSError as error:
-                raise cannot_write(out, error) from error
+            header = seal(file, dataset, source, progress)
+            os.replace(partial.path, out)
+            fsync_folder(out.parent)
         partial.journal.unlink()
     return header
 
@@ -110,13 +107,12 @@ class _Partial:
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
-        """The file, made if it is not there, to be read and written."""
+        """The file, made if it is not there, to be read and written; an OSError within the block is one of this file."""
         try:
-            file = os.fdopen(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o666), "r+b")
-        except OSError as error:
+            with os.fdopen(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o666), "r+b") as file:
+                yield file
+        except OSError as error:  # closing tries again to write what could not be written
             raise cannot_write(self.path, error) from error
-        with file:
-            yield file
 
     def restore(self, file: IO[bytes], source: str, progress: Progress | None) -> None:
         """Keep the parts that an earlier call has left and that are sound; cut off what comes after them."""
@@ -147,12 +143,9 @@ class _Partial:
             broken = self.rows.decode(wanted, buffer)
             self.rows.check(broken)
             data = buffer[: len(wanted) - len(broken)].reshape(-1).data
-            try:
-                file.seek(START + (self.done - len(self.broken)) * self.row_bytes)
-                file.write(data)
-                file.flush()
-            except OSError as error:
-                raise cannot_write(self.path, error) from error
+            file.seek(START + (self.done - len(self.broken)) * self.row_bytes)
+            file.write(data)
+            file.flush()
             part = _Part(wanted.start, wanted.stop, hashlib.sha256(data).hexdigest(), tuple(broken.items()))
             append_line(self.journal, asdict(part))
             self._add(part)
