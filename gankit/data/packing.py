@@ -107,7 +107,7 @@ class _Partial:
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
-        """The file, made if it is not there, for reading and writing; an OSError within the block is one of this file."""
+        """The file, made if it is not there, to be read and written; an OSError in the block is one of this file."""
         try:
             with os.fdopen(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o666), "r+b") as file:
                 yield file
