@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -67,9 +67,10 @@ def bench(layers: list[Layer], steps: int = 20, progress: Progress | None = None
     plan = plan_run(layers)
     device = choose_device(plan.config.device)
     dataset = load_data(plan, progress)
-    with own_streams(device):
+    with own_streams(device), ExitStack() as stack:
         loop = build_loop(plan, data_spec(dataset, latent_space(plan, dataset)), device)
-        game = _Game(loop, make_sampler(plan, dataset, device), plan.config.seed)
+        sampler = stack.enter_context(closing(make_sampler(plan, dataset, device)))
+        game = _Game(loop, sampler, plan.config.seed)
         # Whole cycles of generator steps and lazy penalties, so that every block does the same work.
         cycle = math.lcm(loop.d_steps(), loop.config.penalty_every)
         steps = -(-steps // cycle) * cycle

@@ -218,6 +218,7 @@ def estimate(plan: Plan, dataset: Dataset, steps: int = 5) -> Estimate:
             stats = loop.step(*sampler.batch(step))
             torch.stack(list(stats.values())).tolist()  # wait for the device
             seconds.append(time.perf_counter() - before)
+        sampler.close()
     speed = plan.config.batch / (sum(seconds[2:]) / steps)
     total = plan.config.total_images
     limits = [total / speed] if total else []

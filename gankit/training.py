@@ -163,6 +163,7 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
             raise explained from error
 
         sampler = make_sampler(plan, dataset, device)
+        stack.callback(sampler.close)
         if not first:
             return _follow(plan, loop, sampler, request)
         with processes.alone():

@@ -137,7 +137,8 @@ def test_light_modules_import_no_torch_at_module_level(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["--help"], ["train", "--help"], ["variants"], ["variants", "--json"], ["--version"]]
+    "command",
+    [["--help"], ["train", "--help"], ["variants"], ["variants", "--json"], ["data", "--help"], ["--version"]],
 )
 def test_light_commands_do_not_load_torch(command: list[str]) -> None:
     code = (

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 
 from gankit.data import Dataset, Sampler, builtin_datasets, load_dataset
+from gankit.data.prefetch import Prefetch
+from gankit.data.sampler import fits
 from gankit.errors import InputError
 from gankit.streams import derive_seed
 
@@ -43,6 +47,62 @@ def test_a_batch_depends_on_seed_and_step_alone(count: int, batch: int) -> None:
         for real, labels, _ in (cold, again):
             assert torch.equal(real, in_order[step][0])
             assert torch.equal(labels, in_order[step][1])
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "share"), [(10, 4, slice(None)), (3, 8, slice(None)), (50, 16, slice(4, 9))]
+)
+def test_batches_gathered_ahead_are_the_resident_ones(count: int, batch: int, share: slice) -> None:
+    """In order, backwards, repeated, and over the ends of epochs."""
+    dataset = numbered(count)
+    here = Sampler(dataset, batch=batch, seed=5, device=CPU, conditional=True, share=share)
+    ahead = Sampler(dataset, batch=batch, seed=5, device=CPU, conditional=True, share=share, resident=False)
+    for step in (*range(9), 3, 3, 8, 0, 1, 2):
+        for wanted, found in zip(here.batch(step), ahead.batch(step), strict=True):
+            assert torch.equal(wanted, found)
+    ahead.close()
+
+
+def test_a_batch_stays_as_it_is_while_the_next_ones_are_gathered() -> None:
+    sampler = Sampler(numbered(40), batch=8, seed=0, device=CPU, resident=False)
+    kept = [sampler.batch(step)[0] for step in range(6)]
+    cold = [Sampler(numbered(40), batch=8, seed=0, device=CPU).batch(step)[0] for step in range(6)]
+    assert all(torch.equal(a, b) for a, b in zip(kept, cold, strict=True))
+    sampler.close()
+
+
+def prefetching() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("gankit-prefetch")}
+
+
+def test_an_error_in_the_thread_reaches_the_batch_it_belongs_to() -> None:
+    samples = torch.arange(10, dtype=torch.uint8).reshape(10, 1)
+    prefetch = Prefetch(samples, CPU, 2, lambda step: torch.tensor([step, 99 if step == 2 else 0]))
+    for step in (0, 1):
+        assert prefetch.batch(step)[1].flatten().tolist() == [step, 0]
+    with pytest.raises(IndexError):
+        prefetch.batch(2)
+    assert prefetch.batch(3)[1].flatten().tolist() == [3, 0]
+    prefetch.close()
+    assert not prefetching()
+
+
+def test_the_thread_ends_with_its_sampler() -> None:
+    sampler = Sampler(numbered(10), batch=2, seed=0, device=CPU, resident=False)
+    sampler.batch(0)
+    assert prefetching()
+    sampler.close()
+    assert not prefetching()
+
+
+def test_samples_are_resident_on_a_gpu_if_they_take_half_of_its_free_memory_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (200, 1000))
+    samples = torch.zeros(101, dtype=torch.uint8)
+    assert fits(samples[:100], torch.device("cuda"))
+    assert not fits(samples, torch.device("cuda"))
+    assert fits(samples, CPU)
 
 
 def test_seeds_and_epochs_have_different_orders() -> None:

@@ -12,6 +12,7 @@ from gankit.cli import (
     bench,
     compare,
     console,
+    data,
     diagnose,
     doctor,
     evaluate,
@@ -49,6 +50,7 @@ app.command("bench")(bench.bench)
 app.command("diagnose")(diagnose.diagnose)
 app.command("doctor")(doctor.doctor)
 app.add_typer(variants.app, name="variants")
+app.add_typer(data.app, name="data")
 
 
 def _version(value: bool) -> None:

@@ -45,7 +45,7 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help=f"digits, mnist, cifar10, ring8, …, or a folder, zip, .npz, .npy (default: {DEFAULTS.data}).",
+            help=f"digits, mnist, cifar10, ring8, …, or a folder, zip, .npz, .npy, .gkpack (default: {DEFAULTS.data}).",
             rich_help_panel=DATA,
         ),
     ] = None,

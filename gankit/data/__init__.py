@@ -1,4 +1,4 @@
-"""Data sets: read from anywhere, kept in memory as one tensor, drawn in a seeded endless order."""
+"""Data sets: read from anywhere into one tensor, or packed into one mapped file; drawn in a seeded endless order."""
 
 from gankit.data.dataset import Dataset, DatasetFactory, Splits
 from gankit.data.limits import Progress

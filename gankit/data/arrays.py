@@ -15,7 +15,7 @@ import numpy as np
 from gankit.data.archive import check_archive
 from gankit.data.dataset import Dataset
 from gankit.data.layout import Array
-from gankit.data.limits import check_memory
+from gankit.data.limits import allocate, read_into
 from gankit.errors import InputError
 from gankit.text import printable
 
@@ -129,14 +129,10 @@ def _read_header(stream: IO[bytes], size: int, what: str) -> Header:
 
 
 def _read_array(stream: IO[bytes], header: Header, what: str) -> Array:
-    check_memory(header.data_bytes, what)
-    buffer = np.empty(header.data_bytes, np.uint8)
-    done = 0
-    while done < header.data_bytes:
-        count = stream.readinto(buffer.data[done:])  # type: ignore[attr-defined]
-        if not count:
-            raise InputError(f"{what}: ends after {done:,} of {header.data_bytes:,} bytes", hint="write the file again")
-        done += count
+    buffer = allocate(header.data_bytes, what)
+    done = read_into(stream, buffer)
+    if done < header.data_bytes:
+        raise InputError(f"{what}: ends after {done:,} of {header.data_bytes:,} bytes", hint="write the file again")
     if stream.read(1):  # in a zip this read checks the CRC, too
         raise InputError(f"{what}: holds more than it declares", hint="write the file again")
     array = buffer.view(header.dtype).astype(header.dtype.newbyteorder("="), copy=False)

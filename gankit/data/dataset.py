@@ -1,4 +1,4 @@
-"""A data set in memory: every source ends up as one tensor of samples, because GAN data is small once decoded."""
+"""A data set: every source ends up as one tensor of samples, in memory or, from a packed file, in a memory map."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from gankit.text import printable
 
 _COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 _LISTED_CLASSES = 5
+_BLOCK_BYTES = 8 << 20  # a part of the format of packed files
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Samples on the CPU: uint8 images [N, C, H, W] or float32 points [N, D], labels int64 [N] or None.
 
+    Samples are only read: those of a packed file are its bytes, and a write to them would end the process.
     `conditions` are vectors y float32 [N, K] that a conditional run is told in place of labels; None: the labels.
     """
 
@@ -91,16 +93,7 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) of everything that training sees: shape, type, samples, labels, class names."""
-        labelled = self.labels is not None
-        head = [list(self.samples.shape), str(self.samples.dtype), labelled, list(self.spec.classes)]
-        head += [] if self.conditions is None else [list(self.conditions.shape)]
-        digest = hashlib.sha256(json.dumps(head).encode() + b"\n")
-        digest.update(self.samples.numpy().data.cast("B"))
-        if self.labels is not None:
-            digest.update(self.labels.numpy().data.cast("B"))
-        if self.conditions is not None:
-            digest.update(self.conditions.numpy().data.cast("B"))
-        return digest.hexdigest()
+        return content_digest(self)
 
     def describe(self) -> str:
         """At most two lines for people: what there is, and what was inferred."""
@@ -150,6 +143,33 @@ class Dataset:
         if int(labels.min()) < 0 or int(labels.max()) >= len(self.spec.classes):
             return f"labels must lie in 0..{len(self.spec.classes) - 1}, one name per class"
         return None
+
+
+def blocks(samples: Tensor) -> tuple[Tensor, ...]:
+    """Samples [N, *shape] in parts of at most 8 MiB (one sample, if it is larger): no copies."""
+    return torch.split(samples, max(1, _BLOCK_BYTES // (samples[0].numel() * samples.element_size())))
+
+
+def content_digest(dataset: Dataset, seen: Callable[[memoryview], None] | None = None) -> str:
+    """`Dataset.fingerprint`, computed now; `seen` is given the bytes of each of the `blocks` on the way."""
+    head = [list(dataset.samples.shape), str(dataset.samples.dtype), dataset.labels is not None]
+    head += [list(dataset.spec.classes)]
+    head += [] if dataset.conditions is None else [list(dataset.conditions.shape)]
+    digest = hashlib.sha256(json.dumps(head).encode() + b"\n")
+    for block in blocks(dataset.samples):
+        data = as_bytes(block)
+        digest.update(data)
+        if seen is not None:
+            seen(data)
+    for rest in (dataset.labels, dataset.conditions):
+        if rest is not None:
+            digest.update(as_bytes(rest))
+    return digest.hexdigest()
+
+
+def as_bytes(tensor: Tensor) -> memoryview:
+    """The memory of a contiguous tensor on the CPU."""
+    return tensor.numpy().data.cast("B")
 
 
 DatasetFactory = Callable[[], Dataset]

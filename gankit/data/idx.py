@@ -9,11 +9,9 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import numpy as np
-
 from gankit.data.dataset import Dataset
 from gankit.data.layout import Array
-from gankit.data.limits import check_memory
+from gankit.data.limits import allocate, read_into
 from gankit.errors import InputError
 from gankit.text import printable
 
@@ -103,14 +101,10 @@ def _read(stream: BinaryIO, path: Path, file_size: int, zipped: bool) -> Array:
         raise _broken(path, f"declares the empty shape {shape}")
     if (size != held) if not zipped else (size > file_size * _DEFLATE_LIMIT):
         raise _broken(path, f"declares {size:,} bytes of shape {shape}, but holds {'at most ' * zipped}{held:,}")
-    check_memory(size, printable(path))
-    array = np.empty(size, np.uint8)
-    done = 0
-    while done < size:
-        count = stream.readinto(array.data[done:])  # type: ignore[attr-defined]
-        if not count:
-            raise _broken(path, f"ends after {done:,} of {size:,} bytes")
-        done += count
+    array = allocate(size, printable(path))
+    done = read_into(stream, array)
+    if done < size:
+        raise _broken(path, f"ends after {done:,} of {size:,} bytes")
     if stream.read(1):  # for gzip this read checks the CRC, too
         raise _broken(path, f"holds more than the {size:,} bytes it declares")
     return array.reshape(shape)

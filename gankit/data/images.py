@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import PIL
 import torch
 from PIL import Image
+from torch import Tensor
 
 from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset
 from gankit.data.layout import Array
-from gankit.data.limits import Progress, check_memory, in_parallel
+from gankit.data.limits import Progress, in_parallel
 from gankit.data.pixels import BROKEN, Header, read_header, read_pixels
 from gankit.data.resize import resize_note
 from gankit.data.sources import ImageFiles, class_labels
@@ -29,37 +35,114 @@ _NAMED = 3  # bad files named in a message
 logger = logging.getLogger("gankit")
 
 
-def load_images(
+@dataclass(frozen=True)
+class ImageRows:
+    """The readable images of a folder or zip, in the order of their names; sub-folders are classes (see `Rows`)."""
+
+    files: ImageFiles
+    name: str
+    on_bad: OnBadImage
+    shape: tuple[int, int, int]
+    headers: dict[int, Header]  # file -> header, sorted, of the files whose header could be read
+    bad: dict[int, str]  # file -> why not, of the others
+    order: list[int]  # row -> file
+
+    @property
+    def where(self) -> str:
+        """The source, as shown to people."""
+        return self.files.where
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def identity(self) -> str:
+        """sha256 (hex) of shape, names, sizes and dates (in a zip: checksums) of the files, headers, Pillow's version.
+
+        The bytes of the files are not read again: a file that is changed keeping its size and date goes unnoticed.
+        """
+        digest = hashlib.sha256(f"images {self.shape} Pillow {PIL.__version__}\n".encode())
+        try:
+            for name, header in ((self.files.names[index], self.headers[index]) for index in self.order):
+                digest.update(os.fsencode(name) + f"\0{self.files.stamp(name)} {tuple(header)}\n".encode())
+        except OSError as error:
+            raise InputError(f"{self.where}: its files changed just now: {error}", hint="try again") from error
+        return digest.hexdigest()
+
+    def decode(self, rows: range, into: Array, progress: Progress | None = None) -> dict[int, str]:
+        """Pixels of some rows, without gaps, and the rows that could not be decoded with their reasons."""
+        channels, *size = self.shape
+
+        def one(place: int) -> str | None:
+            try:
+                with self.files.open(self.files.names[self.order[rows[place]]]) as stream:
+                    into[place] = read_pixels(stream, channels, (size[0], size[1]))
+            except BROKEN as error:
+                return _reason(error)
+            return None
+
+        kept = 0
+        broken: dict[int, str] = {}
+        with _quiet_pillow():
+            for place, reason in enumerate(in_parallel(one, range(len(rows)), "decoding images", progress)):
+                if reason is not None:
+                    broken[rows[place]] = reason
+                    continue
+                if kept != place:
+                    into[kept] = into[place]  # close the gap in place: a copy might not fit into memory
+                kept += 1
+        return broken
+
+    def check(self, broken: Mapping[int, str]) -> None:
+        """InputError for files that could not be decoded, unless they are to be skipped and some are left."""
+        if broken:
+            _check(self.files, self.bad | self._named(broken), self.on_bad)
+
+    def dataset(self, samples: Tensor, broken: Mapping[int, str]) -> Dataset:
+        """The data set of the decoded images [N, C, H, W]; what is skipped is logged."""
+        _log_skipped(self.files, self._named(broken))
+        kept = [index for row, index in enumerate(self.order) if row not in broken]
+        found = [self.headers[index] for index in kept]
+        classes, labels, class_notes = class_labels(self.files)
+        numbers = None
+        if labels is not None:
+            chosen, used = np.unique([labels[index] for index in kept], return_inverse=True)
+            classes = tuple(classes[number] for number in chosen)  # a class may have lost all its images
+            numbers = torch.from_numpy(used.astype(np.int64))
+        lost = len(self.bad) + len(broken)
+        skipped = (f"{plural(lost, 'unreadable file')} skipped",) if lost else ()
+        return Dataset(
+            name=self.name,
+            spec=DataSpec(shape=self.shape, classes=classes),
+            samples=samples,
+            labels=numbers,
+            notes=(*_notes(found, self.shape), *class_notes, *skipped, *self.files.notes),
+        )
+
+    def _named(self, broken: Mapping[int, str]) -> dict[int, str]:
+        return {self.order[row]: reason for row, reason in broken.items()}
+
+
+def image_rows(
     files: ImageFiles, name: str, size: tuple[int, int] | None, on_bad: OnBadImage, progress: Progress | None
-) -> Dataset:
-    """All images of a source: uint8 [N, C, H, W], with the names of its sub-folders as classes."""
-    classes, labels, class_notes = class_labels(files)
+) -> ImageRows:
+    """Read all headers and decide what the set is; `size` None asks for images of one size."""
+    class_labels(files)  # images beside sub-folders are refused before anything is read
     Image.preinit()  # before the threads do it all at once
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow warns of is either harmless (EXIF) or checked here (sizes)
+    with _quiet_pillow():
         headers, bad = _read_headers(files, progress)
-        _judge(files, bad, on_bad)
-        indices = sorted(headers)
-        found = [headers[index] for index in indices]
-        target = size or _common_size(files.where, found)
-        channels = _channels(found)
-        samples, kept, broken = _read_all(files, indices, channels, target, progress)
-        _judge(files, bad | broken, on_bad, already=bad)
-    found = [headers[index] for index in kept]
-    numbers = None
-    if labels is not None:
-        chosen, used = np.unique([labels[index] for index in kept], return_inverse=True)
-        classes = tuple(classes[number] for number in chosen)  # a class may have lost all its images
-        numbers = torch.from_numpy(used.astype(np.int64))
-    notes = _notes(found, channels, target)
-    skipped = (f"{plural(len(bad | broken), 'unreadable file')} skipped",) if bad or broken else ()
-    return Dataset(
-        name=name,
-        spec=DataSpec(shape=(channels, *target), classes=classes),
-        samples=torch.from_numpy(samples),
-        labels=numbers,
-        notes=(*notes, *class_notes, *skipped, *files.notes),
-    )
+    _check(files, bad, on_bad)
+    _log_skipped(files, bad)
+    found = list(headers.values())
+    shape = (_channels(found), *(size or _common_size(files.where, found)))
+    return ImageRows(files, name, on_bad, shape, headers, bad, list(headers))
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """What Pillow warns of is either harmless (EXIF) or checked here (sizes)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _read_headers(files: ImageFiles, progress: Progress | None) -> tuple[dict[int, Header], dict[int, str]]:
@@ -80,47 +163,25 @@ def _read_headers(files: ImageFiles, progress: Progress | None) -> tuple[dict[in
     return headers, bad
 
 
-def _read_all(
-    files: ImageFiles, indices: Sequence[int], channels: int, size: tuple[int, int], progress: Progress | None
-) -> tuple[Array, list[int], dict[int, str]]:
-    """Pixels [n, C, H, W] of the files that could be decoded, their indices, and the reasons of the others."""
-    shape = (len(indices), channels, *size)
-    check_memory(int(np.prod(shape, dtype=object)), files.where)
-    samples = np.empty(shape, np.uint8)
-
-    def one(row: int) -> str | None:
-        try:
-            with files.open(files.names[indices[row]]) as stream:
-                samples[row] = read_pixels(stream, channels, size)
-        except BROKEN as error:
-            return _reason(error)
-        return None
-
-    kept: list[int] = []
-    broken: dict[int, str] = {}
-    for row, reason in enumerate(in_parallel(one, range(len(indices)), "decoding images", progress)):
-        if reason is not None:
-            broken[indices[row]] = reason
-            continue
-        if len(kept) != row:
-            samples[len(kept)] = samples[row]  # close the gap in place: a copy might not fit into memory
-        kept.append(indices[row])
-    return samples[: len(kept)], kept, broken
-
-
-def _judge(files: ImageFiles, bad: dict[int, str], on_bad: OnBadImage, already: dict[int, str] | None = None) -> None:
-    """Raise for unreadable images, or log those that are new when they are to be skipped."""
-    new = sorted(set(bad) - set(already or ()))
-    if not new:
+def _check(files: ImageFiles, bad: Mapping[int, str], on_bad: OnBadImage) -> None:
+    """InputError for unreadable images, unless they are to be skipped and some are left."""
+    if not bad or (on_bad == "skip" and len(bad) < len(files.names)):
         return
-    listed = [f"{printable(files.names[index])}: {bad[index]}" for index in sorted(bad)[:_NAMED]]
+    listed = [_named(files, bad, index) for index in sorted(bad)[:_NAMED]]
     count = f"{len(bad):,} of {plural(len(files.names), 'image')} cannot be read"
-    if on_bad == "error" or len(bad) == len(files.names):
-        more = f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
-        hint = "mend or remove them" + (", or leave them out with `--on-bad-image skip`" if on_bad == "error" else "")
-        raise InputError(f"{files.where}: {count}: {'; '.join(listed)}{more}", hint=hint)
-    reasons = "; ".join(f"{printable(files.names[index])}: {bad[index]}" for index in new)
-    logger.warning("%s: %s left out: %s", files.where, plural(len(new), "unreadable image"), reasons)
+    more = f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
+    hint = "mend or remove them" + (", or leave them out with `--on-bad-image skip`" if on_bad == "error" else "")
+    raise InputError(f"{files.where}: {count}: {'; '.join(listed)}{more}", hint=hint)
+
+
+def _log_skipped(files: ImageFiles, bad: Mapping[int, str]) -> None:
+    if bad:
+        reasons = "; ".join(_named(files, bad, index) for index in sorted(bad))
+        logger.warning("%s: %s left out: %s", files.where, plural(len(bad), "unreadable image"), reasons)
+
+
+def _named(files: ImageFiles, bad: Mapping[int, str], index: int) -> str:
+    return f"{printable(files.names[index])}: {bad[index]}"
 
 
 def _common_size(where: str, headers: Sequence[Header]) -> tuple[int, int]:
@@ -141,7 +202,8 @@ def _channels(headers: Sequence[Header]) -> int:
     return 3 if any(header.colour for header in headers) else 1
 
 
-def _notes(headers: Sequence[Header], channels: int, size: tuple[int, int]) -> list[str]:
+def _notes(headers: Sequence[Header], shape: tuple[int, int, int]) -> list[str]:
+    channels, size = shape[0], shape[1:]
     sizes = [found for found, _ in Counter(header.size for header in headers).most_common()]
     notes = [resize_note(sizes, size)] if sizes != [size] else []
     grey = 0 if channels == 1 else sum(not header.colour for header in headers)

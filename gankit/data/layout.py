@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.data.limits import check_memory
+from gankit.data.limits import allocate
 from gankit.errors import InputError
 
 Array = NDArray[Any]
@@ -29,7 +29,7 @@ def as_samples(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
         return np.ascontiguousarray(points), ()
     images, layout_notes = _channels_first(array, what)
     pixels, range_notes = _as_bytes(images, what)
-    return np.ascontiguousarray(pixels), layout_notes + range_notes
+    return pixels, layout_notes + range_notes
 
 
 def as_labels(labels: Array, count: int, classes: tuple[str, ...], what: str) -> tuple[Array, tuple[str, ...]]:
@@ -86,14 +86,19 @@ def _channels_first(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
 
 
 def _as_bytes(images: Array, what: str) -> tuple[Array, tuple[str, ...]]:
-    if images.dtype == np.uint8:
+    """Contiguous uint8 images, the very same array if it is one already."""
+    if images.dtype == np.uint8 and images.flags.c_contiguous:
         return images, ()
-    check_memory(images.size, what)
+    pixels = allocate(images.size, what).reshape(images.shape)
+    if images.dtype == np.uint8:
+        np.copyto(pixels, images)
+        return pixels, ()
     if images.dtype.kind == "f":
         _check_finite(images, what)
     low, high = images.min(), images.max()
     if images.dtype.kind != "f" and low >= 0 and high <= 255:
-        return images.astype(np.uint8), ()
+        np.copyto(pixels, images, casting="unsafe")
+        return pixels, ()
     if images.dtype.kind != "f" or low < -1 or high > 255 or (low < 0 and high > 1):
         raise InputError(
             f"{what}: pixel values run from {low} to {high}",
@@ -105,7 +110,6 @@ def _as_bytes(images: Array, what: str) -> tuple[Array, tuple[str, ...]]:
         scale, shift, span = 255.0, 0.0, "[0, 1]"
     else:
         scale, shift, span = 1.0, 0.0, "[0, 255]"
-    pixels = np.empty(images.shape, np.uint8)
     for index, image in enumerate(images):  # one at a time: a float copy of everything could not fit
         pixels[index] = np.rint(image.astype(np.float32) * scale + shift)
     return pixels, (f"floats in {span} became 8-bit pixels",)

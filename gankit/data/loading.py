@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from gankit.data.arrays import NPY_MAGIC, load_npy, load_npz
 from gankit.data.dataset import Dataset, DatasetFactory, Splits
 from gankit.data.downloads import CIFAR10, FASHION_MNIST, MNIST, Download
 from gankit.data.idx import find_idx, load_idx, load_idx_pair
-from gankit.data.images import OnBadImage, load_images
+from gankit.data.images import ImageRows, OnBadImage, image_rows
 from gankit.data.limits import Progress
+from gankit.data.pack import MAGIC, load_pack
 from gankit.data.polygons import FAMILIES, SPLITS, PolygonFamily, polygons
-from gankit.data.resize import resize_dataset
+from gankit.data.resize import dataset_rows
+from gankit.data.rows import Rows, load
 from gankit.data.sources import READ, SUFFIXES, folder_files, zip_files
 from gankit.data.text import short_name
 from gankit.errors import InputError
@@ -64,13 +67,70 @@ def load_dataset(
     progress: Progress | None = None,
 ) -> Dataset:
     """A data set by its catalogue name or path; `size` is (height, width). A name wins over a file of that name."""
+    with _open(data, catalogue, split, size, on_bad_image, progress) as found:
+        if isinstance(found, Dataset):
+            resized = None if size is None else dataset_rows(found, size)
+            return found if resized is None or resized.shape == found.spec.shape else load(resized, progress)
+        return load(found, progress)
+
+
+@contextmanager
+def open_rows(
+    data: str,
+    catalogue: Mapping[str, DatasetFactory],
+    *,
+    size: tuple[int, int] | None = None,
+    on_bad_image: OnBadImage = "error",
+    progress: Progress | None = None,
+) -> Iterator[Rows]:
+    """The same images as those of `load_dataset`, to be read part by part; InputError when the data are points.
+
+    Image files are decoded as their rows are asked for. Arrays (.npz, .npy, IDX) and named sets are loaded at once,
+    into memory or where `limits.scratch` says.
+    """
+    with _open(data, catalogue, TRAIN, size, on_bad_image, progress) as found:
+        if isinstance(found, Dataset) and not found.spec.is_image:
+            raise InputError(
+                f"'{printable(data)}' holds points, not images", hint="points are small: use them as they are"
+            )
+        yield dataset_rows(found, size) if isinstance(found, Dataset) else found
+
+
+@contextmanager
+def _open(
+    data: str,
+    catalogue: Mapping[str, DatasetFactory],
+    split: str,
+    size: tuple[int, int] | None,
+    on_bad_image: OnBadImage,
+    progress: Progress | None,
+) -> Iterator[Dataset | ImageRows]:
+    """Image files as rows of the wanted size; everything else as the data set that it holds."""
     factory = catalogue.get(data)
     if factory is not None:
         factory = _split_of(data, factory, split)
-        dataset = factory.load(progress) if isinstance(factory, Download) else factory()
+        yield factory.load(progress) if isinstance(factory, Download) else factory()
+        return
+    path = _existing_path(data, catalogue)
+    name = short_name(path)
+    found = find_idx(path, split) if path.is_dir() else None
+    if found is not None:
+        yield load_idx_pair(found[0], found[1], name, notes=found[2])
+        return
+    if split != TRAIN:
+        raise InputError(
+            f"{printable(path)} has no split '{printable(split)}'",
+            hint="only MNIST's files have one; give the path of the other images instead",
+        )
+    if path.is_dir():
+        yield image_rows(folder_files(path), name, size, on_bad_image, progress)
+        return
+    kind = _file_kind(path)
+    if kind == "zip":
+        with zip_files(path) as files:
+            yield image_rows(files, name, size, on_bad_image, progress)
     else:
-        dataset = _load_path(_existing_path(data, catalogue), split, size, on_bad_image, progress)
-    return dataset if size is None else resize_dataset(dataset, size, progress)
+        yield {"npz": load_npz, "npy": load_npy, "idx": load_idx, "pack": load_pack}[kind](path, name)
 
 
 def _split_of(data: str, factory: DatasetFactory, split: str) -> DatasetFactory:
@@ -100,29 +160,8 @@ def _existing_path(data: str, catalogue: Mapping[str, DatasetFactory]) -> Path:
         ) from error
 
 
-def _load_path(
-    path: Path, split: str, size: tuple[int, int] | None, on_bad_image: OnBadImage, progress: Progress | None
-) -> Dataset:
-    name = short_name(path)
-    found = find_idx(path, split) if path.is_dir() else None
-    if found is not None:
-        return load_idx_pair(found[0], found[1], name, notes=found[2])
-    if split != TRAIN:
-        raise InputError(
-            f"{printable(path)} has no split '{printable(split)}'",
-            hint="only MNIST's files have one; give the path of the other images instead",
-        )
-    if path.is_dir():
-        return load_images(folder_files(path), name, size, on_bad_image, progress)
-    kind = _file_kind(path)
-    if kind == "zip":
-        with zip_files(path) as files:
-            return load_images(files, name, size, on_bad_image, progress)
-    return {"npz": load_npz, "npy": load_npy, "idx": load_idx}[kind](path, name)
-
-
 def _file_kind(path: Path) -> str:
-    """'zip', 'npz', 'npy' or 'idx', by the first bytes; the suffix decides between the two kinds of zip."""
+    """'zip', 'npz', 'npy', 'idx' or 'pack', by the first bytes; the suffix decides between the two kinds of zip."""
     where = printable(path)
     if not stat.S_ISREG(path.stat().st_mode):  # before opening: a FIFO would wait for ever
         raise InputError(f"{where}: neither a regular file nor a folder", hint=READ)
@@ -136,6 +175,8 @@ def _file_kind(path: Path) -> str:
         return "npz" if suffix == ".npz" else "zip"
     if start.startswith(NPY_MAGIC):
         return "npy"
+    if start.startswith(MAGIC):
+        return "pack"
     if start.startswith(_GZIP) or start.startswith(b"\0\0"):
         return "idx"
     if suffix in SUFFIXES:

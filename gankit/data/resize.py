@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-import torch
+import PIL
 from PIL import Image
+from torch import Tensor
 
-from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset
-from gankit.data.limits import Progress, check_memory, in_parallel
+from gankit.data.layout import Array
+from gankit.data.limits import Progress, in_parallel
 from gankit.errors import InputError
 
 MAX_SIZE = 4096
@@ -55,29 +59,57 @@ def resize_note(sizes: list[tuple[int, int]], size: tuple[int, int]) -> str:
     return f"{height}x{width}{more} -> {size[0]}x{size[1]} centre crop, Lanczos"
 
 
-def resize_dataset(dataset: Dataset, size: tuple[int, int], progress: Progress | None = None) -> Dataset:
-    """A decoded data set at another size (height, width)."""
+@dataclass(frozen=True)
+class DatasetRows:
+    """The images of a data set, at another size or at their own (see `Rows`). All of them can be decoded."""
+
+    source: Dataset
+    shape: tuple[int, int, int]
+
+    @property
+    def where(self) -> str:
+        """The data set, as shown to people."""
+        return f"'{self.source.name}'"
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def identity(self) -> str:
+        """sha256 (hex) of the images, the size and Pillow's version."""
+        text = f"data set {self.source.fingerprint} {self.shape} Pillow {PIL.__version__}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def decode(self, rows: range, into: Array, progress: Progress | None = None) -> dict[int, str]:
+        """The images of some rows [n, C, H, W]."""
+        source, size = self.source.samples.numpy()[rows.start : rows.stop], (self.shape[1], self.shape[2])
+        if source.shape[2:] == size:
+            into[: len(rows)] = source
+            return {}
+
+        def one(place: int) -> None:
+            pixels = source[place]
+            image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+            resized = np.asarray(fit(image, size))
+            into[place] = resized if len(pixels) == 1 else resized.transpose(2, 0, 1)
+
+        for _ in in_parallel(one, range(len(rows)), "resizing", progress):
+            pass
+        return {}
+
+    def check(self, broken: Mapping[int, str]) -> None:
+        """Nothing: these images are decoded already."""
+
+    def dataset(self, samples: Tensor, broken: Mapping[int, str]) -> Dataset:
+        """The same data set with these images."""
+        (_, *old), (_, *new) = self.source.spec.shape, self.shape
+        note = () if old == new else (resize_note([(old[0], old[1])], (new[0], new[1])),)
+        spec = dataclasses.replace(self.source.spec, shape=self.shape)
+        return dataclasses.replace(self.source, spec=spec, samples=samples, notes=(*self.source.notes, *note))
+
+
+def dataset_rows(dataset: Dataset, size: tuple[int, int] | None) -> DatasetRows:
+    """The images of a data set at a size (height, width), None: its own; an InputError when it holds points."""
     if not dataset.spec.is_image:
         raise InputError(f"'{dataset.name}' holds points, which have no size", hint="leave --size out")
-    channels, *old = dataset.spec.shape
-    if tuple(old) == size:
-        return dataset
-    count = len(dataset)
-    check_memory(count * channels * size[0] * size[1], f"'{dataset.name}'")
-    source = dataset.samples.numpy()
-    target = np.empty((count, channels, *size), np.uint8)
-
-    def one(index: int) -> None:
-        pixels = source[index]
-        image = Image.fromarray(pixels[0] if channels == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-        resized = np.asarray(fit(image, size))
-        target[index] = resized if channels == 1 else resized.transpose(2, 0, 1)
-
-    for _ in in_parallel(one, range(count), "resizing", progress):
-        pass
-    return dataclasses.replace(
-        dataset,
-        spec=DataSpec(shape=(channels, *size), classes=dataset.spec.classes),
-        samples=torch.from_numpy(target),
-        notes=(*dataset.notes, resize_note([(old[0], old[1])], size)),
-    )
+    channels, height, width = dataset.spec.shape
+    return DatasetRows(dataset, (channels, *(size or (height, width))))

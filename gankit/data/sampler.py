@@ -6,13 +6,21 @@ import torch
 from torch import Tensor
 
 from gankit.data.dataset import Dataset, as_floats
+from gankit.data.prefetch import Prefetch
 from gankit.errors import InputError
 from gankit.latent import one_hot
 from gankit.streams import derive_seed
 
+RESIDENT_SHARE = 0.5  # of the free memory of a GPU, at most, is taken by the samples
+
 
 class Sampler:
-    """Batches of real samples; every sample is shown once per epoch, and a batch may reach over epochs."""
+    """Batches of real samples; every sample is shown once per epoch, and a batch may reach over epochs.
+
+    The samples are `resident` on the device: always on a CPU, where those of a packed file stay in its memory map, and
+    on a GPU if they take at most half of its free memory. Else they are gathered one batch ahead (see `Prefetch`). The
+    batches are the same.
+    """
 
     def __init__(
         self,
@@ -23,6 +31,7 @@ class Sampler:
         device: torch.device,
         conditional: bool = False,
         share: slice = slice(None),
+        resident: bool | None = None,
     ) -> None:
         if batch < 1:
             raise InputError(f"a batch of {batch} samples cannot be drawn", hint="use a batch of 1 or more")
@@ -30,21 +39,40 @@ class Sampler:
         self._seed = seed
         self._share = share  # of each batch, for one of several processes
         self._count = len(dataset)
+        resident = fits(dataset.samples, device) if resident is None else resident
         # Images stay bytes on the device: a quarter of the memory, and the conversion of a batch costs next to nothing.
-        self._samples = dataset.samples.to(device)
+        self._samples = dataset.samples.to(device) if resident else dataset.samples
+        rows = len(range(batch)[share])
+        self._prefetch = None if resident else Prefetch(self._samples, device, rows, self._indices)
         self._labels = None if dataset.labels is None else dataset.labels.to(device)
         self._conditions = None if dataset.conditions is None else dataset.conditions.to(device)
         self._conditional = conditional
         self._classes = len(dataset.spec.classes)
         self._device = device
         self._epoch = -1
-        self._order = torch.empty(0, dtype=torch.int64, device=device)
+        self._order = torch.empty(0, dtype=torch.int64)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Batch number `step` (from 0): real [N, *shape] float32, images in [-1, 1]; labels [N] or None; y or None.
 
         y [N, K] is there in a conditional run: the condition vectors, else the labels as one-hot rows.
         """
+        if self._prefetch is None:
+            indices = self._indices(step)
+            rows = self._samples.index_select(0, indices)
+        else:
+            indices, rows = self._prefetch.batch(step)
+            indices = indices.to(self._device)
+        labels = None if self._labels is None else self._labels.index_select(0, indices)
+        return as_floats(rows), labels, self._condition(indices, labels)
+
+    def close(self) -> None:
+        """End the thread that gathers batches, if there is one."""
+        if self._prefetch is not None:
+            self._prefetch.close()
+
+    def _indices(self, step: int) -> Tensor:
+        """Which samples are batch `step`, in the memory where the samples are."""
         position, end = step * self._batch, (step + 1) * self._batch
         pieces = []
         while position < end:
@@ -52,9 +80,7 @@ class Sampler:
             stop = min(self._count, start + end - position)
             pieces.append(self._order_of(epoch)[start:stop])
             position += stop - start
-        indices = (pieces[0] if len(pieces) == 1 else torch.cat(pieces))[self._share]
-        labels = None if self._labels is None else self._labels.index_select(0, indices)
-        return as_floats(self._samples.index_select(0, indices)), labels, self._condition(indices, labels)
+        return (pieces[0] if len(pieces) == 1 else torch.cat(pieces))[self._share]
 
     def _condition(self, indices: Tensor, labels: Tensor | None) -> Tensor | None:
         if not self._conditional:
@@ -69,5 +95,13 @@ class Sampler:
             generator = torch.Generator().manual_seed(derive_seed(self._seed, "data", epoch))
             # Drawn on the CPU, so that the order does not depend on the device; one copy per epoch, not per batch.
             order = torch.randperm(self._count, generator=generator)
-            self._order, self._epoch = order.to(self._device, non_blocking=True), epoch
+            self._order, self._epoch = order.to(self._samples.device, non_blocking=True), epoch
         return self._order
+
+
+def fits(samples: Tensor, device: torch.device) -> bool:
+    """Whether samples on the CPU should be copied to the device as a whole; on the CPU they are there already."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return samples.numel() * samples.element_size() <= RESIDENT_SHARE * free

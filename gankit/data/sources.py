@@ -20,7 +20,7 @@ from gankit.errors import InputError
 from gankit.text import printable
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm"}
-READ = "read are PNG, JPEG, WebP, BMP and PPM files; sub-folders are classes; also zip, .npz, .npy and IDX"
+READ = "read are PNG, JPEG, WebP, BMP and PPM files; sub-folders are classes; also zip, .npz, .npy, IDX and .gkpack"
 _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
@@ -31,6 +31,7 @@ class ImageFiles:
     where: str  # as shown to people
     names: list[str]
     open: Callable[[str], IO[bytes]]
+    stamp: Callable[[str], tuple[int, int]]  # changes when the file does: its size, and its date or checksum
     notes: tuple[str, ...]
 
 
@@ -60,8 +61,13 @@ def folder_files(root: Path) -> ImageFiles:
             raise InputError(
                 f"{printable(root / folder)}: the folder cannot be read: {error.strerror}", hint="check its permissions"
             ) from error
+
+    def stamp(name: str) -> tuple[int, int]:
+        found = (root / name).stat()
+        return found.st_size, found.st_mtime_ns
+
     notes = _ignored(others) + ((f"{plural(links, 'linked folder')} not followed",) if links else ())
-    return _listing(printable(root), found, lambda name: (root / name).open("rb"), notes)
+    return _listing(printable(root), found, lambda name: (root / name).open("rb"), stamp, notes)
 
 
 @contextmanager
@@ -89,7 +95,11 @@ def zip_files(path: Path) -> Iterator[ImageFiles]:
         tops = {name.split("/", 1)[0] for name in members if "/" in name}
         if len(tops) == 1 and all("/" in name for name in members):
             members = {name.split("/", 1)[1]: info for name, info in members.items()}
-        yield _listing(where, list(members), lambda name: archive.open(members[name]), _ignored(others))
+
+        def stamp(name: str) -> tuple[int, int]:
+            return members[name].file_size, members[name].CRC
+
+        yield _listing(where, list(members), lambda name: archive.open(members[name]), stamp, _ignored(others))
 
 
 def class_labels(files: ImageFiles) -> tuple[tuple[str, ...], list[int] | None, tuple[str, ...]]:
@@ -122,13 +132,17 @@ def _alike(classes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _listing(
-    where: str, names: Iterable[str], opener: Callable[[str], IO[bytes]], notes: tuple[str, ...]
+    where: str,
+    names: Iterable[str],
+    opener: Callable[[str], IO[bytes]],
+    stamp: Callable[[str], tuple[int, int]],
+    notes: tuple[str, ...],
 ) -> ImageFiles:
     ordered = sorted(names, key=lambda name: [os.fsencode(part) for part in name.split("/")])
     if not ordered:
         found = f" ({'; '.join(notes)})" if notes else ""
         raise InputError(f"{where}: holds no images{found}", hint=READ)
-    return ImageFiles(where, ordered, opener, notes)
+    return ImageFiles(where, ordered, opener, stamp, notes)
 
 
 def _is_junk(name: str) -> bool:

@@ -1,0 +1,100 @@
+"""`gankit data`: pack a data set into one file to train from, check such a file, or show what it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gankit.cli import console
+from gankit.cli.flags import Json, path_of
+from gankit.text import printable
+
+if TYPE_CHECKING:
+    from gankit.data.pack import PackHeader
+
+app = typer.Typer(help="Pack a data set into one file, or check or show such a file.", no_args_is_help=True)
+
+Packed = Annotated[Path, typer.Argument(metavar="FILE.gkpack", help="A packed data set.")]
+
+
+@app.command()
+def pack(
+    source: Annotated[str, typer.Argument(metavar="DATA", help="Anything that `gankit train --data` reads.")],
+    out: Annotated[str, typer.Option("-o", "--out", metavar="FILE.gkpack", help="The file to write.")],
+    size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
+    on_bad_image: Annotated[
+        Literal["error", "skip"], typer.Option(help="Whether an unreadable image ends it or is left out.")
+    ] = "error",
+    with_: Annotated[list[str] | None, typer.Option("--with", help="Extension with data sets; repeatable.")] = None,
+    json: Json = False,
+) -> None:
+    """Decode images once into one file, from which runs start at once and which may be larger than the memory.
+
+    The same command continues what was stopped. Training on the file is, bit for bit, training on the source.
+
+    gankit data pack ./photos --size 64 -o photos64.gkpack
+    """
+    path = path_of(out, "--out")
+    with console.log_to_stderr(), console.progress_bar() as progress:
+        from gankit import defaults, host
+        from gankit.data import parse_size
+        from gankit.data.packing import pack_dataset
+
+        extensions = [host.find(name, host.EXTENSIONS) for name in with_ or ()]
+        catalogue = host.compose(defaults, None, extensions).catalogue("gankit_datasets")
+        wanted = None if size is None else parse_size(size)
+        header = pack_dataset(source, path, catalogue, size=wanted, on_bad_image=on_bad_image, progress=progress)
+    _show(path, header, as_json=json)
+
+
+@app.command()
+def check(packed: Packed, json: Json = False) -> None:
+    """Read a packed data set to the last byte and compare it with its digests.
+
+    gankit data check photos64.gkpack
+    """
+    with console.progress_bar() as progress:
+        from gankit.data.pack import check_pack
+
+        header = check_pack(packed, progress)
+    _show(packed, header, as_json=json)
+
+
+@app.command()
+def info(packed: Packed, json: Json = False) -> None:
+    """Show what a packed data set holds; its images are not read.
+
+    gankit data info photos64.gkpack
+    """
+    from gankit.data.pack import read_pack_header
+
+    _show(packed, read_pack_header(packed), as_json=json)
+
+
+def _show(path: Path, header: PackHeader, *, as_json: bool) -> None:
+    count, channels, height, width = header.shape
+    facts: dict[str, Any] = {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "images": count,
+        "shape": [channels, height, width],
+        "classes": None if header.classes is None else list(header.classes),
+        "conditions": header.conditions,
+        "fingerprint": header.fingerprint,
+        "source": header.source,
+        "notes": list(header.notes),
+        "made_by": header.made_by,
+    }
+    if as_json:
+        console.print_json(facts)
+        return
+    rows = {**facts, "images": f"{count:,}", "bytes": f"{facts['bytes']:,}", "shape": f"{channels}x{height}x{width}"}
+    classes = header.classes or ()
+    names = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
+    rows["classes"] = f"{len(classes):,} ({names})" if classes else "none"
+    rows["conditions"] = f"vectors of length {header.conditions:,}" if header.conditions else "none"
+    rows["notes"] = "; ".join(header.notes) or "none"
+    for key, value in rows.items():
+        console.data.print(f"{key:<12}{printable(str(value))}", markup=False)
