@@ -149,8 +149,8 @@ def resolve(layers: list[Layer], info: VariantInfo) -> Resolved:
             if key == "options":
                 if not isinstance(value, Mapping):
                     raise InputError(f"options ({layer.source}): not a table of names and values")
-                options.update(value)
-                sources.update({f"options.{name}": layer.source for name in value})
+                options.update({name: v for name, v in flat_options(value).items() if "." not in name})
+                sources.update({f"options.{name}": layer.source for name in flat_options(value)})
             else:
                 values[key], sources[key] = _parse(key, value, layer.source), layer.source
     if all(values[key] is None for key in BUDGETS):
@@ -159,6 +159,23 @@ def resolve(layers: list[Layer], info: VariantInfo) -> Resolved:
     for field in dataclasses.fields(info.options):
         sources.setdefault(f"options.{field.name}", "variant")
     return Resolved(validate(RunConfig, values, what="setting"), checked_options, sources)
+
+
+def flat_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """{'a': 1, 'extension': {'b': 2}} -> {'a': 1, 'extension.b': 2}: a table below [options] is an extension's."""
+    flat: dict[str, Any] = {}
+    for name, value in options.items():
+        flat.update({f"{name}.{key}": v for key, v in value.items()} if isinstance(value, Mapping) else {name: value})
+    return flat
+
+
+def extension_options(layers: list[Layer]) -> dict[str, Any]:
+    """'extension.option' -> value from all layers, the last one wins."""
+    found: dict[str, Any] = {}
+    for layer in layers:
+        table = layer.settings.get("options")
+        found.update(flat_options(table) if isinstance(table, Mapping) else {})
+    return {name: value for name, value in found.items() if "." in name}
 
 
 def _parse(key: str, value: Any, source: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -166,6 +166,20 @@ class TrainConfig:
 @dataclass(frozen=True)
 class NoOptions:
     """The options of a variant that has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtensionInfo:
+    """Who an extension with options is. Its hooks are those of the object that `make` gives, a new one for each run.
+
+    An extension that needs no options does without it: then the module's own hooks are used.
+    """
+
+    api: int
+    title: str
+    make: Callable[[Any], object]  # an instance of `options` -> the object
+    options: type = NoOptions
+    penalised: bool = False  # whether it adds a gradient penalty, and weighs it by `penalty_gain`
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import pluggy
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from gankit.contracts import CriticOutput, DataSpec, SampleGrid, TrainConfig, VariantInfo
+    from gankit.contracts import CriticOutput, DataSpec, ExtensionInfo, SampleGrid, TrainConfig, VariantInfo
     from gankit.data import DatasetFactory
     from gankit.features import FeatureFactory
     from gankit.loop import Networks, TrainingLoop
@@ -35,6 +35,11 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec(firstresult=True)
 def gankit_variant() -> VariantInfo:  # type: ignore[empty-body]
     """Who the variant is: API version, title, paper, options, recommended configuration. Required of a variant."""
+
+
+@hookspec(firstresult=True)
+def gankit_extension() -> ExtensionInfo:  # type: ignore[empty-body]
+    """Who the extension is: API version, title, options. Only for extensions that have options."""
 
 
 @hookspec(firstresult=True)

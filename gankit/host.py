@@ -18,7 +18,8 @@ from typing import Any
 import pluggy
 
 from gankit import hookspecs
-from gankit.contracts import API_VERSION, VariantInfo
+from gankit.config import to_json, validate
+from gankit.contracts import API_VERSION, ExtensionInfo, VariantInfo
 from gankit.errors import InputError, PluginError
 from gankit.text import did_you_mean
 
@@ -204,11 +205,18 @@ class Composition:
     manager: pluggy.PluginManager
     plugins: tuple[Plugin, ...]  # the variant first, then the extensions; without core
     info: VariantInfo | None  # None when no variant is part of it
+    declared: Mapping[str, ExtensionInfo] = field(default_factory=dict)  # by extensions that have options
+    chosen: Mapping[str, Any] = field(default_factory=dict)  # extension -> its options
 
     @property
     def hook(self) -> Any:
         """pluggy's hook relay; typed by `gankit.hookspecs`."""
         return self.manager.hook
+
+    @property
+    def extension_options(self) -> dict[str, Any]:
+        """'extension.option' -> JSON value, defaults included."""
+        return {f"{name}.{key}": v for name, chosen in self.chosen.items() for key, v in to_json(chosen).items()}
 
     def suppliers(self, builder: str) -> list[Supplier]:
         """Who may answer a builder, the first to be asked first; an answer of None leaves it to the next one."""
@@ -248,20 +256,84 @@ class Composition:
         self.manager.register(observer, name=f"{CORE}:{name}")
 
 
-def compose(core: object, variant: Plugin | None, extensions: Sequence[Plugin] = ()) -> Composition:
-    """Import the chosen plugins, check them one by one and put them into a fresh manager."""
+def compose(
+    core: object,
+    variant: Plugin | None,
+    extensions: Sequence[Plugin] = (),
+    options: Mapping[str, object] | None = None,
+) -> Composition:
+    """Import the chosen plugins, check them one by one and put them into a fresh manager.
+
+    `options` are those of the extensions, as 'extension.option' -> value; what is absent has its default.
+    """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.register(core, name=CORE)
     plugins = tuple(extensions) if variant is None else (variant, *extensions)
+    given = _by_extension(options or {}, extensions)
+    declared: dict[str, ExtensionInfo] = {}
+    chosen: dict[str, Any] = {}
     for plugin in plugins:
-        _register(manager, plugin, load(plugin))
-    composition = Composition(manager, plugins, _variant_info(manager, variant) if variant else None)
+        module = load(plugin)
+        info = _extension_info(plugin, module) if plugin.group == EXTENSIONS else None
+        if info is not None:
+            where = f"extension '{plugin.name}'"
+            declared[plugin.name] = info
+            chosen[plugin.name] = validate(info.options, given.pop(plugin.name, {}), what="option", where=where)
+            module = info.make(chosen[plugin.name])
+        _register(manager, plugin, module)
+    if given:
+        name = next(iter(given))
+        raise InputError(f"extension '{name}' has no options", hint=f"leave out -o {name}.{next(iter(given[name]))}")
+    info_of_variant = _variant_info(manager, variant) if variant else None
+    composition = Composition(manager, plugins, info_of_variant, declared, chosen)
     for builder in BUILDERS:
         # A variant's network may be None, for core's or an extension's: that shows when it is built.
         aside = plugins[0].name if variant and builder in NETWORKS else CORE
         composition.refuse_two(builder, [s.name for s in composition.suppliers(builder) if s.name != aside])
     return composition
+
+
+def canonical(option: str) -> str:
+    """'top_k.least' -> 'top-k.least'."""
+    extension, _, name = option.partition(".")
+    return f"{normalise(extension)}.{name}"
+
+
+def _by_extension(options: Mapping[str, object], extensions: Sequence[Plugin]) -> dict[str, dict[str, object]]:
+    """'top_k.least' -> {'top-k': {'least': …}}; InputError for an extension that is not there."""
+    found: dict[str, dict[str, object]] = {}
+    names = [plugin.name for plugin in extensions]
+    for option, value in options.items():
+        name, _, key = canonical(option).partition(".")
+        if name not in names:
+            hint = f"{did_you_mean(name, names)}add --with {name}, or leave the option out"
+            raise InputError(f"option '{option}': no extension '{name}' is part of this run", hint=hint)
+        found.setdefault(name, {})[key] = value
+    return found
+
+
+def _extension_info(plugin: Plugin, module: object) -> ExtensionInfo | None:
+    """What an extension with options says of itself; None for one without."""
+    declare = getattr(module, "gankit_extension", None)
+    if declare is None:
+        return None
+    who = f"extension '{plugin.name}' from {plugin.origin}"
+    info = declare()
+    if not isinstance(info, ExtensionInfo):
+        returned = type(info).__name__
+        raise PluginError(f"{who}: gankit_extension returned {returned}", hint="it must return an ExtensionInfo")
+    _check_api(who, info.api, plugin)
+    return info
+
+
+def _check_api(who: str, api: int, plugin: Plugin) -> None:
+    if api not in SUPPORTED_API:
+        newer = api > max(SUPPORTED_API)
+        raise PluginError(
+            f"{who} speaks plugin API {api}; this gankit speaks {', '.join(map(str, sorted(SUPPORTED_API)))}",
+            hint="upgrade gankit" if newer else f"upgrade {plugin.dist or plugin.path}",
+        )
 
 
 def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> None:
@@ -308,10 +380,5 @@ def _variant_info(manager: pluggy.PluginManager, variant: Plugin) -> VariantInfo
         raise PluginError(f"{who}: gankit_variant failed: {_one_line(error)}{_where(error)}") from error
     if not isinstance(info, VariantInfo):
         raise PluginError(f"{who}: gankit_variant returned {type(info).__name__}", hint="it must return a VariantInfo")
-    if info.api not in SUPPORTED_API:
-        newer = info.api > max(SUPPORTED_API)
-        raise PluginError(
-            f"{who} speaks plugin API {info.api}; this gankit speaks {', '.join(map(str, sorted(SUPPORTED_API)))}",
-            hint="upgrade gankit" if newer else f"upgrade {variant.dist or variant.path}",
-        )
+    _check_api(who, info.api, variant)
     return info

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -30,14 +30,22 @@ class Networks:
 
 
 class BoundCritic:
-    """The discriminator as a loss sees it in one phase. It keeps the mean scores of `batch.real` and `batch.fake`."""
+    """The discriminator as a loss sees it in one phase. `scores` are those of `batch.real` and `batch.fake` so far."""
 
-    def __init__(self, discriminator: nn.Module, batch: Batch, precision: Precision, told: bool = True) -> None:
+    def __init__(
+        self,
+        discriminator: nn.Module,
+        batch: Batch,
+        precision: Precision,
+        told: bool = True,
+        augment: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.discriminator = discriminator
         self.batch = batch
         self.precision = precision
         self.told = () if batch.condition is None or not told else (batch.condition,)
-        self.stats: dict[str, Tensor] = {}
+        self.augment = augment  # whatever the discriminator is shown goes through it
+        self.scores: dict[str, Tensor] = {}  # 'real', 'fake' -> [N], without gradient
 
     def __call__(self, samples: Tensor) -> Tensor:
         """Samples [N, …] -> the discriminator's output in float32.
@@ -48,17 +56,23 @@ class BoundCritic:
         penalised = samples.is_leaf and samples.requires_grad
         if penalised:
             refuse_coupled_samples(self.discriminator)
+        shown = samples if self.augment is None else self.augment(samples)
         with ExitStack() as contexts:
             contexts.enter_context(self.precision.full() if penalised else self.precision.autocast())
             if penalised:
                 contexts.enter_context(FastDoubleBackward())
-            output: Tensor = self.discriminator(samples, *self.told)
+            output: Tensor = self.discriminator(shown, *self.told)
         output = output if output.dtype == torch.float64 else output.float()
-        for name, shown in (("score/real", self.batch.real), ("score/fake", self.batch.fake)):
-            if samples.data_ptr() == shown.data_ptr() and output.ndim <= 2:
+        for name, known in (("real", self.batch.real), ("fake", self.batch.fake)):
+            if samples.data_ptr() == known.data_ptr() and output.ndim <= 2:
                 scores = output.detach()
-                self.stats[name] = (scores[:, 0] if scores.ndim == 2 else scores).mean()
+                self.scores[name] = scores[:, 0] if scores.ndim == 2 else scores
         return output
+
+    @property
+    def stats(self) -> dict[str, Tensor]:
+        """`score/real` and `score/fake`: the means of the scores."""
+        return {f"score/{name}": scores.mean() for name, scores in self.scores.items()}
 
 
 def refuse_coupled_samples(discriminator: nn.Module) -> None:
@@ -88,6 +102,9 @@ class TrainingLoop:
         self.steps = 0  # of the discriminator
         self.g_steps = 0  # of the generator
         self.last_g_step = 0  # `steps` when the generator moved last
+        self.augmentations = nn.ModuleDict()
+        self.averages: list[Ema] = []  # of the generator, besides `ema`
+        self.companions = nn.ModuleDict()  # of extensions; their state is part of every checkpoint
         self.shown: tuple[Tensor, Tensor] | None = None  # z and fakes with their graph, for the G step (`reuse_fakes`)
         # Parameters of the loss (an auxiliary head, say) learn together with the generator.
         self.players: dict[str, dict[str, nn.Parameter]] = {
@@ -140,7 +157,8 @@ class TrainingLoop:
             batch = len(real) * processes.size()
             images = batch * (self.steps - self.last_g_step)
             self.g_steps, self.last_g_step = self.g_steps + 1, self.steps
-            self.ema.update(self.networks.generator, images=images, images_seen=batch * self.steps)
+            for average in (self.ema, *self.averages):
+                average.update(self.networks.generator, images=images, images_seen=batch * self.steps)
         return stats
 
     def d_step(self, real: Tensor, labels: Tensor | None, condition: Tensor | None) -> dict[str, Tensor]:
@@ -185,8 +203,30 @@ class TrainingLoop:
     def critic(self, batch: Batch) -> BoundCritic:
         """The discriminator for one phase; augmentation wraps what this returns."""
         return BoundCritic(
-            self.networks.discriminator, batch, self.precision, told=self.loss.output.told_by != "nothing"
+            self.networks.discriminator,
+            batch,
+            self.precision,
+            told=self.loss.output.told_by != "nothing",
+            augment=self.augment if len(self.augmentations) else None,
         )
+
+    def add_augmentation(self, name: str, module: nn.Module) -> None:
+        """Let everything that the discriminator is shown, real and fake, in both phases, go through a module.
+
+        It maps samples [N, *shape] to samples of that shape, differentiably (twice, where gradients are penalised),
+        with random numbers of torch's global generators. Its buffers are part of every checkpoint.
+        """
+        if self.loss.output.code:
+            raise InputError(
+                f"'{name}' changes samples, and this discriminator is to reconstruct the ones it was given"
+            )
+        self.augmentations[name] = module.to(self.device)
+
+    def augment(self, samples: Tensor) -> Tensor:
+        """Samples [N, *shape] through all augmentations, in the order in which they were added."""
+        for module in self.augmentations.values():
+            samples = module(samples)
+        return samples
 
     def minimise(self, player: str, terms: Mapping[str, Tensor]) -> None:
         """One optimiser step on the sum of the terms' means; logs the gradient's norm, or whether fp16 skipped it."""
@@ -242,6 +282,8 @@ class TrainingLoop:
             "discriminator": self.networks.discriminator,
             "ema": self.ema.module,
             "loss": self.loss,
+            "augmentations": self.augmentations,
+            "companions": self.companions,
         }
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gankit import defaults, host
-from gankit.config import Layer, Resolved, RunConfig, chosen, resolve, to_json
-from gankit.contracts import VariantInfo
+from gankit.config import Layer, Resolved, RunConfig, chosen, extension_options, resolve, to_json
 from gankit.data import Dataset, Progress, load_dataset, parse_size
 from gankit.errors import InputError
 from gankit.run_folder import RunFolder
@@ -31,7 +30,12 @@ class Plan:
     @property
     def configuration(self) -> dict[str, Any]:
         """config.json: everything that decides what the run computes."""
-        return {"config": to_json(self.config), "options": to_json(self.resolved.options)}
+        return {"config": to_json(self.config), "options": self.options}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The variant's options, and those of extensions as 'extension.option', as JSON values."""
+        return {**to_json(self.resolved.options), **self.composition.extension_options}
 
 
 def stored_settings(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,22 +68,32 @@ def plan_run(layers: list[Layer]) -> Plan:
         raise InputError("variant must be a name and extensions a list of names", hint="see examples/run.toml")
     variant = host.find(name, host.VARIANTS)
     extensions = [host.find(extension, host.EXTENSIONS) for extension in names]
-    composition = host.compose(defaults, variant, extensions)
+    composition = host.compose(defaults, variant, extensions, extension_options(layers))
     assert composition.info is not None
     resolved = resolve(layers, composition.info)
-    _check_game(resolved.config, composition.info)
+    own = {f"options.{name}": "extension" for name in composition.extension_options}
+    given = {f"options.{host.canonical(name)}": source for name, source in _extension_sources(layers).items()}
+    resolved = replace(resolved, sources={**resolved.sources, **own, **given})
+    _check_game(resolved.config, composition)
     return Plan(
         composition, replace(resolved, config=_with_absolute_paths(resolved.config, variant, extensions, composition))
     )
 
 
-def _check_game(config: RunConfig, info: VariantInfo) -> None:
+def _extension_sources(layers: list[Layer]) -> dict[str, str]:
+    return {name: layer.source for layer in layers for name in extension_options([layer])}
+
+
+def _check_game(config: RunConfig, composition: host.Composition) -> None:
+    info = composition.info
+    assert info is not None
     because = f": {info.conditional_note}" if info.conditional_note else ""
     if config.conditional and info.conditional == "no":
         raise InputError(f"{info.title} is not trained conditionally{because}", hint="leave out --conditional")
     if not config.conditional and info.conditional == "required":
         raise InputError(f"{info.title} is conditional{because}", hint="leave out conditional = false")
-    if config.penalty_every > 1 and not info.penalised:
+    penalised = info.penalised or any(extension.penalised for extension in composition.declared.values())
+    if config.penalty_every > 1 and not penalised:
         raise InputError(f"{info.title} has no gradient penalty to leave out", hint="leave out --penalty-every")
 
 

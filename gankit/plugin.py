@@ -6,6 +6,7 @@ from gankit.contracts import (
     Choice,
     CriticOutput,
     DataSpec,
+    ExtensionInfo,
     LogUniform,
     NoOptions,
     SameAs,
@@ -17,7 +18,8 @@ from gankit.contracts import (
     option,
 )
 from gankit.data import Dataset, DatasetFactory, Splits
-from gankit.errors import GankitError, InputError, PluginError
+from gankit.ema import Ema
+from gankit.errors import GankitError, InputError, PluginError, ResourceError
 from gankit.features import FeatureFactory, FeatureSpace
 from gankit.hookspecs import hookimpl
 from gankit.loop import BoundCritic, Networks, TrainingLoop
@@ -25,7 +27,9 @@ from gankit.loss import AdversarialLoss, Critic
 from gankit.metrics import MetricFactory
 from gankit.networks import AutoEncoder, Discriminator, Generator, PointAutoEncoder, PointDiscriminator, PointGenerator
 from gankit.penalties import between, gradient_norms, gradient_penalty, input_gradients, leaf, squared_gradients
+from gankit.run import Run
 from gankit.state import State
+from gankit.storage import write_durably
 from gankit.vectors import LinearCritic, Vector
 
 __all__ = [
@@ -41,6 +45,8 @@ __all__ = [
     "Dataset",
     "DatasetFactory",
     "Discriminator",
+    "Ema",
+    "ExtensionInfo",
     "FeatureFactory",
     "FeatureSpace",
     "GankitError",
@@ -55,6 +61,8 @@ __all__ = [
     "PointAutoEncoder",
     "PointDiscriminator",
     "PointGenerator",
+    "ResourceError",
+    "Run",
     "SameAs",
     "SampleGrid",
     "Search",
@@ -73,4 +81,5 @@ __all__ = [
     "leaf",
     "option",
     "squared_gradients",
+    "write_durably",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gankit import __version__, checkpoint, generator_file, host
 from gankit.building import BuiltBy, data_spec, suppliers
@@ -141,9 +141,9 @@ class Run:
         self.plan.composition.hook.gankit_checkpoint(run=self, path=path)
         return path
 
-    def pack_generator(self) -> generator_file.Packed:
-        """The sampleable file of the averaged generator as it is now."""
-        return generator_file.pack(self.loop.generator, self._header())
+    def pack_generator(self, module: nn.Module | None = None) -> generator_file.Packed:
+        """The sampleable file of the averaged generator as it is now, or of another one of the same kind."""
+        return generator_file.pack(module or self.loop.generator, self._header())
 
     def restore(self) -> bool:
         """Go back to the newest checkpoint that verifies; False when there is none."""
@@ -237,7 +237,7 @@ class Run:
             "z_prior": config.z_prior,
             "conditions": self.space.conditions,
             "config": self._shareable_config(),
-            "options": to_json(self.plan.resolved.options),
+            "options": self.plan.options,
             "images_seen": self.images_seen,
             "step": self.step,
             "seed": config.seed,

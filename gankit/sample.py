@@ -167,10 +167,12 @@ def _compose(
         if extensions
         else [_installed(ref, host.EXTENSIONS, file, "extension") for ref in header.extensions]
     )
-    composition = host.compose(defaults, chosen, wanted)
+    of_extensions = {name: value for name, value in header.options.items() if "." in name}
+    own = {name: value for name, value in header.options.items() if "." not in name}
+    composition = host.compose(defaults, chosen, wanted, of_extensions)
     assert composition.info is not None
     where = f"variant '{header.variant.name}' in {file}"
-    return composition, validate(composition.info.options, header.options, what="option", where=where)
+    return composition, validate(composition.info.options, own, what="option", where=where)
 
 
 def _installed(ref: PluginRef, group: str, file: Path, kind: str) -> host.Plugin:

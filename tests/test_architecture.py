@@ -33,7 +33,7 @@ LAYERS = [
         "run_folder",
     ],
     ["metrics", "features", "evaluator", "polygon_fit"],
-    ["plugin", "defaults"],
+    ["defaults"],
     [
         "plan",
         "building",
@@ -47,6 +47,7 @@ LAYERS = [
         "manifold",
         "verify",
         "run",
+        "plugin",
         "transfer",
         "health",
         "divergence",
