@@ -96,6 +96,7 @@ class Settings(TypedDict, total=False):
     reuse_fakes: bool
     penalty_every: int
     ema_halflife_images: int | str
+    graphs: Literal["auto", "off"]
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"]
     options: Mapping[str, object]
 
@@ -107,9 +108,9 @@ COUNTS = ("images", "steps", "sample_every", "checkpoint_every", "ema_halflife_i
 ALIASES = {"with": "extensions", "time": "time_s", "ema_halflife": "ema_halflife_images"}
 # What may differ when a run goes on: none of these changes what a step computes (data is compared by its content).
 WATCHING = frozenset({"sample_every", "checkpoint_every", "eval_every", "eval_n", "eval_features"})
-RESUMABLE_CHANGES = frozenset({*BUDGETS, "data", "device", "on_diverge", *WATCHING})
+RESUMABLE_CHANGES = frozenset({*BUDGETS, "data", "device", "on_diverge", "graphs", *WATCHING})
 # In what two runs may differ that are repetitions of one experiment.
-REPETITION_CHANGES = frozenset({*BUDGETS, "seed", "device", "on_diverge", *WATCHING})
+REPETITION_CHANGES = frozenset({*BUDGETS, "seed", "device", "on_diverge", "graphs", *WATCHING})
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,9 @@ class TrainConfig:
     ema_halflife_images: int = option(
         10_000, ge=0, le=1 << 62, help="half-life of the averaged generator; 0 samples the raw one"
     )
+    graphs: Literal["auto", "off"] = option(
+        "off", help="auto plays steps from CUDA graphs where every plugin allows it; never run on a GPU so far"
+    )
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = option(
         "auto", help="arithmetic of the networks; auto is bf16 on CUDA, and on a CPU the faster of bf16 and fp32"
     )
@@ -179,6 +182,7 @@ class ExtensionInfo:
     title: str
     make: Callable[[Any], object]  # an instance of `options` -> the object
     options: type = NoOptions
+    capturable: bool = False  # whether what it does in a step never depends on the host
     penalised: bool = False  # whether it adds a gradient penalty, and weighs it by `penalty_gain`
 
 
@@ -193,5 +197,6 @@ class VariantInfo:
     config: TrainConfig = TrainConfig()
     conditional: Literal["optional", "required", "no"] = "optional"  # whether its game can be played with conditions
     conditional_note: str = ""  # why it must or cannot, for people
+    capturable: bool = False  # whether its steps never depend on the host, and so may be played from a CUDA graph
     penalised: bool = False  # whether its loss takes gradient penalties, and weighs them by `penalty_gain`
     scores: Literal["logits", "raw"] = "raw"  # whether sigmoid(D(x)) estimates the probability that x is real

@@ -214,6 +214,14 @@ class Composition:
         return self.manager.hook
 
     @property
+    def host_bound(self) -> list[str]:
+        """Names of the plugins that do not say that their steps are `capturable`."""
+        able = {name for name, info in self.declared.items() if info.capturable}
+        if self.info is not None and self.info.capturable:
+            able.add(self.plugins[0].name)
+        return [plugin.name for plugin in self.plugins if plugin.name not in able]
+
+    @property
     def extension_options(self) -> dict[str, Any]:
         """'extension.option' -> JSON value, defaults included."""
         return {f"{name}.{key}": v for name, chosen in self.chosen.items() for key, v in to_json(chosen).items()}

@@ -122,10 +122,13 @@ class TrainingLoop:
 
     def _optimizer(self, player: str, lr: float) -> Optimizer:
         parameters = self.players[player].values()
+        # In a CUDA graph a number is a constant, a tensor is not.
+        capturable = self.config.graphs == "auto" and self.device.type == "cuda"
+        rate = torch.tensor(lr, device=self.device) if capturable else lr
         if self.config.optimizer == "rmsprop":
-            return torch.optim.RMSprop(parameters, lr=lr, foreach=True)
+            return torch.optim.RMSprop(parameters, lr=rate, foreach=True, capturable=capturable)
         fused = self.device.type in ("cpu", "cuda")
-        return torch.optim.Adam(parameters, lr=lr, betas=self.config.betas, fused=fused)
+        return torch.optim.Adam(parameters, lr=rate, betas=self.config.betas, fused=fused, capturable=capturable)
 
     @property
     def generator(self) -> nn.Module:

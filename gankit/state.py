@@ -81,7 +81,10 @@ def load_optimizer(prefix: str, optimizer: Optimizer, names: list[str], state: M
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": restored, "param_groups": groups})
     for group in optimizer.param_groups:
-        group["lr"] = values["lr"]
+        if isinstance(group["lr"], Tensor):  # of a loop that is played from CUDA graphs
+            group["lr"].fill_(float(str(values["lr"])))
+        else:
+            group["lr"] = values["lr"]
 
 
 def below(prefix: str, state: Mapping[str, object]) -> dict[str, object]:

@@ -32,6 +32,7 @@ from gankit.data import Dataset, Progress, Sampler
 from gankit.device import choose_device
 from gankit.divergence import first_not_finite
 from gankit.errors import DivergedError, InputError, Stopped
+from gankit.graphs import CudaRecorder, graph_phases, why_not
 from gankit.loop import TrainingLoop
 from gankit.observers import Checkpoints, Evaluations, SampleGrids, StatsWriter
 from gankit.plan import Plan, load_data, plan_run, stored_settings
@@ -164,6 +165,8 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
 
         sampler = make_sampler(plan, dataset, device)
         stack.callback(sampler.close)
+        if plan.config.graphs == "auto":
+            _use_graphs(plan, loop)
         if not first:
             return _follow(plan, loop, sampler, request)
         with processes.alone():
@@ -196,6 +199,14 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
         else:
             _play_to_the_end(run, sampler, request)
         return processes.from_first(run.result)
+
+
+def _use_graphs(plan: Plan, loop: TrainingLoop) -> None:
+    reason = why_not(loop, plan.composition.host_bound, processes.size())
+    if reason is None:
+        graph_phases(loop, CudaRecorder())
+    else:
+        log.info("no CUDA graphs: %s", reason)
 
 
 def _play_to_the_end(run: Run, sampler: Sampler, request: StopRequest) -> None:

@@ -27,6 +27,7 @@ LAYERS = [
         "pictures",
         "meter",
         "loop",
+        "graphs",
         "vectors",
         "checkpoint",
         "generator_file",

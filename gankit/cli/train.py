@@ -76,6 +76,10 @@ def train(
     sync_bn: Annotated[
         bool | None, typer.Option("--sync-bn", help="Batch norm over the batches of all GPUs.", rich_help_panel=RUN)
     ] = None,
+    graphs: Annotated[
+        Literal["auto", "off"] | None,
+        typer.Option(help="Steps from CUDA graphs (off; experimental).", rich_help_panel=RUN),
+    ] = None,
     precision: Annotated[
         Literal["auto", "fp32", "tf32", "bf16", "fp16"] | None,
         typer.Option(help="Arithmetic; auto is bf16 on CUDA, on a CPU what is faster.", rich_help_panel=RUN),

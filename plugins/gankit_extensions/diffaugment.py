@@ -109,4 +109,4 @@ class DiffAugment:
 
 @hookimpl
 def gankit_extension() -> ExtensionInfo:
-    return ExtensionInfo(api=1, title="DiffAugment", options=Options, make=DiffAugment)
+    return ExtensionInfo(api=1, capturable=True, title="DiffAugment", options=Options, make=DiffAugment)

@@ -51,4 +51,4 @@ class R1:
 
 @hookimpl
 def gankit_extension() -> ExtensionInfo:
-    return ExtensionInfo(api=1, title="R1", options=Options, make=R1, penalised=True)
+    return ExtensionInfo(api=1, capturable=True, title="R1", options=Options, make=R1, penalised=True)

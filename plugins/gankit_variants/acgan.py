@@ -72,6 +72,7 @@ def class_term(output: Tensor, batch: Batch) -> Tensor:
 def gankit_variant() -> VariantInfo:
     return VariantInfo(
         api=1,
+        capturable=True,
         scores="logits",
         title="ACGAN",
         paper="https://arxiv.org/abs/1610.09585",

@@ -127,6 +127,7 @@ class DecayingLoop(TrainingLoop):
 def gankit_variant() -> VariantInfo:
     return VariantInfo(
         api=1,
+        capturable=True,
         title="BEGAN",
         paper="https://arxiv.org/abs/1703.10717",
         options=Options,

@@ -67,6 +67,7 @@ class OriginalDiscriminator(nn.Module):
 def gankit_variant() -> VariantInfo:
     return VariantInfo(
         api=1,
+        capturable=True,
         scores="logits",
         title="CGAN",
         paper="https://arxiv.org/abs/1411.1784",

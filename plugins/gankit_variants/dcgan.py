@@ -101,7 +101,13 @@ def initialise(net: nn.Module) -> None:
 def gankit_variant() -> VariantInfo:
     config = TrainConfig(batch=32, z_dim=100, z_prior="uniform", g_lr=2e-4, d_lr=2e-4)
     return VariantInfo(
-        api=1, scores="logits", title="DCGAN", paper="https://arxiv.org/abs/1511.06434", options=Options, config=config
+        api=1,
+        capturable=True,
+        scores="logits",
+        title="DCGAN",
+        paper="https://arxiv.org/abs/1511.06434",
+        options=Options,
+        config=config,
     )
 
 

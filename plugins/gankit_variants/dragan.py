@@ -69,6 +69,7 @@ class DraganLoss(GanLoss):
 def gankit_variant() -> VariantInfo:
     return VariantInfo(
         api=1,
+        capturable=True,
         scores="logits",
         penalised=True,
         title="DRAGAN",

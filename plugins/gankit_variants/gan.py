@@ -103,7 +103,9 @@ def _uniform(net: nn.Module, bound: float) -> None:
 
 @hookimpl
 def gankit_variant() -> VariantInfo:
-    return VariantInfo(api=1, scores="logits", title="GAN", paper="https://arxiv.org/abs/1406.2661", options=Options)
+    return VariantInfo(
+        api=1, capturable=True, scores="logits", title="GAN", paper="https://arxiv.org/abs/1406.2661", options=Options
+    )
 
 
 @hookimpl

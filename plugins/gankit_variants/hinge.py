@@ -20,7 +20,9 @@ class HingeLoss(AdversarialLoss):
 
 @hookimpl
 def gankit_variant() -> VariantInfo:
-    return VariantInfo(api=1, title="Hinge GAN", paper="https://arxiv.org/abs/1802.05957", config=TrainConfig())
+    return VariantInfo(
+        api=1, capturable=True, title="Hinge GAN", paper="https://arxiv.org/abs/1802.05957", config=TrainConfig()
+    )
 
 
 @hookimpl

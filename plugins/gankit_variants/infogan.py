@@ -91,6 +91,7 @@ class InfoGanLoss(AdversarialLoss):
 def gankit_variant() -> VariantInfo:
     return VariantInfo(
         api=1,
+        capturable=True,
         scores="logits",
         title="InfoGAN",
         paper="https://arxiv.org/abs/1606.03657",

@@ -32,7 +32,7 @@ class LeastSquaresLoss(AdversarialLoss):
 
 @hookimpl
 def gankit_variant() -> VariantInfo:
-    return VariantInfo(api=1, title="LSGAN", paper="https://arxiv.org/abs/1611.04076", options=Options)
+    return VariantInfo(api=1, capturable=True, title="LSGAN", paper="https://arxiv.org/abs/1611.04076", options=Options)
 
 
 @hookimpl

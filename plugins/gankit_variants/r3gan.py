@@ -217,6 +217,7 @@ def linear(inputs: int, outputs: int, gain: float = 1.0) -> nn.Linear:
 def gankit_variant() -> VariantInfo:
     return VariantInfo(
         api=1,
+        capturable=True,
         title="R3GAN",
         paper="https://arxiv.org/abs/2501.05441",
         options=Options,

@@ -78,7 +78,9 @@ class ClippedLoop(TrainingLoop):
 @hookimpl
 def gankit_variant() -> VariantInfo:
     config = TrainConfig(batch=32, optimizer="rmsprop", d_lr=5e-5)
-    return VariantInfo(api=1, title="WGAN", paper="https://arxiv.org/abs/1701.07875", options=Options, config=config)
+    return VariantInfo(
+        api=1, capturable=True, title="WGAN", paper="https://arxiv.org/abs/1701.07875", options=Options, config=config
+    )
 
 
 @hookimpl

@@ -61,6 +61,7 @@ def gankit_variant() -> VariantInfo:
     config = TrainConfig(batch=32, betas=(0.0, 0.9), d_steps=5)
     return VariantInfo(
         api=1,
+        capturable=True,
         title="WGAN-GP",
         paper="https://arxiv.org/abs/1704.00028",
         options=Options,
