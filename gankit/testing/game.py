@@ -85,8 +85,8 @@ def gradients(subject: Subject) -> None:
 def separate_players(subject: Subject) -> None:
     """The discriminator's step leaves the generator alone, and the reverse; nobody stays frozen."""
     loop = subject.loop()
-    loop.step(*subject.batch(loop, 0))
     trainable = {name for player in loop.players.values() for name, p in player.items() if p.requires_grad}
+    loop.step(*subject.batch(loop, 0))
     for player, other, step in (
         ("discriminator", "generator", loop.d_step),
         ("generator", "discriminator", loop.g_step),

@@ -13,7 +13,7 @@ from gankit.vectors import check
 
 
 def metadata(subject: Subject) -> None:
-    """The docstring's first line says what it is; a variant has a title, and a reason if conditions are not optional."""
+    """The docstring's first line says what it is; a variant has a title, and a note if conditions are not optional."""
     require(
         bool(subject.plugin.title),
         f"{subject.plugin.source} has no docstring",
@@ -56,7 +56,7 @@ def options(subject: Subject) -> None:
     texts = {name: str(value) for name, value in to_json(given).items() if isinstance(value, bool | int | float | str)}
     for way, values in (("JSON", json.loads(json.dumps(to_json(given), default=repr))), ("the command line", texts)):
         try:
-            read = validate(cls, values, what="option")
+            read: object = validate(cls, values, what="option")
         except InputError as error:
             raise CheckFailed(f"{error.message}, through {way}", hint) from error
         require(read == given, f"{given} became {read}, through {way}", hint)

@@ -16,7 +16,7 @@ from gankit.building import build_loop
 from gankit.config import Layer, RunConfig
 from gankit.contracts import DataSpec, VariantInfo
 from gankit.device import choose_device
-from gankit.errors import GankitError, InputError
+from gankit.errors import GankitError
 from gankit.latent import one_hot
 from gankit.loop import TrainingLoop
 from gankit.plan import Plan, plan_run
@@ -28,7 +28,7 @@ IMAGES = DataSpec((1, 16, 16), CLASSES)
 POINTS = DataSpec((2,), CLASSES)
 
 
-class CheckFailed(AssertionError):
+class CheckFailed(AssertionError):  # noqa: N818 - what it says
     """A requirement is not met: `reason` is what was seen, `hint` what to do."""
 
     def __init__(self, reason: str, hint: str) -> None:
