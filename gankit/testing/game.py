@@ -86,13 +86,12 @@ def separate_players(subject: Subject) -> None:
     """The discriminator's step leaves the generator alone, and the reverse; nobody stays frozen."""
     loop = subject.loop()
     trainable = {name for player in loop.players.values() for name, p in player.items() if p.requires_grad}
-    loop.step(*subject.batch(loop, 0))
     for player, other, step in (
         ("discriminator", "generator", loop.d_step),
         ("generator", "discriminator", loop.g_step),
     ):
         before = {name: p.detach().clone() for name, p in loop.players[other].items()}
-        step(*subject.batch(loop, 1))
+        step(*subject.batch(loop, 0))
         moved = sorted(name for name, p in loop.players[other].items() if not torch.equal(p, before[name]))
         require(
             not moved,
