@@ -120,6 +120,7 @@ def _train(subject: Subject, out: Path, *, steps: int, observers: list[object] |
         batch=BATCH,
         precision="fp32",
         steps=steps,
+        sample_every=1 << 30,  # pictures are core's affair
         out=out,
         observers=observers or (),
     )
