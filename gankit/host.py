@@ -104,7 +104,9 @@ def discover(group: str) -> list[Plugin]:
 def installed(group: str) -> list[Plugin]:
     """Every installed plugin of a group, those included that the allow-list leaves out; sorted by name."""
     offered = importlib.metadata.entry_points(group=group)
-    owners = {id(entry.dist): entry.dist for entry in offered}  # asked once each: name and version are parsed every time
+    owners = {
+        id(entry.dist): entry.dist for entry in offered
+    }  # asked once each: name and version are parsed every time
     facts = {key: (dist.name, dist.version) if dist else ("unknown", "?") for key, dist in owners.items()}
     found = [Plugin(normalise(e.name), group, *facts[id(e.dist)], entry_point=e) for e in offered]
     return sorted(found, key=lambda plugin: (plugin.name, plugin.dist or ""))

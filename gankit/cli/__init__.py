@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gankit.cli import compare, console, doctor, evaluate, figure, latent, sample, train, variants, verify
+from gankit.cli import compare, console, doctor, evaluate, figure, latent, plugin, sample, train, variants, verify
 from gankit.errors import GankitError
 from gankit.signals import stop_requests
 
@@ -34,6 +34,7 @@ app.command("compare")(compare.compare)
 app.command("verify")(verify.verify)
 app.command("doctor")(doctor.doctor)
 app.add_typer(variants.app, name="variants")
+app.add_typer(plugin.app, name="plugin")
 
 
 def _version(value: bool) -> None:
