@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from gankit.cli import main
 from gankit.errors import InputError
 from gankit.testing import CHECKS, CheckFailed, Subject, parametrize_checks, run_checks
 from gankit.testing.suite import run_check
@@ -225,3 +228,21 @@ def test_an_extension_is_tested_beside_the_default_variant(tmp_path: Path) -> No
     path = tmp_path / "noise.py"
     path.write_text("from gankit.plugin import hookimpl\n@hookimpl\ndef gankit_run_start(run): pass\n")
     assert Subject.of(str(path)).plugin.kind == "extension"
+
+
+def test_the_command_tells_what_failed_and_what_to_do(
+    tmp_path: Path, refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loud.py").write_text(in_the_loss("print(1)"))
+    monkeypatch.setattr("gankit.testing.suite.CHECKS", [check for check in CHECKS if check.name in ("quiet", "terms")])
+    said = refusal("plugin check ./loud.py --device cpu", tmp_path, "3")
+    assert "'loud' from" in said
+    assert "fails 1 of 2 checks: quiet — the rows marked FAILED say what to do" in said
+    monkeypatch.setattr("sys.argv", ["gankit", "plugin", "check", "./loud.py", "--device", "cpu", "--json"])
+    with pytest.raises(SystemExit, match="3"):
+        main()
+    document = json.loads(capsys.readouterr().out)
+    assert (document["plugin"], document["kind"], document["ok"]) == ("loud", "variant", False)
+    assert [(row["check"], row["ok"]) for row in document["checks"]] == [("quiet", False), ("terms", True)]
+    assert document["checks"][0]["reason"].startswith("it printed '1")
+    assert document["checks"][0]["hint"]

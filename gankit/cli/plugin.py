@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +23,7 @@ def listing(
 ) -> None:
     """List installed plugins and their state, from their metadata and source alone.
 
-    GANKIT_PLUGINS=lsgan,gankit-mygan allows these plugins, or all of these packages, and no other installed one.
+    GANKIT_PLUGINS=NAME,PACKAGE allows these plugins, or all of a package, and no other installed one.
 
     gankit plugin list --load
     """
@@ -68,9 +70,9 @@ def check(
     """
     from gankit.testing import CHECKS, Subject, run_checks
 
-    subject = Subject.of(name, extensions=tuple(with_ or ()), device=device)
     outcomes = []
-    with console.progress_bar() as progress:
+    with console.progress_bar() as progress, redirect_stdout(sys.stderr):  # whatever a plugin prints is not our data
+        subject = Subject.of(name, extensions=tuple(with_ or ()), device=device)
         for outcome in run_checks(subject):
             outcomes.append(outcome)
             progress("checks", len(outcomes), len(CHECKS))
@@ -112,9 +114,7 @@ def check(
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What users will write: mygan.")],
-    extension: Annotated[
-        bool, typer.Option("--extension", help="An extension for --with, not a variant.")
-    ] = False,
+    extension: Annotated[bool, typer.Option("--extension", help="An extension for --with, not a variant.")] = False,
     licence: Annotated[str, typer.Option(help="Apache-2.0, BSD-3-Clause or MIT.")] = "MIT",
     out: Annotated[str | None, typer.Option("-o", "--out", help="The folder to make (else gankit-NAME).")] = None,
 ) -> None:

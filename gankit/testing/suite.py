@@ -40,10 +40,10 @@ class Check:
 CHECKS = tuple(
     Check(run)
     for run in (
+        manners.quiet,  # first: an import prints once
         identity.metadata,
         identity.options,
         identity.vectors,
-        manners.quiet,
         networks.generator_shapes,
         networks.independent_samples,
         networks.discriminator_output,
