@@ -160,6 +160,14 @@ WRONG = {
     ],
     "exact_resume": [(in_the_loss("self.margin *= 0.9"), "differs after 7 steps")],
     "one_file": [(with_network("generator", "self.shift = torch.randn(data.shape)", "torch.tanh(h + self.shift)"), "samples of the file differ")],
+    "two_processes": [
+        (
+            instead("        self.margin = margin\n", "        self.margin = margin\n        self.register_buffer('level', torch.zeros(()))\n").replace(IN_DISCRIMINATOR, IN_DISCRIMINATOR + "        self.level.copy_(real.detach().mean())\n"),
+            "the first is 'loss.level'",
+        ),
+        (with_loop("def minimise(self, player, terms):\n    total = sum(term.mean() for term in terms.values())\n    self.optimizers[player].zero_grad()\n    total.backward()\n    self.optimizers[player].step()"), "differ between two processes"),
+        (in_the_loss("torch.distributed.is_initialized() and torch.distributed.get_rank() and batch.reel"), "the second process: AttributeError: 'Batch'"),
+    ],
     "coexists": [
         (
             with_network("discriminator", "pass", "h") + with_loop('def d_step(self, *batch):\n    self.players["discriminator"]["layer.weight"].data.clamp_(-1, 1)\n    return super().d_step(*batch)').removeprefix(SOUND),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gankit import host
 from gankit.building import own_streams
 from gankit.errors import GankitError, InputError
-from gankit.testing import game, identity, manners, networks, state
+from gankit.testing import game, identity, manners, networks, sharing, state
 from gankit.testing.subject import CheckFailed, Subject
 from gankit.text import did_you_mean
 
@@ -60,6 +60,7 @@ CHECKS = tuple(
         state.state_round_trip,
         state.exact_resume,
         state.one_file,
+        sharing.two_processes,
         manners.coexists,
     )
 )
@@ -102,6 +103,7 @@ def parametrize_checks(
     extensions: tuple[str, ...] = (),
     device: str = "cpu",
     expected_failures: Mapping[str, str] | None = None,
+    checks: Sequence[Check] = CHECKS,
 ) -> pytest.MarkDecorator:
     """A decorator for `def test_conformance(check): check()`: one test for each check of each plugin.
 
@@ -122,7 +124,7 @@ def parametrize_checks(
         marks = [pytest.mark.xfail(reason=expected[check.name], strict=True)] if check.name in expected else []
         return pytest.param(run, id=check.name if len(plugins) == 1 else f"{plugin}-{check.name}", marks=marks)
 
-    return pytest.mark.parametrize("check", [case(plugin, check) for plugin in plugins for check in CHECKS])
+    return pytest.mark.parametrize("check", [case(plugin, check) for plugin in plugins for check in checks])
 
 
 @cache
