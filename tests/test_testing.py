@@ -166,7 +166,7 @@ WRONG = {
             "the first is 'loss.level'",
         ),
         (with_loop("def minimise(self, player, terms):\n    total = sum(term.mean() for term in terms.values())\n    self.optimizers[player].zero_grad()\n    total.backward()\n    self.optimizers[player].step()"), "differ between two processes"),
-        (in_the_loss("torch.distributed.is_initialized() and torch.distributed.get_rank() and batch.reel"), "the second process: AttributeError: 'Batch'"),
+        (in_the_loss("torch.distributed.is_initialized() and torch.distributed.get_rank() and batch.reel"), "the second process: [rank1]: AttributeError: 'Batch'"),
     ],
     "coexists": [
         (
@@ -192,8 +192,10 @@ def test_a_sound_plugin_passes_every_check_and_the_callers_random_numbers_are_le
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_there_is_a_wrong_plugin_for_every_check_and_each_states_its_requirement() -> None:
+def test_there_is_a_wrong_plugin_for_every_check_and_each_has_its_line_in_the_documentation() -> None:
     assert set(WRONG) == {check.name for check in CHECKS}
+    documented = (Path(__file__).parent.parent / "docs" / "plugins.md").read_text()
+    assert all(f"| `{check.name}` | {check.requirement} |" in documented for check in CHECKS)
     assert all(check.requirement.endswith(".") and "\n" not in check.requirement for check in CHECKS)
 
 

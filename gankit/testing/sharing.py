@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,11 +20,12 @@ from gankit.errors import ResourceError
 from gankit.loop import TrainingLoop
 from gankit.testing.subject import BATCH, CheckFailed, Subject, require
 
+CPU = torch.device("cpu")
 TIMEOUT_S = 120
 
 
 def two_processes(subject: Subject) -> None:
-    """Two processes that share each batch come to the same parameters and the same state of the game."""
+    """Two processes that share each batch (on the CPU) come to the same parameters and the same state."""
     if not dist.is_available():  # in some builds of PyTorch, which cannot have several processes
         return
     with TemporaryDirectory() as folder, ExitStack() as stack:
@@ -34,7 +36,7 @@ def two_processes(subject: Subject) -> None:
         )
         stack.callback(second.kill)  # nothing to do when it has ended
         try:
-            different = _differences(subject, 0, store)
+            different = _differences(replace(subject, device=CPU), 0, store)
         except ResourceError as error:  # the other one is gone
             _, said = second.communicate(timeout=TIMEOUT_S)
             last = said.strip().splitlines()[-1:] or [error.message]
@@ -86,6 +88,5 @@ def _shared(loop: TrainingLoop) -> dict[str, Tensor]:
 
 if __name__ == "__main__":
     place, variant, *extensions = sys.argv[1:]
-    cpu = torch.device("cpu")
-    with own_streams(cpu):
-        _differences(Subject(Subject.of(variant).plugin, variant, tuple(extensions), cpu), 1, Path(place))
+    with own_streams(CPU):
+        _differences(Subject.of(variant, extensions=tuple(extensions)), 1, Path(place))
