@@ -334,4 +334,9 @@ def _variant_info(manager: pluggy.PluginManager, variant: Plugin) -> VariantInfo
             f"{who} speaks plugin API {info.api}; this gankit speaks {', '.join(map(str, sorted(SUPPORTED_API)))}",
             hint="upgrade gankit" if newer else f"upgrade {variant.dist or variant.path}",
         )
+    if info.conditional == "required" and not info.config.conditional:
+        raise PluginError(
+            f"{who} requires conditions and does not recommend them",
+            hint="its author gives VariantInfo config=TrainConfig(conditional=True)",
+        )
     return info

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import io
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
@@ -71,7 +71,7 @@ def check(
     from gankit.testing import CHECKS, Subject, run_checks
 
     outcomes = []
-    with console.progress_bar() as progress, redirect_stdout(sys.stderr):  # whatever a plugin prints is not our data
+    with console.progress_bar() as progress, redirect_stdout(io.StringIO()):  # what a plugin prints is not our data
         subject = Subject.of(name, extensions=tuple(with_ or ()), device=device)
         for outcome in run_checks(subject):
             outcomes.append(outcome)
