@@ -59,7 +59,7 @@ def _health(plugin: host.Plugin, clashes: bool, core: object | None) -> Health:
 def _declared_api(source: bytes) -> int | None:
     """N of the first `VariantInfo(api=N, …)` in a module; None when it has none, or computes it."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "VariantInfo":
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("VariantInfo"):
             for keyword in node.keywords:
                 if keyword.arg == "api" and isinstance(keyword.value, ast.Constant):
                     return keyword.value.value if isinstance(keyword.value.value, int) else None

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from gankit.cli import main
-from gankit.errors import InputError
-from gankit.testing import CHECKS, CheckFailed, Subject, parametrize_checks, run_checks
+from gankit.errors import InputError, Stopped
+from gankit.testing import CHECKS, Check, CheckFailed, Subject, parametrize_checks, run_checks
 from gankit.testing.suite import run_check
 
 SOUND = '''"""A sound variant, for tests."""
@@ -219,6 +219,15 @@ def test_an_exception_of_the_plugin_is_a_failure_that_names_its_line(tmp_path: P
     broken = subject(tmp_path, in_the_loss("batch.reel"))
     outcome = next(outcome for outcome in run_checks(broken) if outcome.check.name == "terms")
     assert outcome.reason == f"AttributeError: 'Batch' object has no attribute 'reel' ({tmp_path}/tested.py, line 18)"
+
+
+def test_a_signal_ends_the_checks_and_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: Subject) -> None:
+        raise Stopped("stopped", signal_number=2, at_once=True)
+
+    monkeypatch.setattr("gankit.testing.suite.CHECKS", [Check(interrupted)])
+    with pytest.raises(Stopped):
+        list(run_checks(subject(tmp_path, SOUND)))
 
 
 def test_an_expected_failure_is_strict_and_must_name_a_check() -> None:

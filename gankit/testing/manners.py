@@ -16,8 +16,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gankit import host
-from gankit.errors import GankitError
-from gankit.testing.subject import CheckFailed, Subject, copy_of, require, same_state
+from gankit.errors import Stopped
+from gankit.testing.subject import REFUSALS, CheckFailed, Subject, copy_of, require, same_state
 
 READING = {"item", "tolist", "numpy", "cpu", "__array__", "__bool__", "__float__", "__int__", "__index__"}
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive"}
@@ -92,8 +92,10 @@ def coexists(subject: Subject) -> None:
         try:
             loop = subject.loop(extensions=(*subject.extensions, extension.name))
             stats = subject.play(loop, range(2))
-        except GankitError:
+        except REFUSALS:
             continue
+        except Stopped:
+            raise
         except Exception as error:
             raise CheckFailed(
                 f"with --with {extension.name}: {host.one_line(error)}",

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from gankit.contracts import DataSpec
-from gankit.errors import GankitError, InputError
+from gankit.errors import InputError
 from gankit.latent import draw_z, one_hot
 from gankit.loop import TrainingLoop
-from gankit.testing.subject import CLASSES, POINTS, CheckFailed, Subject, require
+from gankit.testing.subject import CLASSES, POINTS, REFUSALS, CheckFailed, Subject, require
 
 SHAPES = ((1, 16, 16), (3, 16, 16), (1, 28, 28), (3, 32, 32))
 MAX_PIXEL = 20.0  # pixels are clamped to [-1, 1] where they are written, and a linear last layer may begin beyond it
@@ -111,12 +111,12 @@ def _hears(network: nn.Module, first: Tensor) -> bool:
 
 def _games(subject: Subject) -> Iterator[tuple[tuple[int, ...], TrainingLoop]]:
     """A loop for each shape that is not refused: images of several sizes and channels, points in the plane."""
-    refusal: GankitError | None = None
+    refusal: Exception | None = None
     played = False
     for shape in (*SHAPES, POINTS.shape):
         try:
             loop = subject.loop(data=DataSpec(shape, CLASSES))
-        except GankitError as error:
+        except REFUSALS as error:
             refusal = refusal or error
             continue
         played = True

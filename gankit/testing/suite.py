@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gankit import host
 from gankit.building import own_streams
-from gankit.errors import GankitError, InputError
+from gankit.errors import GankitError, InputError, Stopped
 from gankit.testing import game, identity, manners, networks, sharing, state
 from gankit.testing.subject import CheckFailed, Subject
 from gankit.text import did_you_mean
@@ -83,6 +83,8 @@ def run_checks(subject: Subject) -> Iterator[Outcome]:
         reason, hint = None, ""
         try:
             run_check(check, subject)
+        except Stopped:  # Ctrl-C is nobody's failure
+            raise
         except CheckFailed as failure:
             reason, hint = failure.reason, failure.hint
         except GankitError as error:
