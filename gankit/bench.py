@@ -15,6 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -176,9 +177,11 @@ def _phases(game: _Game, steps: int) -> dict[str, float]:
     loop, sampler, watch = game.loop, game.sampler, Stopwatch(game.loop.device)
     step = sampler.batch
 
+    plain = loop.minimise
+
     def minimise(player: str, *rest: Any) -> Any:
         with watch.phase("backward of D" if player == "discriminator" else "backward of G"):
-            return TrainingLoop.minimise(loop, player, *rest)
+            return plain(player, *rest)
 
     replaced: list[tuple[Any, str, Callable[..., Any]]] = [
         (sampler, "batch", watch.around(step, "batch of data")),
@@ -189,14 +192,11 @@ def _phases(game: _Game, steps: int) -> dict[str, float]:
         (loop.ema, "update", watch.around(loop.ema.update, "average of G")),
         *((o, "step", watch.around(o.step, "optimisers")) for o in loop.optimizers.values()),
     ]
-    try:
+    with ExitStack() as stack:
         for owner, name, timed in replaced:
-            setattr(owner, name, timed)
+            stack.enter_context(mock.patch.object(owner, name, timed))  # whatever stood there comes back
         with watch.phase(REST):
             game.play(steps)
-    finally:
-        for owner, name, _ in replaced:
-            delattr(owner, name)
     rest = watch.seconds.pop(REST)
     return {**dict(sorted(watch.seconds.items(), key=lambda item: -item[1])), REST: rest}
 

@@ -251,7 +251,7 @@ def validate(cls: type[T], values: Mapping[str, Any], *, what: str, where: str =
     forbid = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
     model = pydantic.create_model(cls.__name__, __config__=forbid, **definitions)
     try:
-        checked = model.model_validate(dict(values))
+        checked = model.model_validate({name: _choice(value, hints[name]) for name, value in values.items()})
     except pydantic.ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, item['loc']))}={item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
@@ -260,6 +260,12 @@ def validate(cls: type[T], values: Mapping[str, Any], *, what: str, where: str =
         names = ", ".join(sorted({str(item["loc"][0]) for item in error.errors()}))
         raise InputError(f"bad {what}{place}: {problems}", hint=f"mend {names}") from None
     return cls(**{name: getattr(checked, name) for name in fields})
+
+
+def _choice(value: object, hint: Any) -> object:
+    """The choice that a text spells, where the choices are numbers, say (pydantic compares them with the text)."""
+    choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+    return next((choice for choice in choices if isinstance(value, str) and str(choice) == value), value)
 
 
 def to_json(config: object) -> dict[str, Any]:

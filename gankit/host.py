@@ -25,6 +25,8 @@ from gankit.text import did_you_mean
 
 VARIANTS = "gankit.variants"
 EXTENSIONS = "gankit.extensions"
+ALLOW_LIST = "GANKIT_PLUGINS"  # environment: names of plugins and of packages; unset allows every installed plugin
+NOT_ALLOWED = f"installed, but {ALLOW_LIST} does not name it"
 CORE = "core"
 SUPPORTED_API = frozenset({API_VERSION})
 
@@ -61,16 +63,33 @@ class Plugin:
         return str(self.path) if self.path else f"{self.dist} {self.version}"
 
     @property
+    def source(self) -> Path | None:
+        """The file of its code, found without importing anything; None when there is none on sys.path."""
+        return self.path or _source_file(self.entry_point.module if self.entry_point else "")
+
+    @property
     def title(self) -> str:
         """First line of the module's docstring, read from its source without importing it; '' if there is none."""
-        source = self.path or _source_file(self.entry_point.module if self.entry_point else "")
-        if source is None:
+        if self.source is None:
             return ""
         try:
-            docstring = ast.get_docstring(ast.parse(source.read_bytes())) or ""
+            docstring = ast.get_docstring(ast.parse(self.source.read_bytes())) or ""
         except (OSError, SyntaxError, ValueError):
             return ""
         return docstring.partition("\n")[0].rstrip(".")
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the environment's allow-list, if there is one, names this plugin or its package."""
+        listed = os.environ.get(ALLOW_LIST)
+        if listed is None:
+            return True
+        return any(self.is_called(name) or normalise(name) == normalise(self.dist or "") for name in listed.split(","))
+
+    def is_called(self, requested: str) -> bool:
+        """Whether NAME or DIST:NAME, however it is spelt, means this plugin."""
+        dist, _, name = requested.rpartition(":")
+        return self.name == normalise(name) and (not dist or normalise(self.dist or "") == normalise(dist))
 
 
 def normalise(name: str) -> str:
@@ -79,17 +98,18 @@ def normalise(name: str) -> str:
 
 
 def discover(group: str) -> list[Plugin]:
-    """Every installed plugin of a group, sorted by name, from metadata only. Two packages may offer one name."""
-    found = [
-        Plugin(
-            name=normalise(entry_point.name),
-            group=group,
-            dist=entry_point.dist.name if entry_point.dist else "unknown",
-            version=entry_point.dist.version if entry_point.dist else "?",
-            entry_point=entry_point,
-        )
-        for entry_point in importlib.metadata.entry_points(group=group)
-    ]
+    """Every installed plugin of a group that is allowed, by name, from metadata only. Two may have one name."""
+    return [plugin for plugin in installed(group) if plugin.allowed]
+
+
+def installed(group: str) -> list[Plugin]:
+    """Every installed plugin of a group, those included that the allow-list leaves out; sorted by name."""
+    offered = importlib.metadata.entry_points(group=group)
+    owners = {
+        id(entry.dist): entry.dist for entry in offered
+    }  # asked once each: name and version are parsed every time
+    facts = {key: (dist.name, dist.version) if dist else ("unknown", "?") for key, dist in owners.items()}
+    found = [Plugin(normalise(e.name), group, *facts[id(e.dist)], entry_point=e) for e in offered]
     return sorted(found, key=lambda plugin: (plugin.name, plugin.dist or ""))
 
 
@@ -102,25 +122,24 @@ def find(requested: str, group: str) -> Plugin:
                 f"no such plugin file: {requested}", hint="give the path of a .py file, or a plugin's name"
             )
         return Plugin(name=normalise(path.stem), group=group, path=path)
-    dist, _, name = requested.rpartition(":")
-    installed = discover(group)
-    matches = [
-        plugin
-        for plugin in installed
-        if plugin.name == normalise(name) and (not dist or normalise(plugin.dist or "") == normalise(dist))
-    ]
+    meant = [plugin for plugin in installed(group) if plugin.is_called(requested)]
+    matches = [plugin for plugin in meant if plugin.allowed]
     kind = "variant" if group == VARIANTS else "extension"
+    if meant and not matches:
+        raise InputError(f"{kind} '{requested}' ({meant[0].origin}) is {NOT_ALLOWED}", hint=f"add it to {ALLOW_LIST}")
     if not matches:
-        raise InputError(f"unknown {kind} '{requested}'", hint=_did_you_mean(requested, installed, kind))
+        raise InputError(f"unknown {kind} '{requested}'", hint=_did_you_mean(requested, discover(group), kind))
     if len(matches) > 1:
         owners = " and ".join(plugin.origin for plugin in matches)
         choices = " or ".join(f"{plugin.dist}:{plugin.name}" for plugin in matches)
-        raise PluginError(f"{kind} '{name}' is offered by {owners}", hint=f"say which one: {choices}, or uninstall one")
+        raise PluginError(
+            f"{kind} '{matches[0].name}' is offered by {owners}", hint=f"say which one: {choices}, or uninstall one"
+        )
     return matches[0]
 
 
-def _did_you_mean(requested: str, installed: Sequence[Plugin], kind: str) -> str:
-    names = sorted({plugin.name for plugin in installed})
+def _did_you_mean(requested: str, plugins: Sequence[Plugin], kind: str) -> str:
+    names = sorted({plugin.name for plugin in plugins})
     listing = f"installed: {', '.join(names) or 'none'}"
     return f"{did_you_mean(requested, names)}{listing}; a file works too: ./my_{kind}.py"
 
@@ -134,7 +153,7 @@ def load(plugin: Plugin) -> object:
         return plugin.entry_point.load()
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"{plugin.kind} '{plugin.name}' from {plugin.origin} failed to import: {_one_line(error)}{_where(error)}",
+            f"{plugin.kind} '{plugin.name}' from {plugin.origin} failed to import: {one_line(error)}{_where(error)}",
             hint="GANKIT_DEBUG=1 shows its traceback; upgrade or uninstall the package, or mend the file",
         ) from error
 
@@ -154,7 +173,8 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """'ValueError: what it says', without line breaks."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -355,7 +375,7 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> 
         manager.register(module, name=plugin.name)
     except pluggy.PluginValidationError as error:
         raise PluginError(
-            f"{who} does not fit this gankit's hooks: {_one_line(error)}", hint="upgrade gankit, or the plugin"
+            f"{who} does not fit this gankit's hooks: {one_line(error)}", hint="upgrade gankit, or the plugin"
         ) from error
     for impl in manager.get_hookcallers(module) or ():
         if impl.spec is None:
@@ -385,8 +405,13 @@ def _variant_info(manager: pluggy.PluginManager, variant: Plugin) -> VariantInfo
     try:
         info = manager.hook.gankit_variant()
     except Exception as error:
-        raise PluginError(f"{who}: gankit_variant failed: {_one_line(error)}{_where(error)}") from error
+        raise PluginError(f"{who}: gankit_variant failed: {one_line(error)}{_where(error)}") from error
     if not isinstance(info, VariantInfo):
         raise PluginError(f"{who}: gankit_variant returned {type(info).__name__}", hint="it must return a VariantInfo")
     _check_api(who, info.api, variant)
+    if info.conditional == "required" and not info.config.conditional:
+        raise PluginError(
+            f"{who} requires conditions and does not recommend them",
+            hint="its author gives VariantInfo config=TrainConfig(conditional=True)",
+        )
     return info

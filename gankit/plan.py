@@ -11,7 +11,7 @@ from typing import Any
 from gankit import defaults, host
 from gankit.config import Layer, Resolved, RunConfig, chosen, extension_options, resolve, to_json
 from gankit.data import Dataset, Progress, load_dataset, parse_size
-from gankit.errors import InputError
+from gankit.errors import InputError, PluginError
 from gankit.run_folder import RunFolder
 
 
@@ -53,11 +53,22 @@ def stored_settings(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(
                 f"{run.path} was trained with {key} {saved[key]}, a file", hint=f"pass it again: {flag} FILE.py"
             )
+    for plugin in run.identity().get("plugins", []):
+        _require_installed(run, plugin["kind"], plugin["name"], plugin["origin"])
     if "variant" in given and (name := host.find(str(given["variant"]), host.VARIANTS).name) != (
         trained := run.identity().get("variant")
     ):
         raise InputError(f"{run.path} was trained with variant '{trained}', not '{name}'")
     return saved
+
+
+def _require_installed(run: RunFolder, kind: str, name: str, origin: str) -> None:
+    """PluginError that says what to install, when a plugin of the run is gone; one that was a file is passed again."""
+    group = host.VARIANTS if kind == "variant" else host.EXTENSIONS
+    if origin.endswith(".py") or any(plugin.name == name for plugin in host.installed(group)):
+        return
+    dist, _, version = origin.partition(" ")
+    raise PluginError(f"{run.path} needs {kind} '{name}' from {origin}", hint=f"pip install {dist}=={version}")
 
 
 def plan_run(layers: list[Layer]) -> Plan:

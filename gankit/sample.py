@@ -183,9 +183,9 @@ def _installed(ref: PluginRef, group: str, file: Path, kind: str) -> host.Plugin
             f"{file} needs {kind} '{ref.name}', which was a file of its author's",
             hint=f"pass that file: {flag} ./FILE.py",
         )
-    for plugin in host.discover(group):
+    for plugin in host.installed(group):
         if plugin.name == ref.name and plugin.dist == ref.dist:
-            return plugin
+            return host.find(f"{ref.dist}:{ref.name}", group)  # which may not be allowed
     raise PluginError(
         f"{file} needs {kind} '{ref.name}' from {ref.dist} {ref.version}",
         hint=f"pip install {ref.dist}=={ref.version}",

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "gankit"
 # Lower layers first. A module may import modules of its own row that stand before it, and of the rows above.
 LAYERS = [
     ["errors", "text", "contracts", "hookspecs", "streams"],
-    ["config", "host"],
+    ["config", "host", "plugin_states", "installing", "scaffold"],
     ["storage", "cache", "autotune", "scores", "compare", "state", "device", "signals", "processes", "latent", "data"],
     [
         "loss",
@@ -60,10 +60,24 @@ LAYERS = [
         "figure",
         "figure_panels",
     ],
+    ["testing"],
     ["cli"],
 ]
 ORDER = [module for layer in LAYERS for module in layer]
-WITHOUT_TORCH = ["errors", "text", "contracts", "hookspecs", "config", "host", "scores", "compare", "cli"]
+WITHOUT_TORCH = [
+    "errors",
+    "text",
+    "contracts",
+    "hookspecs",
+    "config",
+    "host",
+    "plugin_states",
+    "installing",
+    "scaffold",
+    "scores",
+    "compare",
+    "cli",
+]
 
 
 def module_of(path: Path) -> str:
@@ -140,7 +154,15 @@ def test_light_modules_import_no_torch_at_module_level(name: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["--help"], ["train", "--help"], ["variants"], ["variants", "--json"], ["data", "--help"], ["--version"]],
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["variants"],
+        ["variants", "--json"],
+        ["data", "--help"],
+        ["plugin", "list"],
+        ["--version"],
+    ],
 )
 def test_light_commands_do_not_load_torch(command: list[str]) -> None:
     code = (

@@ -105,3 +105,13 @@ def test_a_configuration_survives_json() -> None:
     stored = to_json(config)
     assert validate(type(config), stored, what="setting") == config
     assert differences(stored, {**stored, "seed": 3}) == {"seed": (0, 3)}
+
+
+def test_a_number_among_choices_may_come_as_text() -> None:
+    @dataclass(frozen=True)
+    class Choices:
+        kernel: Literal[4, 5] = option(4, help="side of the kernels")
+
+    assert validate(Choices, {"kernel": "5"}, what="option") == Choices(5)
+    with pytest.raises(InputError, match="should be 4 or 5"):
+        validate(Choices, {"kernel": "6"}, what="option")

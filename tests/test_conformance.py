@@ -1,16 +1,15 @@
-"""What every variant of this repository must do: one set of tests for all of them."""
+"""What every variant of this repository must do: the conformance kit, and what the kit does not ask of strangers."""
 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-import gankit
 from gankit import host
 from gankit.building import build_loop
 from gankit.config import Layer
@@ -18,13 +17,19 @@ from gankit.contracts import DataSpec
 from gankit.errors import InputError
 from gankit.loop import TrainingLoop
 from gankit.plan import Plan, plan_run
-from gankit.vectors import check
+from gankit.testing import CHECKS, parametrize_checks
 
 VARIANTS = [plugin.name for plugin in host.discover(host.VARIANTS) if plugin.dist == "gankit"]
 CPU = torch.device("cpu")
 IMAGES = DataSpec((1, 16, 16), ("a", "b", "c"))
 POINTS = DataSpec((2,), ("a", "b", "c"))
 SMALL = {"batch": 6, "z_dim": 20, "precision": "fp32"}
+
+
+# test_processes.py plays all variants in two processes at once.
+@parametrize_checks(*VARIANTS, "spectral-norm", checks=[check for check in CHECKS if check.name != "two_processes"])
+def test_conformance(check: Callable[[], None]) -> None:
+    check()
 
 
 def plan_of(name: str, **settings: object) -> Plan:
@@ -54,21 +59,11 @@ def test_all_the_games_of_the_article_are_here() -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_it_says_what_it_is(name: str) -> None:
-    info = plan_of(name).composition.info
-    assert info is not None
-    assert info.paper.startswith("https://arxiv.org/abs/")
-    assert all(field.metadata.get("help") for field in dataclasses.fields(info.options))
-    assert bool(info.conditional_note) == (info.conditional != "optional")
-
-
-@pytest.mark.parametrize("precision", ["fp64", "fp32", "bf16"])
-@pytest.mark.parametrize("name", VARIANTS)
-def test_its_formulas_give_the_values_worked_out_by_hand(name: str, precision: str) -> None:
-    vectors = [vector for answer in plan_of(name).composition.hook.gankit_vectors() for vector in answer]
-    values = [value for vector in vectors for value in check(vector, CPU, precision)]
-    assert values
-    assert [value for value in values if not value.ok] == []
+def test_it_names_its_paper_and_brings_values_worked_out_by_hand(name: str) -> None:
+    composition = plan_of(name).composition
+    assert composition.info is not None
+    assert composition.info.paper.startswith("https://arxiv.org/abs/")
+    assert any(composition.hook.gankit_vectors())
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -89,60 +84,11 @@ def test_both_players_learn_and_stay_finite(name: str, data: DataSpec, precision
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_it_is_played_with_conditions_or_says_why_not(name: str) -> None:
-    info = plan_of(name).composition.info
-    assert info is not None
-    if info.conditional == "no":
-        with pytest.raises(InputError, match="is not trained conditionally: ") as caught:
-            plan_of(name, conditional=True)
-        assert info.conditional_note in str(caught.value)
-        return
-    if info.conditional == "required":
-        with pytest.raises(InputError, match="is conditional: "):
-            plan_of(name, conditional=False)
-    loop = loop_of(plan_of(name, conditional=True), IMAGES)
-    play(loop, IMAGES, 6)
-    z = torch.randn(1, 20).expand(3, -1)
-    images = loop.networks.generator.eval()(z, torch.eye(3))
-    assert not torch.equal(images[0], images[1]), "the generator does not hear its label"
-
-
-@pytest.mark.parametrize("name", VARIANTS)
 def test_it_plays_with_the_neutral_networks(name: str) -> None:
     options = {"networks": "core"} if name in ("dcgan", "r3gan") else {}  # which bring networks of their own
     plan = plan_of(name, extensions=["lucic-nets"], options=options)
     stats = play(loop_of(plan, IMAGES), IMAGES, 6)
     assert all(np.isfinite(list(step.values())).all() for step in stats)
-
-
-@pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty 16x16 images of three classes."""
-    path = tmp_path_factory.mktemp("data") / "squares.npz"
-    images = np.random.RandomState(0).randint(0, 80, (60, 16, 16)).astype(np.uint8)
-    labels = np.arange(60) % 3
-    for label in range(3):
-        images[labels == label, 4 * label : 4 * label + 8, 4:12] += 150
-    np.savez(path, images=images, labels=labels)
-    return path
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_stopped_and_resumed_equals_straight_and_one_file_is_enough(name: str, labelled: Path, tmp_path: Path) -> None:
-    settings = {**SMALL, "data": labelled, "device": "cpu", "checkpoint_every": 12}
-    straight = gankit.train(name, out=tmp_path / "straight", steps=9, **settings)  # type: ignore[arg-type]
-    broken = gankit.train(name, out=tmp_path / "broken", steps=4, **settings)  # type: ignore[arg-type]
-    resumed = gankit.resume(broken.folder, steps=9)
-    for file in ("generator.safetensors", "state.safetensors"):
-        one, other = (
-            (run.folder / "checkpoints" / "step-000000009" / file).read_bytes() for run in (straight, resumed)
-        )
-        assert one == other, file
-    (tmp_path / "elsewhere.safetensors").write_bytes(resumed.generator.read_bytes())
-    generator = gankit.load(tmp_path / "elsewhere.safetensors")
-    samples = generator.sample(4, seed=7)
-    assert samples.shape == (4, 16, 16, 1)
-    assert np.abs(generator.sample(seeds=[9, 8]).astype(int)[1] - samples[1]).max() <= 1
 
 
 def test_a_discriminator_is_told_the_label_that_the_generator_was_given() -> None:

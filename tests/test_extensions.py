@@ -116,6 +116,11 @@ def test_a_run_with_spectral_norm_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert states[0] == states[1]
 
 
+def test_spectral_norm_refuses_weights_that_begin_at_zero() -> None:
+    with pytest.raises(InputError, match="they begin at zero"):  # 0 / 0 in the first step
+        normalised_loop(variant="r3gan")
+
+
 # -- options -----------------------------------------------------------------------------------------------------------
 
 TINY = {"data": "digits", "size": "8x8", "device": "cpu", "batch": 8, "z_dim": 8, "precision": "fp32"}

@@ -165,3 +165,10 @@ def test_an_installed_extension_does_nothing_until_it_is_named(site: Path) -> No
     install(site, "gankit-nets", OWN_DISCRIMINATOR, extensions=("nets",))
     assert supplier(host.compose(defaults, variant("lsgan")), "gankit_discriminator") == "core"
     assert "gankit_nets" not in sys.modules
+
+
+def test_a_variant_that_requires_conditions_must_recommend_them(tmp_path: Path) -> None:
+    file = tmp_path / "told.py"
+    file.write_text(TINY_VARIANT.replace('title="Tiny"', 'title="Tiny", conditional="required"'))
+    with pytest.raises(PluginError, match="requires conditions and does not recommend them"):
+        host.compose(defaults, variant(str(file)))

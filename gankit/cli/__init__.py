@@ -17,7 +17,9 @@ from gankit.cli import (
     doctor,
     evaluate,
     figure,
+    install,
     latent,
+    plugin,
     sample,
     train,
     variants,
@@ -51,6 +53,9 @@ app.command("diagnose")(diagnose.diagnose)
 app.command("doctor")(doctor.doctor)
 app.add_typer(variants.app, name="variants")
 app.add_typer(data.app, name="data")
+app.add_typer(plugin.app, name="plugin")
+app.command("install")(install.install)
+app.command("uninstall")(install.uninstall)
 
 
 def _version(value: bool) -> None:

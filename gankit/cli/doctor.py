@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gankit import host
 from gankit.cli import console
 from gankit.cli.flags import Json
-from gankit.errors import GankitError, PluginError
+from gankit.errors import PluginError
+from gankit.plugin_states import survey
 
 
 def doctor(json: Json = False) -> None:
@@ -16,7 +16,7 @@ def doctor(json: Json = False) -> None:
     gankit doctor
     """
     report = {**_environment(), "plugins": _plugins()}
-    broken = [row for row in report["plugins"] if row["state"] != "ok"]
+    broken = [row for row in report["plugins"] if row["state"] not in ("ok", "not allowed")]
     if json:
         console.print_json(report)
     else:
@@ -60,24 +60,14 @@ def _scores() -> list[str]:
 
 
 def _plugins() -> list[dict[str, str]]:
-    """One row a plugin: ok, clash or broken, with the reason."""
+    """One row a plugin, each of them loaded for it."""
     from gankit import defaults
 
-    rows = []
-    for group in (host.VARIANTS, host.EXTENSIONS):
-        installed = host.discover(group)
-        for plugin in installed:
-            row = {"name": plugin.name, "kind": plugin.kind, "origin": plugin.origin, "state": "ok", "reason": ""}
-            rows.append(row)
-            if [other.name for other in installed].count(plugin.name) > 1:
-                row.update(state="clash", reason=f"choose it as {plugin.dist}:{plugin.name}")
-            try:
-                host.compose(
-                    defaults, plugin if group == host.VARIANTS else None, [] if group == host.VARIANTS else [plugin]
-                )
-            except GankitError as error:
-                row.update(state="broken", reason=error.message)
-    return rows
+    found = [(health, health.plugin) for health in survey(defaults)]
+    return [
+        {"name": p.name, "kind": p.kind, "origin": p.origin, "state": health.state, "reason": health.reason}
+        for health, p in found
+    ]
 
 
 def _print(report: dict[str, Any]) -> None:

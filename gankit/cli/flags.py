@@ -35,6 +35,11 @@ def complete_extension(incomplete: str) -> list[tuple[str, str]]:
     return [(p.name, p.title) for p in host.discover(host.EXTENSIONS) if p.name.startswith(incomplete)]
 
 
+def complete_plugin(incomplete: str) -> list[tuple[str, str]]:
+    """(name, title) of installed variants and extensions, from metadata alone."""
+    return [*complete_variant(incomplete), *complete_extension(incomplete)]
+
+
 def path_of(text: str, flag: str) -> Path:
     """A path from a flag; an empty one is an unset shell variable, not the current folder."""
     if not text.strip():

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gankit.plugin import hookimpl
+from gankit.plugin import InputError, hookimpl
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -14,7 +14,12 @@ LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 def gankit_discriminator() -> Generator[None, nn.Module, nn.Module]:
     """W / sigma(W): one power iteration per forward pass in training, whose vectors are part of the state."""
     discriminator = yield
-    for layer in list(discriminator.modules()):
+    for name, layer in list(discriminator.named_modules()):
         if isinstance(layer, LAYERS):
+            if not layer.weight.is_meta and not layer.weight.any():
+                raise InputError(
+                    f"spectral-norm cannot divide the weights of '{name}' by their norm: they begin at zero",
+                    hint="drop --with spectral-norm; networks with zero initialisation do without it",
+                )
             spectral_norm(layer)
     return discriminator

@@ -1,0 +1,71 @@
+"""`gankit install` and `gankit uninstall`: plugins from the package index, a wheel or a folder."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import shlex
+import subprocess
+from typing import Annotated
+
+import typer
+
+from gankit.cli import console
+from gankit.cli.flags import complete_plugin
+from gankit.errors import ResourceError
+
+DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Print the command and do nothing.")]
+
+
+def install(
+    packages: Annotated[list[str], typer.Argument(metavar="PACKAGE...", help="Names, wheels, folders or git+ URLs.")],
+    dry_run: DryRun = False,
+) -> None:
+    """Install plugins into gankit's own environment, with the tool that made it; PyTorch and gankit stay as they are.
+
+    A plugin is code that you trust: it runs when it is chosen.
+
+    gankit install gankit-mygan
+    """
+    from gankit import installing
+
+    with installing.constraints() as file:
+        before = installing.plugins_now()
+        _run(installing.install_command(packages, file), dry_run)
+    if dry_run:
+        return
+    importlib.invalidate_caches()
+    importlib.metadata.MetadataPathFinder.invalidate_caches()
+    added = sorted(installing.plugins_now() - before)
+    for kind, name, origin in added:
+        print(f"{kind} {name} from {origin}: gankit plugin check {name}")
+    if not added:
+        console.talk.print("no new plugin came with it", style="yellow")
+
+
+def uninstall(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", autocompletion=complete_plugin, help="A plugin, or its package.")
+    ],
+    dry_run: DryRun = False,
+) -> None:
+    """Remove the package of a plugin from gankit's environment. Runs and checkpoints stay, and say what they need.
+
+    gankit uninstall mygan
+    """
+    from gankit import installing
+
+    _run(installing.uninstall_command(name), dry_run)
+
+
+def _run(command: list[str], dry_run: bool) -> None:
+    console.talk.print(shlex.join(command), style="dim", markup=False)
+    if dry_run:
+        return
+    try:
+        # Its talk is talk: standard output is for data.
+        code = subprocess.run(command, stdout=2, check=False).returncode
+    except OSError as error:
+        raise ResourceError(f"{command[0]} cannot be run: {error.strerror}", hint="is it on the PATH?") from error
+    if code:
+        raise ResourceError(f"{command[0]} ended with {code}", hint="its own lines above say why")

@@ -1,0 +1,138 @@
+"""Checks of the networks a plugin brings, or leaves to core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from gankit.contracts import DataSpec
+from gankit.errors import InputError
+from gankit.latent import draw_z, one_hot
+from gankit.loop import TrainingLoop
+from gankit.testing.subject import CLASSES, POINTS, REFUSALS, CheckFailed, Subject, require
+
+SHAPES = ((1, 16, 16), (3, 16, 16), (1, 28, 28), (3, 32, 32))
+MAX_PIXEL = 20.0  # pixels are clamped to [-1, 1] where they are written, and a linear last layer may begin beyond it
+
+
+def generator_shapes(subject: Subject) -> None:
+    """For several sizes and channels, z [N, z_dim] gives finite samples [N, *shape], images about [-1, 1]."""
+    for shape, loop in _games(subject):
+        for n in (1, 5):
+            samples = _samples(loop, n)
+            require(
+                tuple(samples.shape) == (n, *shape) and samples.is_floating_point(),
+                f"for {n} z and data of {list(shape)} the generator gave {samples.dtype} {list(samples.shape)}",
+                "gankit_generator is given the shape as data.shape",
+            )
+            require(bool(samples.isfinite().all()), f"{list(shape)}: samples are not finite", "look at its last layer")
+            low, high = samples.min().item(), samples.max().item()
+            require(
+                len(shape) != 3 or (max(-low, high) <= MAX_PIXEL and (low < 0 or high <= 0)),
+                f"images of {list(shape)} lie in [{low:.3g}, {high:.3g}]",
+                "black is -1 and white 1, not 0 and 1 or 255; a tanh at the end keeps them there",
+            )
+
+
+def independent_samples(subject: Subject) -> None:
+    """In eval mode a sample depends on its own z alone: not on its neighbours, not on chance."""
+    loop = subject.loop()
+    generator = loop.networks.generator.eval()
+    inputs = _inputs(loop, 4)
+    with torch.no_grad():
+        together, again = generator(*inputs), generator(*inputs)
+        alone = torch.cat([generator(*(tensor[i : i + 1] for tensor in inputs)) for i in range(4)])
+    require(torch.equal(together, again), "the same z gave two samples", "noise in a generator is part of z")
+    require(
+        bool(torch.allclose(together, alone, atol=1e-4)),
+        f"a sample differs by {(together - alone).abs().max().item():.2g} when its neighbours do",
+        "in eval mode no layer may look at the batch",
+    )
+
+
+def discriminator_output(subject: Subject) -> None:
+    """For several sizes and channels, samples [N, *shape] give a finite output for each sample: [N, …]."""
+    for shape, loop in _games(subject):
+        real = torch.rand(5, *shape, generator=torch.Generator().manual_seed(0)).to(subject.device)
+        told = _inputs(loop, 5)[1:] if loop.loss.output.told_by != "nothing" else ()
+        with torch.no_grad():
+            output = loop.networks.discriminator(real, *told)
+        require(
+            isinstance(output, Tensor) and output.ndim > 0 and len(output) == 5,
+            f"for 5 samples of {list(shape)} the discriminator gave "
+            + (str(list(output.shape)) if isinstance(output, Tensor) else type(output).__name__),
+            "scores are [N], one for each sample, without a sigmoid",
+        )
+        require(bool(output.isfinite().all()), f"scores of {list(shape)} are not finite", "look at its layers")
+
+
+def conditional(subject: Subject) -> None:
+    """Both players heed the condition they are told; a variant that cannot be told one is refused in words."""
+    if subject.info.conditional != "optional":
+        impossible = subject.info.conditional == "no"
+        try:
+            subject.plan(conditional=impossible)
+        except InputError:
+            pass
+        else:
+            raise CheckFailed("it says so and is not refused", "this is a bug of gankit")
+        if impossible:
+            return
+    try:
+        loop = subject.loop(conditional=True)
+    except InputError as refusal:
+        require(
+            subject.info.conditional == "optional",
+            f"conditions are required and refused: {refusal.message}",
+            "say conditional='no', or build networks that take y [N, K]",
+        )
+        return
+    subject.play(loop, subject.enough(loop))
+    for player, network, first in (
+        ("generator", loop.networks.generator, _inputs(loop, 1)[0]),
+        ("discriminator", loop.networks.discriminator, subject.batch(loop, 0)[0][:1]),
+    ):
+        if player == "generator" or loop.loss.output.told_by != "nothing":
+            require(
+                _hears(network, first),
+                f"the {player} gives the same for every condition",
+                "y [N, K] is the second argument of its forward: use it, or leave the argument out",
+            )
+
+
+def _hears(network: nn.Module, first: Tensor) -> bool:
+    y = one_hot(torch.arange(len(CLASSES)), len(CLASSES)).to(first.device)
+    with torch.no_grad():
+        output = network.eval()(first.expand(len(CLASSES), *first.shape[1:]), y)
+    return not torch.equal(output[0], output[1])
+
+
+def _games(subject: Subject) -> Iterator[tuple[tuple[int, ...], TrainingLoop]]:
+    """A loop for each shape that is not refused: images of several sizes and channels, points in the plane."""
+    refusal: Exception | None = None
+    played = False
+    for shape in (*SHAPES, POINTS.shape):
+        try:
+            loop = subject.loop(data=DataSpec(shape, CLASSES))
+        except REFUSALS as error:
+            refusal = refusal or error
+            continue
+        played = True
+        yield shape, loop
+    if refusal is not None and not played:
+        raise refusal
+
+
+def _inputs(loop: TrainingLoop, n: int) -> tuple[Tensor, ...]:
+    """z [n, z_dim], and y [n, K] in a conditional run."""
+    z = draw_z(n, loop.config.z_dim, loop.config.z_prior, generator=torch.Generator().manual_seed(0))
+    y = (one_hot(torch.arange(n) % len(CLASSES), len(CLASSES)),) if loop.config.conditional else ()
+    return tuple(tensor.to(loop.device) for tensor in (z, *y))
+
+
+def _samples(loop: TrainingLoop, n: int) -> Tensor:
+    with torch.no_grad():
+        samples: Tensor = loop.networks.generator.eval()(*_inputs(loop, n))
+    return samples

@@ -1,0 +1,92 @@
+"""The check that takes two processes; run as a module, this file is the second of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from gankit import processes
+from gankit.building import own_streams
+from gankit.errors import ResourceError
+from gankit.loop import TrainingLoop
+from gankit.testing.subject import BATCH, CheckFailed, Subject, require
+
+CPU = torch.device("cpu")
+TIMEOUT_S = 120
+
+
+def two_processes(subject: Subject) -> None:
+    """Two processes that share each batch (on the CPU) come to the same parameters and the same state."""
+    if not dist.is_available():  # in some builds of PyTorch, which cannot have several processes
+        return
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        store = Path(folder) / "store"
+        command = [sys.executable, "-m", "gankit.testing.sharing", str(store), subject.variant, *subject.extensions]
+        second = stack.enter_context(
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        )
+        stack.callback(second.kill)  # nothing to do when it has ended
+        try:
+            different = _differences(replace(subject, device=CPU), 0, store)
+        except ResourceError as error:  # the other one is gone
+            _, said = second.communicate(timeout=TIMEOUT_S)
+            last = said.strip().splitlines()[-1:] or [error.message]
+            raise CheckFailed(f"the second process: {last[0]}", "it plays with half of the batch") from error
+        second.communicate(timeout=TIMEOUT_S)
+    require(
+        not different,
+        f"{len(different)} values differ between two processes, the first is '{''.join(different[:1])}'",
+        "step with TrainingLoop.minimise, which averages gradients; state follows self.mean(values)",
+    )
+
+
+def _differences(subject: Subject, rank: int, store: Path) -> list[str]:
+    """Play as one of two processes; the names in the state that are not equal in both."""
+    wait = timedelta(seconds=TIMEOUT_S)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=wait)
+    try:
+        loop = subject.loop()
+        for step in subject.enough(loop):
+            torch.manual_seed(2 * step + rank)
+            share = processes.share(BATCH)
+            real, labels, y = subject.batch(loop, step)
+            loop.step(real[share], labels[share], None if y is None else y[share])
+        different = []
+        for name, value in sorted(_shared(loop).items()):
+            other = value.contiguous().clone()
+            dist.broadcast(other, src=1)
+            if not torch.equal(value, other):
+                different.append(name)
+        return different
+    finally:
+        dist.destroy_process_group()
+
+
+def _shared(loop: TrainingLoop) -> dict[str, Tensor]:
+    """The state without the networks' buffers: statistics of batch norm belong to a process."""
+    networks = {
+        "generator": loop.networks.generator,
+        "discriminator": loop.networks.discriminator,
+        "ema": loop.ema.module,
+    }
+    own = {f"{player}.{name}" for player, network in networks.items() for name, _ in network.named_buffers()}
+    return {
+        name: torch.as_tensor(value).cpu()
+        for name, value in loop.state_dict().items()
+        if name not in own and not isinstance(value, str)
+    }
+
+
+if __name__ == "__main__":
+    place, variant, *extensions = sys.argv[1:]
+    with own_streams(CPU):
+        _differences(Subject.of(variant, extensions=tuple(extensions)), 1, Path(place))

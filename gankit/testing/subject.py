@@ -1,0 +1,155 @@
+"""What a check is given: the plugin under test, and tiny games to play with it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gankit import host
+from gankit.building import build_loop
+from gankit.config import Layer, RunConfig
+from gankit.contracts import DataSpec, VariantInfo
+from gankit.device import choose_device
+from gankit.errors import InputError, PluginError
+from gankit.latent import one_hot
+from gankit.loop import TrainingLoop
+from gankit.plan import Plan, plan_run
+from gankit.state import State
+
+REFUSALS = (InputError, PluginError)  # a plugin may say no in words; a signal, also a GankitError, is not its word
+BATCH = 8
+CLASSES = ("a", "b", "c")
+IMAGES = DataSpec((1, 16, 16), CLASSES)
+POINTS = DataSpec((2,), CLASSES)
+
+
+class CheckFailed(AssertionError):  # noqa: N818 - what it says
+    """A requirement is not met: `reason` is what was seen, `hint` what to do."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(f"{reason} — {hint}")
+        self.reason = reason
+        self.hint = hint
+
+
+def require(met: bool, reason: str, hint: str) -> None:
+    """Raise CheckFailed unless the requirement is met."""
+    if not met:
+        raise CheckFailed(reason, hint)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A variant with the extensions named beside it, on one device. An extension is tested with the default variant."""
+
+    plugin: host.Plugin  # what is tested
+    variant: str
+    extensions: tuple[str, ...]
+    device: torch.device
+
+    @classmethod
+    def of(cls, name: str, *, extensions: tuple[str, ...] = (), device: str = "cpu") -> Subject:
+        """The subject for a variant or an extension, given as NAME, DIST:NAME or ./file.py."""
+        plugin = _find(name)
+        if plugin.group == host.EXTENSIONS:
+            return cls(plugin, RunConfig().variant, (name, *extensions), choose_device(device))
+        return cls(plugin, name, extensions, choose_device(device))
+
+    def plan(self, **settings: object) -> Plan:
+        """A plan with small batches in fp32; the variant's recommendation for everything that is not given."""
+        own = {"variant": self.variant, "extensions": self.extensions, "device": str(self.device)}
+        return plan_run([Layer("check", {**own, "batch": BATCH, "precision": "fp32", **settings})])
+
+    @cached_property
+    def info(self) -> VariantInfo:
+        """What the variant says of itself."""
+        info = self.plan().composition.info
+        assert info is not None
+        return info
+
+    @cached_property
+    def data(self) -> DataSpec:
+        """Small images, or points in the plane where images are refused."""
+        try:
+            self.loop(data=IMAGES)
+        except REFUSALS as refusal:
+            try:
+                self.loop(data=POINTS)
+            except REFUSALS:
+                raise refusal from None
+            return POINTS
+        return IMAGES
+
+    def loop(self, *, data: DataSpec | None = None, **settings: object) -> TrainingLoop:
+        """A new loop, initialised from the seed of the settings."""
+        plan = self.plan(**settings)
+        return build_loop(plan, self.told(data or self.data, plan.config.conditional), self.device)
+
+    @staticmethod
+    def told(data: DataSpec, conditional: bool) -> DataSpec:
+        """The same data as a conditional run sees it."""
+        return replace(data, condition=len(data.classes)) if conditional else data
+
+    def batch(self, loop: TrainingLoop, step: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Batch number `step`: real samples that know their class, labels, and y in a conditional run."""
+        draws = torch.Generator().manual_seed(step)
+        labels = torch.arange(BATCH) % len(CLASSES)
+        shift = (labels * 0.2 - 0.5).reshape(-1, *[1] * len(self.data.shape))
+        real = torch.rand(BATCH, *self.data.shape, generator=draws) * 0.5 + shift
+        y = one_hot(labels, len(CLASSES)).to(self.device) if loop.config.conditional else None
+        return real.to(self.device), labels.to(self.device), y
+
+    def play(self, loop: TrainingLoop, steps: range) -> list[dict[str, Tensor]]:
+        """The statistics of some steps, each seeded by its number as in a run."""
+        stats = []
+        for step in steps:
+            torch.manual_seed(step)
+            stats.append(loop.step(*self.batch(loop, step)))
+        return stats
+
+    def enough(self, loop: TrainingLoop) -> range:
+        """So many steps that the generator moves at least once, and no more than a few."""
+        return range(min(max(3, loop.d_steps() + 1), 8))
+
+    @cached_property
+    def said(self) -> str:
+        """What the plugin writes to stdout while it is imported (again, if it is a file), built and played."""
+        with redirect_stdout(io.StringIO()) as stdout:
+            loop = self.loop()
+            self.play(loop, self.enough(loop))
+        return stdout.getvalue()
+
+
+def _find(name: str) -> host.Plugin:
+    """The plugin of this name: a variant, else an extension; a file is a variant if it says who it is."""
+    variants = [plugin for plugin in host.installed(host.VARIANTS) if plugin.is_called(name)]
+    extensions = [plugin for plugin in host.installed(host.EXTENSIONS) if plugin.is_called(name)]
+    if extensions and not variants:
+        return host.find(name, host.EXTENSIONS)
+    plugin = host.find(name, host.VARIANTS)
+    if plugin.path and not hasattr(host.load(plugin), "gankit_variant"):
+        return replace(plugin, group=host.EXTENSIONS)
+    return plugin
+
+
+def same_state(one: State, other: State) -> str | None:
+    """The first name whose values differ in any bit, or that only one of the states has; None when they are equal."""
+    for name in sorted({*one, *other}):
+        a, b = one.get(name), other.get(name)
+        if isinstance(a, Tensor) and isinstance(b, Tensor):
+            if a.dtype != b.dtype or not torch.equal(a.cpu(), b.cpu()):
+                return name
+        elif type(a) is not type(b) or a != b:
+            return name
+    return None
+
+
+def copy_of(state: Mapping[str, Tensor | int | float | str | bool]) -> State:
+    """A state that later steps do not change."""
+    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in state.items()}

@@ -1,0 +1,140 @@
+"""All checks by name, run one by one with a reason for each failure, or handed to pytest."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from gankit import host
+from gankit.building import own_streams
+from gankit.errors import GankitError, InputError, Stopped
+from gankit.testing import game, identity, manners, networks, sharing, state
+from gankit.testing.subject import CheckFailed, Subject
+from gankit.text import did_you_mean
+
+if TYPE_CHECKING:
+    import pytest
+
+
+@dataclass(frozen=True)
+class Check:
+    """One requirement. `run` raises CheckFailed, or whatever the plugin raises, when it is not met."""
+
+    run: Callable[[Subject], None]
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports and in `expected_failures`."""
+        return self.run.__name__
+
+    @property
+    def requirement(self) -> str:
+        """The requirement in one sentence."""
+        return (self.run.__doc__ or "").strip()
+
+
+CHECKS = tuple(
+    Check(run)
+    for run in (
+        manners.quiet,  # first: an import prints once
+        identity.metadata,
+        identity.options,
+        identity.vectors,
+        networks.generator_shapes,
+        networks.independent_samples,
+        networks.discriminator_output,
+        networks.conditional,
+        game.terms,
+        game.trained_terms,
+        game.gradients,
+        game.separate_players,
+        game.bf16,
+        manners.deterministic,
+        manners.untouched_seeds,
+        manners.no_waiting,
+        state.flat_state,
+        state.state_round_trip,
+        state.exact_resume,
+        state.one_file,
+        sharing.two_processes,
+        manners.coexists,
+    )
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one check; `reason` is None when it passed, else what was seen, and `hint` what to do."""
+
+    check: Check
+    wall_s: float
+    reason: str | None = None
+    hint: str = ""
+
+
+def run_checks(subject: Subject) -> Iterator[Outcome]:
+    """The checks in order, each on networks of its own; the caller's random numbers are left alone."""
+    for check in CHECKS:
+        begun = time.perf_counter()
+        reason, hint = None, ""
+        try:
+            run_check(check, subject)
+        except Stopped:  # Ctrl-C is nobody's failure
+            raise
+        except CheckFailed as failure:
+            reason, hint = failure.reason, failure.hint
+        except GankitError as error:
+            reason, hint = error.message, error.hint or ""
+        except (Exception, SystemExit) as error:
+            reason, hint = f"{host.one_line(error)}{_place(error, subject)}", "mend it; see the docstring of its hook"
+        yield Outcome(check, time.perf_counter() - begun, reason, hint)
+
+
+def run_check(check: Check, subject: Subject) -> None:
+    """One check, in random streams of its own."""
+    with own_streams(subject.device):
+        check.run(subject)
+
+
+def parametrize_checks(
+    *plugins: str,
+    extensions: tuple[str, ...] = (),
+    device: str = "cpu",
+    expected_failures: Mapping[str, str] | None = None,
+    checks: Sequence[Check] = CHECKS,
+) -> pytest.MarkDecorator:
+    """A decorator for `def test_conformance(check): check()`: one test for each check of each plugin.
+
+    `expected_failures` maps names of checks to the reason why they fail; one that passes all the same is an error.
+    """
+    import pytest
+
+    known, expected = [check.name for check in CHECKS], expected_failures or {}
+    for name in expected:
+        if name not in known:
+            hint = f"{did_you_mean(name, known)}checks: {', '.join(known)}"
+            raise InputError(f"expected_failures: no check is called '{name}'", hint=hint)
+
+    def case(plugin: str, check: Check) -> object:
+        def run() -> None:
+            run_check(check, _subject(plugin, extensions, device))
+
+        marks = [pytest.mark.xfail(reason=expected[check.name], strict=True)] if check.name in expected else []
+        return pytest.param(run, id=check.name if len(plugins) == 1 else f"{plugin}-{check.name}", marks=marks)
+
+    return pytest.mark.parametrize("check", [case(plugin, check) for plugin in plugins for check in checks])
+
+
+@cache
+def _subject(plugin: str, extensions: tuple[str, ...], device: str) -> Subject:
+    return Subject.of(plugin, extensions=extensions, device=device)
+
+
+def _place(error: BaseException, subject: Subject) -> str:
+    """' (file.py, line 3)': the innermost frame in the plugin's own file, '' if there is none."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(subject.plugin.source)]
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
