@@ -50,7 +50,7 @@ def test_pytorch_and_gankit_are_pinned_as_they_are() -> None:
 def test_what_is_no_package_or_gankits_own_is_refused(
     arguments: str, tmp_path: Path, refusal: Callable[..., str]
 ) -> None:
-    command, _, name = arguments.partition(" ")
+    _, _, name = arguments.partition(" ")
     if name.startswith("-"):
         with pytest.raises(InputError, match="is not a package"):
             installing.install_command([name], CONSTRAINTS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import shlex
 import subprocess
 from typing import Annotated
@@ -35,7 +34,6 @@ def install(
     if dry_run:
         return
     importlib.invalidate_caches()
-    importlib.metadata.MetadataPathFinder.invalidate_caches()
     added = sorted(installing.plugins_now() - before)
     for kind, name, origin in added:
         print(f"{kind} {name} from {origin}: gankit plugin check {name}")
