@@ -12,15 +12,22 @@ import torch
 from support import gankit
 
 from gankit import host
-from gankit.contracts import Batch
+from gankit.building import build_loop
+from gankit.config import Layer
+from gankit.contracts import Batch, DataSpec
+from gankit.plan import plan_run
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def test_every_example_is_tested_here() -> None:
     assert {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"} == {
+        "checkers.py",
+        "clip_gradients.py",
+        "energy_distance.py",
         "relativistic.py",
         "run.toml",
+        "two_critics.py",
         "use_as_library.py",
     }
 
@@ -57,3 +64,69 @@ def test_the_library_example_runs(tmp_path: Path) -> None:
         [sys.executable, EXAMPLES / "use_as_library.py"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert result.stdout == "2,048 images seen; drew (16, 28, 28, 1) uint8\n"
+
+
+def test_the_data_set_is_trained_on_and_sampled_by_class(tmp_path: Path) -> None:
+    arguments = ["--with", EXAMPLES / "checkers.py", "--data", "checkers", "--conditional", "--device", "cpu"]
+    result = gankit("train", *arguments, "--steps", 2, "--out", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "3,000 images, grey 16x16, 3 classes" in result.stderr
+    assert gankit("sample", "run", "--class", "8x8", "-n", 2, "-o", "x.png", cwd=tmp_path).returncode == 0
+
+
+def test_the_metric_is_zero_for_equal_sets_and_is_stored(tmp_path: Path) -> None:
+    module = host.load(host.find(str(EXAMPLES / "energy_distance.py"), host.EXTENSIONS))
+    metric = module.EnergyDistance()  # type: ignore[attr-defined]
+    x = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
+    metric.update(x[:200], real=True)
+    metric.update(x[200:], real=False)
+    assert abs(float(metric.compute())) < 0.05
+    metric.update(x[200:] + 5, real=False)
+    assert float(metric.compute()) > 1
+    arguments = ["--data", "ring8", "--device", "cpu", "--steps", 2, "--out", "run"]
+    assert gankit("train", *arguments, cwd=tmp_path).returncode == 0
+    with_ = ["--with", EXAMPLES / "energy_distance.py", "--metrics", "energy", "-n", 200, "--device", "cpu", "--json"]
+    result = gankit("eval", "run", *with_, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["scores"]["energy"]["value"] > 0
+
+
+def test_two_critics_keep_the_rules_and_both_learn(tmp_path: Path) -> None:
+    result = gankit("plugin", "check", EXAMPLES / "two_critics.py", "--json", cwd=tmp_path)
+    failed = {check["check"]: check["reason"] for check in json.loads(result.stdout)["checks"] if not check["ok"]}
+    assert set(failed) <= {"gradients"}, failed  # each phase leaves the other critic's gradient empty
+    trained = gankit(
+        "train",
+        "--variant",
+        EXAMPLES / "two_critics.py",
+        "--steps",
+        40,
+        "--out",
+        "run",
+        "--device",
+        "cpu",
+        cwd=tmp_path,
+    )
+    assert trained.returncode == 0, trained.stderr
+    line = json.loads((tmp_path / "run" / "stats.jsonl").read_text().splitlines()[0])
+    assert {"d/real/0", "d/real/1", "g/fake"} <= line.keys()
+
+
+def test_the_extension_bounds_gradients(tmp_path: Path) -> None:
+    plan = plan_run(
+        [
+            Layer(
+                "test",
+                {
+                    "variant": "gan",
+                    "extensions": [str(EXAMPLES / "clip_gradients.py")],
+                    "options": {"clip-gradients.norm": 1e-3},
+                },
+            )
+        ]
+    )
+    loop = build_loop(plan, DataSpec((2,)), torch.device("cpu"))
+    loop.step(torch.ones(4, 2))
+    for parameters in loop.players.values():
+        norm = torch.cat([p.grad.flatten() for p in parameters.values() if p.grad is not None]).norm()
+        assert float(norm) == pytest.approx(1e-3, rel=1e-3)
