@@ -19,7 +19,8 @@ from gankit.state import State
 from gankit.storage import (
     cannot_write,
     canonical_json,
-    fsync_folder,
+    fsync_path,
+    make_folder,
     pack_tensors,
     read_json,
     sha256,
@@ -69,14 +70,14 @@ def save(root: Path, *, step: int, state: State, progress: Mapping[str, Any], ge
     final = root / f"step-{step:09d}"
     temporary = root / f".tmp-{final.name}-{secrets.token_hex(4)}"
     try:
-        root.mkdir(exist_ok=True)
+        make_folder(root)
         temporary.mkdir()
         for name, data in files.items():
             write_new(temporary / name, data)
         write_new(temporary / MANIFEST, canonical_json(manifest).encode())
-        fsync_folder(temporary)
+        fsync_path(temporary)
         os.rename(temporary, final)
-        fsync_folder(root)
+        fsync_path(root)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise cannot_write(final, error) from error
@@ -97,11 +98,19 @@ def load_latest(root: Path) -> Checkpoint | None:
         try:
             return load(folder)
         except InputError as error:
-            quarantine = root.parent / "quarantine"
-            quarantine.mkdir(exist_ok=True)
-            os.rename(folder, quarantine / f"{folder.name}-{secrets.token_hex(4)}")
-            log.warning("%s; moved to %s, trying the one before", error.message, quarantine)
+            log.warning("%s; moved to %s, trying the one before", error.message, _set_aside(folder))
     return None
+
+
+def _set_aside(folder: Path) -> Path:
+    """Move a damaged checkpoint to `quarantine/` beside the folder of checkpoints; returns that place."""
+    quarantine = folder.parent.parent / "quarantine"
+    try:
+        quarantine.mkdir(exist_ok=True)
+        os.rename(folder, quarantine / f"{folder.name}-{secrets.token_hex(4)}")
+    except OSError as error:
+        raise cannot_write(quarantine, error) from error
+    return quarantine
 
 
 def load(folder: Path) -> Checkpoint:
@@ -131,10 +140,18 @@ def _verify(folder: Path) -> dict[str, Any]:
 
 def prune(root: Path, keep: int = KEEP) -> None:
     """Delete all but the newest `keep` checkpoints, and what an interrupted save or prune left behind."""
-    for leftover in [*root.glob(".tmp-*"), *root.glob(".trash-*")]:
-        shutil.rmtree(leftover, ignore_errors=True)
+    remove_leftovers(root)
     for _, folder in steps(root)[keep:]:
         trash = root / f".trash-{folder.name}"
-        os.rename(folder, trash)  # it stops being a checkpoint before its files go
-        fsync_folder(root)
+        try:
+            os.rename(folder, trash)  # it stops being a checkpoint before its files go
+            fsync_path(root)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def remove_leftovers(root: Path) -> None:
+    """Delete what a save or prune left behind when it was killed. Nobody else may be writing there."""
+    for leftover in [*root.glob(".tmp-*"), *root.glob(".trash-*")]:
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -111,7 +111,7 @@ class SampleGrids:
         n = len(self.grid.z)
         spread = torch.linspace(0, len(run.dataset) - 1, min(n, len(run.dataset))).long()  # all classes of a sorted set
         self.real = run.dataset.real(spread)
-        run.folder.samples.mkdir(exist_ok=True)
+        run.folder.make_samples()
         write_durably(run.folder.samples / "real.png", png(picture(self.real, columns=self.grid.columns)))
         if run.step == 0:
             self.write(run)

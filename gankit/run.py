@@ -129,6 +129,7 @@ class Run:
             "device": self.device.type,
             "precision": self.loop.precision.name,
         }
+        self.folder.sync_lines()
         path = checkpoint.save(
             self.folder.checkpoints, step=self.step, state=state, progress=progress, generator=generator
         )
@@ -143,7 +144,8 @@ class Run:
         return generator_file.pack(self.loop.generator, self._header())
 
     def restore(self) -> bool:
-        """Go back to the newest checkpoint that verifies; False when there is none."""
+        """Clear up after a crash and go back to the newest checkpoint that verifies; False when there is none."""
+        self.folder.remove_leftovers()
         found = checkpoint.load_latest(self.folder.checkpoints)
         if found is None:
             return False

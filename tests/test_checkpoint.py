@@ -120,9 +120,9 @@ def test_a_durable_write_replaces_or_keeps(tmp_path: Path, monkeypatch: pytest.M
 def test_a_checkpoint_is_synced_before_and_after_its_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Order is durability: all files, the manifest last, the folder, the rename, the parent folder."""
     events: list[str] = []
-    write_new, fsync_folder, rename = checkpoint.write_new, checkpoint.fsync_folder, checkpoint.os.rename
+    write_new, fsync_path, rename = checkpoint.write_new, checkpoint.fsync_path, checkpoint.os.rename
     monkeypatch.setattr(checkpoint, "write_new", lambda p, d: (events.append(p.name), write_new(p, d)))
-    monkeypatch.setattr(checkpoint, "fsync_folder", lambda p: (events.append(f"sync {p.name[:8]}"), fsync_folder(p)))
+    monkeypatch.setattr(checkpoint, "fsync_path", lambda p: (events.append(f"sync {p.name[:8]}"), fsync_path(p)))
     monkeypatch.setattr(checkpoint.os, "rename", lambda a, b: (events.append("rename"), rename(a, b)))
     save(tmp_path / "root", 1)
     files = ["generator.safetensors", "state.safetensors", "state.json", "MANIFEST.json"]
