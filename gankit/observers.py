@@ -49,8 +49,11 @@ class StatsWriter:
 
     @hookimpl
     def gankit_run_start(self, run: Run) -> None:
-        """Drop lines written after the checkpoint that is resumed: their steps will be made again."""
-        drop_later_lines(run.folder.path / "stats.jsonl", run.step)
+        """Drop lines written after the checkpoint that is resumed: their steps will be made again.
+
+        A line of the same step came after it too if the checkpoint still holds the statistics of that line.
+        """
+        drop_later_lines(run.folder.path / "stats.jsonl", run.step - 1 if run.meter.counts else run.step)
 
     @hookimpl
     def gankit_step_end(self, run: Run, stats: Mapping[str, Tensor]) -> None:

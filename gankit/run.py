@@ -119,6 +119,7 @@ class Run:
         bad = [name for name, v in state.items() if isinstance(v, Tensor) and not bool(torch.isfinite(v).all())]
         if bad:
             raise self.diverged(bad[0].removeprefix("loop."))
+        self.folder.sync_lines()
         generator = self.pack_generator().data
         existing = self.folder.checkpoints / f"step-{self.step:09d}"
         if existing.is_dir():  # saved a moment ago, or resumed and stopped at once
@@ -129,7 +130,6 @@ class Run:
             "device": self.device.type,
             "precision": self.loop.precision.name,
         }
-        self.folder.sync_lines()
         path = checkpoint.save(
             self.folder.checkpoints, step=self.step, state=state, progress=progress, generator=generator
         )

@@ -186,9 +186,11 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
         for index, observer in enumerate(watchers):
             plan.composition.register_observer(observer, f"{type(observer).__name__}-{index}")
         _announce(run, resumed=run.restore())
-        processes.from_first(lambda: _Start(run.step, run.share_done >= 1, loop.precision.name, loop.state_dict()))
+        # A run that was killed between its last checkpoint and its end still has its last files to write.
+        finished = run.share_done >= 1 and folder.status()["state"] == "finished"
+        processes.from_first(lambda: _Start(run.step, finished, loop.precision.name, loop.state_dict()))
 
-        if run.share_done >= 1:
+        if finished:
             log.info("nothing to do: %s has seen its %s images", folder.path, f"{run.images_seen:,}")
             run.write_status("finished")
         else:

@@ -1,4 +1,4 @@
-"""A dozen kills of the crash campaign, and sabotage that it must notice. By hand: `python tests/campaigns/crash.py`."""
+"""A dozen kills of the crash campaign, and sabotage that it must notice. By hand: `PYTHONPATH=tests python -m campaigns.crash`."""
 
 from __future__ import annotations
 

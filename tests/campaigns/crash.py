@@ -1,4 +1,4 @@
-"""kill -9 at random moments, then the same command again: `python tests/campaigns/crash.py --kills 200`.
+"""kill -9 at random moments, then the same command again: `PYTHONPATH=tests python -m campaigns.crash --kills 200`.
 
 Loading torch costs seconds, so one warm process forks a child per life; the child runs `gankit train` as the installed
 command would and is killed with its process group. `--commands 20` adds kills of the installed command itself. Prints
@@ -29,6 +29,7 @@ import gankit
 from gankit import checkpoint
 from gankit.cli import main as gankit_main
 from gankit.errors import InputError
+from gankit.run_folder import RunFolder
 
 GANKIT = Path(sys.executable).parent / "gankit"
 BATCH, EVERY = 16, 64  # four steps between two checkpoints
@@ -113,8 +114,8 @@ def half_written(folder: Path) -> list[str]:
 
 def acknowledged(folder: Path) -> int:
     """The step of the last save that the run reported, in status.json; 0 before the first one."""
-    status = folder / "status.json"
-    return int(json.loads(status.read_text())["step"]) if status.exists() else 0
+    status = RunFolder(folder).status()
+    return int(status["step"]) if status["state"] in ("running", "finished") else 0
 
 
 def resumed_steps(folder: Path) -> list[int]:
