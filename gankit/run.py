@@ -16,7 +16,7 @@ from gankit.building import BuiltBy, data_spec, suppliers
 from gankit.config import RunConfig, to_json
 from gankit.contracts import DataSpec
 from gankit.data import Dataset
-from gankit.errors import DivergedError, GankitError
+from gankit.errors import DivergedError, GankitError, InputError
 from gankit.latent import LatentSpace
 from gankit.loop import TrainingLoop
 from gankit.meter import Meter
@@ -25,6 +25,7 @@ from gankit.plan import Plan
 from gankit.precision import Precision
 from gankit.run_folder import RunFolder
 from gankit.scores import Score
+from gankit.state import finite
 from gankit.storage import write_durably
 from gankit.streams import derive_seed
 
@@ -149,6 +150,20 @@ class Run:
         found = checkpoint.load_latest(self.folder.checkpoints)
         if found is None:
             return False
+        try:
+            self._adopt(found)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise InputError(
+                f"{found.folder} does not hold the state of this run: {type(error).__name__}: {error}",
+                hint="move it away to go on from the one before",
+            ) from error
+        generator = (found.folder / checkpoint.GENERATOR).read_bytes()
+        if not self.folder.generator.exists() or self.folder.generator.read_bytes() != generator:
+            write_durably(self.folder.generator, generator)  # a crash may have come between the two
+        return True
+
+    def _adopt(self, found: checkpoint.Checkpoint) -> None:
+        """Take over the networks, the optimisers and the counters of a checkpoint."""
         parts: dict[str, dict[str, Any]] = {"loop": {}, "meter": {}}
         for name, value in found.state.items():
             part, _, rest = name.partition(".")
@@ -162,13 +177,9 @@ class Run:
             self.loop.precision = Precision(saved, self.device)  # whatever would be faster today
         self.loop.load_state_dict(parts["loop"])
         self.meter.load_state_dict(parts["meter"])
-        self.step = int(found.progress["step"])
-        self.train_s = float(found.progress["train_s"])
+        self.step = found.step
+        self.train_s = finite(found.progress["train_s"])
         self.resumed_at = self.images_seen
-        generator = (found.folder / checkpoint.GENERATOR).read_bytes()
-        if not self.folder.generator.exists() or self.folder.generator.read_bytes() != generator:
-            write_durably(self.folder.generator, generator)  # a crash may have come between the two
-        return True
 
     def diverged(self, what: str) -> DivergedError:
         """The error for numbers that are no longer finite."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -113,17 +114,24 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; anything else is an InputError naming the file."""
+    """A JSON object without NaN and infinity, as it was written; anything else is an InputError naming the file."""
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise InputError(f"{path}: too large for a JSON file of gankit")
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), parse_constant=_finite, parse_float=_finite)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path} does not hold a JSON object")
+    return value
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number[:30]} is no finite number")
     return value
 
 
