@@ -492,8 +492,7 @@ def test_a_full_disk_says_why_and_writes_no_traceback(monkeypatch: Any, capsys: 
         train(steps=30, checkpoint_every=80, sample_every=10**6, out="a", observers=[Fills()])
     assert caught.value.exit_code == 4
     assert "Traceback" not in capsys.readouterr().err
-    monkeypatch.undo()
-    assert state_of(Path("a")).keys()
+    assert state_of(Path("a"))["loop.steps"] == 10
 
 
 def test_a_file_quoted_in_an_error_does_not_fill_the_screen() -> None:
