@@ -40,9 +40,17 @@ TrainingLoop.load_state_dict = load_state_dict
 """
 
 
-def campaign(folder: Path, kills: int, sabotage: str = "") -> dict[str, Any]:
+NO_LOCK = """
+from contextlib import nullcontext
+from gankit.run_folder import RunFolder
+RunFolder.locked = lambda self: nullcontext()
+"""
+
+
+def campaign(folder: Path, kills: int, sabotage: str = "", pairs: int = 0) -> dict[str, Any]:
     """The campaign's figures, in a process of its own because it forks."""
-    arguments = ["crash.py", "--kills", str(kills), "--steps", "60", "--folder", str(folder)]
+    numbers = ["--kills", str(kills), "--pairs", str(pairs), "--steps", "60"]
+    arguments = ["crash.py", *numbers, "--folder", str(folder)]
     code = f"import sys\nsys.argv = {arguments!r}\nfrom campaigns import crash\n{sabotage}\ncrash.main()"
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -54,9 +62,9 @@ def campaign(folder: Path, kills: int, sabotage: str = "") -> dict[str, Any]:
 
 
 def test_killed_at_any_moment_a_run_ends_as_if_it_never_was(tmp_path: Path) -> None:
-    figures = campaign(tmp_path, 12)
+    figures = campaign(tmp_path, 12, pairs=3)
     assert figures["broken"] == []
-    assert figures["kills"] == 12
+    assert (figures["kills"], figures["pairs"]) == (12, 3)
     assert figures["resumes"] >= 6
     assert figures["identical_runs"] == figures["runs"] >= 1
     assert list(tmp_path.iterdir()) == []
@@ -67,3 +75,7 @@ def test_killed_at_any_moment_a_run_ends_as_if_it_never_was(tmp_path: Path) -> N
 )
 def test_the_campaign_notices_sabotage(tmp_path: Path, sabotage: str, noticed: str) -> None:
     assert noticed in "\n".join(campaign(tmp_path, 8, sabotage)["broken"])
+
+
+def test_the_campaign_notices_a_missing_lock(tmp_path: Path) -> None:
+    assert "both processes wrote into it" in "\n".join(campaign(tmp_path, 0, NO_LOCK, pairs=4)["broken"])

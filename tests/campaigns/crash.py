@@ -1,8 +1,8 @@
 """kill -9 at random moments, then the same command again: `PYTHONPATH=tests python -m campaigns.crash --kills 200`.
 
 Loading torch costs seconds, so one warm process forks a child per life; the child runs `gankit train` as the installed
-command would and is killed with its process group. `--commands 20` adds kills of the installed command itself. Prints
-one JSON document of figures; exit code 1 when a promise was broken.
+command would and is killed with its process group. `--commands 20` adds kills of the installed command itself, `--pairs 50`
+pairs of processes that start in one folder at the same moment. Prints one JSON document of figures; exit code 1 when a promise was broken.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Tally:
     runs: int = 0
     identical_runs: int = 0
     saves_verified: int = 0  # checkpoints read back after kills
+    pairs: int = 0  # of processes that wanted one folder at the same moment
     wall_s: float = 0.0
     broken: list[str] = field(default_factory=list)
 
@@ -166,6 +167,20 @@ class Campaign:
         if start is installed:
             self.tally.kills_of_the_installed_command += done
 
+    def race(self, pairs: int) -> None:
+        """Two processes, one folder, one moment: the run belongs to one of them, and the other is refused."""
+        for number in range(pairs):
+            folder = self.folder / f"pair-{number:04d}"
+            children = [forked(command(folder, self.steps)) for _ in range(2)]
+            codes = sorted(end_of(pid, 600) or 0 for pid in children)
+            self.tally.pairs += 1
+            if codes != [0, 4]:
+                self._broken(folder, f"two processes ended with the exit codes {codes}")
+            if (folder / "log.txt").read_text().count("parameters: ") != 1:
+                self._broken(folder, "both processes wrote into it")
+            self._compare(folder)
+            shutil.rmtree(folder)
+
     def _one_run(self, folder: Path, most: int, start: Callable[[list[str]], int]) -> int:
         """Lives of one run; how many of them were killed."""
         killed = 0
@@ -226,7 +241,11 @@ class Campaign:
     def _compare(self, folder: Path) -> None:
         """A run that came to its end: bit for bit the uninterrupted one, and nothing left lying about."""
         self.tally.runs += 1
-        state = final_state(folder)
+        try:
+            state = final_state(folder)
+        except (InputError, OSError, LookupError, ValueError) as error:
+            self._broken(folder, f"its end cannot be read: {error!r}")
+            return
         unequal = [name for name, value in self.expected.items() if state[name] != value]
         if unequal:
             self._broken(folder, f"differs from the uninterrupted run in {', '.join(unequal)}")
@@ -257,6 +276,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200, help="kills of forked children")
     parser.add_argument("--commands", type=int, default=0, help="kills of the installed command besides")
+    parser.add_argument("--pairs", type=int, default=0, help="pairs of processes that want one folder besides")
     parser.add_argument("--steps", type=int, default=120, help="length of a run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where to work (else the system's temporary folder)")
@@ -267,6 +287,7 @@ def main() -> None:
         campaign = Campaign(Path(name), given.seed, given.steps)
         campaign.run(given.kills)
         campaign.run(given.commands, installed)
+        campaign.race(given.pairs)
     print(json.dumps(asdict(campaign.tally), indent=2))
     raise SystemExit(bool(campaign.tally.broken))
 
