@@ -242,13 +242,27 @@ def find_unfinished(prefix: str, configuration: Mapping[str, Any]) -> RunFolder 
 
 
 def check_same(folder: RunFolder, configuration: Mapping[str, Any]) -> None:
-    """Refuse to continue a run under a configuration that would compute something else."""
+    """Refuse to continue a run under a configuration that would compute something else.
+
+    A variant or extension that is a file may lie elsewhere now, as data may.
+    """
     old, new = folder.configuration(), configuration
     changed = {**differences(old["config"], new["config"]), **differences(old["options"], new["options"])}
-    refused = {key: values for key, values in changed.items() if key not in RESUMABLE_CHANGES}
+    refused = {
+        key: (before, now)
+        for key, (before, now) in changed.items()
+        if key not in RESUMABLE_CHANGES and _file_names(before) != _file_names(now)
+    }
     if refused:
         listing = ", ".join(f"{key} {before!r} -> {now!r}" for key, (before, now) in refused.items())
         raise InputError(f"{folder.path} is another run: {listing}", hint="choose another --out, or the same settings")
+
+
+def _file_names(value: Any) -> Any:
+    """Plugins that are files by the names of the files; everything else as it is."""
+    if isinstance(value, list):
+        return [_file_names(item) for item in value]
+    return Path(value).name if isinstance(value, str) and value.endswith(".py") else value
 
 
 def _numbered(prefix: str) -> list[Path]:

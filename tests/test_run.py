@@ -266,6 +266,20 @@ def test_any_size_and_channels_train(shape: tuple[int, ...]) -> None:
     assert gankit.load(result.generator).sample(3).shape == (3, height, width, channels)
 
 
+def test_a_run_of_a_file_goes_on_after_the_file_moved() -> None:
+    Path("mine.py").write_text(TINY_VARIANT)
+    train("./mine.py", steps=2, out="a")
+    Path("elsewhere").mkdir()
+    Path("mine.py").rename("elsewhere/mine.py")
+    assert gankit.resume("a", steps=4, variant="elsewhere/mine.py").step == 4
+    assert train("elsewhere/mine.py", steps=5, out="a").step == 5
+    Path("elsewhere/mine.py").rename("other.py")
+    with pytest.raises(InputError, match="trained with variant 'mine', not 'other'"):
+        gankit.resume("a", steps=6, variant="other.py")
+    with pytest.raises(InputError, match="is another run: variant"):
+        train("other.py", steps=6, out="a")
+
+
 def test_an_extension_wraps_and_is_recorded() -> None:
     Path("wrap.py").write_text(
         "from gankit.plugin import hookimpl\n"
