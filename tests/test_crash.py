@@ -47,9 +47,9 @@ RunFolder.locked = lambda self: nullcontext()
 """
 
 
-def campaign(folder: Path, kills: int, sabotage: str = "", pairs: int = 0) -> dict[str, Any]:
+def campaign(folder: Path, kills: int, sabotage: str = "", pairs: int = 0, stops: int = 0) -> dict[str, Any]:
     """The campaign's figures, in a process of its own because it forks."""
-    numbers = ["--kills", str(kills), "--pairs", str(pairs), "--steps", "60"]
+    numbers = ["--kills", str(kills), "--pairs", str(pairs), "--stops", str(stops), "--steps", "60"]
     arguments = ["crash.py", *numbers, "--folder", str(folder)]
     code = f"import sys\nsys.argv = {arguments!r}\nfrom campaigns import crash\n{sabotage}\ncrash.main()"
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
@@ -62,9 +62,9 @@ def campaign(folder: Path, kills: int, sabotage: str = "", pairs: int = 0) -> di
 
 
 def test_killed_at_any_moment_a_run_ends_as_if_it_never_was(tmp_path: Path) -> None:
-    figures = campaign(tmp_path, 12, pairs=3)
+    figures = campaign(tmp_path, 12, pairs=3, stops=3)
     assert figures["broken"] == []
-    assert (figures["kills"], figures["pairs"]) == (12, 3)
+    assert (figures["kills"], figures["pairs"], figures["stops"]) == (12, 3, 3)
     assert figures["resumes"] >= 6
     assert figures["identical_runs"] == figures["runs"] >= 1
     assert list(tmp_path.iterdir()) == []

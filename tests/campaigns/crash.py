@@ -1,8 +1,9 @@
 """kill -9 at random moments, then the same command again: `PYTHONPATH=tests python -m campaigns.crash --kills 200`.
 
 Loading torch costs seconds, so one warm process forks a child per life; the child runs `gankit train` as the installed
-command would and is killed with its process group. `--commands 20` adds kills of the installed command itself, `--pairs 50`
-pairs of processes that start in one folder at the same moment. Prints one JSON document of figures; exit code 1 when a promise was broken.
+command would and is killed with its process group. Besides: `--commands 20` kills of the installed command itself,
+`--stops 50` children that get SIGTERM, `--pairs 50` pairs that start in one folder at the same moment. Prints one JSON
+document of figures; exit code 1 when a promise was broken.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from gankit.run_folder import RunFolder
 
 GANKIT = Path(sys.executable).parent / "gankit"
 BATCH, EVERY = 16, 64  # four steps between two checkpoints
+ENDS = {signal.SIGKILL: (-signal.SIGKILL,), signal.SIGTERM: (143, -signal.SIGTERM)}  # the latter: before it was born
 IN_PROGRESS = (".tmp-", ".trash-")
 
 
@@ -44,6 +46,7 @@ class Tally:
     kills: int = 0
     kills_of_the_installed_command: int = 0
     kills_during_a_save: int = 0  # something half-written lay on disk afterwards
+    stops: int = 0  # SIGTERM instead of kill -9: not one step may be lost
     resumes: int = 0  # lives that went on from a checkpoint
     runs: int = 0
     identical_runs: int = 0
@@ -102,10 +105,10 @@ def end_of(pid: int, seconds: float) -> int | None:
         time.sleep(0.0005)
 
 
-def kill(pid: int) -> None:
-    """kill -9 of the whole group."""
-    os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+def send(pid: int, number: int) -> int:
+    """A signal to the whole group; the exit code of the child."""
+    os.killpg(pid, number)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def half_written(folder: Path) -> list[str]:
@@ -116,7 +119,7 @@ def half_written(folder: Path) -> list[str]:
 def acknowledged(folder: Path) -> int:
     """The step of the last save that the run reported, in status.json; 0 before the first one."""
     status = RunFolder(folder).status()
-    return int(status["step"]) if status["state"] in ("running", "finished") else 0
+    return int(status["step"]) if status["state"] in ("running", "stopped", "finished") else 0
 
 
 def resumed_steps(folder: Path) -> list[int]:
@@ -153,16 +156,19 @@ class Campaign:
             raise SystemExit("the uninterrupted run failed")
         self.life_s = time.monotonic() - before
         self.expected = final_state(folder / "straight")
+        self.straight_pictures = {path.name for path in (folder / "straight" / "samples").iterdir()}
 
-    def run(self, kills: int, start: Callable[[list[str]], int] = forked) -> None:
-        """Run after run, until so many kills have been made; the last one is brought to its end too."""
+    def run(self, kills: int, start: Callable[[list[str]], int] = forked, number: int = signal.SIGKILL) -> None:
+        """Run after run, until so many signals have been sent; the last one is brought to its end too."""
+        self.number = number
         before, done = time.monotonic(), 0
         while done < kills:
             folder = self.folder / f"run-{self.tally.runs:04d}"
             done += self._one_run(folder, kills - done, start)
             self._compare(folder)
             shutil.rmtree(folder)
-        self.tally.kills += done
+        self.tally.kills += done if number == signal.SIGKILL else 0
+        self.tally.stops += done if number == signal.SIGTERM else 0
         self.tally.wall_s = round(self.tally.wall_s + time.monotonic() - before, 1)
         if start is installed:
             self.tally.kills_of_the_installed_command += done
@@ -194,14 +200,14 @@ class Campaign:
                     self._broken(folder, f"resumed at step {step}, but step {promised} had been acknowledged")
             if code == 0:
                 return killed
-            if code is not None:
+            if code not in ENDS[self.number]:
                 self._broken(folder, f"the command ended with exit code {code}")
                 return max(killed, 1)
             killed += 1
             self._inspect(folder)
 
-    def _until_the_kill(self, pid: int, folder: Path, start: Callable[[list[str]], int]) -> int | None:
-        """Kill the child at a random moment, in one case of three while it writes; its exit code if it was too quick."""
+    def _until_the_kill(self, pid: int, folder: Path, start: Callable[[list[str]], int]) -> int:
+        """Signal the child at a random moment, in one case of three while it writes; its exit code."""
         if start is installed and self.random.random() < 0.8:  # most of its life is the import of torch
             size = _size(folder / "log.txt")
             for _ in _ticks(120):
@@ -214,13 +220,11 @@ class Campaign:
             for _ in _ticks(5):
                 if half_written(folder):
                     break
-            wait = self.random.uniform(0, 0.02)
+            wait = self.random.uniform(0, 0.01)
         else:
             wait = self.random.uniform(0, 0.5) * self.life_s
         code = end_of(pid, wait)
-        if code is None:
-            kill(pid)
-        return code
+        return send(pid, self.number) if code is None else code
 
     def _inspect(self, folder: Path) -> None:
         """What lies on disk after a kill: whole checkpoints only, the acknowledged one among them."""
@@ -246,6 +250,10 @@ class Campaign:
         except (InputError, OSError, LookupError, ValueError) as error:
             self._broken(folder, f"its end cannot be read: {error!r}")
             return
+        pictures = state["pictures"]
+        assert isinstance(pictures, dict)
+        for extra in pictures.keys() - self.straight_pictures:  # of the moments at which it was stopped
+            del pictures[extra]
         unequal = [name for name, value in self.expected.items() if state[name] != value]
         if unequal:
             self._broken(folder, f"differs from the uninterrupted run in {', '.join(unequal)}")
@@ -276,6 +284,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200, help="kills of forked children")
     parser.add_argument("--commands", type=int, default=0, help="kills of the installed command besides")
+    parser.add_argument("--stops", type=int, default=0, help="forked children that get SIGTERM instead")
     parser.add_argument("--pairs", type=int, default=0, help="pairs of processes that want one folder besides")
     parser.add_argument("--steps", type=int, default=120, help="length of a run")
     parser.add_argument("--seed", type=int, default=0)
@@ -287,6 +296,7 @@ def main() -> None:
         campaign = Campaign(Path(name), given.seed, given.steps)
         campaign.run(given.kills)
         campaign.run(given.commands, installed)
+        campaign.run(given.stops, number=signal.SIGTERM)
         campaign.race(given.pairs)
     print(json.dumps(asdict(campaign.tally), indent=2))
     raise SystemExit(bool(campaign.tally.broken))
