@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from campaigns.faults import record, train
+from campaigns.crash import final_state
+from campaigns.faults import RUN, record, train
 
 from gankit import checkpoint
 from gankit.errors import ResourceError
@@ -94,15 +94,9 @@ def test_a_limit_on_the_size_of_files_is_one_line_and_the_run_goes_on_without_it
 
     try:
         with pytest.raises(ResourceError, match=r"cannot write .*: File too large"):
-            train(tmp_path, life.base, (Limits(),))
+            train(tmp_path, life.base / RUN, (Limits(),))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert [step for step, _ in checkpoint.steps(life.base / "checkpoints")] == [12, 8, 4]
-    train(tmp_path, life.base)
-    assert state(life.base) == life.expected
-
-
-def state(folder: Path) -> dict[str, Any]:
-    from campaigns.crash import final_state
-
-    return final_state(folder)
+    assert [step for step, _ in checkpoint.steps(life.base / RUN / "checkpoints")] == [12, 8, 4]
+    train(tmp_path, life.base / RUN)
+    assert final_state(life.base / RUN) == life.expected

@@ -32,7 +32,7 @@ def life(recorded: Life) -> Life:
 
 def test_the_record_holds_a_whole_save_and_a_whole_prune(life: Life) -> None:
     """Otherwise the tests below would try nothing."""
-    told = [str(operation).split(" checkpoints/.tmp-")[0] for operation in life.operations]
+    told = [str(operation).split(" run/checkpoints/.tmp-")[0] for operation in life.operations]
     assert [told.count(kind) for kind in ("create", "write", "fsync")] == [4, 4, 5]
     assert [operation.kind for operation in life.operations].count("note") == 1
     assert [o.kind for o in life.operations if ".trash-" in o.path] == ["unlink"] * 4 + ["rmdir"]
@@ -70,7 +70,7 @@ def without_fsync_of(life: Life, unwanted: Callable[[str], bool]) -> Life:
 
 
 def is_folder(path: str) -> bool:
-    return path in (".", "samples", "checkpoints") or Path(path).name.startswith(".tmp-step")
+    return path in (".", "run", "run/samples", "run/checkpoints") or Path(path).name.startswith(".tmp-step")
 
 
 def in_place(operation: Operation) -> Operation | None:
@@ -114,7 +114,7 @@ def test_control_a_flipped_bit_is_noticed(life: Life) -> None:
 
 
 def test_control_unsynced_statistics_are_missed(life: Life) -> None:
-    spoilt = without_fsync_of(life, lambda path: path == "stats.jsonl")
+    spoilt = without_fsync_of(life, lambda path: path == "run/stats.jsonl")
     spoilt.crash("unsynced", len(spoilt.operations))
     assert "differs in ['stats']" in "\n".join(spoilt.broken)
 
@@ -124,3 +124,13 @@ def test_control_an_unexplained_error_is_noticed(life: Life, monkeypatch: pytest
     for at in life.points("disk full", 3):
         life.fail("disk full", at)
     assert "OSError(28" in "\n".join(life.broken)
+
+
+def test_a_new_run_is_durable_down_to_its_folder_and_the_control_is_not(tmp_path: Path) -> None:
+    life = record(tmp_path, from_the_start=True)
+    for done in life.points("unsynced", 3):
+        life.crash("unsynced", done, go_on=False)
+    assert life.broken == []
+    assert "step 16 had been acknowledged, [] are there" in crash_everywhere(
+        without_fsync_of(life, lambda path: path == "."), "unsynced"
+    )

@@ -1,9 +1,10 @@
-"""Every file-system operation in the life of a run as the place of an accident: `PYTHONPATH=tests python -m campaigns.faults`.
+"""Every file-system operation of a run as the place of an accident: `PYTHONPATH=tests python -m campaigns.faults`.
 
-One life is recorded: a run that goes on from a checkpoint, saves, prunes and ends. Then, at each of its operations, the
-process is killed, the power fails (what was not synced is lost, in two ways), the disk is full or read-only from there
-on, or the operation fails once. Whatever happened, the same command must lead to the same weights, bit for bit, and
-never go back behind a save that had returned. Prints one JSON document; exit code 1 when a promise was broken.
+Two lives are recorded: a run that goes on from a checkpoint, saves, prunes and ends, and a run from its first folder to
+its end. Then, at each of their operations, the process is killed, the power fails (what was not synced is lost, in two
+ways), the disk is full or read-only from there on, or the operation fails once. Whatever happened, the same command must
+lead to the same weights, bit for bit, and never go back behind a save that had returned. Prints one JSON document; exit
+code 1 when a promise was broken.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from gankit.run import Run
 from gankit.run_folder import RunFolder
 
 EVERY, STOP, STEPS = 4, 12, 16
+RUN = "run"  # its name in the place that is watched
 LOSSES: tuple[Loss, ...] = ("kill", "unsynced", "contents")
 ALL = frozenset({"create", "write", "fsync", "rename", "unlink", "mkdir", "rmdir"})
 FAULTS = {  # name -> (error, operations that fail, whether from then on)
@@ -59,6 +61,7 @@ class Life:
 
     folder: Path
     base: Path
+    saved_before: int
     operations: list[Operation]
     expected: dict[str, object]
     cases: int = 0
@@ -72,41 +75,45 @@ class Life:
         following = self.operations[done] if done < len(self.operations) else None
         if following and following.kind == "write":
             tree.apply(following, share=0.5)
-        run = self._case()
-        tree.write(run, loss)
+        place = self._place()
+        tree.write(place, loss)
         where = f"{loss} at {done}, {following or 'the end'}"
-        self._inspect(run, where, last_saved(self.operations[:done]))
+        self._inspect(place / RUN, where, self.last_saved(self.operations[:done]))
         if go_on:
-            self._go_on(run, where)
+            self._go_on(place / RUN, where)
 
     def fail(self, name: str, at: int) -> None:
         """Let operation `at` (and perhaps all that follow) fail; the run may end with exit code 4 and nothing else."""
-        run = self._case()
-        shutil.copytree(self.base, run)
+        place = self._place()
+        shutil.copytree(self.base, place)
         error, kinds, lasting = FAULTS[name]
         where = f"{name} at {at}, {self.operations[at]}"
-        disk = Disk(run, Fault(at, error, kinds, lasting))
+        disk = Disk(place, Fault(at, error, kinds, lasting))
         try:
             with recording(disk):
-                train(self.folder, run)
+                train(self.folder, place / RUN)
         except GankitError as ended:
             if ended.exit_code != 4 or "\n" in ended.message:
                 self.broken.append(f"{where}: exit code {ended.exit_code}: {ended.message}")
         except Exception as bug:
             self.broken.append(f"{where}: {bug!r}")
-        self._inspect(run, where, last_saved(disk.operations))
-        self._go_on(run, where)
+        self._inspect(place / RUN, where, self.last_saved(disk.operations))
+        self._go_on(place / RUN, where)
 
     def points(self, name: str, stride: int = 1) -> Iterator[int]:
         """Operations at which an accident of this name can happen."""
         kinds, end = (ALL, [len(self.operations)]) if name in LOSSES else (FAULTS[name][1], [])
         yield from ([i for i, operation in enumerate(self.operations) if operation.kind in kinds] + end)[::stride]
 
-    def _case(self) -> Path:
+    def last_saved(self, operations: list[Operation]) -> int:
+        """The step of the last save that had returned when these operations were done; 0 before the first one."""
+        return max([self.saved_before, *(int(o.path) for o in operations if o.kind == "note")])
+
+    def _place(self) -> Path:
         self.cases += 1
-        run = self.folder / "run"
-        shutil.rmtree(run, ignore_errors=True)
-        return run
+        place = self.folder / "place"
+        shutil.rmtree(place, ignore_errors=True)
+        return place
 
     def _inspect(self, run: Path, where: str, promised: int) -> None:
         sound = []
@@ -115,11 +122,14 @@ class Life:
                 sound.append(checkpoint.load(path).step)
             except InputError as error:
                 self.broken.append(f"{where}: step {step} does not verify: {error.message}")
-        if len(sound) < 2 or sound[0] < promised:
+        if max(sound, default=0) < promised or len(sound) < min(2, promised // EVERY):
             self.broken.append(f"{where}: step {promised} had been acknowledged, {sound} are there")
+        folder = RunFolder(run)
         try:
-            folder = RunFolder(run)
-            folder.identity(), folder.configuration(), folder.status(), generator_file.read(folder.generator)
+            if folder.exists:
+                folder.identity(), folder.configuration(), folder.status()
+            if folder.generator.exists():
+                generator_file.read(folder.generator)
         except InputError as error:
             self.broken.append(f"{where}: {error.message}")
 
@@ -134,11 +144,6 @@ class Life:
         left = [*half_written(run), *(path.name for path in run.glob("quarantine"))]
         if unequal or left:
             self.broken.append(f"{where}: differs in {unequal}, left behind {left}")
-
-
-def last_saved(operations: list[Operation]) -> int:
-    """The step of the last save that had returned when these operations were done."""
-    return max([STOP, *(int(operation.path) for operation in operations if operation.kind == "note")])
 
 
 def train(folder: Path, run: Path, observers: tuple[object, ...] = ()) -> None:
@@ -171,26 +176,28 @@ def recording(disk: Disk) -> Iterator[None]:
         yield
 
 
-def record(folder: Path) -> Life:
-    """Make the base and record what the life after it does to the disk."""
+def record(folder: Path, *, from_the_start: bool = False) -> Life:
+    """Make the base, and record what the life after it does to the disk: all of a run, or its last quarter."""
+    folder.mkdir(exist_ok=True)
     (folder / "tiny.py").write_text(OWN_NETWORKS)
     np.save(folder / "four.npy", np.arange(480, dtype=np.float64).reshape(40, 2, 2, 3) / 480)
     base, straight, recorded = folder / "base", folder / "straight", folder / "recorded"
     train(folder, straight)
-    try:
-        train(folder, base, (_StopAt(),))
-    except Stopped:
-        shutil.copytree(base, recorded)
+    base.mkdir()
+    if not from_the_start:
+        with suppress(Stopped):
+            train(folder, base / RUN, (_StopAt(),))
+    shutil.copytree(base, recorded)
     disk = Disk(recorded)
     with recording(disk):
-        train(folder, recorded)
-    life = Life(folder, base, disk.operations, final_state(straight))
-    assert final_state(recorded) == life.expected
+        train(folder, recorded / RUN)
+    life = Life(folder, base, 0 if from_the_start else STOP, disk.operations, final_state(straight))
+    assert final_state(recorded / RUN) == life.expected
     return life
 
 
 def main() -> None:
-    """All accidents at all operations, then the figures."""
+    """All accidents at all operations of both lives, then the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, help="where to work (else the system's temporary folder)")
     given = parser.parse_args()
@@ -198,16 +205,21 @@ def main() -> None:
     before = time.monotonic()
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="faults-") as name:
         os.environ["GANKIT_HOME"] = f"{name}/home"
-        life = record(Path(name))
-        for loss in LOSSES:
-            for done in life.points(loss):
-                life.crash(loss, done)
-        for fault in FAULTS:
-            for at in life.points(fault):
-                life.fail(fault, at)
-    figures = {"operations": len(life.operations), "accidents": life.cases, "broken": life.broken}
+        lives = [record(Path(name) / "resumed"), record(Path(name) / "new", from_the_start=True)]
+        for life in lives:
+            for loss in LOSSES:
+                for done in life.points(loss):
+                    life.crash(loss, done)
+            for fault in FAULTS:
+                for at in life.points(fault):
+                    life.fail(fault, at)
+    figures = {
+        "operations": [len(life.operations) for life in lives],
+        "accidents": [life.cases for life in lives],
+        "broken": [line for life in lives for line in life.broken],
+    }
     print(json.dumps({**figures, "wall_s": round(time.monotonic() - before, 1)}, indent=2))
-    raise SystemExit(bool(life.broken))
+    raise SystemExit(bool(figures["broken"]))
 
 
 if __name__ == "__main__":
