@@ -49,7 +49,7 @@ RunFolder.locked = lambda self: nullcontext()
 
 def campaign(folder: Path, kills: int, sabotage: str = "", pairs: int = 0, stops: int = 0) -> dict[str, Any]:
     """The campaign's figures, in a process of its own because it forks."""
-    numbers = ["--kills", str(kills), "--pairs", str(pairs), "--stops", str(stops), "--steps", "60"]
+    numbers = ["--kills", str(kills), "--pairs", str(pairs), "--stops", str(stops), "--steps", "64"]
     arguments = ["crash.py", *numbers, "--folder", str(folder)]
     code = f"import sys\nsys.argv = {arguments!r}\nfrom campaigns import crash\n{sabotage}\ncrash.main()"
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}

@@ -58,7 +58,8 @@ class Tally:
 
 def command(folder: Path, steps: int) -> list[str]:
     """One `gankit train`, complete with a folder, so that the same words continue it."""
-    settings = {"data": "ring8", "batch": BATCH, "checkpoint-every": EVERY, "steps": steps, "device": "cpu"}
+    settings = {"data": "ring8", "batch": BATCH, "steps": steps, "device": "cpu"}
+    settings |= {"checkpoint-every": EVERY, "eval-every": 8 * EVERY, "eval-n": 50}
     return [
         "train",
         *(word for key, value in settings.items() for word in (f"--{key}", str(value))),
@@ -130,17 +131,23 @@ def resumed_steps(folder: Path) -> list[int]:
 
 
 def final_state(folder: Path) -> dict[str, object]:
-    """Everything a finished run computed: digests of its files, and its statistics without their clock."""
+    """Everything a finished run computed."""
     found = checkpoint.load(checkpoint.steps(folder / "checkpoints")[0][1])
-    lines = [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
     return {
         **{name: (found.folder / name).read_bytes() for name in ("generator.safetensors", "state.safetensors")},
-        "shared": (folder / "generator.safetensors").read_bytes(),
+        "shared": {path.name: path.read_bytes() for path in folder.glob("*.safetensors")},
         "scalars": {name: value for name, value in found.state.items() if not isinstance(value, torch.Tensor)},
         "step": found.step,
         "pictures": {path.name: path.read_bytes() for path in (folder / "samples").iterdir()},
-        "stats": [{k: v for k, v in line.items() if k not in ("wall_s", "images_per_s")} for line in lines],
+        "stats": _lines(folder / "stats.jsonl"),
+        "scores": _lines(folder / "metrics.jsonl"),
     }
+
+
+def _lines(path: Path) -> list[dict[str, object]]:
+    """JSON lines without their clock."""
+    lines = map(json.loads, path.read_text().splitlines()) if path.exists() else []
+    return [{k: v for k, v in line.items() if k not in ("wall_s", "images_per_s", "seconds")} for line in lines]
 
 
 class Campaign:
@@ -150,7 +157,8 @@ class Campaign:
         self.folder, self.steps = folder, steps
         self.random = random.Random(seed)
         self.tally = Tally(seed)
-        gankit.train(data="ring8", batch=BATCH, steps=8, device="cpu", out=folder / "warm")  # everything is imported
+        warm = {"steps": 8, "eval_every": EVERY, "eval_n": 50, "device": "cpu"}
+        gankit.train(data="ring8", batch=BATCH, out=folder / "warm", **warm)  # everything is imported
         before = time.monotonic()
         if end_of(forked(command(folder / "straight", steps)), 600) != 0:
             raise SystemExit("the uninterrupted run failed")
