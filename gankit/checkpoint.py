@@ -19,7 +19,8 @@ from gankit.state import State
 from gankit.storage import (
     cannot_write,
     canonical_json,
-    fsync_folder,
+    fsync_path,
+    make_folder,
     pack_tensors,
     read_json,
     sha256,
@@ -30,6 +31,7 @@ from gankit.storage import (
 log = logging.getLogger("gankit")
 
 GENERATOR = "generator.safetensors"
+STATE, SCALARS = "state.safetensors", "state.json"
 MANIFEST = "MANIFEST.json"
 SCHEMA = 1
 KEEP = 3  # newest ones; two verified ones are always left
@@ -56,27 +58,27 @@ def save(root: Path, *, step: int, state: State, progress: Mapping[str, Any], ge
     scalars = {name: value for name, value in state.items() if not isinstance(value, Tensor)}
     files = {
         GENERATOR: generator,
-        "state.safetensors": pack_tensors(tensors),
-        "state.json": canonical_json({"loop": scalars, "progress": dict(progress)}).encode(),
+        STATE: pack_tensors(tensors),
+        SCALARS: canonical_json({"loop": scalars, "progress": dict(progress)}).encode(),
     }
     manifest = {
         "schema": SCHEMA,
         "kind": "gankit-checkpoint",
         "step": step,
-        "files": {name: {"bytes": len(data), "sha256": sha256(data)} for name, data in files.items()},
+        "files": {name: _described(data) for name, data in files.items()},
     }
     manifest["self_sha256"] = sha256(canonical_json(manifest).encode())
-    final = root / f"step-{step:09d}"
+    final = root / _name(step)
     temporary = root / f".tmp-{final.name}-{secrets.token_hex(4)}"
     try:
-        root.mkdir(exist_ok=True)
+        make_folder(root)
         temporary.mkdir()
         for name, data in files.items():
             write_new(temporary / name, data)
         write_new(temporary / MANIFEST, canonical_json(manifest).encode())
-        fsync_folder(temporary)
+        fsync_path(temporary)
         os.rename(temporary, final)
-        fsync_folder(root)
+        fsync_path(root)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise cannot_write(final, error) from error
@@ -97,44 +99,80 @@ def load_latest(root: Path) -> Checkpoint | None:
         try:
             return load(folder)
         except InputError as error:
-            quarantine = root.parent / "quarantine"
-            quarantine.mkdir(exist_ok=True)
-            os.rename(folder, quarantine / f"{folder.name}-{secrets.token_hex(4)}")
-            log.warning("%s; moved to %s, trying the one before", error.message, quarantine)
+            log.warning("%s; moved to %s, trying the one before", error.message, _set_aside(folder))
     return None
+
+
+def _set_aside(folder: Path) -> Path:
+    """Move a damaged checkpoint to `quarantine/` beside the folder of checkpoints; returns that place."""
+    quarantine = folder.parent.parent / "quarantine"
+    try:
+        quarantine.mkdir(exist_ok=True)
+        os.rename(folder, quarantine / f"{folder.name}-{secrets.token_hex(4)}")
+    except OSError as error:
+        raise cannot_write(quarantine, error) from error
+    return quarantine
 
 
 def load(folder: Path) -> Checkpoint:
     """Verify and read one checkpoint; InputError says what is wrong with it."""
-    manifest = _verify(folder)
-    tensors, _ = unpack_tensors((folder / "state.safetensors").read_bytes(), folder / "state.safetensors")
-    scalars = read_json(folder / "state.json")
-    return Checkpoint(folder, int(manifest["step"]), {**tensors, **scalars["loop"]}, scalars["progress"])
+    step = _verify(folder)
+    tensors, _ = unpack_tensors((folder / STATE).read_bytes(), folder / STATE)
+    scalars = read_json(folder / SCALARS)
+    loop, progress = scalars.get("loop"), scalars.get("progress")
+    if not isinstance(loop, dict) or not isinstance(progress, dict):
+        raise InputError(f"{folder / SCALARS} is damaged")
+    return Checkpoint(folder, step, {**tensors, **loop}, progress)
 
 
-def _verify(folder: Path) -> dict[str, Any]:
+def _verify(folder: Path) -> int:
+    """The step of a checkpoint whose files are those of its manifest."""
     manifest = read_json(folder / MANIFEST)
     claimed = manifest.pop("self_sha256", None)
-    if claimed != sha256(canonical_json(manifest).encode()):
+    try:
+        intact = claimed == sha256(canonical_json(manifest).encode())
+    except ValueError:  # numbers and letters that canonical JSON does not have
+        intact = False
+    if not intact:
         raise InputError(f"{folder}: the manifest is damaged")
-    if manifest["schema"] > SCHEMA:
-        raise InputError(f"{folder} was written by a newer gankit (schema {manifest['schema']})", hint="upgrade gankit")
-    for name, entry in manifest["files"].items():
+    schema, step, files = (manifest.get(key) for key in ("schema", "step", "files"))
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise InputError(f"{folder} was written by a newer gankit (schema {schema})", hint="upgrade gankit")
+    for name in (GENERATOR, STATE, SCALARS):
         try:
             data = (folder / name).read_bytes()
         except OSError as error:
             raise InputError(f"{folder / name}: {error.strerror}") from error
-        if len(data) != entry["bytes"] or sha256(data) != entry["sha256"]:
+        if not isinstance(files, dict) or files.get(name) != _described(data):
             raise InputError(f"{folder / name} is damaged")
-    return manifest
+    if not isinstance(step, int) or folder.name != _name(step):
+        raise InputError(f"{folder} is not a checkpoint of that step")
+    return step
+
+
+def _described(data: bytes) -> dict[str, Any]:
+    """What a manifest says about a file."""
+    return {"bytes": len(data), "sha256": sha256(data)}
+
+
+def _name(step: int) -> str:
+    return f"step-{step:09d}"
 
 
 def prune(root: Path, keep: int = KEEP) -> None:
     """Delete all but the newest `keep` checkpoints, and what an interrupted save or prune left behind."""
-    for leftover in [*root.glob(".tmp-*"), *root.glob(".trash-*")]:
-        shutil.rmtree(leftover, ignore_errors=True)
+    remove_leftovers(root)
     for _, folder in steps(root)[keep:]:
         trash = root / f".trash-{folder.name}"
-        os.rename(folder, trash)  # it stops being a checkpoint before its files go
-        fsync_folder(root)
+        try:
+            os.rename(folder, trash)  # it stops being a checkpoint before its files go
+            fsync_path(root)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def remove_leftovers(root: Path) -> None:
+    """Delete what a save or prune left behind when it was killed. Nobody else may be writing there."""
+    for leftover in [*root.glob(".tmp-*"), *root.glob(".trash-*")]:
+        shutil.rmtree(leftover, ignore_errors=True)

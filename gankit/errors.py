@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+LONGEST = 1_000  # characters of a message: what it quotes from a file may be of any length
+
 
 class GankitError(Exception):
     """Base of all expected failures. Every other exception is a bug and keeps its traceback (exit code 1)."""
@@ -9,6 +11,7 @@ class GankitError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        message = message if len(message) <= LONGEST else message[: LONGEST - 1] + "…"
         super().__init__(message)
         self.message = message
         self.hint = hint

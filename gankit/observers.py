@@ -51,9 +51,12 @@ class StatsWriter:
 
     @hookimpl
     def gankit_run_start(self, run: Run) -> None:
-        """Drop lines written after the checkpoint that is resumed: their steps will be made again."""
+        """Drop lines written after the checkpoint that is resumed: their steps will be made again.
+
+        A line of the same step came after it too if the checkpoint still holds the statistics of that line.
+        """
         path = run.folder.path / "stats.jsonl"
-        drop_later_lines(path, run.step)
+        drop_later_lines(path, run.step - 1 if run.meter.counts else run.step)
         self.lines = read_stats(path)
         self.warned = {finding.kind for finding in findings(self.lines, self._scores(run))}
         self.diversity = Diversity(run)
@@ -155,7 +158,7 @@ class SampleGrids:
         n = len(self.grid.z)
         spread = torch.linspace(0, len(run.dataset) - 1, min(n, len(run.dataset))).long()  # all classes of a sorted set
         self.real = run.dataset.real(spread)
-        run.folder.samples.mkdir(exist_ok=True)
+        run.folder.make_samples()
         write_durably(run.folder.samples / "real.png", png(picture(self.real, columns=self.grid.columns)))
         if run.step == 0:
             self.write(run)

@@ -16,7 +16,7 @@ from gankit.building import BuiltBy, data_spec, suppliers
 from gankit.config import RunConfig, to_json
 from gankit.contracts import DataSpec
 from gankit.data import Dataset
-from gankit.errors import DivergedError, GankitError
+from gankit.errors import DivergedError, GankitError, InputError
 from gankit.latent import LatentSpace
 from gankit.loop import TrainingLoop
 from gankit.meter import Meter
@@ -25,6 +25,7 @@ from gankit.plan import Plan
 from gankit.precision import Precision
 from gankit.run_folder import RunFolder
 from gankit.scores import Score
+from gankit.state import finite
 from gankit.storage import write_durably
 from gankit.streams import derive_seed
 
@@ -122,6 +123,7 @@ class Run:
         bad = [name for name, v in state.items() if isinstance(v, Tensor) and not bool(torch.isfinite(v).all())]
         if bad:
             raise self.diverged(bad[0].removeprefix("loop."))
+        self.folder.sync_lines()
         generator = self.pack_generator().data
         existing = self.folder.checkpoints / f"step-{self.step:09d}"
         if existing.is_dir():  # saved a moment ago, or resumed and stopped at once
@@ -146,10 +148,25 @@ class Run:
         return generator_file.pack(module or self.loop.generator, self._header())
 
     def restore(self) -> bool:
-        """Go back to the newest checkpoint that verifies; False when there is none."""
+        """Clear up after a crash and go back to the newest checkpoint that verifies; False when there is none."""
+        self.folder.remove_leftovers()
         found = checkpoint.load_latest(self.folder.checkpoints)
         if found is None:
             return False
+        try:
+            self._adopt(found)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise InputError(
+                f"{found.folder} does not hold the state of this run: {type(error).__name__}: {error}",
+                hint="move it away to go on from the one before",
+            ) from error
+        generator = (found.folder / checkpoint.GENERATOR).read_bytes()
+        if not self.folder.generator.exists() or self.folder.generator.read_bytes() != generator:
+            write_durably(self.folder.generator, generator)  # a crash may have come between the two
+        return True
+
+    def _adopt(self, found: checkpoint.Checkpoint) -> None:
+        """Take over the networks, the optimisers and the counters of a checkpoint."""
         parts: dict[str, dict[str, Any]] = {"loop": {}, "meter": {}}
         for name, value in found.state.items():
             part, _, rest = name.partition(".")
@@ -163,9 +180,9 @@ class Run:
             self.loop.precision = Precision(saved, self.device)  # whatever would be faster today
         self.loop.load_state_dict(parts["loop"])
         self.meter.load_state_dict(parts["meter"])
-        self.step = int(found.progress["step"])
-        self.rollbacks = max(self.rollbacks, int(found.progress.get("rollbacks", 0)))
-        self.train_s = float(found.progress["train_s"])
+        self.step = found.step
+        self.rollbacks = max(self.rollbacks, int(finite(found.progress.get("rollbacks", 0))))
+        self.train_s = finite(found.progress["train_s"])
         self.resumed_at = self.images_seen
         now = self._circumstances()
         self.changed = [
@@ -173,10 +190,6 @@ class Run:
             for name, value in now.items()
             if found.progress.get(name, value) != value
         ]
-        generator = (found.folder / checkpoint.GENERATOR).read_bytes()
-        if not self.folder.generator.exists() or self.folder.generator.read_bytes() != generator:
-            write_durably(self.folder.generator, generator)  # a crash may have come between the two
-        return True
 
     def _circumstances(self) -> dict[str, Any]:
         """What else than the state decides the bits of the next step."""

@@ -19,9 +19,20 @@ from typing import Any
 
 import filelock
 
+from gankit import checkpoint
 from gankit.config import RESUMABLE_CHANGES, RunConfig, differences, to_json
 from gankit.errors import InputError, ResourceError
-from gankit.storage import append_line, cannot_write, read_json, write_durably, write_json
+from gankit.storage import (
+    append_line,
+    cannot_write,
+    fsync_path,
+    make_folder,
+    read_json,
+    remove_leftovers,
+    write_durably,
+    write_json,
+)
+from gankit.text import printable
 
 log = logging.getLogger("gankit")
 
@@ -103,7 +114,7 @@ class RunFolder:
         write_json(self.path / "environment.json", environment())
         self.write_configuration(configuration)
         write_durably(self.path / "command.txt", (shlex.join(sys.argv) + "\n").encode("utf-8", "surrogateescape"))
-        self.samples.mkdir(exist_ok=True)
+        self.make_samples()
         write_json(self.path / "run.json", {"schema": SCHEMA, **identity})
 
     def write_configuration(self, configuration: Mapping[str, Any]) -> None:
@@ -112,24 +123,55 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process; another one that tries gets a ResourceError at once."""
-        lock = filelock.FileLock(self.path / "LOCK")
+        """Hold the run for this process; another one that tries gets a ResourceError at once, which names this one.
+
+        The lock is the kernel's and ends with its process, however that dies; the file only says who holds it.
+        """
+        path = self.path / "LOCK"
+        lock = filelock.FileLock(path)
         try:
             lock.acquire(blocking=False)
         except filelock.Timeout:
-            status = self.status()
-            owner = f"process {status.get('pid', '?')} on {status.get('host', '?')}"
+            owner = printable(path.read_text(errors="replace")[:300].strip()) or "another process"
             raise ResourceError(f"{self.path} is in use by {owner}", hint="wait for it, or use another --out") from None
         except OSError as error:
             raise cannot_write(self.path, error) from error
         try:
+            self._sign(path)
             yield
         finally:
             lock.release()
 
+    def _sign(self, lock: Path) -> None:
+        try:
+            lock.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+        except OSError as error:
+            raise cannot_write(lock, error) from error
+
+    def make_samples(self) -> None:
+        """The folder of sample grids, where it is missing."""
+        try:
+            make_folder(self.samples)
+        except OSError as error:
+            raise cannot_write(self.samples, error) from error
+
     def append_line(self, name: str, record: Mapping[str, Any]) -> None:
         """One JSON object a line, in one write."""
         append_line(self.path / name, record)
+
+    def sync_lines(self) -> None:
+        """Make durable every line appended so far: a checkpoint vouches for those up to its step."""
+        try:
+            for path in (*self.path.glob("*.jsonl"), self.path):
+                fsync_path(path)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def remove_leftovers(self) -> None:
+        """Delete what a process that was killed had half written; only for who holds the lock."""
+        checkpoint.remove_leftovers(self.checkpoints)
+        for folder in (self.path, self.samples):
+            remove_leftovers(folder)
 
 
 def environment() -> dict[str, Any]:
@@ -147,15 +189,15 @@ def environment() -> dict[str, Any]:
 def create(path: Path) -> RunFolder:
     """Make an empty run folder, or take an existing empty one."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        occupied = any(entry.name not in BEFORE_RUN_JSON and entry.suffix != ".tmp" for entry in path.iterdir())
+        make_folder(path)
+        foreign = [entry for entry in path.iterdir() if entry.name not in BEFORE_RUN_JSON and entry.suffix != ".tmp"]
     except NotADirectoryError as error:
         raise InputError(f"--out {path}: not a folder", hint="choose another place") from error
     except FileExistsError as error:
         raise InputError(f"--out {path}: a file of that name exists", hint="choose another place") from error
     except OSError as error:
         raise cannot_write(path, error) from error
-    if occupied:
+    if foreign and not RunFolder(path).exists:  # or another process made it a run a moment ago
         raise InputError(f"--out {path}: not empty and not a run of gankit", hint="choose another folder")
     if not os.access(path, os.W_OK):
         raise ResourceError(f"cannot write {path}: permission denied", hint="choose another place with --out")
@@ -164,12 +206,17 @@ def create(path: Path) -> RunFolder:
 
 def create_numbered(prefix: str) -> RunFolder:
     """runs/<prefix>-<NNNN> with the next free number."""
+    try:
+        make_folder(RUNS)
+    except OSError as error:
+        raise cannot_write(RUNS, error) from error
     number = max((int(path.name.rpartition("-")[2]) for path in _numbered(prefix)), default=0)
     while True:
         number += 1
         path = RUNS / f"{prefix}-{number:04d}"
         try:
-            path.mkdir(parents=True)
+            path.mkdir()
+            fsync_path(RUNS)
         except FileExistsError:  # another process took it a moment ago
             continue
         except OSError as error:
@@ -195,13 +242,27 @@ def find_unfinished(prefix: str, configuration: Mapping[str, Any]) -> RunFolder 
 
 
 def check_same(folder: RunFolder, configuration: Mapping[str, Any]) -> None:
-    """Refuse to continue a run under a configuration that would compute something else."""
+    """Refuse to continue a run under a configuration that would compute something else.
+
+    A variant or extension that is a file may lie elsewhere now, as data may.
+    """
     old, new = folder.configuration(), configuration
     changed = {**differences(old["config"], new["config"]), **differences(old["options"], new["options"])}
-    refused = {key: values for key, values in changed.items() if key not in RESUMABLE_CHANGES}
+    refused = {
+        key: (before, now)
+        for key, (before, now) in changed.items()
+        if key not in RESUMABLE_CHANGES and _file_names(before) != _file_names(now)
+    }
     if refused:
         listing = ", ".join(f"{key} {before!r} -> {now!r}" for key, (before, now) in refused.items())
         raise InputError(f"{folder.path} is another run: {listing}", hint="choose another --out, or the same settings")
+
+
+def _file_names(value: Any) -> Any:
+    """Plugins that are files by the names of the files; everything else as it is."""
+    if isinstance(value, list):
+        return [_file_names(item) for item in value]
+    return Path(value).name if isinstance(value, str) and value.endswith(".py") else value
 
 
 def _numbered(prefix: str) -> list[Path]:

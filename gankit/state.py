@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -74,6 +75,8 @@ def load_optimizer(prefix: str, optimizer: Optimizer, names: list[str], state: M
         for key, value in below(name, values).items():
             if "." in key:  # belongs to a parameter of a submodule of this name
                 continue
+            if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+                raise InputError(f"{prefix}.{name}.{key} is {list(value.shape)}, expected {list(parameter.shape)}")
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 # Fused kernels walk raw memory: a moment must have the strides of its parameter (channels_last).
                 value = torch.empty_like(parameter).copy_(value)
@@ -81,10 +84,18 @@ def load_optimizer(prefix: str, optimizer: Optimizer, names: list[str], state: M
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": restored, "param_groups": groups})
     for group in optimizer.param_groups:
+        rate = finite(values["lr"])
         if isinstance(group["lr"], Tensor):  # of a loop that is played from CUDA graphs
-            group["lr"].fill_(float(str(values["lr"])))
+            group["lr"].fill_(rate)
         else:
-            group["lr"] = values["lr"]
+            group["lr"] = rate
+
+
+def finite(value: object) -> float:
+    """A number of a stored state as float; ValueError for anything else, NaN and infinity included."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{str(value)[:50]!r} is no finite number")
+    return float(value)
 
 
 def below(prefix: str, state: Mapping[str, object]) -> dict[str, object]:

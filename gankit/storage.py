@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
+import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_HEADER_BYTES = 8 << 20
 MAX_JSON_BYTES = 64 << 20
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # as write_durably names them
 
 
 def canonical_json(value: object) -> str:
@@ -45,19 +50,39 @@ def write_durably(path: Path, data: bytes) -> None:
     try:
         write_new(temporary, data)
         os.replace(temporary, path)
-        fsync_folder(path.parent)
+        fsync_path(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
 
 
-def fsync_folder(folder: Path) -> None:
-    """Make names created or renamed in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def fsync_path(path: Path) -> None:
+    """Make durable what a file holds, or the names created and renamed in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it where they are missing, so that their names survive a power loss.
+
+    The caller explains an OSError.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        fsync_path(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what durable writes left in a folder when they were killed. Nobody else may be writing there."""
+    for path in folder.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name):
+            with suppress(OSError):
+                path.unlink()
 
 
 def cannot_write(path: Path, error: OSError) -> GankitError:
@@ -89,17 +114,24 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; anything else is an InputError naming the file."""
+    """A JSON object without NaN and infinity, as it was written; anything else is an InputError naming the file."""
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise InputError(f"{path}: too large for a JSON file of gankit")
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), parse_constant=_finite, parse_float=_finite)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path} does not hold a JSON object")
+    return value
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number[:30]} is no finite number")
     return value
 
 

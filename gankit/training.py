@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ from gankit.config import BUDGETS, Layer, Settings, read_toml
 from gankit.data import Dataset, Progress, Sampler
 from gankit.device import choose_device
 from gankit.divergence import first_not_finite
-from gankit.errors import DivergedError, InputError, Stopped
+from gankit.errors import DivergedError, InputError, ResourceError, Stopped
 from gankit.graphs import CudaRecorder, graph_phases, why_not
 from gankit.loop import TrainingLoop
 from gankit.observers import Checkpoints, Evaluations, SampleGrids, StatsWriter
@@ -42,6 +43,7 @@ from gankit.run_folder import RunFolder
 from gankit.scoring import training_evaluator
 from gankit.signals import StopRequest, stop_requests
 from gankit.state import State
+from gankit.storage import cannot_write
 from gankit.streams import derive_seed
 from gankit.transfer import start_from
 
@@ -142,7 +144,11 @@ def _open_folder(plan: Plan, dataset: Dataset, out: str | Path | None, new: bool
             "fingerprint": dataset.fingerprint,
         },
     }
-    folder.write_identity(identity, plan.configuration)
+    with folder.locked():
+        if folder.exists:  # another process was quicker
+            run_folder.check_same(folder, plan.configuration)
+        else:
+            folder.write_identity(identity, plan.configuration)
     return folder
 
 
@@ -189,11 +195,11 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
         _announce(run, resumed=run.restore())
         if run.step == 0 and plan.config.init_from is not None:
             log.info("starts with %s; the rest is new", start_from(Path(plan.config.init_from), loop))
-        processes.from_first(
-            lambda: _Start(run.step, run.rollbacks, run.share_done >= 1, loop.precision.name, loop.state_dict())
-        )
+        # A run that was killed between its last checkpoint and its end still has its last files to write.
+        finished = run.share_done >= 1 and folder.status()["state"] == "finished"
+        processes.from_first(lambda: _Start(run.step, run.rollbacks, finished, loop.precision.name, loop.state_dict()))
 
-        if run.share_done >= 1:
+        if finished:
             log.info("nothing to do: %s has seen its %s images", folder.path, f"{run.images_seen:,}")
             run.write_status("finished")
         else:
@@ -329,7 +335,11 @@ def _end(run: Run, error: BaseException | None) -> None:
         raise
     finally:
         states: dict[type, str] = {Stopped: "stopped", DivergedError: "diverged", KeyboardInterrupt: "stopped"}
-        run.write_status(states.get(type(error), "failed") if error else "finished", error)
+        try:
+            run.write_status(states.get(type(error), "failed") if error else "finished", error)
+        except ResourceError:
+            if error is None:  # else it is the same disk, and the first failure says more
+                raise
 
 
 def _explain(error: BaseException, run: Run, sampler: Sampler) -> BaseException:
@@ -371,7 +381,11 @@ def _announce(run: Run, resumed: bool) -> None:
 
 def _log_to(folder: RunFolder) -> Callable[[], None]:
     """Send gankit's log lines to log.txt as well; returns what takes that back."""
-    handler = logging.FileHandler(folder.path / "log.txt", encoding="utf-8")
+    path = folder.path / "log.txt"
+    try:
+        handler = _LogFile(path, encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(path, error) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     level = log.level
     log.setLevel(min(level or logging.INFO, logging.INFO))
@@ -380,6 +394,15 @@ def _log_to(folder: RunFolder) -> Callable[[], None]:
     def undo() -> None:
         log.removeHandler(handler)
         log.setLevel(level)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
 
     return undo
+
+
+class _LogFile(logging.FileHandler):
+    """log.txt: a copy of what was said. A full disk cuts it, and is reported by whatever else is written."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)

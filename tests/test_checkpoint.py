@@ -120,10 +120,72 @@ def test_a_durable_write_replaces_or_keeps(tmp_path: Path, monkeypatch: pytest.M
 def test_a_checkpoint_is_synced_before_and_after_its_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Order is durability: all files, the manifest last, the folder, the rename, the parent folder."""
     events: list[str] = []
-    write_new, fsync_folder, rename = checkpoint.write_new, checkpoint.fsync_folder, checkpoint.os.rename
+    write_new, fsync_path, rename = checkpoint.write_new, checkpoint.fsync_path, checkpoint.os.rename
     monkeypatch.setattr(checkpoint, "write_new", lambda p, d: (events.append(p.name), write_new(p, d)))
-    monkeypatch.setattr(checkpoint, "fsync_folder", lambda p: (events.append(f"sync {p.name[:8]}"), fsync_folder(p)))
+    monkeypatch.setattr(checkpoint, "fsync_path", lambda p: (events.append(f"sync {p.name[:8]}"), fsync_path(p)))
     monkeypatch.setattr(checkpoint.os, "rename", lambda a, b: (events.append("rename"), rename(a, b)))
     save(tmp_path / "root", 1)
     files = ["generator.safetensors", "state.safetensors", "state.json", "MANIFEST.json"]
     assert events == [*files, "sync .tmp-ste", "rename", "sync root"]
+
+
+# -- found by the campaigns: a manifest may be whole and yet say nonsense ------------------------------------------------
+
+
+def reseal(folder: Path, **changes: object) -> None:
+    manifest = json.loads((folder / "MANIFEST.json").read_text()) | changes
+    manifest.pop("self_sha256")
+    manifest["self_sha256"] = storage.sha256(storage.canonical_json(manifest).encode())
+    (folder / "MANIFEST.json").write_text(storage.canonical_json(manifest))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"files": {}},
+        {"files": None},
+        {"files": {"../../etc/passwd": {"bytes": 1, "sha256": ""}}},
+        {"step": 13},
+        {"step": "12"},
+        {"schema": None, "files": 3},
+    ],
+)
+def test_a_sealed_manifest_that_says_nonsense_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    folder = save(tmp_path / "c", 12)
+    reseal(folder, **changes)
+    with pytest.raises(InputError):
+        checkpoint.load(folder)
+
+
+@pytest.mark.parametrize("text", ['{"step": 1e999}', '{"step": NaN}', '{"\\ud800": 1}'])
+def test_numbers_and_letters_that_json_does_not_have_are_refused(tmp_path: Path, text: str) -> None:
+    folder = save(tmp_path / "c", 12)
+    (folder / "MANIFEST.json").write_text(text)
+    with pytest.raises(InputError):
+        checkpoint.load(folder)
+
+
+def test_a_scalar_state_that_is_no_object_is_refused(tmp_path: Path) -> None:
+    folder = save(tmp_path / "c", 12)
+    data = b'{"loop": 3, "progress": {}}'
+    (folder / "state.json").write_bytes(data)
+    files = json.loads((folder / "MANIFEST.json").read_text())["files"]
+    reseal(folder, files=files | {"state.json": {"bytes": len(data), "sha256": storage.sha256(data)}})
+    with pytest.raises(InputError, match="state.json is damaged"):
+        checkpoint.load(folder)
+
+
+def test_what_a_killed_process_had_half_written_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    keep = [".hidden", "notes.tmp", ".notes.tmp", ".x.json.0123abcd.tmp.bak"]
+    for name in [*keep, ".x.json.0123abcd.tmp", ".000000064.png.ffffffff.tmp"]:
+        (tmp_path / name).write_text("x")
+    storage.remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(keep)
+
+
+def test_a_new_folder_is_durable_with_those_above_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(storage, "fsync_path", synced.append)
+    storage.make_folder(tmp_path / "a" / "b")
+    storage.make_folder(tmp_path / "a" / "b")
+    assert sorted(synced) == [tmp_path, tmp_path / "a"]

@@ -20,7 +20,7 @@ from support import TINY_VARIANT
 from torch import Tensor
 
 import gankit
-from gankit import checkpoint
+from gankit import checkpoint, storage
 from gankit.errors import DivergedError, InputError, PluginError, ResourceError, Stopped
 from gankit.hookspecs import hookimpl
 from gankit.run import Run
@@ -266,6 +266,20 @@ def test_any_size_and_channels_train(shape: tuple[int, ...]) -> None:
     assert gankit.load(result.generator).sample(3).shape == (3, height, width, channels)
 
 
+def test_a_run_of_a_file_goes_on_after_the_file_moved() -> None:
+    Path("mine.py").write_text(TINY_VARIANT)
+    train("./mine.py", steps=2, out="a")
+    Path("elsewhere").mkdir()
+    Path("mine.py").rename("elsewhere/mine.py")
+    assert gankit.resume("a", steps=4, variant="elsewhere/mine.py").step == 4
+    assert train("elsewhere/mine.py", steps=5, out="a").step == 5
+    Path("elsewhere/mine.py").rename("other.py")
+    with pytest.raises(InputError, match="trained with variant 'mine', not 'other'"):
+        gankit.resume("a", steps=6, variant="other.py")
+    with pytest.raises(InputError, match="is another run: variant"):
+        train("other.py", steps=6, out="a")
+
+
 def test_an_extension_wraps_and_is_recorded() -> None:
     Path("wrap.py").write_text(
         "from gankit.plugin import hookimpl\n"
@@ -428,3 +442,72 @@ def test_an_extension_may_bring_a_data_set() -> None:
     )
     result = gankit.train("gan", data="ramp", extensions=["./sets.py"], steps=2, **SMALL)
     assert result.folder.name == "gan-ramp-0001"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("train_s", "1e400"), ("train_s", None), ("device", None), ("lr", "nan"), ("lr", [1])]
+)
+def test_a_sealed_state_that_says_nonsense_is_one_line(name: str, value: object) -> None:
+    result = train(steps=2, out="a")
+    folder = next((result.folder / "checkpoints").iterdir())
+    scalars = json.loads((folder / "state.json").read_text())
+    part = scalars["loop"] if name == "lr" else scalars["progress"]
+    key = next(key for key in part if key.endswith(name))
+    part |= {key: value} if value is not None else {}
+    if value is None:
+        del part[key]
+    state = storage.canonical_json(scalars).encode()
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    del manifest["self_sha256"]
+    manifest["files"]["state.json"] = {"bytes": len(state), "sha256": storage.sha256(state)}
+    manifest["self_sha256"] = storage.sha256(storage.canonical_json(manifest).encode())
+    (folder / "state.json").write_bytes(state)
+    (folder / "MANIFEST.json").write_text(storage.canonical_json(manifest))
+    with pytest.raises(InputError, match="does not hold the state of this run") as caught:
+        gankit.resume("a", steps=4)
+    assert "\n" not in caught.value.message
+
+
+def test_a_run_killed_between_its_last_checkpoint_and_its_end_writes_what_is_missing() -> None:
+    class Dies:
+        @hookimpl
+        def gankit_checkpoint(self, run: Run) -> None:
+            if run.step == 20:
+                raise KeyboardInterrupt
+
+    straight = train(steps=20, checkpoint_every=80, sample_every=96, out="straight")
+    with pytest.raises(KeyboardInterrupt):
+        train(steps=20, checkpoint_every=80, sample_every=96, out="a", observers=[Dies()])
+    assert not Path("a/samples/000000160.png").exists()
+    again = train(steps=20, checkpoint_every=80, sample_every=96, out="a")
+    assert again.picture.read_bytes() == straight.picture.read_bytes()
+    assert stats_of(again.folder) == stats_of(straight.folder)
+    assert json.loads(Path("a/status.json").read_text())["state"] == "finished"
+
+
+def test_a_full_disk_says_why_and_writes_no_traceback(monkeypatch: Any, capsys: Any) -> None:
+    """log.txt cannot be written either, nor status.json; the first failure is the one that is told."""
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    class Fills:
+        @hookimpl
+        def gankit_step_end(self, run: Run) -> None:
+            if run.step == 15:
+                (log,) = [h for h in logging.getLogger("gankit").handlers if isinstance(h, logging.FileHandler)]
+                log.stream.close()
+                log.stream = open("/dev/full", "w")  # noqa: SIM115, PTH123 - the handler closes it
+                logging.getLogger("gankit").warning("is written to log.txt")
+                monkeypatch.setattr(storage, "write_new", full)
+                monkeypatch.setattr(checkpoint, "write_new", full)
+
+    with pytest.raises(ResourceError, match=r"step-000000020: No space left") as caught:
+        train(steps=30, checkpoint_every=80, sample_every=10**6, out="a", observers=[Fills()])
+    assert caught.value.exit_code == 4
+    assert "Traceback" not in capsys.readouterr().err
+    assert state_of(Path("a"))["loop.steps"] == 10
+
+
+def test_a_file_quoted_in_an_error_does_not_fill_the_screen() -> None:
+    assert len(InputError("x" * 10_000).message) == 1_000

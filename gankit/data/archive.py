@@ -21,6 +21,8 @@ def check_archive(archive: zipfile.ZipFile, where: str, max_member: int | None =
         raise _refused(where, f"{len(entries):,} entries, the limit is {MAX_ENTRIES:,}")
     members: dict[str, zipfile.ZipInfo] = {}
     for info in entries:
+        if not info.filename:
+            raise _refused(where, "a member has no name")
         if info.is_dir():
             continue
         name = printable(info.filename)

@@ -29,7 +29,7 @@ from gankit.data.loading import open_rows
 from gankit.data.pack import START, SUFFIX, PackHeader, mapped_samples, seal
 from gankit.data.rows import Rows
 from gankit.errors import InputError, ResourceError, Stopped
-from gankit.storage import append_line, cannot_write, fsync_folder, write_durably
+from gankit.storage import append_line, cannot_write, fsync_path, write_durably
 from gankit.text import printable
 
 PART_BYTES = 32 << 20
@@ -89,7 +89,7 @@ def pack_dataset(
             dataset = rows.dataset(mapped_samples(file, shape), partial.broken)
             header = seal(file, dataset, source, progress)
             os.replace(partial.path, out)
-            fsync_folder(out.parent)
+            fsync_path(out.parent)
         partial.journal.unlink()
     return header
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
+from annotated_types import Ge, Le, Len
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
@@ -40,8 +41,8 @@ MAX_SIDE = 64  # larger images are averaged down to this
 class _Header:
     kind: str
     recipe: int
-    shape: tuple[int, ...]
-    classes: tuple[str, ...]
+    shape: Annotated[tuple[Annotated[int, Ge(1), Le(1 << 16)], ...], Len(3, 3)]
+    classes: Annotated[tuple[str, ...], Len(1)]
     data: str
     data_fingerprint: str
     accuracy: float  # on the tenth of the data that was held out
