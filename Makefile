@@ -16,7 +16,7 @@ demo: $(INSTALLED)  ## Train LSGAN on the embedded digits on the CPU; leaves a s
 	$(BIN)/gankit train --variant lsgan --images $(IMAGES) --device cpu --new
 
 test: $(INSTALLED)  ## The tests, on two cores.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(INSTALLED)  ## Style and types.
 	$(BIN)/ruff check .

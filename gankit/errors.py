@@ -11,7 +11,8 @@ class GankitError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        message = message if len(message) <= LONGEST else message[: LONGEST - 1] + "…"
+        if len(message) > LONGEST:  # what it says is at its beginning and at its end
+            message = f"{message[: LONGEST // 2]}…{message[-LONGEST // 2 + 1 :]}"
         super().__init__(message)
         self.message = message
         self.hint = hint

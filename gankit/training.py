@@ -307,10 +307,10 @@ class _Start:
 
 def _follow(plan: Plan, loop: TrainingLoop, sampler: Sampler, request: StopRequest) -> RunResult:
     """A run in another process than the first: the same steps on another share of each batch, and nothing written."""
+    request.polite = True  # one that goes at once would leave the first process waiting
     start: _Start = processes.from_first(_not_here)
     loop.precision = Precision(start.precision, loop.device)
     loop.load_state_dict({k: v.to(loop.device) if isinstance(v, Tensor) else v for k, v in start.state.items()})
-    request.polite = True
     agreement = processes.Agreement(request)
     if not start.finished:
         for _ in _play(plan, loop, sampler, start.step, agreement, start.rollbacks):

@@ -64,7 +64,7 @@ def test_nothing_grows_while_a_run_saves_and_samples(tmp_path: Path) -> None:
 
 
 def test_the_campaign_notices_leaks(tmp_path: Path, file: Callable[[], Any], thread: Callable[[], Any]) -> None:
-    leaks = [Leaks(file), Leaks(thread), Leaks(lambda: bytearray(b"x" * (1 << 20)))]
+    leaks = [Leaks(file), Leaks(thread), Leaks(lambda: bytearray(b"x" * (8 << 20)))]
     broken = "\n".join(soak(5, tmp_path, leaks, **OFTEN)["broken"])
     for what in ("memory grew", "open files went", "threads went"):
         assert what in broken

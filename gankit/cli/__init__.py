@@ -25,7 +25,7 @@ from gankit.cli import (
     variants,
     verify,
 )
-from gankit.errors import GankitError
+from gankit.errors import GankitError, Stopped
 from gankit.signals import stop_requests
 
 app = typer.Typer(
@@ -84,6 +84,10 @@ def main() -> None:
         if os.environ.get("GANKIT_DEBUG"):
             raise
         console.fail(error)
+        if isinstance(error, Stopped):
+            # All is unwound and written. What libraries still do at an exit may abort while their threads are at work.
+            sys.stdout.flush()
+            os._exit(error.exit_code)
         raise SystemExit(error.exit_code) from None
     except BrokenPipeError:  # `gankit … | head`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
