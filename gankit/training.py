@@ -187,7 +187,7 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
             plan.composition.register_observer(observer, f"{type(observer).__name__}-{index}")
         _announce(run, resumed=run.restore())
         # A run that was killed between its last checkpoint and its end still has its last files to write.
-        finished = run.share_done >= 1 and folder.status()["state"] == "finished"
+        finished = run.share_done >= 1 and folder.finished
         processes.from_first(lambda: _Start(run.step, finished, loop.precision.name, loop.state_dict()))
 
         if finished:
