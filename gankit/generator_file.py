@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from annotated_types import Ge, Le, Len
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from gankit.contracts import DataSpec, Prior
 from gankit.errors import InputError
 from gankit.latent import Conditions, LatentSpace
 from gankit.storage import canonical_json, pack_tensors, tensors_digest, unpack_tensors
+from gankit.text import printable
 
 KIND = "gankit-generator"
 SCHEMA = 1
@@ -99,6 +101,9 @@ def read(path: Path) -> tuple[GeneratorHeader, dict[str, Tensor]]:
     header = _parse_header(metadata, path)
     if tensors_digest(tensors) != header.tensors_sha256:
         raise InputError(f"{path} is damaged: its tensors do not match their digest", hint="copy it again")
+    broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise InputError(f"{path}: '{printable(broken[0])}' holds numbers that are not finite", hint="use another one")
     return header, tensors
 
 

@@ -32,7 +32,7 @@ _alone = False
 def joined(device: torch.device) -> Iterator[torch.device]:
     """Within the block the processes of torchrun are connected; yields the device of this one."""
     global _control
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+    if dist.is_initialized() or not _started_by_torchrun():
         yield device
         return
     from torch.distributed.distributed_c10d import PrefixStore  # some builds of PyTorch lack it
@@ -53,6 +53,20 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     finally:
         _control = None
         dist.destroy_process_group()
+
+
+def _started_by_torchrun() -> bool:
+    """Whether there are several processes. What is wrong in their variables is refused before anybody waits for it."""
+    numbers = {name: os.environ.get(name, "0") for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT")}
+    wrong = [name for name, value in numbers.items() if not value.isdecimal() or int(value) > 65_535]
+    size = 1 if wrong else int(numbers["WORLD_SIZE"])
+    if size > 1:
+        wrong += [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+        wrong += ["RANK"] if int(numbers["RANK"]) >= size else []
+    if wrong:
+        told = ", ".join(f"{name}={os.environ.get(name, '')!r}" for name in dict.fromkeys(wrong))
+        raise InputError(f"torchrun's variables are not sound: {told}", hint="start with torchrun, or unset them")
+    return size > 1
 
 
 @contextmanager

@@ -103,6 +103,14 @@ class RunFolder:
         path = self.path / "status.json"
         return {"state": "created", **(read_json(path) if path.exists() else {})}
 
+    @property
+    def finished(self) -> bool:
+        """Whether the last state written is that of a run which came to its end; a damaged one is written anew."""
+        try:
+            return bool(self.status()["state"] == "finished")
+        except InputError:
+            return False
+
     def write_status(self, state: str, **facts: object) -> None:
         """Replace status.json."""
         now = datetime.now(UTC).isoformat(timespec="seconds")

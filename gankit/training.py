@@ -196,7 +196,7 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
         if run.step == 0 and plan.config.init_from is not None:
             log.info("starts with %s; the rest is new", start_from(Path(plan.config.init_from), loop))
         # A run that was killed between its last checkpoint and its end still has its last files to write.
-        finished = run.share_done >= 1 and folder.status()["state"] == "finished"
+        finished = run.share_done >= 1 and folder.finished
         processes.from_first(lambda: _Start(run.step, run.rollbacks, finished, loop.precision.name, loop.state_dict()))
 
         if finished:

@@ -140,6 +140,8 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "npy header is code": ("x.npy", lambda: npy("__import__('os').system('touch pwned')")),
     "npy 32 GiB without data": ("x.npy", lambda: npy(U1.replace("(1, 2, 2)", "(8, 65536, 65536)"))),
     "npy negative": ("x.npy", lambda: npy(U1.replace("(1, 2", "(-1, -2"), bytes(4))),
+    "npy shape with a control character": ("x.npy", lambda: npy(U1.replace("(1, 2, 2)", "(\x1c1, 2, 3)"), bytes(4))),
+    "npz a member without a name": ("x.npz", lambda: zipped({"x.npy": saved(PIXELS)}).replace(b"x.npy", b"\0.npy")),
     "npy no shape": ("x.npy", lambda: npy("{'descr': '|u1', 'fortran_order': False}", bytes(4))),
     "npy short": ("x.npy", lambda: saved(PIXELS)[:-1]),
     "npy long": ("x.npy", lambda: saved(PIXELS) + b"x"),

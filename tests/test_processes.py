@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from support import GANKIT, gankit
 from two_processes import COUPLED
@@ -85,6 +86,36 @@ def test_what_cannot_be_divided_is_refused_before_anything_starts(tmp_path: Path
     assert "--gpus 3 with a batch of 64" in refusal("train --gpus 3 --device cpu", tmp_path)
     if torch.cuda.device_count() < 2:
         assert "CUDA devices" in refusal("train --gpus 2", tmp_path)
+
+
+SOUND = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WORLD_SIZE", "abc"),
+        ("WORLD_SIZE", "-2"),
+        ("RANK", "2"),
+        ("RANK", None),
+        ("LOCAL_RANK", "x"),
+        ("MASTER_ADDR", None),
+        ("MASTER_PORT", "http"),
+        ("MASTER_PORT", "99999"),
+    ],
+)
+def test_variables_that_are_not_torchruns_are_refused_before_anybody_waits(
+    tmp_path: Path, refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, name: str, value: str | None
+) -> None:
+    for key, sound in SOUND.items():
+        monkeypatch.setenv(key, sound)
+    monkeypatch.setenv(name, value) if value is not None else monkeypatch.delenv(name)
+    assert f"not sound: {name}=" in refusal("train --data ring8 --device cpu --steps 1", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rank_that_is_no_number_does_not_hurt_other_commands(tmp_path: Path) -> None:
+    assert gankit("variants", cwd=tmp_path, RANK="first").returncode == 0
 
 
 def start(command: list[str], cwd: Path) -> subprocess.Popen[str]:

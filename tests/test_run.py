@@ -509,5 +509,13 @@ def test_a_full_disk_says_why_and_writes_no_traceback(monkeypatch: Any, capsys: 
     assert state_of(Path("a"))["loop.steps"] == 10
 
 
+@pytest.mark.parametrize("text", ["", "nonsense", "{}", '{"state": "failed"}'])
+def test_a_damaged_status_does_not_stop_a_resume_and_is_mended(text: str) -> None:
+    train(steps=3, out="a")
+    Path("a/status.json").write_text(text)
+    assert gankit.resume("a").step == 3
+    assert json.loads(Path("a/status.json").read_text())["state"] == "finished"
+
+
 def test_a_file_quoted_in_an_error_does_not_fill_the_screen() -> None:
     assert len(InputError("x" * 10_000).message) == 1_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 import zipfile
@@ -16,7 +17,9 @@ from PIL import Image
 from support import OWN_NETWORKS, TINY_VARIANT, install
 
 import gankit
+from gankit import generator_file
 from gankit.errors import InputError, PluginError
+from gankit.storage import canonical_json, pack_tensors, tensors_digest
 from gankit.writers import Request, write_samples
 
 
@@ -206,6 +209,18 @@ def test_hostile_metadata_is_refused_before_anything_is_allocated(
 ) -> None:
     with pytest.raises(InputError, match=message):
         gankit.load(rewrite(trained, tmp_path / "x.safetensors", **changes))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(trained: Path, tmp_path: Path, value: float) -> None:
+    header, tensors = generator_file.read(trained)
+    name = next(iter(tensors))
+    tensors[name].flatten()[0] = value
+    values = dataclasses.asdict(dataclasses.replace(header, tensors_sha256=tensors_digest(tensors)))
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(pack_tensors(tensors, canonical_json(values)))
+    with pytest.raises(InputError, match=f"'{name}' holds numbers that are not finite"):
+        gankit.load(path)
 
 
 def test_a_missing_file_and_a_folder_without_one_are_named(tmp_path: Path) -> None:

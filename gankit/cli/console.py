@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False, soft_wrap=True)
 PLAIN_LINE_S = 10.0
-RANK = int(os.environ.get("RANK", "0"))  # under torchrun; the processes after the first speak of trouble only
+_rank = os.environ.get("RANK", "0")
+RANK = int(_rank) if _rank.isdecimal() else 0  # under torchrun; the processes after the first speak of trouble only
 
 
 def fail(error: GankitError) -> None:

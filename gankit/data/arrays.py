@@ -117,7 +117,7 @@ def _read_header(stream: IO[bytes], size: int, what: str) -> Header:
         raise InputError(f"{what}: the array holds {kind}: {printable(text[:60])}", hint=_HINT)
     if len(text) < length or order is None or dims is None:
         raise InputError(f"{what}: its header is broken: {printable(text[:60])}", hint=_HINT)
-    shape = tuple(int(part) for part in dims[1].split(",") if part.strip().isdigit())
+    shape = tuple(int(part) for part in map(str.strip, dims[1].split(",")) if part.isdigit())
     found = np.dtype((dtype[1] or "=") + dtype[2])
     declared, held = math.prod(shape) * found.itemsize, size - 8 - len(length_bytes) - length
     if declared != held:
