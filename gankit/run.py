@@ -132,6 +132,7 @@ class Run:
             "step": self.step,
             "rollbacks": self.rollbacks,
             "train_s": self.train_s,
+            "run_id": self.folder.identity().get("run_id"),
             **self._circumstances(),
         }
         path = checkpoint.save(
@@ -167,6 +168,9 @@ class Run:
 
     def _adopt(self, found: checkpoint.Checkpoint) -> None:
         """Take over the networks, the optimisers and the counters of a checkpoint."""
+        own = self.folder.identity().get("run_id")
+        if found.progress.get("run_id", own) != own:
+            raise ValueError("it was written by another run")
         parts: dict[str, dict[str, Any]] = {"loop": {}, "meter": {}}
         for name, value in found.state.items():
             part, _, rest = name.partition(".")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,13 @@ def test_verify_resume_finds_state_that_is_not_saved(
     found = verify_resume(Path("run"), variant="./forgetful.py")
     assert any(difference.name.startswith("generator.") for difference in found.differences)
     assert "does not resume bit for bit" in refusal("verify --resume run ./forgetful.py", tmp_path, code="3")
+
+
+def test_a_checkpoint_of_another_run_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    own, other = (gankit.train("gan", steps=steps, out=tmp_path / str(steps), **SMALL) for steps in (2, 3))
+    newest = other.folder / "checkpoints" / "step-000000003"
+    shutil.copytree(newest, own.folder / "checkpoints" / newest.name)
+    with pytest.raises(
+        InputError, match="does not hold the state of this run: ValueError: it was written by another run"
+    ):
+        gankit.resume(own.folder, steps=5)
