@@ -90,7 +90,11 @@ def train(
     option: Annotated[
         list[str] | None,
         typer.Option(
-            "-o", "--option", metavar="KEY=VALUE", help="Option of the variant, or EXTENSION.KEY=VALUE.", rich_help_panel=GAME
+            "-o",
+            "--option",
+            metavar="KEY=VALUE",
+            help="Option of the variant, or EXTENSION.KEY=VALUE.",
+            rich_help_panel=GAME,
         ),
     ] = None,
     with_: Annotated[
