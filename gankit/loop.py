@@ -57,11 +57,13 @@ class BoundCritic:
         if penalised:
             refuse_coupled_samples(self.discriminator)
         shown = samples if self.augment is None else self.augment(samples)
+        # Real and fake in one pass are twice the batch, each half told the same.
+        told = [y if len(y) == len(samples) else y.repeat(len(samples) // len(y), 1) for y in self.told]
         with ExitStack() as contexts:
             contexts.enter_context(self.precision.full() if penalised else self.precision.autocast())
             if penalised:
                 contexts.enter_context(FastDoubleBackward())
-            output: Tensor = self.discriminator(shown, *self.told)
+            output: Tensor = self.discriminator(shown, *told)
         output = output if output.dtype == torch.float64 else output.float()
         for name, known in (("real", self.batch.real), ("fake", self.batch.fake)):
             if samples.data_ptr() == known.data_ptr() and output.ndim <= 2:
