@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 IMAGES ?= 100k
 
-.PHONY: demo test lint check wheel-test clean
+.PHONY: demo test lint check wheel-test docs clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,7 +26,10 @@ lint: $(INSTALLED)  ## Style and types.
 wheel-test: $(INSTALLED)  ## Build the wheel, install it into a new environment, train 20 steps and sample.
 	PYTHON=$(PYTHON) PATH="$(abspath $(BIN)):$$PATH" sh tests/wheel_test.sh
 
+docs: $(INSTALLED)  ## The site, into site/; a link that leads nowhere is an error.
+	$(BIN)/mkdocs build --strict --config-file .mkdocs.yml
+
 check: lint test wheel-test  ## What CI runs.
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

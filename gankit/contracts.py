@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 API_VERSION = 1
+"""The version of the plugin API that this gankit speaks; plugins name the one they were written for."""
 
 Decay = Annotated[float, Ge(0), Lt(1)]
 Prior = Literal["normal", "uniform"]
@@ -48,8 +49,8 @@ class SameAs:
     setting: str
 
 
-# Where a search for good values looks: 'wide' and 'narrow' are the phases of "Are GANs Created Equal?" (Lucic et al.).
 Search = Uniform | LogUniform | Choice | SameAs
+"""Where a search looks for values: 'wide' and 'narrow' are the phases of "Are GANs Created Equal?" (Lucic et al.)."""
 
 
 def option(
@@ -93,11 +94,16 @@ class DataSpec:
 class Batch:
     """One batch as a loss sees it. It grows by fields with defaults, so that an older plugin keeps working."""
 
-    real: Tensor  # [N, *shape]
-    fake: Tensor  # [N, *shape]; without gradient in the discriminator's phase
-    z: Tensor  # [N, z_dim]
-    labels: Tensor | None = None  # [N] int64, of the real samples; None when the data has none
-    condition: Tensor | None = None  # [N, K]: y of the real samples, and what G was told; None when unconditional
+    real: Tensor
+    """[N, *shape]."""
+    fake: Tensor
+    """[N, *shape]; without gradient in the discriminator's phase."""
+    z: Tensor
+    """[N, z_dim]."""
+    labels: Tensor | None = None
+    """[N] int64, of the real samples; None when the data has none."""
+    condition: Tensor | None = None
+    """[N, K]: y of the real samples, and what G was told; None when unconditional."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +111,10 @@ class CriticOutput:
     """What a loss reads: scores [N]; with `heads` [N, 1 + heads], the score first; or a reconstruction of the input."""
 
     heads: int = 0
-    code: int = 0  # numbers in the auto-encoder's code; 0: no auto-encoder but scores
-    told_by: Literal["projection", "concatenation", "nothing"] = "projection"  # how D is told y in a conditional run
+    code: int = 0
+    """Numbers in the auto-encoder's code; 0: no auto-encoder but scores."""
+    told_by: Literal["projection", "concatenation", "nothing"] = "projection"
+    """How D is told y in a conditional run."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,8 @@ class SampleGrid:
 
     z: Tensor
     condition: Tensor | None = None
-    columns: int | None = None  # None: as square as it gets
+    columns: int | None = None
+    """None: as square as it gets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,24 +188,37 @@ class ExtensionInfo:
     """
 
     api: int
+    """The `API_VERSION` its author wrote against."""
     title: str
-    make: Callable[[Any], object]  # an instance of `options` -> the object
+    make: Callable[[Any], object]
+    """An instance of `options` -> the object."""
     options: type = NoOptions
-    capturable: bool = False  # whether what it does in a step never depends on the host
-    penalised: bool = False  # whether it adds a gradient penalty, and weighs it by `penalty_gain`
+    capturable: bool = False
+    """Whether what it does in a step never depends on the host."""
+    penalised: bool = False
+    """Whether it adds a gradient penalty, and weighs it by `penalty_gain`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VariantInfo:
-    """Who a variant is. `api` has no default on purpose: it is the API version its author wrote against."""
+    """Who a variant is."""
 
     api: int
+    """The `API_VERSION` its author wrote against; it has no default on purpose."""
     title: str
     paper: str = ""
+    """URL of the paper."""
     options: type = NoOptions
+    """A frozen dataclass with a default for every field, each made by `option`."""
     config: TrainConfig = TrainConfig()
-    conditional: Literal["optional", "required", "no"] = "optional"  # whether its game can be played with conditions
-    conditional_note: str = ""  # why it must or cannot, for people
-    capturable: bool = False  # whether its steps never depend on the host, and so may be played from a CUDA graph
-    penalised: bool = False  # whether its loss takes gradient penalties, and weighs them by `penalty_gain`
-    scores: Literal["logits", "raw"] = "raw"  # whether sigmoid(D(x)) estimates the probability that x is real
+    """The settings it recommends; what the user sets goes before them."""
+    conditional: Literal["optional", "required", "no"] = "optional"
+    """Whether its game can be played with conditions."""
+    conditional_note: str = ""
+    """Why it must or cannot, for people."""
+    capturable: bool = False
+    """Whether its steps never depend on the host, and so may be played from a CUDA graph."""
+    penalised: bool = False
+    """Whether its loss takes gradient penalties, and weighs them by `penalty_gain`."""
+    scores: Literal["logits", "raw"] = "raw"
+    """Whether sigmoid(D(x)) estimates the probability that x is real."""

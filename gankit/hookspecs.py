@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PROJECT = "gankit"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function as an implementation of the hook of its name; `@hookimpl(wrapper=True)` wraps what others answer."""
 
 
 # -- builders ----------------------------------------------------------------------------------------------------------

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from gankit import processes
 from gankit.contracts import Batch, CriticOutput
 
-# The discriminator with everything else of the phase (labels, precision, augmentation) already bound: samples [N, …] ->
-# whatever the discriminator returns; scores come in float32.
 Critic = Callable[[Tensor], Tensor]
+"""The discriminator with everything else of the phase (labels, precision, augmentation) already bound.
+
+Samples [N, …] -> whatever the discriminator returns; scores come in float32.
+"""
 
 
 class AdversarialLoss(nn.Module, ABC):

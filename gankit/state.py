@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from gankit.errors import InputError
 
 State = dict[str, Tensor | int | float | str | bool]
+"""Names to tensors and JSON scalars: what a checkpoint holds, with nothing that would have to be pickled."""
 
 
 def module_state(prefix: str, module: nn.Module) -> State:

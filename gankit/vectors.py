@@ -53,8 +53,10 @@ class Vector:
     labels: Sequence[int] | None = None
     condition: Sequence[Sequence[float]] | None = None
     z: Sequence[Sequence[float]] | None = None
-    state: Mapping[str, float] | None = None  # buffers of the loss at the start
-    source: str = ""  # where the value comes from: paper and equation
+    state: Mapping[str, float] | None = None
+    """Buffers of the loss at the start."""
+    source: str = ""
+    """Where the value comes from: paper and equation."""
 
 
 @dataclass(frozen=True)

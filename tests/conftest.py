@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import warm
 
 from gankit.cli import main
 
@@ -41,6 +42,18 @@ def _own_cache(shared_home: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANKIT_HOME", str(shared_home))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_server(tmp_path_factory: pytest.TempPathFactory, _own_cache: None) -> Iterator[None]:
+    """What `support.gankit` asks; one for each worker."""
+    path = tmp_path_factory.mktemp("warm") / "socket"
+    server = warm.start(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANKIT_WARM_SERVER", str(path))
+        yield
+    server.kill()
+    server.communicate()
 
 
 @pytest.fixture

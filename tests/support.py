@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
+
+import warm
 
 GANKIT = Path(sys.executable).parent / "gankit"
 
@@ -51,14 +54,20 @@ def gankit_discriminator(data):
 def gankit(
     *arguments: object, cwd: Path, site: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the installed command as a user would, with `site` as an extra folder of installed packages."""
+    """Run the command as a user would, with `site` as an extra folder of installed packages.
+
+    It is not started but forked (see warm.py); tests/wheel_test.sh and what calls GANKIT itself run the script.
+    """
     variables = {key: value for key, value in os.environ.items() if not key.startswith("GANKIT")}
     variables |= {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "GANKIT_HOME": os.environ["GANKIT_HOME"], **environment}
     if site is not None:
         variables["PYTHONPATH"] = str(site)
-    return subprocess.run(
-        [GANKIT, *map(str, arguments)], cwd=cwd, env=variables, capture_output=True, text=True, timeout=300, check=False
-    )
+    command = ["gankit", *map(str, arguments)]
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, open(os.devnull) as nothing:  # noqa: PTH123
+        streams = [stream.fileno() for stream in (nothing, out, err)]
+        code = warm.ask(os.environ["GANKIT_WARM_SERVER"], streams, cwd=str(cwd), env=variables, argv=command)
+        out.seek(0), err.seek(0)
+        return subprocess.CompletedProcess(command, code, out.read(), err.read())
 
 
 def install(

@@ -173,6 +173,7 @@ def as_bytes(tensor: Tensor) -> memoryview:
 
 
 DatasetFactory = Callable[[], Dataset]
+"""What `gankit_datasets` offers under a name; called only when the name is chosen."""
 
 
 @dataclass(frozen=True)

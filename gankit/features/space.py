@@ -32,5 +32,5 @@ class FeatureSpace(nn.Module):
         raise NotImplementedError
 
 
-# (data set, what stands behind the @ in the name, progress) -> the space. Called once per evaluation.
 FeatureFactory = Callable[[Dataset, str, Progress | None], FeatureSpace]
+"""(data set, what stands behind the @ in the name, progress) -> the space. Called once per evaluation."""

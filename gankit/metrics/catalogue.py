@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 View = Literal["features", "logits", "pixels"]
 VIEWS: tuple[View, ...] = ("features", "logits", "pixels")
 
-# The feature space -> a fresh metric, told of samples by `update(values, real=…)`. `compute()` returns a number, a pair
-# (number, spread), or a mapping of names to them. A metric may name the view of the samples that it wants in `reads`
-# ('features' [n, dim] by default, 'logits' [n, K], 'pixels' [n, P] uint8) and its parameters in `protocol`.
 MetricFactory = Callable[["FeatureSpace"], "Metric"]
+"""The feature space -> a fresh metric, told of samples by `update(values, real=…)`.
+
+`compute()` returns a number, a pair (number, spread), or a mapping of names to them. A metric may name the view of the
+samples that it wants in `reads` ('features' [n, dim] by default, 'logits' [n, K], 'pixels' [n, P] uint8) and its
+parameters in `protocol`.
+"""
 
 
 def builtin_metrics() -> dict[str, MetricFactory]:

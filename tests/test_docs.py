@@ -1,0 +1,218 @@
+"""What README.md and docs/ show is what happens: every block and every command in them, and the site that is built of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from gankit import hookspecs, plugin
+from gankit.cli import app
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+DOCUMENTS = [README, *PAGES]
+BLOCK = re.compile(r"^```(?P<kind>\w*)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+# Run by .ci/run: the Makefile's targets, and the installation by tests/wheel_test.sh.
+RUN_BY_CI = ("make ", "python3 -m venv", "pip install -c", "pip install .")
+SAMPLES = 300
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def blocks(path: Path) -> list[re.Match[str]]:
+    return list(BLOCK.finditer(path.read_text()))
+
+
+def shortened(command: str) -> str:
+    """The same command with a training budget that takes a second or two, and fewer samples."""
+
+    def budget(found: re.Match[str]) -> str:
+        number, unit = float(found[2].replace("_", "")), {"k": 1e3, "M": 1e6}.get(found[3], 1)
+        return f"{found[1]}{max(64, round(number * unit / 100_000 * 640))}"
+
+    short = re.sub(r"((?:--images|--eval-every) |\bimages=)([\d_]+)([kM]?)", budget, command)
+    short = re.sub(r"( -n | --eval-n )(\d+)", lambda found: f"{found[1]}{min(int(found[2]), SAMPLES)}", short)
+    for pattern, less in (
+        (r"^gankit eval(?!.* -n )", f" -n {SAMPLES}"),
+        (r"--eval-every \d+(?!.*--eval-n)", f" --eval-n {SAMPLES}"),
+        (r"evaluate\(result.folder", f", n={SAMPLES}"),
+        (r"^gankit bench", " --steps 2"),
+        (r"^gankit manifold.*", " -n 16"),  # the last of two counts
+    ):
+        short = re.sub(pattern, rf"\g<0>{less}", short)
+    return short
+
+
+def script(path: Path) -> str:
+    """A document as a shell script: files with a title are written, commands and Python run, all in their order."""
+    lines = ["set -eu"]
+    for block in blocks(path):
+        kind, title, text = block["kind"], block["title"], block["text"]
+        if title:
+            lines += [f"cat > {shlex.quote(title)} <<'END-OF-BLOCK'", text + "END-OF-BLOCK"]
+        elif kind in ("python", "py"):
+            lines += ["python - <<'END-OF-BLOCK'", shortened(text) + "END-OF-BLOCK"]
+        elif kind == "console":
+            commands = [line[2:] for line in text.replace("\\\n", "").splitlines() if line.startswith("$ ")]
+            for command in commands:
+                if not command.startswith(RUN_BY_CI):
+                    lines += [f"echo {shlex.quote('$ ' + command)} >&2", shortened(command.partition("  #")[0])]
+        else:
+            assert kind == "text", f"{named(path)}: a block that is neither run nor marked as output: {text[:80]}"
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Variables for an environment of its own that sees the packages of this one, so that a page may install something."""
+    venv.create(tmp_path / "venv", with_pip=False)
+    binaries = tmp_path / "venv" / "bin"
+    (site,) = (tmp_path / "venv" / "lib").glob("*/site-packages")
+    (site / "outer.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")) + "\n")
+    (site / "repository.pth").write_text(f"{ROOT}\n{ROOT / 'plugins'}\n")
+    client = "import os, sys, warm; sys.exit(warm.ask(os.environ['GANKIT_WARM_SERVER'], [0, 1, 2], cwd=os.getcwd(), "
+    client += f"env=dict(os.environ), argv=['gankit', *sys.argv[1:]], python='{binaries}/python'))"
+    programs = {
+        "gankit": f"#!{sys.executable} -S\nimport sys; sys.path.insert(0, '{ROOT / 'tests'}')\n{client}\n",
+        "pip": f'#!/bin/sh\nexec "{binaries}/python" -m pip "$@"\n',
+        "pytest": f'#!/bin/sh\nexec "{binaries}/python" -m pytest "$@"\n',
+    }
+    for name, text in programs.items():
+        (binaries / name).write_text(text)
+        (binaries / name).chmod(0o755)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GANKIT", "PYTEST", "COV"))}
+    quiet = {
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",
+        "PIP_QUIET": "1",
+        "PIP_NO_INPUT": "1",
+    }
+    path = f"{binaries}:{os.environ['PATH']}"
+    return {
+        **kept,
+        **quiet,
+        "PATH": path,
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "200",
+        "GANKIT_HOME": os.environ["GANKIT_HOME"],
+        "GANKIT_WARM_SERVER": os.environ["GANKIT_WARM_SERVER"],
+    }
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if blocks(path)], ids=named)
+def test_every_block_runs(path: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    done = subprocess.run(
+        ["bash", "-c", script(path)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-2000:]
+
+
+def command_of(words: list[str]) -> tuple[object, list[str]]:
+    """['gankit', 'data', 'pack', 'x', '--size'] -> the command 'data pack' and the words after it."""
+    found, rest = typer.main.get_command(app), words[1:]
+    while rest and hasattr(found, "commands") and not rest[0].startswith("-"):
+        assert rest[0] in found.commands, f"no such command: {' '.join(words)}"
+        found, rest = found.commands[rest[0]], rest[1:]
+    return found, rest
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_commands_within_the_text_exist_with_their_flags(path: Path) -> None:
+    text = BLOCK.sub("", path.read_text())
+    for quoted in re.findall(r"`((?:gankit|python) [^`]+)`", text):
+        words = shlex.split(" ".join(quoted.split()).replace("…", "").replace("'", ""))
+        flags = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
+        if words[0] == "gankit":
+            command, _ = command_of(words)
+            known = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}  # type: ignore[attr-defined]
+            assert set(flags) <= known | {"--help", "-h"}, quoted
+        elif words[1] == "-m":
+            assert importlib.util.find_spec(words[2]) is not None, quoted
+        else:
+            source = (ROOT / words[1]).read_text()
+            assert all(f'"{flag}"' in source for flag in flags), quoted
+
+
+def test_the_readme_is_short_and_shows_the_example_as_it_is() -> None:
+    assert len(README.read_text().splitlines()) <= 150
+    (shown,) = [block["text"] for block in blocks(README) if block["kind"] == "python"]
+    assert shown.strip() == (ROOT / "examples" / "relativistic.py").read_text().strip()
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"\]\(([^)#]+)\)", README.read_text()))))
+def test_links_of_the_readme_lead_somewhere(name: str) -> None:
+    assert name.startswith("http") or (ROOT / name).exists()
+
+
+# -- the site ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built strictly: a link that leads nowhere, or a page that is in no menu, is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-f", ROOT / ".mkdocs.yml", "-d", folder]
+    variables = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(build, capture_output=True, text=True, env=variables, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_reference_has_every_hook_contract_and_command(site: Path) -> None:
+    hooks, api, commands = (
+        (site / "reference" / f"{page}.html").read_text() for page in ("hooks", "plugin", "commands")
+    )
+    for name in vars(hookspecs):
+        if name.startswith("gankit_"):
+            assert f'id="gankit.hookspecs.{name}"' in hooks
+    for name in plugin.__all__:
+        assert f'id="gankit.plugin.{name}"' in api
+
+    def walk(command: object, words: str) -> None:
+        for name, child in getattr(command, "commands", {}).items():
+            assert f"<code>{words} {name}</code>" in commands
+            walk(child, f"{words} {name}")
+
+    walk(typer.main.get_command(app), "gankit")
+
+
+def test_formulas_are_mathml_and_nothing_is_asked_of_other_machines(site: Path) -> None:
+    assert (site / "maths.html").read_text().count("<math") > 40
+    assert "arithmatex" not in (site / "maths.html").read_text()
+    for page in site.rglob("*.html"):
+        assert not re.findall(
+            r'<(?:script|link|img)[^>]+(?:src|href)="https?://(?!squidfunk)[^"]+"', page.read_text()
+        ), page
+
+
+def test_every_variant_has_its_maths() -> None:
+    text = (ROOT / "docs" / "maths.md").read_text()
+    entries = re.findall(r"^([\w-]+) = \"gankit_variants", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert len(entries) == 12
+    for name in entries:
+        section = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        assert "https://arxiv.org/abs/" in section, name
