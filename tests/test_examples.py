@@ -25,6 +25,7 @@ def test_every_example_is_tested_here() -> None:
         "checkers.py",
         "clip_gradients.py",
         "energy_distance.py",
+        "gankit-ebgan",  # by tests/wheel_test.sh
         "relativistic.py",
         "run.toml",
         "two_critics.py",

@@ -1,10 +1,13 @@
 #!/bin/sh
 # Build the wheel, install it into a new environment away from the checkout, train 20 steps, sample and score the one file.
+# Then the road of a third-party plugin: the wheel of examples/gankit-ebgan is installed beside it, listed, checked, trained,
+# sampled and uninstalled; what is left of it, a run, says which package it needs.
 set -eu
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python -m build --wheel --outdir "$work/dist" "$checkout" >/dev/null
+python -m build --wheel --outdir "$work/plugin" "$checkout/examples/gankit-ebgan" >/dev/null
 "${PYTHON:-python3}" -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check --constraint "$checkout/constraints.txt" "$work"/dist/*.whl
 cd "$work"
@@ -19,4 +22,24 @@ gankit sample alone.safetensors --seeds 0,1,4-6 -o out/
 test "$(ls out | wc -l)" -eq 5
 GANKIT_HOME="$work/home" gankit eval alone.safetensors -n 200 --json -o scores.jsonl >/dev/null
 test "$(wc -l <scores.jsonl)" -eq 1
+
+PIP_QUIET=1 gankit install "$work"/plugin/*.whl
+gankit plugin list --load --json >plugins.json
+python - <<'CHECK'
+import json
+rows = {row["name"]: row for row in json.load(open("plugins.json"))}
+for name in ("ebgan", "half-cosine"):
+    assert (rows[name]["dist"], rows[name]["version"], rows[name]["state"]) == ("gankit-ebgan", "0.1.0", "ok"), rows[name]
+CHECK
+gankit plugin check ebgan --with half-cosine --device cpu
+gankit verify ebgan
+gankit train --variant ebgan --with half-cosine --steps 20 --device cpu --out energy
+gankit sample energy -n 4 -o energy.png
+PIP_QUIET=1 PIP_YES=1 gankit uninstall gankit-ebgan
+gankit sample energy -n 4 -o again.png # its generator is the core's
+code=0
+gankit resume energy --steps 30 2>said || code=$?
+cat said
+test "$code" -eq 3
+grep -q "pip install gankit-ebgan==0.1.0" said
 echo "wheel test passed"
