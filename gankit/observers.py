@@ -81,7 +81,7 @@ class StatsWriter:
             raise run.diverged(", ".join(broken))
         run.stats = means
         timing = {"wall_s": round(run.train_s, 3), "images_per_s": round(run.images_per_s, 1)}
-        health = {"diversity": self.diversity.measure(run)}
+        health = self.diversity.measure(run)
         record = {"step": run.step, "images_seen": run.images_seen, **timing, **means, **health}
         run.folder.append_line("stats.jsonl", record)
         self.lines.append(record)
@@ -114,13 +114,15 @@ class Diversity:
         real = dataset.real(pool[torch.linspace(0, len(pool) - 1, min(len(pool), 1024)).long()])
         self.of_real = self._spread(real)
 
-    def measure(self, run: Run) -> float:
-        """Of the averaged generator, as it is now."""
-        return self._spread(run.sample(self.z, self.condition)) / max(self.of_real, 1e-12)
+    def measure(self, run: Run) -> dict[str, float]:
+        """`diversity` of the averaged generator, as it is now; nothing where real samples do not differ."""
+        if not self.of_real:
+            return {}
+        return {"diversity": self._spread(run.sample(self.z, self.condition)) / self.of_real}
 
     @staticmethod
     def _spread(samples: Tensor) -> float:
-        return float(samples.double().var(0).mean().sqrt())
+        return float(samples.double().var(0).mean().sqrt()) if len(samples) > 1 else 0.0
 
 
 def drop_later_lines(path: Path, step: int) -> None:

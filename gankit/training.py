@@ -45,6 +45,7 @@ from gankit.signals import StopRequest, stop_requests
 from gankit.state import State
 from gankit.storage import cannot_write
 from gankit.streams import derive_seed
+from gankit.text import printable
 from gankit.transfer import start_from
 
 log = logging.getLogger("gankit")
@@ -114,6 +115,16 @@ def _arguments(settings: Mapping[str, Any]) -> Layer:
     return Layer("argument", {key: value for key, value in settings.items() if value is not None})
 
 
+def _refuse_within_data(data: str, out: Path) -> None:
+    """InputError if the pictures of a run would be read as data by the next one."""
+    source = Path(data)
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise InputError(
+            f"--out {printable(str(out))} lies within the data, {printable(data)}: its pictures would become samples",
+            hint="choose a folder elsewhere with --out",
+        )
+
+
 def _open_folder(plan: Plan, dataset: Dataset, out: str | Path | None, new: bool) -> RunFolder:
     """The folder to work in: an unfinished run of the same settings, the one named by `out`, or a new one."""
     prefix = f"{plan.composition.plugins[0].name}-{host.normalise(dataset.name)}"
@@ -130,6 +141,7 @@ def _open_folder(plan: Plan, dataset: Dataset, out: str | Path | None, new: bool
         if unfinished is not None:
             log.info("continuing the unfinished run %s (--new starts another one)", unfinished.path)
             return unfinished
+    _refuse_within_data(plan.config.data, Path(out or run_folder.RUNS))
     folder = run_folder.create(Path(out)) if out is not None else run_folder.create_numbered(prefix)
     plugins = plan.composition.plugins
     identity = {

@@ -195,6 +195,27 @@ def test_a_foreign_folder_is_refused_and_left_alone() -> None:
     assert [path.name for path in Path("mine").iterdir()] == ["thesis.txt"]
 
 
+def test_a_run_within_its_own_data_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sample grids would be images of the next run."""
+    Path("photos/old").mkdir(parents=True)
+    for name in ("a", "b"):
+        Image.new("L", (16, 16), 200).save(f"photos/{name}.png")
+    with pytest.raises(InputError, match="lies within the data"):
+        gankit.train("lsgan", data="photos", out="photos/old/run", steps=1, **SMALL)
+    monkeypatch.chdir("photos")
+    with pytest.raises(InputError, match="lies within the data"):
+        gankit.train("lsgan", data=".", steps=1, **SMALL)
+    assert sorted(path.name for path in Path().rglob("*")) == ["a.png", "b.png", "old"]
+
+
+def test_data_without_any_difference_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sample has no variance; a hundred equal ones have 0."""
+    for name, images in (("one", np.full((1, 8, 8), 9, np.uint8)), ("equal", np.full((9, 8, 8), 9, np.uint8))):
+        np.save(f"{name}.npy", images)
+        result = gankit.train("lsgan", data=f"{name}.npy", steps=1, **SMALL)
+        assert "diversity" not in stats_of(result.folder)[-1]
+
+
 def test_two_runs_in_one_folder_are_refused() -> None:
     train(steps=2, out="a")
 
