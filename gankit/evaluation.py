@@ -61,6 +61,9 @@ def evaluate(
     checkpoint belongs to, else to metrics.jsonl here, or to `save`. DivergedError when the samples are not finite or
     all the same; InputError, ResourceError and PluginError as everywhere.
     """
+    for name in ("metrics", "extensions"):  # 'fid,pr' as on the command line; it is a sequence of letters otherwise
+        if isinstance(settings.get(name), str):
+            settings[name] = [part.strip() for part in settings[name].split(",")]
     evaluation = score(Path(target), Settings(**settings), progress)
     append_line(store_of(target, save), evaluation.record())
     return evaluation

@@ -9,6 +9,7 @@ import inspect
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,6 +228,7 @@ class Composition:
     info: VariantInfo | None  # None when no variant is part of it
     declared: Mapping[str, ExtensionInfo] = field(default_factory=dict)  # by extensions that have options
     chosen: Mapping[str, Any] = field(default_factory=dict)  # extension -> its options
+    deprecated: tuple[str, ...] = ()  # what these plugins use that will go, a line each
 
     @property
     def hook(self) -> Any:
@@ -301,6 +303,7 @@ def compose(
     given = _by_extension(options or {}, extensions)
     declared: dict[str, ExtensionInfo] = {}
     chosen: dict[str, Any] = {}
+    deprecated: list[str] = []
     for plugin in plugins:
         module = load(plugin)
         info = _extension_info(plugin, module) if plugin.group == EXTENSIONS else None
@@ -309,12 +312,12 @@ def compose(
             declared[plugin.name] = info
             chosen[plugin.name] = validate(info.options, given.pop(plugin.name, {}), what="option", where=where)
             module = info.make(chosen[plugin.name])
-        _register(manager, plugin, module)
+        deprecated += _register(manager, plugin, module)
     if given:
         name = next(iter(given))
         raise InputError(f"extension '{name}' has no options", hint=f"leave out -o {name}.{next(iter(given[name]))}")
     info_of_variant = _variant_info(manager, variant) if variant else None
-    composition = Composition(manager, plugins, info_of_variant, declared, chosen)
+    composition = Composition(manager, plugins, info_of_variant, declared, chosen, tuple(deprecated))
     for builder in BUILDERS:
         # A variant's network may be None, for core's or an extension's: that shows when it is built.
         aside = plugins[0].name if variant and builder in NETWORKS else CORE
@@ -364,7 +367,8 @@ def _check_api(who: str, api: int, plugin: Plugin) -> None:
         )
 
 
-def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> None:
+def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> list[str]:
+    """Add a plugin's hooks; a line for each that hookspecs declares with `warn_on_impl` or `warn_on_impl_args`."""
     who = f"{plugin.kind} '{plugin.name}' from {plugin.origin}"
     if manager.has_plugin(plugin.name):
         hint = "name each extension once; a file must not be called as another plugin of the run, or 'core'"
@@ -372,7 +376,9 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> 
     if not _implements_anything(module):
         raise PluginError(f"{who} implements no gankit hook", hint="mark its functions with @gankit.plugin.hookimpl")
     try:
-        manager.register(module, name=plugin.name)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            manager.register(module, name=plugin.name)
     except pluggy.PluginValidationError as error:
         raise PluginError(
             f"{who} does not fit this gankit's hooks: {one_line(error)}", hint="upgrade gankit, or the plugin"
@@ -382,6 +388,7 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> 
             known = [name for name in vars(hookspecs) if name.startswith("gankit_")]
             hint = f"{did_you_mean(impl.name, known)}hooks: {', '.join(known)}"
             raise PluginError(f"{who} implements '{impl.name}', which is not a hook", hint=hint)
+    return [f"{who}: {' '.join(str(warning.message).split())}" for warning in caught]
 
 
 def _implements_anything(module: object) -> bool:

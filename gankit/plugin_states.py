@@ -16,7 +16,7 @@ State = Literal["ok", "not allowed", "clash", "too new", "broken"]
 
 @dataclass(frozen=True)
 class Health:
-    """One installed plugin and whether it can be used; `reason` says why not, and what to do."""
+    """One installed plugin and whether it can be used; `reason` says why not, and what to do, or what will be."""
 
     plugin: host.Plugin
     state: State
@@ -36,6 +36,7 @@ def _health(plugin: host.Plugin, clashes: bool, core: object | None) -> Health:
     if not plugin.allowed:
         return Health(plugin, "not allowed", f"{host.ALLOW_LIST} does not name it")
     module = plugin.entry_point.module if plugin.entry_point else ""
+    reason = ""
     if importlib.util.find_spec(module.partition(".")[0]) is None:
         return Health(plugin, "broken", f"there is no module '{module}': install {plugin.dist} again")
     try:
@@ -48,12 +49,13 @@ def _health(plugin: host.Plugin, clashes: bool, core: object | None) -> Health:
     if core is not None:
         variant, extensions = (plugin, []) if plugin.group == host.VARIANTS else (None, [plugin])
         try:
-            host.compose(core, variant, extensions)
+            composition = host.compose(core, variant, extensions)
         except GankitError as error:
             return Health(plugin, "broken", error.message)
+        reason = "; ".join(composition.deprecated)
     if clashes:
         return Health(plugin, "clash", f"choose it as {plugin.dist}:{plugin.name}")
-    return Health(plugin, "ok")
+    return Health(plugin, "ok", reason)
 
 
 def _declared_api(source: bytes) -> int | None:

@@ -385,6 +385,8 @@ def _announce(run: Run, resumed: bool) -> None:
     budget += f" = {-(-config.total_images // config.batch):,} steps x {config.batch}" if config.total_images else ""
     budget += f", at most {config.time_s:g} s" if config.time_s else ""
     log.info("run %s: %s", run.folder.path, budget)
+    for line in plan.composition.deprecated:
+        log.warning("%s", line)
     if resumed:
         log.info("resumed at %s images: networks, average, optimisers, loss, data position", f"{run.images_seen:,}")
         if run.changed:

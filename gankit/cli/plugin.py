@@ -91,7 +91,8 @@ def check(
         ]
         plugin = subject.plugin
         head = {"plugin": plugin.name, "kind": plugin.kind, "origin": plugin.origin, "device": str(subject.device)}
-        console.print_json({**head, "ok": not failed, "checks": rows})
+        deprecated = list(subject.deprecated)
+        console.print_json({**head, "ok": not failed, "deprecated": deprecated, "checks": rows})
     else:
         from rich.table import Table
 
@@ -103,6 +104,8 @@ def check(
         console.print_table(table)
         passed, seconds = len(outcomes) - len(failed), sum(outcome.wall_s for outcome in outcomes)
         print(f"{passed} of {len(outcomes)} checks passed on {subject.device} in {seconds:.1f} s")
+        for line in subject.deprecated:
+            console.talk.print(console.cell(f"warning: {line}"))
     if failed:
         who = f"{subject.plugin.kind} '{subject.plugin.name}' from {subject.plugin.origin}"
         raise PluginError(

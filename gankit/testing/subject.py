@@ -74,6 +74,14 @@ class Subject:
         return info
 
     @cached_property
+    def deprecated(self) -> tuple[str, ...]:
+        """What it uses that will go, a line each; nothing for a plugin that cannot be loaded."""
+        try:
+            return self.plan().composition.deprecated
+        except REFUSALS:
+            return ()
+
+    @cached_property
     def data(self) -> DataSpec:
         """Small images, or points in the plane where images are refused."""
         try:
