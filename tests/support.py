@@ -56,13 +56,16 @@ def gankit(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command as a user would, with `site` as an extra folder of installed packages.
 
-    It is not started but forked (see warm.py); tests/wheel_test.sh and what calls GANKIT itself run the script.
+    It is not started but forked, if there is a server for that (see warm.py); tests/wheel_test.sh and what calls GANKIT
+    itself run the script.
     """
     variables = {key: value for key, value in os.environ.items() if not key.startswith("GANKIT")}
     variables |= {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "GANKIT_HOME": os.environ["GANKIT_HOME"], **environment}
     if site is not None:
         variables["PYTHONPATH"] = str(site)
-    command = ["gankit", *map(str, arguments)]
+    command = [str(GANKIT), *map(str, arguments)]
+    if "GANKIT_WARM_SERVER" not in os.environ:
+        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300, check=False)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, open(os.devnull) as nothing:  # noqa: PTH123
         streams = [stream.fileno() for stream in (nothing, out, err)]
         code = warm.ask(os.environ["GANKIT_WARM_SERVER"], streams, cwd=str(cwd), env=variables, argv=command)
