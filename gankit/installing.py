@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import re
 import shutil
 import sys
@@ -44,7 +45,7 @@ def install_command(packages: Sequence[str], constraints: Path, prefix: Path = P
             raise InputError(f"'{package}' is not a package", hint="a name, a path of a wheel or folder, or a git+ URL")
     command = installer(prefix)
     target = ["--python", sys.executable] if command[0] == "uv" else []
-    return [*command, "install", *target, "--constraint", str(constraints), *packages]
+    return [*command, "install", *target, "--constraint", str(constraints), *map(_from_anywhere, packages)]
 
 
 def uninstall_command(name: str, prefix: Path = Path(sys.prefix)) -> list[str]:
@@ -54,6 +55,13 @@ def uninstall_command(name: str, prefix: Path = Path(sys.prefix)) -> list[str]:
         raise InputError(f"'{name}' belongs to {dist}", hint="its plugins cost nothing while they are not used")
     command = installer(prefix)
     return [*command, "uninstall", *(["--python", sys.executable] if command[0] == "uv" else ["--yes"]), dist]
+
+
+def _from_anywhere(package: str) -> str:
+    """The same package for a tool that runs in another folder, as pipx does: './x[extra]' -> '/…/x[extra]'."""
+    path, bracket, extras = package.partition("[")
+    is_path = (os.sep in path or path.endswith((".whl", ".tar.gz", ".zip"))) and Path(path).exists()
+    return f"{Path(path).resolve()}{bracket}{extras}" if is_path else package
 
 
 @contextmanager

@@ -38,6 +38,17 @@ def test_the_tool_is_that_of_the_environment(tmp_path: Path, monkeypatch: pytest
         installing.installer(tmp_path)
 
 
+def test_paths_are_understood_by_tools_that_run_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pipx runpip` works in the folder of its environment."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "a.whl").touch()
+    given = ["./mine", "./mine[test]", "a.whl", "mine", "ghost.whl", "git+https://example.org/x/y"]
+    here = tmp_path.resolve()
+    expected = [f"{here}/mine", f"{here}/mine[test]", f"{here}/a.whl", *given[3:]]
+    assert installing.install_command(given, CONSTRAINTS)[-6:] == expected
+
+
 def test_pytorch_and_gankit_are_pinned_as_they_are() -> None:
     with installing.constraints() as path:
         lines = path.read_text().splitlines()
