@@ -7,11 +7,13 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import venv
 from pathlib import Path
 
 import warm
 
 GANKIT = Path(sys.executable).parent / "gankit"
+ROOT = Path(__file__).resolve().parents[1]
 
 LOSS = """
 from gankit.plugin import AdversarialLoss, VariantInfo, hookimpl
@@ -71,6 +73,15 @@ def gankit(
         code = warm.ask(os.environ["GANKIT_WARM_SERVER"], streams, cwd=str(cwd), env=variables, argv=command)
         out.seek(0), err.seek(0)
         return subprocess.CompletedProcess(command, code, out.read(), err.read())
+
+
+def environment_in(place: Path) -> Path:
+    """A new virtual environment in `place` that sees the packages of this one, gankit included; its Python."""
+    venv.create(place, with_pip=False, symlinks=True)
+    (packages,) = (place / "lib").glob("python*/site-packages")
+    seen = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "outer.pth").write_text("\n".join([*seen, str(ROOT), str(ROOT / "plugins")]) + "\n")
+    return place / "bin" / "python"
 
 
 def install(

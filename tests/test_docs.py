@@ -9,16 +9,15 @@ import shlex
 import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pytest
 import typer.main
+from support import ROOT, environment_in
 
 from gankit import hookspecs, plugin
 from gankit.cli import app
 
-ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 DOCUMENTS = [README, *PAGES]
@@ -79,11 +78,7 @@ def script(path: Path) -> str:
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """Variables for an environment of its own that sees the packages of this one, so that a page may install something."""
-    venv.create(tmp_path / "venv", with_pip=False)
-    binaries = tmp_path / "venv" / "bin"
-    (site,) = (tmp_path / "venv" / "lib").glob("*/site-packages")
-    (site / "outer.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")) + "\n")
-    (site / "repository.pth").write_text(f"{ROOT}\n{ROOT / 'plugins'}\n")
+    binaries = environment_in(tmp_path / "venv").parent
     client = "import os, sys, warm; sys.exit(warm.ask(os.environ['GANKIT_WARM_SERVER'], [0, 1, 2], cwd=os.getcwd(), "
     client += f"env=dict(os.environ), argv=['gankit', *sys.argv[1:]], python='{binaries}/python'))"
     programs = {

@@ -6,11 +6,11 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-import venv
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import environment_in
 
 from gankit import installing
 from gankit.errors import InputError, ResourceError
@@ -71,12 +71,7 @@ def test_what_is_no_package_or_gankits_own_is_refused(
 
 def test_a_plugin_goes_in_is_listed_and_goes_out(tmp_path: Path) -> None:
     """In an environment of its own, which sees this one's packages."""
-    place = tmp_path / "env"
-    venv.create(place, with_pip=False, symlinks=True)
-    (packages,) = (place / "lib").glob("python*/site-packages")
-    own = [path for path in sys.path if path.endswith("site-packages")]
-    (packages / "outer.pth").write_text("\n".join([*own, *map(str, _sources())]) + "\n")
-    python = place / "bin" / "python"
+    python = environment_in(tmp_path / "env")
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
     def run(*words: object) -> subprocess.CompletedProcess[str]:
@@ -102,9 +97,3 @@ def test_a_plugin_goes_in_is_listed_and_goes_out(tmp_path: Path) -> None:
     failed = run("gankit", "install", "gankit-that-nobody-published")
     assert failed.returncode == 4
     assert failed.stderr.count("error: ") >= 1
-
-
-def _sources() -> list[Path]:
-    """Where an editable install of gankit lies, if this is one."""
-    root = Path(__file__).resolve().parents[1]
-    return [root, root / "plugins"]

@@ -7,12 +7,11 @@ import json
 import os
 import subprocess
 import sys
-import venv
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import TINY_VARIANT, install
+from support import TINY_VARIANT, environment_in, install
 
 from gankit.errors import InputError, ResourceError
 from gankit.scaffold import compatible, create
@@ -24,10 +23,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def environment(tmp_path: Path) -> Run:
     """A virtual environment of its own, which sees the packages of this one; runs commands in it, in `tmp_path`."""
-    venv.create(tmp_path / "venv", with_pip=False)
-    python = tmp_path / "venv" / "bin" / "python"
-    site = tmp_path / "venv" / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
-    (site / "tested.pth").write_text("\n".join(path for path in sys.path if Path(path).is_dir()) + "\n")
+    python = environment_in(tmp_path / "venv")
     variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "GANKIT_PLUGINS")}
 
     def run(*command: object, code: int = 0) -> subprocess.CompletedProcess[str]:
