@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -18,12 +17,13 @@ from gankit.config import RunConfig
 from gankit.contracts import DataSpec, TrainConfig
 from gankit.data import Dataset, Sampler
 from gankit.device import choose_device
-from gankit.errors import InputError, PluginError, ResourceError
+from gankit.errors import InputError, ResourceError
 from gankit.latent import EXAMPLES, MAX_CONDITION, Conditions, LatentSpace
 from gankit.loop import Networks, TrainingLoop
 from gankit.loss import AdversarialLoss
 from gankit.plan import Plan
 from gankit.precision import Precision, faster_on_cpu
+from gankit.rehearsal import check_built, rehearse
 from gankit.streams import derive_seed
 from gankit.sync_batch_norm import share_batch_norm
 
@@ -83,26 +83,31 @@ def out_of_memory(error: BaseException, config: RunConfig, shape: tuple[int, ...
     return None
 
 
-def build_loop(plan: Plan, data: DataSpec, device: torch.device) -> TrainingLoop:
-    """Networks, loss and training loop, initialised from the seed alone."""
+def build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: bool = True) -> TrainingLoop:
+    """Networks, loss and training loop, initialised from the seed alone.
+
+    Unless `rehearsed` is False, networks that do not fit this data are a PluginError.
+    """
     hook, config, options = plan.composition.hook, plan.config, plan.resolved.options
     torch.manual_seed(derive_seed(config.seed, "init"))
-    by = suppliers(plan, data)  # refuses two
+    by = {builder: supplier.name for builder, supplier in suppliers(plan, data).items()}  # refuses two
     generator = hook.gankit_generator(data=data, z_dim=config.z_dim, options=options)
-    _check_built(by, "gankit_generator", generator, nn.Module, data)
+    check_built(by, "gankit_generator", generator, nn.Module, data)
     loss = hook.gankit_loss(data=data, options=options)
-    _check_built(by, "gankit_loss", loss, AdversarialLoss, data)
+    check_built(by, "gankit_loss", loss, AdversarialLoss, data)
     seen = data if loss.output.told_by != "nothing" else replace(data, condition=0)
     discriminator = hook.gankit_discriminator(data=seen, options=options, output=loss.output)
-    _check_built(by, "gankit_discriminator", discriminator, nn.Module, seen)
+    check_built(by, "gankit_discriminator", discriminator, nn.Module, seen)
     networks = Networks(generator, discriminator)
     for module in (networks.generator, networks.discriminator):
         # channels_last is several times faster for convolutions, on the CPU too; tensors of other ranks do not change.
         module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.sync_bn:
             share_batch_norm(module)
+    if rehearsed:
+        rehearse(plan.composition, by, networks, loss, config.z_dim, data, seen)
     if config.precision == "auto" and device.type == "cpu":
-        config = replace(config, precision=_faster_precision(networks, data, seen, config))
+        config = replace(config, precision=_faster_precision(networks, data, seen, config, by))
     loop: TrainingLoop = hook.gankit_training_loop(
         networks=networks, loss=loss.to(device), config=config, options=options
     )
@@ -110,9 +115,13 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device) -> TrainingLoop
 
 
 def _faster_precision(
-    networks: Networks, told: DataSpec, seen: DataSpec, config: TrainConfig
+    networks: Networks, told: DataSpec, seen: DataSpec, config: TrainConfig, by: Mapping[str, str]
 ) -> Literal["fp32", "bf16"]:
-    """fp32 or bf16, from the time that both networks take for a batch on this CPU."""
+    """fp32 or bf16, from the time that both networks take for a batch on this CPU.
+
+    The generator decides alone where a loop of its own may show its discriminator something else than samples.
+    """
+    alone = by["gankit_training_loop"] != host.CORE
     copies = copy.deepcopy(networks)  # statistics of batch norm must not notice
     n = config.batch
     z = torch.zeros(n, config.z_dim)
@@ -121,28 +130,11 @@ def _faster_precision(
     def play(precision: Precision) -> None:
         with precision.autocast():
             fake = copies.generator(z, *conditions[0])
-            scores = copies.discriminator(fake, *conditions[1])
-        scores.float().sum().backward()
+            output = fake if alone else copies.discriminator(fake, *conditions[1])
+        output.float().sum().backward()
 
     with torch.random.fork_rng(devices=[]):
         return faster_on_cpu(f"{networks.generator}\0{networks.discriminator}\0{seen.shape}\0{n}", play)
-
-
-def _check_built(by: dict[str, BuiltBy], builder: str, built: object, wanted: type, data: DataSpec) -> None:
-    who = f"{builder} of '{by[builder].name}'"
-    if not isinstance(built, wanted):
-        raise PluginError(
-            f"{who} returned {type(built).__name__}",
-            hint=f"it must return a {wanted.__name__}",
-        )
-    if data.condition and isinstance(built, nn.Module) and not isinstance(built, AdversarialLoss):
-        try:
-            inspect.signature(built.forward).bind(object(), object())
-        except TypeError:
-            raise InputError(
-                f"{who} built a network that cannot be told a condition",
-                hint="leave out --conditional; to support it, its forward takes a second argument, y [N, K]",
-            ) from None
 
 
 def make_sampler(plan: Plan, dataset: Dataset, device: torch.device) -> Sampler:

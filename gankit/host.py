@@ -9,6 +9,7 @@ import inspect
 import os
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,6 +87,11 @@ class Plugin:
         if listed is None:
             return True
         return any(self.is_called(name) or normalise(name) == normalise(self.dist or "") for name in listed.split(","))
+
+    def place_of(self, error: BaseException) -> str:
+        """' (file.py, line 3)': the innermost frame of an exception in this plugin's own file, '' if there is none."""
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(self.source)]
+        return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
     def is_called(self, requested: str) -> bool:
         """Whether NAME or DIST:NAME, however it is spelt, means this plugin."""
@@ -380,8 +386,14 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> 
             warnings.simplefilter("always")
             manager.register(module, name=plugin.name)
     except pluggy.PluginValidationError as error:
+        hook = re.search(r"for hook '(\w+)'", str(error))
+        spec = getattr(hookspecs, hook[1], None) if hook else None
+        arguments = (
+            f"{hook[1]} may take {', '.join(inspect.signature(spec).parameters)}; else " if hook and spec else ""
+        )
         raise PluginError(
-            f"{who} does not fit this gankit's hooks: {one_line(error)}", hint="upgrade gankit, or the plugin"
+            f"{who} does not fit this gankit's hooks: {one_line(error)}",
+            hint=f"{arguments}upgrade gankit, or the plugin",
         ) from error
     for impl in manager.get_hookcallers(module) or ():
         if impl.spec is None:

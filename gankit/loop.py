@@ -239,6 +239,13 @@ class TrainingLoop:
             raise PluginError(
                 f"the loss gave {type(terms).__name__} for the {player}", hint="return a dict of named terms, not empty"
             )
+        for name, term in terms.items():
+            if not isinstance(term, Tensor) or term.ndim > 1:
+                what = list(term.shape) if isinstance(term, Tensor) else type(term).__name__
+                raise PluginError(
+                    f"the loss gave '{name}' as {what} for the {player}",
+                    hint="a term is a tensor, [N] or a scalar; scores [N] and [N, 1] make [N, N] of a difference",
+                )
         total = torch.stack([term.float().mean() for term in terms.values()]).sum()
         optimizer, scaler = self.optimizers[player], self.scalers[player]
         optimizer.zero_grad()

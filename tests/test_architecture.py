@@ -37,6 +37,7 @@ LAYERS = [
     ["defaults"],
     [
         "plan",
+        "rehearsal",
         "building",
         "sample",
         "walks",

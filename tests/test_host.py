@@ -101,7 +101,7 @@ def test_a_file_is_a_variant(tmp_path: Path) -> None:
         ("def f(:\n  pass", "failed to import: SyntaxError", "GANKIT_DEBUG"),
         ("import sys; sys.exit(7)", "failed to import: SystemExit: 7", "GANKIT_DEBUG"),
         ("x = 1", "implements no gankit hook", "hookimpl"),
-        (LOSS + HOOKS.replace("gankit_loss()", "gankit_loss(data, weather)"), "does not fit this gankit's hooks", "upgrade"),
+        (LOSS + HOOKS.replace("gankit_loss()", "gankit_loss(data, weather)"), "does not fit this gankit's hooks", "gankit_loss may take data, options; else upgrade"),
         (TINY_VARIANT.replace("def gankit_loss", "def gankit_los"), "implements 'gankit_los', which is not a hook", "gankit_loss"),
         (TINY_VARIANT.replace("api=1", "api=99"), "speaks plugin API 99; this gankit speaks 1", "upgrade gankit"),
         (TINY_VARIANT.replace("api=1", "api=0"), "speaks plugin API 0", "upgrade gankit-x"),

@@ -120,7 +120,10 @@ WRONG = {
         (with_network("generator", "pass", "torch.tanh(h + torch.randn_like(h))"), "the same z gave two samples"),
         (with_network("generator", "pass", "torch.tanh(h - h.mean(0))"), "when its neighbours do"),
     ],
-    "discriminator_output": [(with_network("discriminator", "pass", "h.mean()"), "gave []")],
+    "discriminator_output": [
+        (with_network("discriminator", "pass", "h.mean()"), "gave []"),
+        (with_network("discriminator", "pass", "h[:, None]"), "reads scores [5]"),
+    ],
     "conditional": [(with_network("generator", "pass", "torch.tanh(h)"), "the generator gives the same for every condition")],
     "terms": [
         (instead("(real - self.margin)", "(real[:, None] - fake)"), "'real' is [8, 8] for a batch of 8"),

@@ -11,6 +11,7 @@ from gankit.contracts import DataSpec
 from gankit.errors import InputError
 from gankit.latent import draw_z, one_hot
 from gankit.loop import TrainingLoop
+from gankit.rehearsal import fitting
 from gankit.testing.subject import CLASSES, POINTS, REFUSALS, CheckFailed, Subject, require
 
 SHAPES = ((1, 16, 16), (3, 16, 16), (1, 28, 28), (3, 32, 32))
@@ -53,18 +54,16 @@ def independent_samples(subject: Subject) -> None:
 
 
 def discriminator_output(subject: Subject) -> None:
-    """For several sizes and channels, samples [N, *shape] give a finite output for each sample: [N, …]."""
+    """For several sizes and channels, samples [N, *shape] give what the loss reads, finite: scores are [N]."""
     for shape, loop in _games(subject):
         real = torch.rand(5, *shape, generator=torch.Generator().manual_seed(0)).to(subject.device)
         told = _inputs(loop, 5)[1:] if loop.loss.output.told_by != "nothing" else ()
         with torch.no_grad():
             output = loop.networks.discriminator(real, *told)
-        require(
-            isinstance(output, Tensor) and output.ndim > 0 and len(output) == 5,
-            f"for 5 samples of {list(shape)} the discriminator gave "
-            + (str(list(output.shape)) if isinstance(output, Tensor) else type(output).__name__),
-            "scores are [N], one for each sample, without a sigmoid",
-        )
+        gave = f"for 5 samples of {list(shape)} the discriminator gave "
+        require(isinstance(output, Tensor), gave + type(output).__name__, "return one tensor")
+        wanted, hint = fitting(output, tuple(real.shape), loop.loss.output)
+        require(not wanted, f"{gave}{list(output.shape)}, and the loss reads {wanted}", hint)
         require(bool(output.isfinite().all()), f"scores of {list(shape)} are not finite", "look at its layers")
 
 

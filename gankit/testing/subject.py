@@ -95,9 +95,9 @@ class Subject:
         return IMAGES
 
     def loop(self, *, data: DataSpec | None = None, **settings: object) -> TrainingLoop:
-        """A new loop, initialised from the seed of the settings."""
+        """A new loop, initialised from the seed of the settings; whether its networks fit is for the checks to say."""
         plan = self.plan(**settings)
-        return build_loop(plan, self.told(data or self.data, plan.config.conditional), self.device)
+        return build_loop(plan, self.told(data or self.data, plan.config.conditional), self.device, rehearsed=False)
 
     @staticmethod
     def told(data: DataSpec, conditional: bool) -> DataSpec:

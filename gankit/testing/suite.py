@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -90,7 +89,10 @@ def run_checks(subject: Subject) -> Iterator[Outcome]:
         except GankitError as error:
             reason, hint = error.message, error.hint or ""
         except (Exception, SystemExit) as error:
-            reason, hint = f"{host.one_line(error)}{_place(error, subject)}", "mend it; see the docstring of its hook"
+            reason, hint = (
+                f"{host.one_line(error)}{subject.plugin.place_of(error)}",
+                "mend it; see the docstring of its hook",
+            )
         yield Outcome(check, time.perf_counter() - begun, reason, hint)
 
 
@@ -132,9 +134,3 @@ def parametrize_checks(
 @cache
 def _subject(plugin: str, extensions: tuple[str, ...], device: str) -> Subject:
     return Subject.of(plugin, extensions=extensions, device=device)
-
-
-def _place(error: BaseException, subject: Subject) -> str:
-    """' (file.py, line 3)': the innermost frame in the plugin's own file, '' if there is none."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(subject.plugin.source)]
-    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""

@@ -1,0 +1,114 @@
+"""Whether what plugins built fits together: what does not is one line, before the first step."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from gankit.contracts import CriticOutput, DataSpec
+from gankit.errors import GankitError, InputError, PluginError
+from gankit.host import CORE, Composition, one_line
+from gankit.loop import Networks
+from gankit.loss import AdversarialLoss
+
+N = 2  # samples
+
+
+def check_built(by: Mapping[str, str], builder: str, built: object, wanted: type[nn.Module], data: DataSpec) -> None:
+    """What a builder returned is a module of the wanted kind, and a network is able to hear y in a conditional run."""
+    who = f"{builder} of '{by[builder]}'"
+    if not isinstance(built, wanted):
+        article = "an" if wanted.__name__[0] in "AEIOU" else "a"
+        raise PluginError(f"{who} returned {type(built).__name__}", hint=f"it must return {article} {wanted.__name__}")
+    if "_modules" not in vars(built) or (isinstance(built, AdversarialLoss) and "logged" not in vars(built)):
+        raise PluginError(
+            f"{who} returned a {type(built).__name__} that is not initialised",
+            hint=f"{type(built).__name__}.__init__ begins with super().__init__()",
+        )
+    if data.condition and wanted is not AdversarialLoss:
+        try:
+            inspect.signature(built.forward).bind(object(), object())
+        except TypeError:
+            raise InputError(
+                f"{who} built a network that cannot be told a condition",
+                hint="leave out --conditional; to support it, its forward takes a second argument, y [N, K]",
+            ) from None
+
+
+def rehearse(
+    composition: Composition,
+    by: Mapping[str, str],
+    networks: Networks,
+    loss: AdversarialLoss,
+    z_dim: int,
+    told: DataSpec,
+    seen: DataSpec,
+) -> None:
+    """Play a few z through both networks, in eval mode as sampling does; PluginError names who built the wrong one.
+
+    `by` names who answered each builder; `told` and `seen` are the data as G and D were built for it.
+    """
+    device = next(networks.generator.parameters()).device
+    whole = (N, *told.shape)
+    with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        z = torch.zeros(N, z_dim, device=device)
+        fake = _play(composition, by, "gankit_generator", networks.generator, z, told)
+        if fake.shape != whole:
+            raise PluginError(
+                f"gankit_generator of '{by['gankit_generator']}': z [{N}, {z_dim}] gave {list(fake.shape)}, "
+                f"and samples of this data are {list(whole)}",
+                hint="it is given the shape of a sample as data.shape",
+            )
+        if by["gankit_training_loop"] != CORE:
+            return  # a loop of its own may show its discriminator something else
+        output = _play(composition, by, "gankit_discriminator", networks.discriminator, fake.float(), seen)
+    wanted, hint = fitting(output, whole, loss.output)
+    if wanted:
+        raise PluginError(
+            f"gankit_discriminator of '{by['gankit_discriminator']}': {N} samples gave {list(output.shape)}, "
+            f"and the loss reads {wanted}",
+            hint=hint,
+        )
+
+
+def fitting(output: Tensor, samples: tuple[int, ...], reads: CriticOutput) -> tuple[str, str]:
+    """What the loss reads instead of this output for samples [N, *shape], and what to do; ('', '') when it fits."""
+    n, heads = samples[0], reads.heads
+    if reads.code:
+        fits, wanted = output.shape == samples, f"a reconstruction {list(samples)}"
+    elif heads:
+        fits, wanted = output.shape == (n, 1 + heads), f"a score and {heads} heads, [{n}, {1 + heads}]"
+    else:  # maps of scores, [N, …], are the loss's affair
+        fits, wanted = output.shape[:1] == (n,) and output.shape != (n, 1), f"scores [{n}]"
+    if fits:
+        return "", ""
+    return wanted, "let it end with nn.Flatten(0)" if output.shape == (n, 1) else "see CriticOutput in gankit.plugin"
+
+
+def _play(
+    composition: Composition, by: Mapping[str, str], builder: str, network: nn.Module, given: Tensor, data: DataSpec
+) -> Tensor:
+    who = f"{builder} of '{by[builder]}'"
+    y = (torch.zeros(N, data.condition, device=given.device),) if data.condition else ()
+    network.eval()
+    try:
+        output = network(given, *y)
+    except GankitError:
+        raise
+    except Exception as error:
+        plugin = next((plugin for plugin in composition.plugins if plugin.name == by[builder]), None)
+        if plugin is None or isinstance(error, torch.OutOfMemoryError):
+            raise  # ours, and a bug
+        shapes = " and ".join(str(list(tensor.shape)) for tensor in (given, *y))
+        raise PluginError(
+            f"{who} built a network that fails on {shapes}: {one_line(error)}{plugin.place_of(error)}",
+            hint="GANKIT_DEBUG=1 shows its traceback",
+        ) from error
+    finally:
+        network.train()
+    if not isinstance(output, Tensor):
+        raise PluginError(f"{who} built a network that returns {type(output).__name__}", hint="return one tensor")
+    return output
