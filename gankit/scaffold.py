@@ -59,10 +59,11 @@ def create(name: str, *, extension: bool = False, licence: str = "MIT", folder: 
     sources = {
         "pyproject.toml": templates / "pyproject.txt",
         f"{module}.py": templates / kind / "module.txt",
-        f"tests/test_{module.removeprefix('gankit_')}.py": templates / "test.txt",
+        f"tests/test_{module.removeprefix('gankit_')}.py": templates / "test_module.txt",
         "README.md": templates / "README.txt",
         "LICENSE": templates / "licences" / chosen,
-        ".github/workflows/test.yml": templates / "workflow.txt",
+        ".github/workflows/test.yml": templates / "test_workflow.txt",
+        ".github/workflows/release.yml": templates / "release_workflow.txt",
     }
     target = folder or Path(values["dist"])
     _write(target, {path: _fill(source, values) for path, source in sources.items()})
