@@ -23,7 +23,7 @@ from gankit.loop import Networks, TrainingLoop
 from gankit.loss import AdversarialLoss
 from gankit.plan import Plan
 from gankit.precision import Precision, faster_on_cpu
-from gankit.rehearsal import check_built, rehearse
+from gankit.rehearsal import check_built, check_state, rehearse
 from gankit.streams import derive_seed
 from gankit.sync_batch_norm import share_batch_norm
 
@@ -111,6 +111,8 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: b
     loop: TrainingLoop = hook.gankit_training_loop(
         networks=networks, loss=loss.to(device), config=config, options=options
     )
+    if rehearsed:
+        check_state(loop)
     return loop
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from gankit.contracts import CriticOutput, DataSpec
 from gankit.errors import GankitError, InputError, PluginError
 from gankit.host import CORE, Composition, one_line
-from gankit.loop import Networks
+from gankit.loop import Networks, TrainingLoop
 from gankit.loss import AdversarialLoss
 
 N = 2  # samples
@@ -74,6 +75,22 @@ def rehearse(
         )
 
 
+def check_state(loop: TrainingLoop) -> None:
+    """What a checkpoint would hold is finite, and tensors or JSON scalars: found before the first step."""
+    for name, value in loop.state_dict().items():
+        if isinstance(value, Tensor):
+            if not bool(value.isfinite().all()):
+                raise PluginError(
+                    f"'{name}' is not finite before the first step",
+                    hint="a constant with infinities (a mask, say) is no state: register_buffer(…, persistent=False)",
+                )
+        elif not isinstance(value, int | float | str | bool) or (isinstance(value, float) and not math.isfinite(value)):
+            raise PluginError(
+                f"the training loop's state has '{name}', {type(value).__name__} {str(value)[:50]}",
+                hint="a state is flat: names -> tensors, or finite int, float, str, bool",
+            )
+
+
 def fitting(output: Tensor, samples: tuple[int, ...], reads: CriticOutput) -> tuple[str, str]:
     """What the loss reads instead of this output for samples [N, *shape], and what to do; ('', '') when it fits."""
     n, heads = samples[0], reads.heads
@@ -105,7 +122,7 @@ def _play(
         shapes = " and ".join(str(list(tensor.shape)) for tensor in (given, *y))
         raise PluginError(
             f"{who} built a network that fails on {shapes}: {one_line(error)}{plugin.place_of(error)}",
-            hint="GANKIT_DEBUG=1 shows its traceback",
+            hint="GANKIT_DEBUG=1 shows its traceback; raise InputError in the builder for data that it is not made for",
         ) from error
     finally:
         network.train()

@@ -136,10 +136,19 @@ def _finite(number: str) -> float:
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], metadata: str | None = None) -> bytes:
-    """safetensors bytes, reproducible: at most one metadata key, `gankit`."""
+    """safetensors bytes, reproducible: at most one metadata key, `gankit`. Tensors that share memory are written apart.
+
+    A network may hold one parameter under two names (tied weights); loading both copies the same values twice.
+    """
     import safetensors.torch
 
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain: dict[str, Tensor] = {}
+    seen = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        memory = own.untyped_storage().data_ptr()
+        plain[name] = own.clone() if memory in seen else own
+        seen.add(memory)
     return safetensors.torch.save(plain, None if metadata is None else {"gankit": metadata})
 
 

@@ -160,6 +160,40 @@ def gankit_training_loop(networks, loss, config):
     assert isinstance(build(tmp_path, joint + TINY_VARIANT + hooks), TrainingLoop)
 
 
+def test_a_mask_with_infinities_is_found_before_the_first_step(tmp_path: Path) -> None:
+    network = f"""
+class Masked(nn.Linear):
+    def __init__(self):
+        super().__init__({PIXELS}, 1)
+        self.register_buffer("mask", torch.full((3, 3), -torch.inf).triu(1), persistent=PERSISTENT)
+
+    def forward(self, x):
+        return super().forward(x.flatten(1))[:, 0]
+"""
+    source = TINY_VARIANT + network + "\n@hookimpl\ndef gankit_discriminator():\n    return Masked()\n"
+    with pytest.raises(PluginError, match=r"'discriminator\.mask' is not finite") as caught:
+        build(tmp_path, source.replace("PERSISTENT", "True"))
+    assert "persistent=False" in (caught.value.hint or "")
+    build(tmp_path, source.replace("PERSISTENT", "False")).step(torch.zeros(4, *IMAGES.shape))
+
+
+@pytest.mark.parametrize("value", ["[1, 2]", "float('nan')", "None"])
+def test_a_state_that_no_checkpoint_can_hold_is_found_before_the_first_step(tmp_path: Path, value: str) -> None:
+    own = f"""
+from gankit.plugin import TrainingLoop
+
+class Loop(TrainingLoop):
+    def state_dict(self):
+        return {{**super().state_dict(), "history": {value}}}
+
+@hookimpl
+def gankit_training_loop(networks, loss, config):
+    return Loop(networks, loss, config)
+"""
+    with pytest.raises(PluginError, match="the training loop's state has 'history'"):
+        build(tmp_path, TINY_VARIANT + own)
+
+
 def test_a_plugin_may_refuse_in_its_own_words(tmp_path: Path) -> None:
     network = """
 from gankit.plugin import InputError

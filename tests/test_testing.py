@@ -123,6 +123,7 @@ WRONG = {
     "discriminator_output": [
         (with_network("discriminator", "pass", "h.mean()"), "gave []"),
         (with_network("discriminator", "pass", "h[:, None]"), "reads scores [5]"),
+        (with_network("discriminator", "pass", "h.reshape(5, 3)[:, 0]"), "it fails on data of [1, 16, 16]: RuntimeError: shape"),
     ],
     "conditional": [(with_network("generator", "pass", "torch.tanh(h)"), "the generator gives the same for every condition")],
     "terms": [
@@ -193,6 +194,35 @@ def test_a_sound_plugin_passes_every_check_and_the_callers_random_numbers_are_le
     assert [(outcome.check.name, outcome.reason) for outcome in outcomes if outcome.reason] == []
     assert [outcome.check for outcome in outcomes] == list(CHECKS)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+TIED = """
+from math import prod
+
+class Tied(nn.Module):  # one layer under two names
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(inputs, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, outputs))
+        self.last = self.net[-1]
+    def forward(self, x):
+        return self.last(self.net[:-1](x.flatten(1)))
+
+@hookimpl
+def gankit_generator(data, z_dim):
+    return nn.Sequential(Tied(z_dim, prod(data.shape)), nn.Tanh(), nn.Unflatten(1, data.shape))
+
+@hookimpl
+def gankit_discriminator(data):
+    return nn.Sequential(Tied(prod(data.shape), 1), nn.Flatten(0))
+"""
+
+
+def test_a_layer_under_two_names_is_stored_resumed_and_sampled(tmp_path: Path) -> None:
+    tied = subject(tmp_path, also(TIED))
+    checks = [check for check in CHECKS if check.name in ("gradients", "state_round_trip", "exact_resume", "one_file")]
+    assert len(checks) == 4
+    for check in checks:
+        run_check(check, tied)
 
 
 def test_there_is_a_wrong_plugin_for_every_check_and_each_has_its_line_in_the_documentation() -> None:

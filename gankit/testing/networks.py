@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from gankit.contracts import DataSpec
 from gankit.errors import InputError
+from gankit.host import one_line
 from gankit.latent import draw_z, one_hot
 from gankit.loop import TrainingLoop
 from gankit.rehearsal import fitting
@@ -22,7 +24,8 @@ def generator_shapes(subject: Subject) -> None:
     """For several sizes and channels, z [N, z_dim] gives finite samples [N, *shape], images about [-1, 1]."""
     for shape, loop in _games(subject):
         for n in (1, 5):
-            samples = _samples(loop, n)
+            with _made_for(subject, shape):
+                samples = _samples(loop, n)
             require(
                 tuple(samples.shape) == (n, *shape) and samples.is_floating_point(),
                 f"for {n} z and data of {list(shape)} the generator gave {samples.dtype} {list(samples.shape)}",
@@ -58,7 +61,7 @@ def discriminator_output(subject: Subject) -> None:
     for shape, loop in _games(subject):
         real = torch.rand(5, *shape, generator=torch.Generator().manual_seed(0)).to(subject.device)
         told = _inputs(loop, 5)[1:] if loop.loss.output.told_by != "nothing" else ()
-        with torch.no_grad():
+        with torch.no_grad(), _made_for(subject, shape):
             output = loop.networks.discriminator(real, *told)
         gave = f"for 5 samples of {list(shape)} the discriminator gave "
         require(isinstance(output, Tensor), gave + type(output).__name__, "return one tensor")
@@ -122,6 +125,20 @@ def _games(subject: Subject) -> Iterator[tuple[tuple[int, ...], TrainingLoop]]:
         yield shape, loop
     if refusal is not None and not played:
         raise refusal
+
+
+@contextmanager
+def _made_for(subject: Subject, shape: tuple[int, ...]) -> Iterator[None]:
+    """A network that fails on data is to be mended, or not to be built for it."""
+    try:
+        yield
+    except REFUSALS:
+        raise
+    except Exception as error:
+        raise CheckFailed(
+            f"it fails on data of {list(shape)}: {one_line(error)}{subject.plugin.place_of(error)}",
+            "mend it; or raise InputError in the builder for data that it is not made for (data.shape, data.is_image)",
+        ) from error
 
 
 def _inputs(loop: TrainingLoop, n: int) -> tuple[Tensor, ...]:
