@@ -74,15 +74,18 @@ def option(
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What the networks see: `shape` (C, H, W) is images in [-1, 1], (D,) points; `classes` names the labels.
+    """What the networks see.
 
-    `condition` is the length K of the vectors y that both players are told in a conditional run (one-hot rows for
-    labels); 0 in an unconditional one. Networks are then called as G(z, y) and D(x, y) with y [N, K].
+    In a conditional run both players are told vectors y (one-hot rows for labels): networks are then called as G(z, y)
+    and D(x, y) with y [N, K].
     """
 
     shape: tuple[int, ...]
+    """(C, H, W) of images in [-1, 1], or (D,) of points."""
     classes: tuple[str, ...] = ()
+    """Names of the labels; empty when the data has none."""
     condition: int = 0
+    """K, the length of y; 0 in an unconditional run."""
 
     @property
     def is_image(self) -> bool:
@@ -111,6 +114,7 @@ class CriticOutput:
     """What a loss reads: scores [N]; with `heads` [N, 1 + heads], the score first; or a reconstruction of the input."""
 
     heads: int = 0
+    """Numbers beside the score (class logits, say); 0: scores alone."""
     code: int = 0
     """Numbers in the auto-encoder's code; 0: no auto-encoder but scores."""
     told_by: Literal["projection", "concatenation", "nothing"] = "projection"
@@ -122,7 +126,9 @@ class SampleGrid:
     """What the sample grids of a run show, always the same: z [N, z_dim], y [N, K] if conditional, cells in a row."""
 
     z: Tensor
+    """[N, z_dim]."""
     condition: Tensor | None = None
+    """[N, K], or None."""
     columns: int | None = None
     """None: as square as it gets."""
 
@@ -190,9 +196,11 @@ class ExtensionInfo:
     api: int
     """The `API_VERSION` its author wrote against."""
     title: str
+    """What it does, in a few words."""
     make: Callable[[Any], object]
     """An instance of `options` -> the object."""
     options: type = NoOptions
+    """A frozen dataclass with a default for every field, each made by `option`."""
     capturable: bool = False
     """Whether what it does in a step never depends on the host."""
     penalised: bool = False
@@ -206,6 +214,7 @@ class VariantInfo:
     api: int
     """The `API_VERSION` its author wrote against; it has no default on purpose."""
     title: str
+    """Its name as people write it: 'WGAN-GP'."""
     paper: str = ""
     """URL of the paper."""
     options: type = NoOptions

@@ -15,7 +15,9 @@ class Ema:
 
     def __init__(self, module: nn.Module, halflife_images: int) -> None:
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
+        """The averaged copy."""
         self.halflife_images = halflife_images
+        """Real images after which older weights count half; shorter at the start."""
 
     @torch.no_grad()
     def update(self, source: nn.Module, *, images: int, images_seen: int) -> None:

@@ -9,35 +9,38 @@ class GankitError(Exception):
     """Base of all expected failures. Every other exception is a bug and keeps its traceback (exit code 1)."""
 
     exit_code = 1
+    """Of the command that fails with it."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         if len(message) > LONGEST:  # what it says is at its beginning and at its end
             message = f"{message[: LONGEST // 2]}…{message[-LONGEST // 2 + 1 :]}"
         super().__init__(message)
         self.message = message
+        """What is wrong and where: one line."""
         self.hint = hint
+        """What to do, if anything."""
 
 
 class InputError(GankitError):
-    """A flag, an option, a data set or a checkpoint is not usable."""
+    """A flag, an option, a data set or a checkpoint is not usable. Exit code 2."""
 
     exit_code = 2
 
 
 class PluginError(GankitError):
-    """A plugin is broken, missing, clashes with another one or speaks another API."""
+    """A plugin is broken, missing, clashes with another one or speaks another API. Exit code 3."""
 
     exit_code = 3
 
 
 class ResourceError(GankitError):
-    """The machine said no: a lock, the disk, memory, a missing extra, no network."""
+    """The machine said no: a lock, the disk, memory, a missing extra, no network. Exit code 4."""
 
     exit_code = 4
 
 
 class DivergedError(GankitError):
-    """The numbers of a run are no longer finite."""
+    """The numbers of a run are no longer finite. Exit code 5."""
 
     exit_code = 5
 

@@ -26,11 +26,13 @@ class Networks:
     """The two players, on their device."""
 
     generator: nn.Module
+    """z [N, z_dim] (and y [N, K]) -> samples [N, *shape]."""
     discriminator: nn.Module
+    """Samples [N, *shape] (and y [N, K]) -> what the loss reads, as its `CriticOutput` says."""
 
 
 class BoundCritic:
-    """The discriminator as a loss sees it in one phase. `scores` are those of `batch.real` and `batch.fake` so far."""
+    """The discriminator as a loss sees it in one phase: called with samples, it scores them."""
 
     def __init__(
         self,
@@ -41,11 +43,17 @@ class BoundCritic:
         augment: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.discriminator = discriminator
+        """The bare network: no precision, no condition, no augmentation."""
         self.batch = batch
+        """The batch of this phase."""
         self.precision = precision
+        """The arithmetic of the networks."""
         self.told = () if batch.condition is None or not told else (batch.condition,)
-        self.augment = augment  # whatever the discriminator is shown goes through it
-        self.scores: dict[str, Tensor] = {}  # 'real', 'fake' -> [N], without gradient
+        """What the network is told beside samples: (y,), or nothing."""
+        self.augment = augment
+        """Whatever the discriminator is shown goes through it."""
+        self.scores: dict[str, Tensor] = {}
+        """'real', 'fake' -> [N], without gradient."""
 
     def __call__(self, samples: Tensor) -> Tensor:
         """Samples [N, …] -> the discriminator's output in float32.
@@ -96,19 +104,31 @@ class TrainingLoop:
 
     def __init__(self, networks: Networks, loss: AdversarialLoss, config: TrainConfig) -> None:
         self.networks = networks
+        """Both players, on `device`."""
         self.loss = loss
+        """Its buffers are part of every checkpoint, its parameters learn together with the generator."""
         self.config = config
+        """The settings of the game, as resolved."""
         self.device = next(networks.generator.parameters()).device
+        """Where networks and batches lie."""
         self.precision = Precision(config.precision, self.device)
+        """The arithmetic of the networks: `with loop.precision.autocast():`."""
         self.ema = Ema(networks.generator, config.ema_halflife_images)
-        self.steps = 0  # of the discriminator
-        self.g_steps = 0  # of the generator
-        self.last_g_step = 0  # `steps` when the generator moved last
+        """The average of the generator that is sampled."""
+        self.steps = 0
+        """Of the discriminator, so far: the number of batches it was shown."""
+        self.g_steps = 0
+        """Of the generator, so far."""
+        self.last_g_step = 0
+        """`steps` when the generator moved last."""
         self.augmentations = nn.ModuleDict()
-        self.averages: list[Ema] = []  # of the generator, besides `ema`
-        self.companions = nn.ModuleDict()  # of extensions; their state is part of every checkpoint
-        self.shown: tuple[Tensor, Tensor] | None = None  # z and fakes with their graph, for the G step (`reuse_fakes`)
-        # Parameters of the loss (an auxiliary head, say) learn together with the generator.
+        """Name -> module, in the order of `add_augmentation`."""
+        self.averages: list[Ema] = []
+        """More averages of the generator, besides `ema`; the loop updates them. Their state belongs in `companions`."""
+        self.companions = nn.ModuleDict()
+        """Modules of extensions, or of a loop of one's own: parameters and buffers are part of every checkpoint."""
+        self.shown: tuple[Tensor, Tensor] | None = None
+        """z and fakes with their graph, from D's step to G's (`reuse_fakes`)."""
         self.players: dict[str, dict[str, nn.Parameter]] = {
             "generator": {
                 **dict(networks.generator.named_parameters()),
@@ -116,11 +136,14 @@ class TrainingLoop:
             },
             "discriminator": dict(networks.discriminator.named_parameters()),
         }
+        """Player -> name -> parameter: what `minimise(player, …)` trains."""
         self.optimizers: dict[str, Optimizer] = {
             "generator": self._optimizer("generator", config.g_lr),
             "discriminator": self._optimizer("discriminator", config.d_lr),
         }
+        """Player -> its optimiser; the state of both is part of every checkpoint."""
         self.scalers = {player: self.precision.scaler() for player in self.players}
+        """Player -> the gradient scaler of fp16; idle in any other precision."""
 
     def _optimizer(self, player: str, lr: float) -> Optimizer:
         parameters = self.players[player].values()

@@ -21,18 +21,22 @@ class AdversarialLoss(nn.Module, ABC):
     """Both players' losses. State kept in buffers (BEGAN's k, say) is part of every checkpoint.
 
     Each method returns named terms, each [N] or a scalar; the loop minimises the sum of their means and logs every term
-    as `d/<name>` or `g/<name>`. Parameters of the loss, if it has any, are trained with the generator. `output` is what
-    the discriminator must give it; whoever builds that network is told.
+    as `d/<name>` or `g/<name>`. Parameters of the loss, if it has any, are trained with the generator.
     """
 
     output = CriticOutput()
+    """What the discriminator must give; whoever builds that network is told. Default: scores [N]."""
 
     def __init__(self) -> None:
         super().__init__()
         self.logged: dict[str, Tensor] = {}
-        # The factor of gradient penalties in this step of the discriminator. With `penalty_every` k it is k in every
-        # k-th step, so that their mean stays what it was, and 0 in the others, where nothing need be computed.
+        """What `log` was given in this phase."""
         self.penalty_gain = 1
+        """The factor of gradient penalties in this step of the discriminator.
+
+        With `penalty_every` k it is k in every k-th step, so that their mean stays what it was, and 0 in the others,
+        where nothing need be computed.
+        """
 
     def log(self, name: str, value: Tensor) -> None:
         """Put a number beside the terms into the statistics of this step; nobody minimises it."""

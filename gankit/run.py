@@ -39,35 +39,59 @@ class RunResult:
     """Where a run left its things, and how far it came."""
 
     folder: Path
+    """The run."""
     generator: Path
+    """The file to sample from, and to share."""
     picture: Path
+    """The last sample grid."""
     images_seen: int
+    """Real samples shown to the discriminator, over all attempts."""
     step: int
+    """Batches shown, over all attempts."""
     train_s: float
+    """Seconds of training, over all attempts."""
     stats: dict[str, float]
-    best: Path | None = None  # the file with the best score, where scores were asked for
+    """The last statistics by name: 'd/real', 'g/fake', …"""
+    best: Path | None = None
+    """The file with the best score, where scores were asked for."""
 
 
 @dataclass
 class Run:
-    """A training run as observers see it. `stats` holds the last means that were read from the device."""
+    """A training run as observers see it."""
 
     plan: Plan
+    """The configuration and the plugins, as resolved."""
     folder: RunFolder
+    """Where it writes: `folder.path` is the place."""
     dataset: Dataset
+    """The real samples."""
     space: LatentSpace
+    """What the generator is given: z, and y in a conditional run."""
     device: torch.device
+    """Where the networks lie."""
     loop: TrainingLoop
+    """The game."""
     step: int = 0
-    processes: int = 1  # that share each batch
-    changed: list[str] = field(default_factory=list)  # circumstances, since the checkpoint that was resumed
-    rollbacks: int = 0  # so often the run diverged and went back; each time with other random numbers
-    train_s: float = 0.0  # seconds of training, over all attempts
-    resumed_at: int = 0  # images seen when this attempt began
+    """Batches shown so far, over all attempts."""
+    processes: int = 1
+    """That share each batch."""
+    changed: list[str] = field(default_factory=list)
+    """What is no longer as it was at the checkpoint that was resumed, a line each."""
+    rollbacks: int = 0
+    """So often the run diverged and went back; each time with other random numbers."""
+    train_s: float = 0.0
+    """Seconds of training, over all attempts."""
+    resumed_at: int = 0
+    """Images seen when this attempt began."""
     attempt_s: float = 0.0
+    """Seconds of training in this attempt."""
     stats: dict[str, float] = field(default_factory=dict)
-    scores: dict[str, Score] = field(default_factory=dict)  # of the last evaluation
+    """The last means that were read from the device, by name."""
+    scores: dict[str, Score] = field(default_factory=dict)
+    """Of the last evaluation."""
     meter: Meter = field(default_factory=Meter)
+    """Means of statistics since they were read last."""
 
     @property
     def config(self) -> RunConfig:

@@ -45,14 +45,23 @@ class Vector:
     """
 
     name: str
+    """The case, for people."""
     loss: Callable[[], AdversarialLoss]
+    """A fresh loss."""
     real: Sequence[Any]
+    """Samples, nested lists [N, *shape]."""
     fake: Sequence[Any]
+    """Samples, as many."""
     expected: Mapping[str, float]
+    """Name of a value -> what was worked out."""
     critic: Callable[[], nn.Module] | None = None
+    """The discriminator; None: samples are scores."""
     labels: Sequence[int] | None = None
+    """Of the real samples, [N]."""
     condition: Sequence[Sequence[float]] | None = None
+    """y [N, K]."""
     z: Sequence[Sequence[float]] | None = None
+    """What the fakes were made from, [N, z_dim]."""
     state: Mapping[str, float] | None = None
     """Buffers of the loss at the start."""
     source: str = ""

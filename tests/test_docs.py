@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import griffe
 import pytest
 import typer.main
 from support import ROOT, environment_in
@@ -193,6 +194,25 @@ def test_the_reference_has_every_hook_contract_and_command(site: Path) -> None:
             walk(child, f"{words} {name}")
 
     walk(typer.main.get_command(app), "gankit")
+
+
+def test_every_part_of_a_contract_says_what_it_is() -> None:
+    package = griffe.load("gankit", resolve_aliases=True)
+    silent = []
+    for name in plugin.__all__:
+        exported = package["plugin"][name].final_target
+        silent += [] if exported.docstring else [exported.path]
+        if exported.is_class and exported.path.rpartition(".")[0] not in ("gankit.networks", "gankit.vectors"):
+            parts = (
+                part
+                for part in exported.members.values()
+                if part.is_public and not part.is_special and not part.is_alias
+            )
+            silent += [
+                part.path for part in parts if not part.docstring and "option(" not in str(getattr(part, "value", ""))
+            ]
+    allowed = r"gankit\.(contracts\.(Choice|LogUniform|Uniform|SameAs)\.\w+|errors\.\w+\.exit_code)"
+    assert [path for path in silent if not re.fullmatch(allowed, path)] == []
 
 
 def test_formulas_are_mathml_and_nothing_is_asked_of_other_machines(site: Path) -> None:

@@ -28,15 +28,20 @@ class Dataset:
     """Samples on the CPU: uint8 images [N, C, H, W] or float32 points [N, D], labels int64 [N] or None.
 
     Samples are only read: those of a packed file are its bytes, and a write to them would end the process.
-    `conditions` are vectors y float32 [N, K] that a conditional run is told in place of labels; None: the labels.
     """
 
     name: str
+    """What it is called in runs and messages."""
     spec: DataSpec
+    """Shape of a sample and names of the classes."""
     samples: Tensor
+    """uint8 [N, C, H, W], or float32 [N, D]."""
     labels: Tensor | None = None
-    notes: tuple[str, ...] = ()  # what was inferred, for people
+    """int64 [N], each below the number of classes."""
+    notes: tuple[str, ...] = ()
+    """What was inferred, for people."""
     conditions: Tensor | None = None
+    """Vectors y float32 [N, K] that a conditional run is told in place of labels; None: the labels."""
 
     def __post_init__(self) -> None:
         problem = self._problem()
@@ -184,7 +189,9 @@ class Splits:
     """
 
     train: DatasetFactory
+    """Gives the training set."""
     splits: Mapping[str, DatasetFactory]
+    """'test' -> what gives it."""
 
     def __call__(self) -> Dataset:
         """The training set."""

@@ -63,6 +63,7 @@ CHECKS = tuple(
         manners.coexists,
     )
 )
+"""All checks, in the order in which they are run."""
 
 
 @dataclass(frozen=True)
