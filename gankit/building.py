@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,7 +23,7 @@ from gankit.loop import Networks, TrainingLoop
 from gankit.loss import AdversarialLoss
 from gankit.plan import Plan
 from gankit.precision import Precision, faster_on_cpu
-from gankit.rehearsal import check_built, check_state, rehearse
+from gankit.rehearsal import answering, check_built, check_state, rehearse
 from gankit.streams import derive_seed
 from gankit.sync_batch_norm import share_batch_norm
 
@@ -88,6 +88,11 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: b
 
     Unless `rehearsed` is False, networks that do not fit this data are a PluginError.
     """
+    with answering(plan.composition) if rehearsed else nullcontext():
+        return _build_loop(plan, data, device, rehearsed=rehearsed)
+
+
+def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: bool) -> TrainingLoop:
     hook, config, options = plan.composition.hook, plan.config, plan.resolved.options
     torch.manual_seed(derive_seed(config.seed, "init"))
     by = {builder: supplier.name for builder, supplier in suppliers(plan, data).items()}  # refuses two
@@ -96,7 +101,7 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: b
     loss = hook.gankit_loss(data=data, options=options)
     check_built(by, "gankit_loss", loss, AdversarialLoss, data)
     seen = data if loss.output.told_by != "nothing" else replace(data, condition=0)
-    discriminator = hook.gankit_discriminator(data=seen, options=options, output=loss.output)
+    discriminator = hook.gankit_discriminator(data=seen, options=options, output=loss.output, z_dim=config.z_dim)
     check_built(by, "gankit_discriminator", discriminator, nn.Module, seen)
     networks = Networks(generator, discriminator)
     for module in (networks.generator, networks.discriminator):
@@ -109,8 +114,10 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: b
     if config.precision == "auto" and device.type == "cpu":
         config = replace(config, precision=_faster_precision(networks, data, seen, config, by))
     loop: TrainingLoop = hook.gankit_training_loop(
-        networks=networks, loss=loss.to(device), config=config, options=options
+        networks=networks, loss=loss.to(device), config=config, options=options, data=data
     )
+    if config.sync_bn:
+        share_batch_norm(loop.companions)
     if rehearsed:
         check_state(loop)
     return loop

@@ -52,10 +52,13 @@ def gankit_generator(data: DataSpec, z_dim: int, options: object) -> nn.Module: 
 
 
 @hookspec(firstresult=True)
-def gankit_discriminator(data: DataSpec, options: object, output: CriticOutput) -> nn.Module:  # type: ignore[empty-body]
+def gankit_discriminator(  # type: ignore[empty-body]
+    data: DataSpec, options: object, output: CriticOutput, z_dim: int
+) -> nn.Module:
     """Samples [N, *data.shape] -> what this variant's loss reads (`output`); usually raw scores [N], no sigmoid.
 
-    In a conditional run (`data.condition` = K > 0) it is called with (samples, y), y [N, K].
+    In a conditional run (`data.condition` = K > 0) it is called with (samples, y), y [N, K]. `z_dim` is for those that
+    judge pairs (x, z), with a training loop that shows them.
     """
 
 
@@ -66,9 +69,12 @@ def gankit_loss(data: DataSpec, options: object) -> AdversarialLoss:  # type: ig
 
 @hookspec(firstresult=True)
 def gankit_training_loop(  # type: ignore[empty-body]
-    networks: Networks, loss: AdversarialLoss, config: TrainConfig, options: object
+    networks: Networks, loss: AdversarialLoss, config: TrainConfig, options: object, data: DataSpec
 ) -> TrainingLoop:
-    """One optimisation step of all players; networks and loss are on their device already."""
+    """One optimisation step of all players; networks and loss are on their device already.
+
+    `data` is what the generator was built for. More networks come with `TrainingLoop.add_network`.
+    """
 
 
 @hookspec(firstresult=True)

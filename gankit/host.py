@@ -128,7 +128,7 @@ def find(requested: str, group: str) -> Plugin:
             raise InputError(
                 f"no such plugin file: {requested}", hint="give the path of a .py file, or a plugin's name"
             )
-        return Plugin(name=normalise(path.stem), group=group, path=path)
+        return Plugin(name=name_of_file(path), group=group, path=path)
     meant = [plugin for plugin in installed(group) if plugin.is_called(requested)]
     matches = [plugin for plugin in meant if plugin.allowed]
     kind = "variant" if group == VARIANTS else "extension"
@@ -143,6 +143,11 @@ def find(requested: str, group: str) -> Plugin:
             f"{kind} '{matches[0].name}' is offered by {owners}", hint=f"say which one: {choices}, or uninstall one"
         )
     return matches[0]
+
+
+def name_of_file(path: Path) -> str:
+    """What the plugin in a file is called: 'my-gan' in my_gan.py and in gankit_my_gan.py, as in a package."""
+    return normalise(path.stem).removeprefix("gankit-")
 
 
 def _did_you_mean(requested: str, plugins: Sequence[Plugin], kind: str) -> str:
@@ -306,7 +311,7 @@ def compose(
     manager.add_hookspecs(hookspecs)
     manager.register(core, name=CORE)
     plugins = tuple(extensions) if variant is None else (variant, *extensions)
-    given = _by_extension(options or {}, extensions)
+    given = _by_extension(options or {}, extensions, variant)
     declared: dict[str, ExtensionInfo] = {}
     chosen: dict[str, Any] = {}
     deprecated: list[str] = []
@@ -337,7 +342,9 @@ def canonical(option: str) -> str:
     return f"{normalise(extension)}.{name}"
 
 
-def _by_extension(options: Mapping[str, object], extensions: Sequence[Plugin]) -> dict[str, dict[str, object]]:
+def _by_extension(
+    options: Mapping[str, object], extensions: Sequence[Plugin], variant: Plugin | None
+) -> dict[str, dict[str, object]]:
     """'top_k.least' -> {'top-k': {'least': …}}; InputError for an extension that is not there."""
     found: dict[str, dict[str, object]] = {}
     names = [plugin.name for plugin in extensions]
@@ -345,6 +352,8 @@ def _by_extension(options: Mapping[str, object], extensions: Sequence[Plugin]) -
         name, _, key = canonical(option).partition(".")
         if name not in names:
             hint = f"{did_you_mean(name, names)}add --with {name}, or leave the option out"
+            if variant is not None and name == variant.name:
+                hint = f"an option of the variant is written alone: -o {option.partition('.')[2]}=…"
             raise InputError(f"option '{option}': no extension '{name}' is part of this run", hint=hint)
         found.setdefault(name, {})[key] = value
     return found
@@ -381,6 +390,9 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> 
         raise InputError(f"{who}: the name '{plugin.name}' is taken in this run", hint=hint)
     if not _implements_anything(module):
         raise PluginError(f"{who} implements no gankit hook", hint="mark its functions with @gankit.plugin.hookimpl")
+    for name, member in inspect.getmembers(module, inspect.isroutine):
+        if name in vars(hookspecs) and name.startswith("gankit_") and not hasattr(member, f"{hookspecs.PROJECT}_impl"):
+            raise PluginError(f"{who} has a {name} that nobody would call", hint="mark it with @hookimpl")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

@@ -238,6 +238,16 @@ class TrainingLoop:
             augment=self.augment if len(self.augmentations) else None,
         )
 
+    def add_network(self, player: str, name: str, module: nn.Module) -> None:
+        """Before the first step: train one more network (an encoder, say) with 'generator' or 'discriminator'.
+
+        It lies in `companions` under its name, is trained by `minimise(player, …)`, and is part of every checkpoint.
+        """
+        self.companions[name] = module.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        added = {f"{name}.{key}": parameter for key, parameter in module.named_parameters()}
+        self.players[player].update(added)
+        self.optimizers[player].add_param_group({"params": list(added.values())})
+
     def add_augmentation(self, name: str, module: nn.Module) -> None:
         """Let everything that the discriminator is shown, real and fake, in both phases, go through a module.
 
@@ -264,10 +274,13 @@ class TrainingLoop:
             )
         for name, term in terms.items():
             if not isinstance(term, Tensor) or term.ndim > 1:
-                what = list(term.shape) if isinstance(term, Tensor) else type(term).__name__
+                matrix = isinstance(term, Tensor)
+                what = list(term.shape) if matrix else type(term).__name__
                 raise PluginError(
                     f"the loss gave '{name}' as {what} for the {player}",
-                    hint="a term is a tensor, [N] or a scalar; scores [N] and [N, 1] make [N, N] of a difference",
+                    hint="a term is [N] or a scalar; scores [N] and [N, 1] make [N, N] of a difference"
+                    if matrix
+                    else "a term is a tensor with its graph, not what .item() gives",
                 )
         total = torch.stack([term.float().mean() for term in terms.values()]).sum()
         optimizer, scaler = self.optimizers[player], self.scalers[player]

@@ -53,12 +53,18 @@ def stored_settings(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(
                 f"{run.path} was trained with {key} {saved[key]}, a file", hint=f"pass it again: {flag} FILE.py"
             )
+    passed = set()
+    if "variant" in given:
+        trained, name = run.identity().get("variant"), host.find(str(given["variant"]), host.VARIANTS).name
+        if name != trained:
+            raise InputError(
+                f"{run.path} was trained with variant '{trained}', not '{name}'",
+                hint=f"a file is called as its plugin, with or without gankit_: {str(trained).replace('-', '_')}.py",
+            )
+        passed.add(name)
     for plugin in run.identity().get("plugins", []):
-        _require_installed(run, plugin["kind"], plugin["name"], plugin["origin"])
-    if "variant" in given and (name := host.find(str(given["variant"]), host.VARIANTS).name) != (
-        trained := run.identity().get("variant")
-    ):
-        raise InputError(f"{run.path} was trained with variant '{trained}', not '{name}'")
+        if plugin["name"] not in passed:
+            _require_installed(run, plugin["kind"], plugin["name"], plugin["origin"])
     return saved
 
 
@@ -68,7 +74,7 @@ def _require_installed(run: RunFolder, kind: str, name: str, origin: str) -> Non
     if origin.endswith(".py") or any(plugin.name == name for plugin in host.installed(group)):
         return
     dist, _, version = origin.partition(" ")
-    raise PluginError(f"{run.path} needs {kind} '{name}' from {origin}", hint=f"pip install {dist}=={version}")
+    raise PluginError(f"{run.path} needs {kind} '{name}' from {origin}", hint=f"gankit install {dist}=={version}")
 
 
 def plan_run(layers: list[Layer]) -> Plan:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,23 @@ def check_built(by: Mapping[str, str], builder: str, built: object, wanted: type
                 f"{who} built a network that cannot be told a condition",
                 hint="leave out --conditional; to support it, its forward takes a second argument, y [N, K]",
             ) from None
+
+
+@contextmanager
+def answering(composition: Composition) -> Iterator[None]:
+    """Within the block an exception from a plugin's own file is a PluginError that names the line; others stay bugs."""
+    try:
+        yield
+    except (GankitError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        for plugin in composition.plugins:
+            if place := plugin.place_of(error):
+                raise PluginError(
+                    f"{plugin.kind} '{plugin.name}' from {plugin.origin} failed: {one_line(error)}{place}",
+                    hint="GANKIT_DEBUG=1 shows its traceback",
+                ) from error
+        raise
 
 
 def rehearse(

@@ -26,7 +26,7 @@ from gankit.precision import Precision
 from gankit.run_folder import RunFolder
 from gankit.scores import Score
 from gankit.state import finite
-from gankit.storage import write_durably
+from gankit.storage import sha256, write_durably
 from gankit.streams import derive_seed
 
 PREVIEW = 16  # samples in the preview inside the sampleable file
@@ -227,6 +227,11 @@ class Run:
             "processes": self.processes,
             "threads": torch.get_num_threads() if self.device.type == "cpu" else 0,
             "torch": torch.__version__,
+            **{
+                f"the code of {plugin.name}": sha256(plugin.source.read_bytes())[:12]
+                for plugin in self.plan.composition.plugins
+                if plugin.source is not None and plugin.source.is_file()
+            },
         }
 
     def diverged(self, what: str) -> DivergedError:

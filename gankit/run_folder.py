@@ -19,7 +19,7 @@ from typing import Any
 
 import filelock
 
-from gankit import checkpoint
+from gankit import checkpoint, host
 from gankit.config import RESUMABLE_CHANGES, RunConfig, differences, to_json
 from gankit.errors import InputError, ResourceError
 from gankit.storage import (
@@ -252,25 +252,27 @@ def find_unfinished(prefix: str, configuration: Mapping[str, Any]) -> RunFolder 
 def check_same(folder: RunFolder, configuration: Mapping[str, Any]) -> None:
     """Refuse to continue a run under a configuration that would compute something else.
 
-    A variant or extension that is a file may lie elsewhere now, as data may.
+    A variant or extension that was a file may lie elsewhere now, or have become a package, as data may lie elsewhere.
     """
     old, new = folder.configuration(), configuration
     changed = {**differences(old["config"], new["config"]), **differences(old["options"], new["options"])}
     refused = {
         key: (before, now)
         for key, (before, now) in changed.items()
-        if key not in RESUMABLE_CHANGES and _file_names(before) != _file_names(now)
+        if key not in RESUMABLE_CHANGES
+        and not (key in ("variant", "extensions") and _plugin_names(before) == _plugin_names(now))
     }
     if refused:
         listing = ", ".join(f"{key} {before!r} -> {now!r}" for key, (before, now) in refused.items())
         raise InputError(f"{folder.path} is another run: {listing}", hint="choose another --out, or the same settings")
 
 
-def _file_names(value: Any) -> Any:
-    """Plugins that are files by the names of the files; everything else as it is."""
-    if isinstance(value, list):
-        return [_file_names(item) for item in value]
-    return Path(value).name if isinstance(value, str) and value.endswith(".py") else value
+def _plugin_names(value: str | list[str]) -> list[str]:
+    """What plugins are called, however they were named: './x/gankit_mine.py', 'gankit-mine:mine' and 'mine' are one."""
+    return [
+        host.name_of_file(Path(name)) if name.endswith(".py") else host.normalise(name.rpartition(":")[2])
+        for name in ([value] if isinstance(value, str) else value)
+    ]
 
 
 def _numbered(prefix: str) -> list[Path]:

@@ -188,5 +188,5 @@ def _installed(ref: PluginRef, group: str, file: Path, kind: str) -> host.Plugin
             return host.find(f"{ref.dist}:{ref.name}", group)  # which may not be allowed
     raise PluginError(
         f"{file} needs {kind} '{ref.name}' from {ref.dist} {ref.version}",
-        hint=f"pip install {ref.dist}=={ref.version}",
+        hint=f"gankit install {ref.dist}=={ref.version}",
     )

@@ -350,7 +350,9 @@ def test_a_checkpoint_without_its_plugin_says_what_to_install(tmp_path: Path, si
     assert made.returncode == 0, made.stderr
     result = gankit("sample", "run", cwd=tmp_path)
     assert result.returncode == 3
-    assert one_line(result.stderr).endswith("needs variant 'own' from gankit-own 1.2.3 — pip install gankit-own==1.2.3")
+    assert one_line(result.stderr).endswith(
+        "needs variant 'own' from gankit-own 1.2.3 — gankit install gankit-own==1.2.3"
+    )
 
 
 def test_debug_shows_the_traceback(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os
 import re
 import shlex
@@ -185,6 +186,8 @@ def test_the_reference_has_every_hook_contract_and_command(site: Path) -> None:
     for name in vars(hookspecs):
         if name.startswith("gankit_"):
             assert f'id="gankit.hookspecs.{name}"' in hooks
+            arguments = ", ".join(f"`{argument}`" for argument in inspect.signature(vars(hookspecs)[name]).parameters)
+            assert f"| `{name}` | {arguments or '–'} | " in (ROOT / "docs" / "reference" / "hooks.md").read_text()
     for name in plugin.__all__:
         assert f'id="gankit.plugin.{name}"' in api
 

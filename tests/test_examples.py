@@ -16,12 +16,14 @@ from gankit.building import build_loop
 from gankit.config import Layer
 from gankit.contracts import Batch, DataSpec
 from gankit.plan import plan_run
+from gankit.testing import Subject, run_checks
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def test_every_example_is_tested_here() -> None:
     assert {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"} == {
+        "bigan.py",
         "checkers.py",
         "clip_gradients.py",
         "energy_distance.py",
@@ -131,3 +133,16 @@ def test_the_extension_bounds_gradients(tmp_path: Path) -> None:
     for parameters in loop.players.values():
         norm = torch.cat([p.grad.flatten() for p in parameters.values() if p.grad is not None]).norm()
         assert float(norm) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_bigan_trains_its_encoder_with_the_generator_and_passes_every_check() -> None:
+    subject = Subject.of(str(EXAMPLES / "bigan.py"))
+    assert [(outcome.check.name, outcome.reason) for outcome in run_checks(subject) if outcome.reason] == []
+    loop = subject.loop()
+    encoder = loop.companions["encoder"]
+    before = [parameter.clone() for parameter in encoder.parameters()]
+    real, labels, _ = subject.batch(loop, 0)
+    loop.d_step(real, labels, None)
+    assert all(torch.equal(old, new) for old, new in zip(before, encoder.parameters(), strict=True))
+    loop.step(real, labels)
+    assert not any(torch.equal(old, new) for old, new in zip(before, encoder.parameters(), strict=True))

@@ -84,6 +84,19 @@ def test_two_packages_with_one_name_are_told_apart_by_the_package(site: Path) ->
     assert variant("gankit-mine:lsgan").dist == "gankit-mine"
 
 
+def test_the_module_of_a_package_is_called_as_its_plugin(tmp_path: Path) -> None:
+    path = tmp_path / "gankit_my_gan.py"
+    path.write_text(TINY_VARIANT)
+    assert variant(str(path)).name == "my-gan"
+
+
+def test_an_option_of_the_variant_is_not_an_extensions(site: Path) -> None:
+    install(site, "gankit-x", TINY_VARIANT, variants=("x",))
+    with pytest.raises(InputError) as caught:
+        host.compose(defaults, variant("x"), options={"x.margin": 2})
+    assert caught.value.hint == "an option of the variant is written alone: -o margin=…"
+
+
 def test_a_file_is_a_variant(tmp_path: Path) -> None:
     path = tmp_path / "My GAN.py"
     path.write_text(TINY_VARIANT)
@@ -103,6 +116,7 @@ def test_a_file_is_a_variant(tmp_path: Path) -> None:
         ("x = 1", "implements no gankit hook", "hookimpl"),
         (LOSS + HOOKS.replace("gankit_loss()", "gankit_loss(data, weather)"), "does not fit this gankit's hooks", "gankit_loss may take data, options; else upgrade"),
         (TINY_VARIANT.replace("def gankit_loss", "def gankit_los"), "implements 'gankit_los', which is not a hook", "gankit_loss"),
+        (TINY_VARIANT + "\ndef gankit_discriminator(data):\n    pass", "has a gankit_discriminator that nobody would call", "@hookimpl"),
         (TINY_VARIANT.replace("api=1", "api=99"), "speaks plugin API 99; this gankit speaks 1", "upgrade gankit"),
         (TINY_VARIANT.replace("api=1", "api=0"), "speaks plugin API 0", "upgrade gankit-x"),
         (TINY_VARIANT.replace("api=1, ", ""), "gankit_variant failed: TypeError", ""),
@@ -158,7 +172,7 @@ def test_an_extension_may_fill_what_the_variant_left_to_core_and_another_may_wra
     assert supplier(composition, "gankit_discriminator") == "nets"
     assert composition.wrappers("gankit_discriminator") == ["wrap"]
     spec, output = DataSpec((1, 2, 2)), CriticOutput()
-    assert composition.hook.gankit_discriminator(data=spec, options=None, output=output).wrapped
+    assert composition.hook.gankit_discriminator(data=spec, options=None, output=output, z_dim=8).wrapped
 
 
 def test_an_installed_extension_does_nothing_until_it_is_named(site: Path) -> None:

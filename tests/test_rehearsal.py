@@ -216,3 +216,23 @@ def test_a_bug_of_ours_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(RuntimeError, match="ours") as caught:
         build(tmp_path, TINY_VARIANT)
     assert not isinstance(caught.value, GankitError)
+
+
+@pytest.mark.parametrize(
+    ("hook", "line"),
+    [
+        (
+            "def gankit_discriminator(data):\n    return nn.Linear(data.channels, 1)",
+            "object has no attribute 'channels'",
+        ),
+        ("def gankit_training_loop(networks):\n    return networks.critic", "object has no attribute 'critic'"),
+    ],
+)
+def test_an_exception_in_a_builder_is_one_line_that_names_its_place(tmp_path: Path, hook: str, line: str) -> None:
+    source = f"{TINY_VARIANT}\n@hookimpl\n{hook}\n"
+    with pytest.raises(PluginError) as caught:
+        build(tmp_path, source)
+    place = 2 + len(source.splitlines())
+    assert caught.value.message.startswith(f"variant 'mine' from {tmp_path / 'mine.py'} failed: AttributeError: ")
+    assert line in caught.value.message
+    assert caught.value.message.endswith(f"({tmp_path / 'mine.py'}, line {place})")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support import TINY_VARIANT
+from support import TINY_VARIANT, install
 from torch import Tensor
 
 import gankit
@@ -299,6 +299,27 @@ def test_a_run_of_a_file_goes_on_after_the_file_moved() -> None:
         gankit.resume("a", steps=6, variant="other.py")
     with pytest.raises(InputError, match="is another run: variant"):
         train("other.py", steps=6, out="a")
+
+
+def test_a_run_of_a_file_goes_on_when_the_file_has_become_a_package(site: Path) -> None:
+    Path("mine.py").write_text(TINY_VARIANT)
+    train("./mine.py", steps=2, out="a")
+    install(site, "gankit-mine", TINY_VARIANT, variants=("mine",))
+    assert gankit.resume("a", steps=4, variant="mine").step == 4
+    Path("gankit_mine.py").write_text(TINY_VARIANT)
+    assert gankit.resume("a", steps=6, variant="./gankit_mine.py").step == 6
+
+
+def test_a_run_says_that_the_code_of_its_variant_has_changed(caplog: pytest.LogCaptureFixture) -> None:
+    Path("mine.py").write_text(TINY_VARIANT)
+    train("./mine.py", steps=2, out="a")
+    with caplog.at_level("INFO", "gankit"):
+        gankit.resume("a", steps=3, variant="./mine.py")
+    assert "not bit for bit" not in caplog.text
+    Path("mine.py").write_text(TINY_VARIANT.replace("-critic(batch.fake)}", "-2 * critic(batch.fake)}"))
+    with caplog.at_level("INFO", "gankit"):
+        gankit.resume("a", steps=4, variant="./mine.py")
+    assert "goes on, but not bit for bit: the code of mine " in caplog.text
 
 
 def test_an_extension_wraps_and_is_recorded() -> None:

@@ -245,7 +245,7 @@ def test_a_variant_with_its_own_generator_needs_its_package(site: Path, tmp_path
     (site / "gankit_own-1.2.3.dist-info" / "entry_points.txt").write_text("")
     with pytest.raises(PluginError, match=r"needs variant 'own' from gankit-own 1\.2\.3") as caught:
         gankit.load(result.generator)
-    assert caught.value.hint == "pip install gankit-own==1.2.3"
+    assert caught.value.hint == "gankit install gankit-own==1.2.3"
 
 
 def test_a_file_variant_is_never_imported_because_a_checkpoint_says_so(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_new_variant_is_built_installed_checked_trained_sampled_and_missed(tmp
 
     run(*pip, "uninstall", "--yes", "gankit-mygan")
     said = run("-m", "gankit", "resume", "run", "--steps", "6", code=3).stderr
-    assert "run needs variant 'mygan' from gankit-mygan 0.1.0 — pip install gankit-mygan==0.1.0" in said
+    assert "run needs variant 'mygan' from gankit-mygan 0.1.0 — gankit install gankit-mygan==0.1.0" in said
 
 
 def test_a_new_extension_passes_the_checks(tmp_path: Path) -> None:

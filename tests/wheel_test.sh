@@ -41,5 +41,5 @@ code=0
 gankit resume energy --steps 30 2>said || code=$?
 cat said
 test "$code" -eq 3
-grep -q "pip install gankit-ebgan==0.1.0" said
+grep -q "gankit install gankit-ebgan==0.1.0" said
 echo "wheel test passed"

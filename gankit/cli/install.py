@@ -38,7 +38,8 @@ def install(
     for kind, name, origin in added:
         print(f"{kind} {name} from {origin}: gankit plugin check {name}")
     if not added:
-        console.talk.print("no new plugin came with it", style="yellow")
+        hint = "a package of the same version stays as it is: raise its version, or gankit uninstall it first"
+        console.talk.print(f"no new plugin came with it; {hint}", style="yellow")
 
 
 def uninstall(

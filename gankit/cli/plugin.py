@@ -97,8 +97,13 @@ def check(
         from rich.table import Table
 
         table = Table("check", "", "what is required, or what was seen and what to do", box=None, pad_edge=False)
+        first_with: dict[str, str] = {}  # reason -> the check that it is printed for
         for outcome in outcomes:
-            said = outcome.check.requirement if outcome.reason is None else f"{outcome.reason} — {outcome.hint}"
+            said = outcome.check.requirement
+            if outcome.reason is not None:
+                first = first_with.setdefault(outcome.reason, outcome.check.name)
+                alike = first != outcome.check.name
+                said = f"as for {first}" if alike else f"{outcome.reason} — {outcome.hint}"
             cells = (outcome.check.name, "ok" if outcome.reason is None else "FAILED", said)
             table.add_row(*map(console.cell, cells), style="" if outcome.reason is None else "bold red")
         console.print_table(table)

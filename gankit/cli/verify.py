@@ -62,11 +62,12 @@ def verify(
             verdict = "ok" if value.ok else "WRONG"
             cells = (name, value.vector, value.value, f"{value.expected:.9g}", f"{value.got:.9g}", verdict)
             table.add_row(*map(console.cell, cells), style="" if value.ok else "bold red")
-        console.print_table(table)
-        bound = found.checked[0][1].tolerance if found.checked else 0
-        print(f"{len(found.checked)} values on {found.device} in {found.precision}, each to {bound:g}")
+        if found.checked:
+            console.print_table(table)
+            bound = found.checked[0][1].tolerance
+            print(f"{len(found.checked)} values on {found.device} in {found.precision}, each to {bound:g}")
     for name in found.without:
-        console.talk.print(f"{name} offers no vectors", markup=False)
+        console.talk.print(f"{name} offers no vectors: values worked out by hand, from gankit_vectors", markup=False)
     if found.wrong:
         raise PluginError(f"{found.wrong} of {len(found.checked)} values disagree", hint="the rows marked WRONG")
 

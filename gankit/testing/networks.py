@@ -59,6 +59,9 @@ def independent_samples(subject: Subject) -> None:
 def discriminator_output(subject: Subject) -> None:
     """For several sizes and channels, samples [N, *shape] give what the loss reads, finite: scores are [N]."""
     for shape, loop in _games(subject):
+        own = type(loop)
+        if own.critic is not TrainingLoop.critic or own.d_step is not TrainingLoop.d_step:
+            continue  # a loop of its own may show its discriminator something else
         real = torch.rand(5, *shape, generator=torch.Generator().manual_seed(0)).to(subject.device)
         told = _inputs(loop, 5)[1:] if loop.loss.output.told_by != "nothing" else ()
         with torch.no_grad(), _made_for(subject, shape):

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from gankit import processes
 from gankit.building import own_streams
@@ -72,13 +72,19 @@ def _differences(subject: Subject, rank: int, store: Path) -> list[str]:
 
 
 def _shared(loop: TrainingLoop) -> dict[str, Tensor]:
-    """The state without the networks' buffers: statistics of batch norm belong to a process."""
+    """The state without buffers of networks: statistics of batch norm, of an added one too, belong to a process."""
     networks = {
         "generator": loop.networks.generator,
         "discriminator": loop.networks.discriminator,
         "ema": loop.ema.module,
     }
     own = {f"{player}.{name}" for player, network in networks.items() for name, _ in network.named_buffers()}
+    own |= {
+        f"companions.{place}.{name}"
+        for place, module in loop.companions.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for name, _ in module.named_buffers()
+    }
     return {
         name: torch.as_tensor(value).cpu()
         for name, value in loop.state_dict().items()

@@ -1,0 +1,121 @@
+"""BiGAN: an encoder learns the inverse of the generator, because D judges pairs of a sample and its code.
+
+Donahue et al., 2017 (https://arxiv.org/abs/1605.09782), eq. 3, with the non-saturating game of both sides: a loop with
+a third network and a critic of its own. After training, `loop.companions["encoder"]` maps samples to codes.
+
+gankit train --variant ./examples/bigan.py
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from gankit.plugin import (
+    AdversarialLoss,
+    Batch,
+    BoundCritic,
+    Critic,
+    CriticOutput,
+    DataSpec,
+    Discriminator,
+    Networks,
+    PointDiscriminator,
+    TrainConfig,
+    TrainingLoop,
+    VariantInfo,
+    hookimpl,
+)
+
+FEATURES = 128  # what the encoder and D see in a sample
+
+
+class PairLoss(AdversarialLoss):
+    """D tells pairs (x, E(x)) from pairs (G(z), z); E and G want each to be taken for the other."""
+
+    def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        return {"real": softplus(-critic(batch.real)), "fake": softplus(critic(batch.fake))}
+
+    def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        return {"real": softplus(critic(batch.real)), "fake": softplus(-critic(batch.fake))}
+
+
+class PairDiscriminator(nn.Module):
+    """Samples [N, *shape] and codes z [N, z_dim] -> scores [N]: features of a sample meet the code in a perceptron."""
+
+    def __init__(self, data: DataSpec, z_dim: int, features: int = FEATURES) -> None:
+        super().__init__()
+        self.look = network(data, features)
+        self.judge = PointDiscriminator(features + z_dim)
+
+    def forward(self, samples: Tensor, z: Tensor) -> Tensor:
+        scores: Tensor = self.judge(torch.cat([self.look(samples), z], dim=1))
+        return scores
+
+
+def network(data: DataSpec, numbers: int) -> nn.Module:
+    """Samples [N, *shape] -> [N, numbers], numbers > 1: the core's discriminator with heads beside the score."""
+    output = CriticOutput(heads=numbers - 1)
+    return Discriminator(data.shape, output=output) if data.is_image else PointDiscriminator(*data.shape, output=output)
+
+
+class PairCritic(BoundCritic):
+    """Tells D the code beside each sample: E(x) of a real one, the z that made a fake one."""
+
+    encoder: nn.Module
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        if samples is self.batch.real:
+            with self.precision.autocast():
+                self.told = (self.encoder(samples).float(),)
+        else:
+            self.told = (self.batch.z,)
+        return super().__call__(samples)
+
+
+class BiLoop(TrainingLoop):
+    """The core's game, with an encoder that learns together with G."""
+
+    def __init__(self, networks: Networks, loss: AdversarialLoss, config: TrainConfig, data: DataSpec) -> None:
+        super().__init__(networks, loss, config)
+        # Codes have mean 0 and variance 1, as z has: else E begins with one code for all samples, and stays there.
+        last = [nn.LeakyReLU(0.2), nn.Linear(FEATURES, config.z_dim), nn.BatchNorm1d(config.z_dim, affine=False)]
+        self.add_network("generator", "encoder", nn.Sequential(network(data, FEATURES), *last))
+
+    def critic(self, batch: Batch) -> BoundCritic:
+        critic = PairCritic(self.networks.discriminator, batch, self.precision, augment=self.augment)
+        critic.encoder = self.companions["encoder"]
+        return critic
+
+
+@hookimpl
+def gankit_variant() -> VariantInfo:
+    note = "the discriminator is told codes, not labels"
+    return VariantInfo(
+        api=1,
+        title="BiGAN",
+        paper="https://arxiv.org/abs/1605.09782",
+        config=TrainConfig(z_dim=16),
+        scores="logits",
+        conditional="no",
+        conditional_note=note,
+    )
+
+
+@hookimpl
+def gankit_discriminator(data: DataSpec, z_dim: int) -> nn.Module:
+    """(samples, z) -> scores [N]."""
+    return PairDiscriminator(data, z_dim)
+
+
+@hookimpl
+def gankit_loss() -> AdversarialLoss:
+    return PairLoss()
+
+
+@hookimpl
+def gankit_training_loop(
+    networks: Networks, loss: AdversarialLoss, config: TrainConfig, data: DataSpec
+) -> TrainingLoop:
+    return BiLoop(networks, loss, config, data)
