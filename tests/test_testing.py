@@ -123,6 +123,7 @@ WRONG = {
     "discriminator_output": [
         (with_network("discriminator", "pass", "h.mean()"), "gave []"),
         (with_network("discriminator", "pass", "h[:, None]"), "reads scores [5]"),
+        (with_network("discriminator", "pass", "h.sigmoid()"), "its scores lie in [0, 1]"),
         (with_network("discriminator", "pass", "h.reshape(5, 3)[:, 0]"), "it fails on data of [1, 16, 16]: RuntimeError: shape"),
     ],
     "conditional": [(with_network("generator", "pass", "torch.tanh(h)"), "the generator gives the same for every condition")],

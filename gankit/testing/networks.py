@@ -17,6 +17,7 @@ from gankit.rehearsal import fitting
 from gankit.testing.subject import CLASSES, POINTS, REFUSALS, CheckFailed, Subject, require
 
 SHAPES = ((1, 16, 16), (3, 16, 16), (1, 28, 28), (3, 32, 32))
+EXTREME = 1e3  # pixels so large that only a squashed score stays small
 MAX_PIXEL = 20.0  # pixels are clamped to [-1, 1] where they are written, and a linear last layer may begin beyond it
 
 
@@ -71,6 +72,15 @@ def discriminator_output(subject: Subject) -> None:
         wanted, hint = fitting(output, tuple(real.shape), loop.loss.output)
         require(not wanted, f"{gave}{list(output.shape)}, and the loss reads {wanted}", hint)
         require(bool(output.isfinite().all()), f"scores of {list(shape)} are not finite", "look at its layers")
+        if not loop.loss.output.code:
+            extreme = torch.randn(32, *shape, generator=torch.Generator().manual_seed(0)).to(subject.device) * EXTREME
+            with torch.no_grad():
+                scores = loop.networks.discriminator(extreme, *(y[:1].expand(32, -1) for y in told))
+            require(
+                not bool(((scores >= 0) & (scores <= 1)).all()),
+                "whatever it is shown, its scores lie in [0, 1]",
+                "scores are raw: leave out the sigmoid at its end, losses have theirs (softplus, binary cross-entropy)",
+            )
 
 
 def conditional(subject: Subject) -> None:
