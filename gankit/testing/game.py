@@ -63,24 +63,26 @@ def trained_terms(subject: Subject) -> None:
 
 
 def gradients(subject: Subject) -> None:
-    """In each player's step all its parameters receive a finite gradient."""
+    """In each player's steps all its parameters receive a finite gradient."""
     loop = subject.loop()
-    found: dict[str, Tensor | None] = {}
+    found: dict[str, Tensor] = {}
     for player, optimizer in loop.optimizers.items():
 
         def record(*_: object, player: str = player) -> None:
-            found.update({f"{player}: {name}": p.grad for name, p in loop.players[player].items()})
+            for name, parameter in loop.players[player].items():
+                if parameter.grad is not None:  # a player may move in several steps, a part of it in each
+                    found[f"{player}: {name}"] = parameter.grad
 
         optimizer.register_step_pre_hook(record)
     _play_both(subject, loop)
     wanted = {f"{player}: {name}" for player, names in loop.players.items() for name in names}
-    missing = sorted(name for name in wanted if found.get(name) is None)
+    missing = sorted(wanted - found.keys())
     require(
         not missing,
         f"no gradient for {_listing(missing)}",
         "use the parameter, or remove it; what shall not be trained is a buffer",
     )
-    infinite = sorted(name for name, gradient in found.items() if gradient is not None and not _finite(gradient))
+    infinite = sorted(name for name, gradient in found.items() if not _finite(gradient))
     require(not infinite, f"the gradient is not finite for {_listing(infinite)}", "add an epsilon inside square roots")
 
 
