@@ -16,7 +16,7 @@ from gankit import host, processes
 from gankit.config import RunConfig
 from gankit.contracts import DataSpec, TrainConfig
 from gankit.data import Dataset, Sampler
-from gankit.device import choose_device
+from gankit.device import choose_device, is_out_of_memory
 from gankit.errors import InputError, ResourceError
 from gankit.latent import EXAMPLES, MAX_CONDITION, Conditions, LatentSpace
 from gankit.loop import Networks, TrainingLoop
@@ -73,9 +73,7 @@ def own_streams(device: torch.device) -> Iterator[None]:
 
 def out_of_memory(error: BaseException, config: RunConfig, shape: tuple[int, ...]) -> ResourceError | None:
     """Out of memory is not a bug: what was asked for and what to do; None for any other exception."""
-    if isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    ):
+    if is_out_of_memory(error):
         return ResourceError(
             f"out of memory with --batch {config.batch}, --z-dim {config.z_dim} and samples of {list(shape)}",
             hint=f"try --batch {max(1, config.batch // 2)}, or a smaller --size",

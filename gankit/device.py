@@ -7,6 +7,13 @@ import torch
 from gankit.errors import InputError
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device, or the machine, had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
 def choose_device(name: str) -> torch.device:
     """'auto' takes cuda, then mps, then cpu; any other name must exist on this machine."""
     if name == "auto":

@@ -89,8 +89,14 @@ class Plugin:
         return any(self.is_called(name) or normalise(name) == normalise(self.dist or "") for name in listed.split(","))
 
     def place_of(self, error: BaseException) -> str:
-        """' (file.py, line 3)': the innermost frame of an exception in this plugin's own file, '' if there is none."""
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(self.source)]
+        """' (file.py, line 3)': the innermost frame of an exception in this plugin's own code, '' if there is none."""
+        if self.source is None:
+            return ""
+        own = self.source.resolve()
+        root = own.parent if own.name == "__init__.py" else own
+        frames = [
+            f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve().is_relative_to(root)
+        ]
         return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
     def is_called(self, requested: str) -> bool:

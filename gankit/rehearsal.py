@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from gankit.contracts import CriticOutput, DataSpec
+from gankit.device import is_out_of_memory
 from gankit.errors import GankitError, InputError, PluginError
-from gankit.host import CORE, Composition, one_line
+from gankit.host import CORE, Composition, Plugin, one_line
 from gankit.loop import Networks, TrainingLoop
 from gankit.loss import AdversarialLoss
 
@@ -30,6 +31,8 @@ def check_built(by: Mapping[str, str], builder: str, built: object, wanted: type
             f"{who} returned a {type(built).__name__} that is not initialised",
             hint=f"{type(built).__name__}.__init__ begins with super().__init__()",
         )
+    if wanted is not AdversarialLoss and next(built.parameters(), None) is None:
+        raise PluginError(f"{who} built a network without parameters", hint="there is nothing to train in it")
     if data.condition and wanted is not AdversarialLoss:
         try:
             inspect.signature(built.forward).bind(object(), object())
@@ -42,19 +45,24 @@ def check_built(by: Mapping[str, str], builder: str, built: object, wanted: type
 
 @contextmanager
 def answering(composition: Composition) -> Iterator[None]:
-    """Within the block an exception from a plugin's own file is a PluginError that names the line; others stay bugs."""
+    """Within the block an exception from somebody's plugin is a PluginError that names the line; ours stay bugs."""
     try:
         yield
-    except (GankitError, torch.OutOfMemoryError):
+    except GankitError:
         raise
     except Exception as error:
         for plugin in composition.plugins:
-            if place := plugin.place_of(error):
+            place = plugin.place_of(error)
+            if place and _is_theirs(plugin, error):
                 raise PluginError(
                     f"{plugin.kind} '{plugin.name}' from {plugin.origin} failed: {one_line(error)}{place}",
                     hint="GANKIT_DEBUG=1 shows its traceback",
                 ) from error
         raise
+
+
+def _is_theirs(plugin: Plugin, error: Exception) -> bool:
+    return plugin.dist != "gankit" and not is_out_of_memory(error)
 
 
 def rehearse(
@@ -135,8 +143,8 @@ def _play(
         raise
     except Exception as error:
         plugin = next((plugin for plugin in composition.plugins if plugin.name == by[builder]), None)
-        if plugin is None or isinstance(error, torch.OutOfMemoryError):
-            raise  # ours, and a bug
+        if plugin is None or not _is_theirs(plugin, error):
+            raise
         shapes = " and ".join(str(list(tensor.shape)) for tensor in (given, *y))
         raise PluginError(
             f"{who} built a network that fails on {shapes}: {one_line(error)}{plugin.place_of(error)}",

@@ -93,6 +93,14 @@ class Run:
     meter: Meter = field(default_factory=Meter)
     """Means of statistics since they were read last."""
 
+    def __post_init__(self) -> None:
+        # Read now: what is imported is this code, even if a file is edited while the run goes on.
+        self._code = {
+            f"the code of {plugin.name}": sha256(plugin.source.read_bytes())[:12]
+            for plugin in self.plan.composition.plugins
+            if plugin.source is not None and plugin.source.is_file()
+        }
+
     @property
     def config(self) -> RunConfig:
         """The resolved configuration."""
@@ -227,11 +235,7 @@ class Run:
             "processes": self.processes,
             "threads": torch.get_num_threads() if self.device.type == "cpu" else 0,
             "torch": torch.__version__,
-            **{
-                f"the code of {plugin.name}": sha256(plugin.source.read_bytes())[:12]
-                for plugin in self.plan.composition.plugins
-                if plugin.source is not None and plugin.source.is_file()
-            },
+            **self._code,
         }
 
     def diverged(self, what: str) -> DivergedError:

@@ -259,20 +259,24 @@ def check_same(folder: RunFolder, configuration: Mapping[str, Any]) -> None:
     refused = {
         key: (before, now)
         for key, (before, now) in changed.items()
-        if key not in RESUMABLE_CHANGES
-        and not (key in ("variant", "extensions") and _plugin_names(before) == _plugin_names(now))
+        if key not in RESUMABLE_CHANGES and not (key in ("variant", "extensions") and _same_plugins(before, now))
     }
     if refused:
         listing = ", ".join(f"{key} {before!r} -> {now!r}" for key, (before, now) in refused.items())
         raise InputError(f"{folder.path} is another run: {listing}", hint="choose another --out, or the same settings")
 
 
-def _plugin_names(value: str | list[str]) -> list[str]:
-    """What plugins are called, however they were named: './x/gankit_mine.py', 'gankit-mine:mine' and 'mine' are one."""
-    return [
+def _same_plugins(before: str | list[str], now: str | list[str]) -> bool:
+    """Whether a file takes the place of a plugin of its name, or the reverse: './x/gankit_mine.py' is 'mine'."""
+    if isinstance(before, list) or isinstance(now, list):
+        return len(before) == len(now) and all(map(_same_plugins, before, now))
+    if before == now or not (before.endswith(".py") or now.endswith(".py")):
+        return before == now
+    one, other = (
         host.name_of_file(Path(name)) if name.endswith(".py") else host.normalise(name.rpartition(":")[2])
-        for name in ([value] if isinstance(value, str) else value)
-    ]
+        for name in (before, now)
+    )
+    return one == other
 
 
 def _numbered(prefix: str) -> list[Path]:

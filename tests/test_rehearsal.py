@@ -63,6 +63,11 @@ def discriminator(layers: str) -> str:
             "one tensor",
         ),
         (
+            generator("nn.Identity()"),
+            "gankit_generator of 'mine' built a network without parameters",
+            "nothing to train",
+        ),
+        (
             TINY_VARIANT + "\n@hookimpl\ndef gankit_generator(data, z_dim):\n    return 'a network'",
             "gankit_generator of 'mine' returned str",
             "a Module",
@@ -204,6 +209,15 @@ class Small(nn.Linear):
     hook = "\n@hookimpl\ndef gankit_generator():\n    return Small(1, 1)\n"
     with pytest.raises(InputError, match="not on a Tuesday"):
         build(tmp_path, network + TINY_VARIANT + hook)
+
+
+def test_out_of_memory_in_a_builder_is_not_the_plugins_fault(tmp_path: Path) -> None:
+    hook = (
+        '\n@hookimpl\ndef gankit_generator():\n    raise RuntimeError("DefaultCPUAllocator: can\'t allocate memory")\n'
+    )
+    with pytest.raises(RuntimeError, match="can't allocate memory") as caught:
+        build(tmp_path, TINY_VARIANT + hook)
+    assert not isinstance(caught.value, GankitError)
 
 
 def test_a_bug_of_ours_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
