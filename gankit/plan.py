@@ -53,17 +53,17 @@ def stored_settings(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(
                 f"{run.path} was trained with {key} {saved[key]}, a file", hint=f"pass it again: {flag} FILE.py"
             )
-    passed = set()
+    passed = None  # the variant, where it is given
     if "variant" in given:
         trained, name = run.identity().get("variant"), host.find(str(given["variant"]), host.VARIANTS).name
         if name != trained:
             raise InputError(
                 f"{run.path} was trained with variant '{trained}', not '{name}'",
-                hint=f"a file is called as its plugin, with or without gankit_: {str(trained).replace('-', '_')}.py",
+                hint="a file is called as its plugin, my_gan.py or gankit_my_gan.py",
             )
-        passed.add(name)
+        passed = name
     for plugin in run.identity().get("plugins", []):
-        if plugin["name"] not in passed:
+        if plugin["name"] != passed:
             _require_installed(run, plugin["kind"], plugin["name"], plugin["origin"])
     return saved
 
