@@ -1,7 +1,8 @@
 """BiGAN: an encoder learns the inverse of the generator, because D judges pairs of a sample and its code.
 
 Donahue et al., 2017 (https://arxiv.org/abs/1605.09782), eq. 3, with the non-saturating game of both sides: a loop with
-a third network and a critic of its own. After training, `loop.companions["encoder"]` maps samples to codes.
+a third network and a critic of its own. `reconstructions.png` in the run folder has real images, and below each row
+what G makes of their codes.
 
 gankit train --variant ./examples/bigan.py
 """
@@ -22,6 +23,7 @@ from gankit.plugin import (
     Discriminator,
     Networks,
     PointDiscriminator,
+    Run,
     TrainConfig,
     TrainingLoop,
     VariantInfo,
@@ -119,3 +121,16 @@ def gankit_training_loop(
     networks: Networks, loss: AdversarialLoss, config: TrainConfig, data: DataSpec
 ) -> TrainingLoop:
     return BiLoop(networks, loss, config, data)
+
+
+@hookimpl
+def gankit_checkpoint(run: Run) -> None:
+    """The picture of G(E(x)), beside each checkpoint."""
+    if not run.data.is_image:
+        return
+    real = run.dataset.real(torch.arange(min(16, len(run.dataset)))).to(run.device)
+    encoder = run.loop.companions["encoder"].eval()
+    with torch.no_grad():
+        again = run.loop.generator(encoder(real))
+    encoder.train()
+    run.save_picture("reconstructions.png", torch.cat([real, again]), columns=len(real))

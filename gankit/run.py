@@ -146,6 +146,15 @@ class Run:
         """
         return generate(self.loop.generator, z, condition)
 
+    def save_picture(self, name: str, samples: Tensor, columns: int | None = None) -> Path:
+        """Samples [N, *shape] as a picture into the run folder: images as a sheet, points as a plot.
+
+        `name` ends in .png; a picture of that name is replaced whole.
+        """
+        path = self.folder.path / name
+        write_durably(path, png(picture(samples.detach().float().cpu(), columns=columns)))
+        return path
+
     def save_checkpoint(self) -> Path:
         """Write a resumable checkpoint and the file for sharing; returns once both are durable."""
         state = {

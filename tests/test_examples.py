@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from support import gankit
 
 from gankit import host
@@ -146,3 +147,11 @@ def test_bigan_trains_its_encoder_with_the_generator_and_passes_every_check() ->
     assert all(torch.equal(old, new) for old, new in zip(before, encoder.parameters(), strict=True))
     loop.step(real, labels)
     assert not any(torch.equal(old, new) for old, new in zip(before, encoder.parameters(), strict=True))
+
+
+def test_bigan_draws_what_its_generator_makes_of_the_codes_of_real_images(tmp_path: Path) -> None:
+    options = ("--variant", EXAMPLES / "bigan.py", "--device", "cpu", "--precision", "fp32")
+    assert gankit("train", *options, "--steps", 2, "--out", "run", cwd=tmp_path).returncode == 0
+    with Image.open(tmp_path / "run" / "reconstructions.png") as sheet:
+        cell = 2 * 28 + 2  # twice as large, with a line between
+        assert sheet.size == (16 * cell + 2, 2 * cell + 2)
