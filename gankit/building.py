@@ -93,7 +93,7 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: b
 def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: bool) -> TrainingLoop:
     hook, config, options = plan.composition.hook, plan.config, plan.resolved.options
     torch.manual_seed(derive_seed(config.seed, "init"))
-    by = {builder: supplier.name for builder, supplier in suppliers(plan, data).items()}  # refuses two
+    by = suppliers(plan, data)  # refuses two
     generator = hook.gankit_generator(data=data, z_dim=config.z_dim, options=options)
     check_built(by, "gankit_generator", generator, nn.Module, data)
     loss = hook.gankit_loss(data=data, options=options)
@@ -114,6 +114,7 @@ def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: 
     loop: TrainingLoop = hook.gankit_training_loop(
         networks=networks, loss=loss.to(device), config=config, options=options, data=data
     )
+    check_built(by, "gankit_training_loop", loop, TrainingLoop, data)
     if config.sync_bn:
         share_batch_norm(loop.companions)
     if rehearsed:
@@ -122,13 +123,13 @@ def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: 
 
 
 def _faster_precision(
-    networks: Networks, told: DataSpec, seen: DataSpec, config: TrainConfig, by: Mapping[str, str]
+    networks: Networks, told: DataSpec, seen: DataSpec, config: TrainConfig, by: Mapping[str, host.BuiltBy]
 ) -> Literal["fp32", "bf16"]:
     """fp32 or bf16, from the time that both networks take for a batch on this CPU.
 
     The generator decides alone where a loop of its own may show its discriminator something else than samples.
     """
-    alone = by["gankit_training_loop"] != host.CORE
+    alone = by["gankit_training_loop"].name != host.CORE
     copies = copy.deepcopy(networks)  # statistics of batch norm must not notice
     n = config.batch
     z = torch.zeros(n, config.z_dim)
@@ -162,18 +163,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-@dataclass(frozen=True)
-class BuiltBy:
-    """Who answers a builder, and which extensions wrap the answer."""
-
-    name: str
-    wrappers: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return " + ".join((self.name, *self.wrappers))
-
-
-def suppliers(plan: Plan, data: DataSpec) -> dict[str, BuiltBy]:
+def suppliers(plan: Plan, data: DataSpec) -> dict[str, host.BuiltBy]:
     """Builder -> who builds it for this data; PluginError when a variant and an extension both bring a network."""
     composition, options = plan.composition, plan.resolved.options
     found = {}
@@ -186,7 +176,7 @@ def suppliers(plan: Plan, data: DataSpec) -> dict[str, BuiltBy]:
                 candidates = [s for s in composition.suppliers(builder) if s.name != host.CORE]
                 names = [s.name for s in candidates if s.answer(**given) is not None] + [host.CORE]
             composition.refuse_two(builder, names)
-        found[builder] = BuiltBy(names[0], tuple(composition.wrappers(builder)))
+        found[builder] = host.BuiltBy(names[0], tuple(composition.wrappers(builder)))
     return found
 
 

@@ -237,6 +237,17 @@ class Supplier:
 
 
 @dataclass(frozen=True)
+class BuiltBy:
+    """Who answers a builder, and which extensions wrap the answer."""
+
+    name: str
+    wrappers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " + ".join((self.name, *self.wrappers))
+
+
+@dataclass(frozen=True)
 class Composition:
     """The plugins of one run, checked: `hook.gankit_…` asks them, `supplier` tells who answers a builder."""
 

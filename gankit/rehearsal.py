@@ -13,19 +13,25 @@ from torch import Tensor, nn
 from gankit.contracts import CriticOutput, DataSpec
 from gankit.device import is_out_of_memory
 from gankit.errors import GankitError, InputError, PluginError
-from gankit.host import CORE, Composition, Plugin, one_line
+from gankit.host import CORE, BuiltBy, Composition, Plugin, one_line
 from gankit.loop import Networks, TrainingLoop
 from gankit.loss import AdversarialLoss
 
 N = 2  # samples
 
 
-def check_built(by: Mapping[str, str], builder: str, built: object, wanted: type[nn.Module], data: DataSpec) -> None:
-    """What a builder returned is a module of the wanted kind, and a network is able to hear y in a conditional run."""
+def check_built(by: Mapping[str, BuiltBy], builder: str, built: object, wanted: type, data: DataSpec) -> None:
+    """What a builder returned is of the wanted kind, and a network is able to hear y in a conditional run."""
     who = f"{builder} of '{by[builder]}'"
     if not isinstance(built, wanted):
         article = "an" if wanted.__name__[0] in "AEIOU" else "a"
-        raise PluginError(f"{who} returned {type(built).__name__}", hint=f"it must return {article} {wanted.__name__}")
+        raise PluginError(
+            f"{who} returned {type(built).__name__}",
+            hint=f"it must return {article} {wanted.__name__}; so must whatever wraps it",
+        )
+    if isinstance(built, TrainingLoop):
+        return
+    assert isinstance(built, nn.Module)
     if "_modules" not in vars(built) or (isinstance(built, AdversarialLoss) and "logged" not in vars(built)):
         raise PluginError(
             f"{who} returned a {type(built).__name__} that is not initialised",
@@ -67,7 +73,7 @@ def _is_theirs(plugin: Plugin, error: Exception) -> bool:
 
 def rehearse(
     composition: Composition,
-    by: Mapping[str, str],
+    by: Mapping[str, BuiltBy],
     networks: Networks,
     loss: AdversarialLoss,
     z_dim: int,
@@ -89,7 +95,7 @@ def rehearse(
                 f"and samples of this data are {list(whole)}",
                 hint="it is given the shape of a sample as data.shape",
             )
-        if by["gankit_training_loop"] != CORE:
+        if by["gankit_training_loop"].name != CORE:
             return  # a loop of its own may show its discriminator something else
         output = _play(composition, by, "gankit_discriminator", networks.discriminator, fake.float(), seen)
     wanted, hint = fitting(output, whole, loss.output)
@@ -132,7 +138,7 @@ def fitting(output: Tensor, samples: tuple[int, ...], reads: CriticOutput) -> tu
 
 
 def _play(
-    composition: Composition, by: Mapping[str, str], builder: str, network: nn.Module, given: Tensor, data: DataSpec
+    composition: Composition, by: Mapping[str, BuiltBy], builder: str, network: nn.Module, given: Tensor, data: DataSpec
 ) -> Tensor:
     who = f"{builder} of '{by[builder]}'"
     y = (torch.zeros(N, data.condition, device=given.device),) if data.condition else ()
@@ -142,7 +148,9 @@ def _play(
     except GankitError:
         raise
     except Exception as error:
-        plugin = next((plugin for plugin in composition.plugins if plugin.name == by[builder]), None)
+        builders = [p for p in composition.plugins if p.name in (by[builder].name, *by[builder].wrappers)]
+        guilty = [p for p in builders if p.place_of(error) or p.name == by[builder].name]
+        plugin = guilty[-1] if guilty else None
         if plugin is None or not _is_theirs(plugin, error):
             raise
         shapes = " and ".join(str(list(tensor.shape)) for tensor in (given, *y))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gankit import __version__, checkpoint, generator_file, host
-from gankit.building import BuiltBy, data_spec, suppliers
+from gankit.building import data_spec, suppliers
 from gankit.config import RunConfig, to_json
 from gankit.contracts import DataSpec
 from gankit.data import Dataset
@@ -112,7 +112,7 @@ class Run:
         return data_spec(self.dataset, self.space)
 
     @cached_property
-    def suppliers(self) -> dict[str, BuiltBy]:
+    def suppliers(self) -> dict[str, host.BuiltBy]:
         """Builder -> who built it."""
         return suppliers(self.plan, self.data)
 
@@ -277,7 +277,7 @@ class Run:
 
     def _header(self) -> dict[str, Any]:
         composition, config = self.plan.composition, self.config
-        alone = self.suppliers["gankit_generator"] == BuiltBy(host.CORE)
+        alone = self.suppliers["gankit_generator"] == host.BuiltBy(host.CORE)
         refs = [
             generator_file.PluginRef(name=plugin.name, dist=plugin.dist, version=plugin.version)
             for plugin in composition.plugins

@@ -112,6 +112,15 @@ def test_the_line_of_the_plugin_that_failed_is_named(tmp_path: Path) -> None:
     assert f"({tmp_path / 'mine.py'}, line 5)" in caught.value.message
 
 
+@pytest.mark.parametrize("hook", ["gankit_generator", "gankit_discriminator", "gankit_loss", "gankit_training_loop"])
+def test_a_wrapper_that_forgets_to_return_is_named(tmp_path: Path, hook: str) -> None:
+    path = tmp_path / "forgets.py"
+    path.write_text(f"from gankit.plugin import hookimpl\n@hookimpl(wrapper=True)\ndef {hook}():\n    yield\n")
+    with pytest.raises(PluginError, match=rf"{hook} of '\w+ \+ forgets' returned NoneType") as caught:
+        build(tmp_path, TINY_VARIANT, extensions=(str(path),))
+    assert "so must whatever wraps it" in (caught.value.hint or "")
+
+
 def test_a_loss_that_forgets_its_base_class_is_told_so(tmp_path: Path) -> None:
     source = TINY_VARIANT.replace(
         "    def discriminator(", "    def __init__(self):\n        pass\n\n    def discriminator("
