@@ -14,8 +14,8 @@ from ignite.metrics.gan.fid import fid_score
 from prdc import compute_prdc
 from scipy import linalg
 
-from gankit.metrics.distances import FrechetDistance
-from gankit.metrics.neighbours import DensityCoverage, PrecisionRecall
+from gankit.measure.metrics.distances import FrechetDistance
+from gankit.measure.metrics.neighbours import DensityCoverage, PrecisionRecall
 
 
 def main() -> None:

@@ -25,10 +25,10 @@ import numpy as np
 import torch
 
 import gankit
-from gankit import host
-from gankit.manifold import evaluate_manifold
-from gankit.pictures import grid
-from gankit.scores import FILE, Evaluation, read_lines
+from gankit.host import discovery
+from gankit.measure.record import FILE, Evaluation, read_lines
+from gankit.sample.pictures import grid
+from gankit.score.manifold import evaluate_manifold
 
 COLUMNS = {"fid": "FID", "precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage"}
 
@@ -50,7 +50,7 @@ def main() -> None:
     arguments = parse()
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
-    names = arguments.variants or sorted({plugin.name for plugin in host.discover(host.VARIANTS)})
+    names = arguments.variants or sorted({plugin.name for plugin in discovery.discover(discovery.VARIANTS)})
     results: list[Result] = []
     for seed in range(arguments.seeds):
         for name in names:

@@ -32,13 +32,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gankit.bench import Operators, matmul_rate
-from gankit.contracts import DataSpec, TrainConfig
+from gankit.contracts import DataSpec
 from gankit.data import Dataset, Sampler
 from gankit.data.dataset import as_floats
-from gankit.loop import Networks, TrainingLoop
-from gankit.loss import AdversarialLoss
-from gankit.precision import Precision
+from gankit.game.loop import Networks, TrainingLoop
+from gankit.game.loss import AdversarialLoss
+from gankit.look.bench import Operators, matmul_rate
+from gankit.machine.precision import Precision
+from gankit.settings.config import TrainConfig
 from gankit_variants import dcgan
 from gankit_variants.gan import GanLoss
 from gankit_variants.wgan_gp import WassersteinGpLoss

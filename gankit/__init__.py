@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gankit.errors import GankitError as GankitError
-    from gankit.evaluation import evaluate as evaluate
-    from gankit.run import RunResult as RunResult
-    from gankit.sample import TrainedGenerator as TrainedGenerator
-    from gankit.sample import load as load
-    from gankit.training import resume as resume
-    from gankit.training import train as train
+    from gankit.run.run import RunResult as RunResult
+    from gankit.run.train import resume as resume
+    from gankit.run.train import train as train
+    from gankit.sample.generator import TrainedGenerator as TrainedGenerator
+    from gankit.sample.generator import load as load
+    from gankit.score.evaluate import evaluate as evaluate
 
 __version__ = "0.1.0"
 
 # Loaded at first use, so that `gankit --help` need not import torch.
 _EXPORTS = {
     "GankitError": "gankit.errors",
-    "evaluate": "gankit.evaluation",
-    "RunResult": "gankit.run",
-    "TrainedGenerator": "gankit.sample",
-    "load": "gankit.sample",
-    "resume": "gankit.training",
-    "train": "gankit.training",
+    "RunResult": "gankit.run.run",
+    "TrainedGenerator": "gankit.sample.generator",
+    "evaluate": "gankit.score.evaluate",
+    "load": "gankit.sample.generator",
+    "resume": "gankit.run.train",
+    "train": "gankit.run.train",
 }
 __all__ = ["GankitError", "RunResult", "TrainedGenerator", "__version__", "evaluate", "load", "resume", "train"]
 

@@ -2,74 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from annotated_types import Ge, Lt
+from gankit.settings.config import TrainConfig
+from gankit.settings.option import NoOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+
 API_VERSION = 1
 """The version of the plugin API that this gankit speaks; plugins name the one they were written for."""
-
-Decay = Annotated[float, Ge(0), Lt(1)]
-Prior = Literal["normal", "uniform"]
-
-
-@dataclass(frozen=True)
-class Uniform:
-    """Every value of [low, high] alike."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class LogUniform:
-    """Values of [low, high] with a uniform logarithm."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of some values."""
-
-    values: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class SameAs:
-    """Not drawn: equal to another setting of the same search."""
-
-    setting: str
-
-
-Search = Uniform | LogUniform | Choice | SameAs
-"""Where a search looks for values: 'wide' and 'narrow' are the phases of "Are GANs Created Equal?" (Lucic et al.)."""
-
-
-def option(
-    default: Any,
-    *,
-    help: str,
-    gt: float | None = None,
-    ge: float | None = None,
-    lt: float | None = None,
-    le: float | None = None,
-    search: Mapping[str, Search] | None = None,
-) -> Any:
-    """A field of an options dataclass: default, one line of help, bounds. Choices are written as `Literal`.
-
-    `search` says where a hyper-parameter search should look: the name of a range ('wide', 'narrow') -> the range.
-    """
-    given = {"gt": gt, "ge": ge, "lt": lt, "le": le}
-    bounds = {name: bound for name, bound in given.items() if bound is not None}
-    return dataclasses.field(default=default, metadata={"help": help, "bounds": bounds, "search": dict(search or {})})
 
 
 @dataclass(frozen=True)
@@ -131,59 +76,6 @@ class SampleGrid:
     """[N, K], or None."""
     columns: int | None = None
     """None: as square as it gets."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How the game is played. A variant recommends values; TOML, environment and flags override them."""
-
-    batch: int = option(64, ge=1, le=1 << 20, help="images shown to the discriminator at a time, over all devices")
-    z_dim: int = option(64, ge=1, le=1 << 20, help="length of the latent vector z")
-    z_prior: Literal["normal", "uniform"] = option("normal", help="z ~ N(0, I), or uniform on [-1, 1]")
-    conditional: bool = option(False, help="tell both players the label (or the condition vector) of each sample")
-    optimizer: Literal["adam", "rmsprop"] = option("adam", help="of both players; rmsprop has no use for betas")
-    g_lr: float = option(
-        5e-4,
-        gt=0,
-        help="learning rate of the generator",
-        search={"wide": LogUniform(1e-5, 1e-2), "narrow": LogUniform(1e-4, 1e-3)},
-    )
-    d_lr: float = option(
-        5e-4,
-        gt=0,
-        help="learning rate of the discriminator",
-        search={"wide": SameAs("g_lr"), "narrow": SameAs("g_lr")},
-    )
-    betas: tuple[Decay, Decay] = option(
-        (0.5, 0.999), help="Adam's two decay rates", search={"wide": Uniform(0, 1), "narrow": Choice((0.5,))}
-    )  # what a search draws is the first of the two
-    d_steps: int = option(
-        1,
-        ge=1,
-        le=1 << 20,
-        help="discriminator steps for each generator step",
-        search={"wide": Choice((1, 5)), "narrow": Choice((1,))},
-    )
-    reuse_fakes: bool = option(
-        False, help="G learns from the fakes that D has just seen, not from new ones: one forward pass less"
-    )
-    penalty_every: int = option(
-        1, ge=1, le=1 << 20, help="gradient penalties in every k-th discriminator step only, weighted k times"
-    )
-    ema_halflife_images: int = option(
-        10_000, ge=0, le=1 << 62, help="half-life of the averaged generator; 0 samples the raw one"
-    )
-    graphs: Literal["auto", "off"] = option(
-        "off", help="auto plays steps from CUDA graphs where every plugin allows it; never run on a GPU so far"
-    )
-    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = option(
-        "auto", help="arithmetic of the networks; auto is bf16 on CUDA, and on a CPU the faster of bf16 and fp32"
-    )
-
-
-@dataclass(frozen=True)
-class NoOptions:
-    """The options of a variant that has none."""
 
 
 @dataclass(frozen=True, kw_only=True)

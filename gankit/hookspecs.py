@@ -15,14 +15,15 @@ import pluggy
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from gankit.contracts import CriticOutput, DataSpec, ExtensionInfo, SampleGrid, TrainConfig, VariantInfo
+    from gankit.contracts import CriticOutput, DataSpec, ExtensionInfo, SampleGrid, VariantInfo
     from gankit.data import DatasetFactory
-    from gankit.features import FeatureFactory
-    from gankit.loop import Networks, TrainingLoop
-    from gankit.loss import AdversarialLoss
-    from gankit.metrics import MetricFactory
-    from gankit.run import Run
-    from gankit.vectors import Vector
+    from gankit.game.loop import Networks, TrainingLoop
+    from gankit.game.loss import AdversarialLoss
+    from gankit.game.vectors import Vector
+    from gankit.measure.features import FeatureFactory
+    from gankit.measure.metrics import MetricFactory
+    from gankit.run.run import Run
+    from gankit.settings.config import TrainConfig
 
 PROJECT = "gankit"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -1,36 +1,29 @@
 """The whole plugin API. A plugin imports from here and from nowhere else in gankit."""
 
-from gankit.contracts import (
-    API_VERSION,
-    Batch,
-    Choice,
-    CriticOutput,
-    DataSpec,
-    ExtensionInfo,
-    LogUniform,
-    NoOptions,
-    SameAs,
-    SampleGrid,
-    Search,
-    TrainConfig,
-    Uniform,
-    VariantInfo,
-    option,
-)
+from gankit.base.files import write_durably
+from gankit.contracts import API_VERSION, Batch, CriticOutput, DataSpec, ExtensionInfo, SampleGrid, VariantInfo
 from gankit.data import Dataset, DatasetFactory, Splits
-from gankit.ema import Ema
 from gankit.errors import GankitError, InputError, PluginError, ResourceError
-from gankit.features import FeatureFactory, FeatureSpace
+from gankit.game.ema import Ema
+from gankit.game.loop import BoundCritic, Networks, TrainingLoop
+from gankit.game.loss import AdversarialLoss, Critic
+from gankit.game.networks import (
+    AutoEncoder,
+    Discriminator,
+    Generator,
+    PointAutoEncoder,
+    PointDiscriminator,
+    PointGenerator,
+)
+from gankit.game.penalties import between, gradient_norms, gradient_penalty, input_gradients, leaf, squared_gradients
+from gankit.game.state import State
+from gankit.game.vectors import LinearCritic, Vector
 from gankit.hookspecs import hookimpl
-from gankit.loop import BoundCritic, Networks, TrainingLoop
-from gankit.loss import AdversarialLoss, Critic
-from gankit.metrics import MetricFactory
-from gankit.networks import AutoEncoder, Discriminator, Generator, PointAutoEncoder, PointDiscriminator, PointGenerator
-from gankit.penalties import between, gradient_norms, gradient_penalty, input_gradients, leaf, squared_gradients
-from gankit.run import Run
-from gankit.state import State
-from gankit.storage import write_durably
-from gankit.vectors import LinearCritic, Vector
+from gankit.measure.features import FeatureFactory, FeatureSpace
+from gankit.measure.metrics import MetricFactory
+from gankit.run.run import Run
+from gankit.settings.config import TrainConfig
+from gankit.settings.option import Choice, LogUniform, NoOptions, SameAs, Search, Uniform, option
 
 __all__ = [
     "API_VERSION",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ import textwrap
 import venv
 from pathlib import Path
 
+import numpy as np
 import warm
 
 GANKIT = Path(sys.executable).parent / "gankit"
@@ -104,3 +106,12 @@ def install(
         line for group, names in groups.items() if names for line in (f"[{group}]", *(f"{n} = {module}" for n in names))
     ]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+
+
+PIXELS = np.arange(2 * 3 * 2, dtype=np.uint8).reshape(2, 3, 2) * 20
+
+
+def idx(array: np.ndarray) -> bytes:
+    return (
+        bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
+    )

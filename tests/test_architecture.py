@@ -11,74 +11,29 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gankit"
 
-# Lower layers first. A module may import modules of its own row that stand before it, and of the rows above.
-LAYERS = [
-    ["errors", "text", "contracts", "hookspecs", "streams"],
-    ["config", "host", "plugin_states", "installing", "scaffold"],
-    ["storage", "cache", "autotune", "scores", "compare", "state", "device", "signals", "processes", "latent", "data"],
-    [
-        "loss",
-        "precision",
-        "ema",
-        "double_backward",
-        "penalties",
-        "networks",
-        "sync_batch_norm",
-        "pictures",
-        "meter",
-        "loop",
-        "graphs",
-        "vectors",
-        "checkpoint",
-        "generator_file",
-        "run_folder",
-    ],
-    ["metrics", "features", "evaluator", "polygon_fit"],
-    ["defaults"],
-    [
-        "plan",
-        "rehearsal",
-        "building",
-        "sample",
-        "walks",
-        "montage",
-        "writers",
-        "scoring",
-        "evaluation",
-        "neighbours",
-        "manifold",
-        "verify",
-        "run",
-        "plugin",
-        "transfer",
-        "health",
-        "divergence",
-        "diagnose",
-        "observers",
-        "training",
-        "verify_resume",
-        "bench",
-        "figure",
-        "figure_panels",
-    ],
-    ["testing"],
-    ["cli"],
-]
-ORDER = [module for layer in LAYERS for module in layer]
-WITHOUT_TORCH = [
+# Lower rooms first: a room imports only rooms that stand before it.
+ROOMS = [
     "errors",
-    "text",
+    "base",
+    "settings",
     "contracts",
     "hookspecs",
-    "config",
+    "machine",
+    "game",
+    "data",
     "host",
-    "plugin_states",
-    "installing",
-    "scaffold",
-    "scores",
-    "compare",
+    "store",
+    "measure",
+    "core",
+    "sample",
+    "run",
+    "score",
+    "plugin",
+    "look",
+    "testing",
     "cli",
 ]
+WITHOUT_TORCH = ["errors", "base", "settings", "contracts", "hookspecs", "host", "cli"]
 
 
 def module_of(path: Path) -> str:
@@ -108,8 +63,8 @@ def imports(path: Path, *, at_run_time: bool = True, top_level_only: bool = Fals
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py" and path.parent.name != "digits")
 
 
-def test_every_module_has_a_layer() -> None:
-    assert {module_of(path) for path in FILES} - {"__init__"} == set(ORDER)
+def test_every_module_has_a_room() -> None:
+    assert {module_of(path) for path in FILES} - {"__init__"} == set(ROOMS)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -118,7 +73,7 @@ def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
     if own == "__init__":
         return
     imported = {name.split(".")[1] for name in imports(path) if name.startswith("gankit.")}
-    above = {name for name in imported & set(ORDER) if ORDER.index(name) > ORDER.index(own)}
+    above = {name for name in imported & set(ROOMS) if ROOMS.index(name) > ROOMS.index(own)}
     assert above == set()
 
 
@@ -148,7 +103,7 @@ def test_plugins_import_only_the_plugin_api(path: Path) -> None:
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH)
 def test_light_modules_import_no_torch_at_module_level(name: str) -> None:
-    paths = sorted((PACKAGE / name).glob("*.py")) if (PACKAGE / name).is_dir() else [PACKAGE / f"{name}.py"]
+    paths = sorted((PACKAGE / name).rglob("*.py")) if (PACKAGE / name).is_dir() else [PACKAGE / f"{name}.py"]
     for path in paths:
         assert "torch" not in {imported.split(".")[0] for imported in imports(path, top_level_only=True)}, path
 

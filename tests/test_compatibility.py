@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import gankit
-from gankit import checkpoint, compare
+from gankit.score import compare
+from gankit.store import checkpoint
 
-ARCHIVES = sorted((Path(__file__).parent / "data").glob("gankit-*.zip"))
+ARCHIVES = sorted((Path(__file__).parent / "frozen").glob("gankit-*.zip"))
 
 
 @pytest.fixture(params=ARCHIVES, ids=lambda path: path.stem)

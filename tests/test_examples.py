@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from support import gankit
 
-from gankit import host
-from gankit.building import build_loop
-from gankit.config import Layer
 from gankit.contracts import Batch, DataSpec
-from gankit.plan import plan_run
+from gankit.host import discovery, importing
+from gankit.run.build import build_loop
+from gankit.run.plan import plan_run
+from gankit.settings.layers import Layer
 from gankit.testing import Subject, run_checks
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -46,7 +46,7 @@ def test_the_one_file_variant_trains_with_its_own_recommendation(tmp_path: Path)
 
 
 def test_the_one_file_variant_has_the_values_of_its_paper() -> None:
-    loss = host.load(host.find(str(EXAMPLES / "relativistic.py"), host.VARIANTS)).RelativisticLoss()  # type: ignore[attr-defined]
+    loss = importing.load(discovery.find(str(EXAMPLES / "relativistic.py"), discovery.VARIANTS)).RelativisticLoss()  # type: ignore[attr-defined]
     real, fake = (torch.tensor(x, dtype=torch.float64) for x in ([2.0, 0.5, -1.0], [-1.5, 0.0, 1.0]))
     batch = Batch(real, fake, z=torch.zeros(3, 1))
     totals = [
@@ -79,7 +79,7 @@ def test_the_data_set_is_trained_on_and_sampled_by_class(tmp_path: Path) -> None
 
 
 def test_the_metric_is_zero_for_equal_sets_and_is_stored(tmp_path: Path) -> None:
-    module = host.load(host.find(str(EXAMPLES / "energy_distance.py"), host.EXTENSIONS))
+    module = importing.load(discovery.find(str(EXAMPLES / "energy_distance.py"), discovery.EXTENSIONS))
     metric = module.EnergyDistance()  # type: ignore[attr-defined]
     x = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
     metric.update(x[:200], real=True)

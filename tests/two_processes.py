@@ -9,11 +9,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from gankit import host, processes
-from gankit.building import build_loop
-from gankit.config import Layer
 from gankit.contracts import DataSpec
-from gankit.plan import plan_run
+from gankit.host import discovery
+from gankit.machine import processes
+from gankit.run.build import build_loop
+from gankit.run.plan import plan_run
+from gankit.settings.layers import Layer
 
 BATCH = 8
 COUPLED = {"dcgan"}  # batch norm sees the samples of its own process only, unless told otherwise
@@ -65,7 +66,7 @@ def main() -> None:
     torch.rand = lambda *shape, **_: torch.full(shape, 0.25)  # type: ignore[assignment]
     torch.randn = lambda *shape, **_: torch.full(shape, 0.5)  # type: ignore[assignment]
     torch.rand_like = torch.randn_like = lambda x, **_: torch.full_like(x, 0.5)
-    variants = [plugin.name for plugin in host.discover(host.VARIANTS) if plugin.dist == "gankit"]
+    variants = [plugin.name for plugin in discovery.discover(discovery.VARIANTS) if plugin.dist == "gankit"]
     found = {variant: gradients(variant, sync_bn=False) for variant in variants}
     found |= {f"{variant} --sync-bn": gradients(variant, sync_bn=True) for variant in COUPLED}
     torch.save(found, out)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gankit.base.signals import stop_requests
 from gankit.cli import (
     bench,
     compare,
@@ -26,7 +27,6 @@ from gankit.cli import (
     verify,
 )
 from gankit.errors import GankitError, Stopped
-from gankit.signals import stop_requests
 
 app = typer.Typer(
     name="gankit",

@@ -9,7 +9,7 @@ import typer
 
 from gankit.cli import console
 from gankit.cli.flags import Device, Json, complete_extension, complete_variant, key_values
-from gankit.config import Layer
+from gankit.settings.layers import Layer
 
 
 def bench(
@@ -39,7 +39,7 @@ def bench(
 
     gankit bench --data cifar10 --precision bf16
     """
-    from gankit.bench import bench as measure
+    from gankit.look.bench import bench as measure
 
     chosen = {
         "variant": variant,

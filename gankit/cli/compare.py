@@ -15,7 +15,7 @@ from gankit.cli.flags import Json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gankit.compare import Row
+    from gankit.score.compare import Row
 
 
 def compare(
@@ -29,7 +29,7 @@ def compare(
 
     gankit compare runs/a runs/b
     """
-    from gankit.compare import collect, repetitions
+    from gankit.score.compare import collect, repetitions
 
     with console.log_to_stderr():
         rows, others = collect(runs, best=best)

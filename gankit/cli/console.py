@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from gankit.base.text import printable
 from gankit.errors import GankitError, Stopped
-from gankit.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

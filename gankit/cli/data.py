@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gankit.base.text import printable
 from gankit.cli import console
 from gankit.cli.flags import Json, path_of
-from gankit.text import printable
 
 if TYPE_CHECKING:
-    from gankit.data.pack import PackHeader
+    from gankit.data.formats.pack import PackHeader
 
 app = typer.Typer(help="Pack a data set into one file, or check or show such a file.", no_args_is_help=True)
 
@@ -38,12 +38,13 @@ def pack(
     """
     path = path_of(out, "--out")
     with console.log_to_stderr(), console.progress_bar() as progress:
-        from gankit import defaults, host
+        from gankit import core
         from gankit.data import parse_size
-        from gankit.data.packing import pack_dataset
+        from gankit.data.formats.packing import pack_dataset
+        from gankit.host import discovery
 
-        extensions = [host.find(name, host.EXTENSIONS) for name in with_ or ()]
-        catalogue = host.compose(defaults, None, extensions).catalogue("gankit_datasets")
+        extensions = [discovery.find(name, discovery.EXTENSIONS) for name in with_ or ()]
+        catalogue = core.compose(None, extensions).catalogue("gankit_datasets")
         wanted = None if size is None else parse_size(size)
         header = pack_dataset(source, path, catalogue, size=wanted, on_bad_image=on_bad_image, progress=progress)
     _show(path, header, as_json=json)
@@ -56,7 +57,7 @@ def check(packed: Packed, json: Json = False) -> None:
     gankit data check photos64.gkpack
     """
     with console.progress_bar() as progress:
-        from gankit.data.pack import check_pack
+        from gankit.data.formats.pack import check_pack
 
         header = check_pack(packed, progress)
     _show(packed, header, as_json=json)
@@ -68,7 +69,7 @@ def info(packed: Packed, json: Json = False) -> None:
 
     gankit data info photos64.gkpack
     """
-    from gankit.data.pack import read_pack_header
+    from gankit.data.formats.pack import read_pack_header
 
     _show(packed, read_pack_header(packed), as_json=json)
 

@@ -20,7 +20,7 @@ def diagnose(
 
     gankit diagnose runs/lsgan-digits-0001
     """
-    from gankit.diagnose import diagnose as read
+    from gankit.look.diagnose import diagnose as read
 
     found = read(run)
     if json:

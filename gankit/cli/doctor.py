@@ -7,7 +7,7 @@ from typing import Any
 from gankit.cli import console
 from gankit.cli.flags import Json
 from gankit.errors import PluginError
-from gankit.plugin_states import survey
+from gankit.host.survey import survey
 
 
 def doctor(json: Json = False) -> None:
@@ -28,9 +28,9 @@ def doctor(json: Json = False) -> None:
 def _environment() -> dict[str, Any]:
     import torch
 
-    from gankit.data.downloads import data_home
-    from gankit.device import choose_device
-    from gankit.run_folder import environment
+    from gankit.data.sets.downloads import data_home
+    from gankit.machine.device import choose_device
+    from gankit.store.run_folder import environment
 
     devices = ["cpu", *(f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
@@ -46,7 +46,7 @@ def _environment() -> dict[str, Any]:
 
 def _scores() -> list[str]:
     """What `gankit eval` can use here: torchmetrics, and the feature spaces with their weights."""
-    from gankit.features import inception, lite0
+    from gankit.measure.features import inception, lite0
 
     try:
         import torchmetrics
@@ -61,9 +61,10 @@ def _scores() -> list[str]:
 
 def _plugins() -> list[dict[str, str]]:
     """One row a plugin, each of them loaded for it."""
-    from gankit import defaults
 
-    found = [(health, health.plugin) for health in survey(defaults)]
+    from gankit.core import compose
+
+    found = [(health, health.plugin) for health in survey(compose)]
     return [
         {"name": p.name, "kind": p.kind, "origin": p.origin, "state": health.state, "reason": health.reason}
         for health, p in found

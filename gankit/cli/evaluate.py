@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from gankit.base.text import printable
 from gankit.cli import console
 from gankit.cli.flags import Device, File, Json, path_of
 from gankit.errors import InputError
-from gankit.text import printable
 
 if TYPE_CHECKING:
-    from gankit.scores import Evaluation
+    from gankit.measure.record import Evaluation
 
 ARROW = {True: " ↑", False: " ↓", None: ""}
 TITLES = {"fid": "FID", "kid": "KID ×1000", "is": "IS", "f1": "F1"}
@@ -58,7 +58,7 @@ def evaluate(
     """
     save = _store_path(out)
     with console.log_to_stderr(), console.progress_bar() as progress:
-        from gankit.evaluation import Settings, score, store_of
+        from gankit.score.evaluate import Settings, score, store_of
 
         settings = Settings(
             against=against,
@@ -98,8 +98,8 @@ def manifold(
     """
     save = _store_path(out)
     with console.log_to_stderr(), console.progress_bar() as progress:
-        from gankit.evaluation import store_of
-        from gankit.manifold import evaluate_manifold
+        from gankit.score.evaluate import store_of
+        from gankit.score.manifold import evaluate_manifold
 
         evaluation = evaluate_manifold(
             checkpoint,
@@ -144,7 +144,7 @@ def _store_path(out: str | None) -> Path | None:
 
 def _store(evaluation: Evaluation, path: Path) -> None:
     """After the numbers were shown: a folder that cannot be written must not cost them."""
-    from gankit.storage import append_line
+    from gankit.base.files import append_line
 
     append_line(path, evaluation.record())
     console.talk.print(f"stored in {printable(path)}", markup=False)

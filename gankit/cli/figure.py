@@ -9,8 +9,8 @@ import typer
 
 from gankit.cli import console
 from gankit.cli.flags import Json, complete_variant, key_values, picture_path
-from gankit.config import Layer
 from gankit.errors import InputError
+from gankit.settings.layers import Layer
 
 FRAMES = 24
 # On the line a discriminator near its optimum and a slow generator, as the argument of the articles has it; in the
@@ -48,10 +48,10 @@ def figure1d(
     gankit figure1d --data ring8 --out ring8.webp
     """
     from gankit.cli.live import LiveLine
-    from gankit.figure import describe, figure_of_run, figure_of_training
-    from gankit.figure_panels import film, strip
-    from gankit.montage import FORMATS
-    from gankit.writers import write_bytes, write_image
+    from gankit.look.figure import describe, figure_of_run, figure_of_training
+    from gankit.look.figure_panels import film, strip
+    from gankit.sample.montage import FORMATS
+    from gankit.sample.writers import write_bytes, write_image
 
     path, suffix = picture_path(out, "--out", FORMATS)
     with console.log_to_stderr(), console.progress_bar() as progress:

@@ -23,16 +23,16 @@ MAX_SEEDS = 10_000_000
 
 def complete_variant(incomplete: str) -> list[tuple[str, str]]:
     """(name, title) of installed variants, from metadata alone."""
-    from gankit import host
+    from gankit.host import discovery
 
-    return [(p.name, p.title) for p in host.discover(host.VARIANTS) if p.name.startswith(incomplete)]
+    return [(p.name, p.title) for p in discovery.discover(discovery.VARIANTS) if p.name.startswith(incomplete)]
 
 
 def complete_extension(incomplete: str) -> list[tuple[str, str]]:
     """(name, title) of installed extensions, from metadata alone."""
-    from gankit import host
+    from gankit.host import discovery
 
-    return [(p.name, p.title) for p in host.discover(host.EXTENSIONS) if p.name.startswith(incomplete)]
+    return [(p.name, p.title) for p in discovery.discover(discovery.EXTENSIONS) if p.name.startswith(incomplete)]
 
 
 def complete_plugin(incomplete: str) -> list[tuple[str, str]]:

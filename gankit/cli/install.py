@@ -26,15 +26,15 @@ def install(
 
     gankit install gankit-mygan
     """
-    from gankit import installing
+    from gankit.host import install
 
-    with installing.constraints() as file:
-        before = installing.plugins_now()
-        _run(installing.install_command(packages, file), dry_run)
+    with install.constraints() as file:
+        before = install.plugins_now()
+        _run(install.install_command(packages, file), dry_run)
     if dry_run:
         return
     importlib.invalidate_caches()
-    added = sorted(installing.plugins_now() - before)
+    added = sorted(install.plugins_now() - before)
     for kind, name, origin in added:
         print(f"{kind} {name} from {origin}: gankit plugin check {name}")
     if not added:
@@ -52,9 +52,9 @@ def uninstall(
 
     gankit uninstall mygan
     """
-    from gankit import installing
+    from gankit.host import install
 
-    _run(installing.uninstall_command(name), dry_run)
+    _run(install.uninstall_command(name), dry_run)
 
 
 def _run(command: list[str], dry_run: bool) -> None:

@@ -34,11 +34,11 @@ def interpolate(
 
     gankit interpolate CKPT --seeds 3,8,20 -o walk.webp
     """
-    from gankit.montage import FORMATS, film, film_strip
-    from gankit.sample import load
-    from gankit.walks import interpolate as walk
-    from gankit.walks import there_and_back
-    from gankit.writers import write_picture
+    from gankit.sample.generator import load
+    from gankit.sample.montage import FORMATS, film, film_strip
+    from gankit.sample.walks import interpolate as walk
+    from gankit.sample.walks import there_and_back
+    from gankit.sample.writers import write_picture
 
     path, suffix = picture_path(out, "-o", FORMATS)
     if class_ and len(class_) > 2:
@@ -69,10 +69,10 @@ def arithmetic(
 
     gankit arithmetic CKPT --plus 1,4,7 --minus 2,5,8 --plus 3,6,9
     """
-    from gankit.montage import equation
-    from gankit.sample import load
-    from gankit.walks import arithmetic as compute
-    from gankit.writers import write_picture
+    from gankit.sample.generator import load
+    from gankit.sample.montage import equation
+    from gankit.sample.walks import arithmetic as compute
+    from gankit.sample.writers import write_picture
 
     path, _ = picture_path(out, "-o")
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
@@ -103,10 +103,10 @@ def neighbours(
 
     gankit neighbours RUN --seeds 0-7 -k 5
     """
-    from gankit.evaluation import Settings
-    from gankit.montage import beside
-    from gankit.neighbours import neighbours as compute
-    from gankit.writers import write_image
+    from gankit.look.neighbours import neighbours as compute
+    from gankit.sample.montage import beside
+    from gankit.sample.writers import write_image
+    from gankit.score.evaluate import Settings
 
     path, _ = picture_path(out, "-o")
     settings = Settings(against=against, size=size, device=device, variant=variant, extensions=with_ or ())

@@ -11,10 +11,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from gankit.cli.console import PLAIN_LINE_S, talk
 from gankit.cli.evaluate import text_of
 from gankit.hookspecs import hookimpl
-from gankit.scores import BEST_BY
+from gankit.measure.record import BEST_BY
 
 if TYPE_CHECKING:
-    from gankit.run import Run
+    from gankit.run.run import Run
 
 log = logging.getLogger("gankit")
 

@@ -27,11 +27,11 @@ def listing(
 
     gankit plugin list --load
     """
-    from gankit.plugin_states import survey
+    from gankit.host.survey import Compose, survey
 
-    core: object = None
+    compose: Compose | None = None
     if load:
-        from gankit import defaults as core
+        from gankit.core import compose
     rows = [
         {
             "kind": health.plugin.kind,
@@ -41,7 +41,7 @@ def listing(
             "state": health.state,
             "reason": health.reason,
         }
-        for health in survey(core)
+        for health in survey(compose)
     ]
     if json:
         console.print_json(rows)
@@ -130,7 +130,7 @@ def new(
 
     gankit plugin new mygan
     """
-    from gankit import scaffold
+    from gankit.host import scaffold
 
     chosen = path_of(out, "-o") if out is not None else None
     made = scaffold.create(name, extension=extension, licence=licence, folder=chosen)

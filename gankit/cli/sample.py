@@ -12,7 +12,7 @@ from gankit.cli.flags import MAX_SEEDS, Checkpoint, Device, File, Json, With, pa
 from gankit.errors import InputError
 
 if TYPE_CHECKING:
-    from gankit.sample import TrainedGenerator
+    from gankit.sample.generator import TrainedGenerator
 
 
 def _labels(generator: TrainedGenerator, names: list[str]) -> list[int]:
@@ -58,8 +58,8 @@ def sample(
         raise InputError("--seeds and -n exclude each other", hint="-n 100 means --seeds 0-99")
     count = n if n is not None else 8 if class_ and (len(class_) > 1 or class_ == ["all"]) else 64
     chosen = parse_seeds(seeds) if seeds is not None else list(range(count))
-    from gankit.sample import load
-    from gankit.writers import Request, write_samples
+    from gankit.sample.generator import load
+    from gankit.sample.writers import Request, write_samples
 
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
     if class_ and condition is not None:

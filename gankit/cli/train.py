@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gankit.base.text import did_you_mean, printable
 from gankit.cli import console
 from gankit.cli.flags import complete_extension, complete_variant, key_values, path_of
 from gankit.cli.launch import relaunch
-from gankit.config import ALIASES, DEFAULT_IMAGES, Layer, RunConfig, read_toml
 from gankit.errors import InputError
-from gankit.text import did_you_mean, printable
+from gankit.settings.config import ALIASES, DEFAULT_IMAGES, RunConfig
+from gankit.settings.layers import Layer, read_toml
 
 if TYPE_CHECKING:
-    from gankit.plan import Plan
-    from gankit.run import RunResult
+    from gankit.run.plan import Plan
+    from gankit.run.run import RunResult
 
 # Parameters whose setting has another name.
 SETTING_OF = {**ALIASES, "with_": "extensions", "option": "options"}
@@ -188,7 +189,7 @@ def train(
     layers += _flag_layers(context)
     folder = path_of(out, "--out") if out is not None else None
     with console.log_to_stderr(), console.progress_bar() as progress:
-        from gankit.plan import load_data, plan_run
+        from gankit.run.plan import load_data, plan_run
 
         if dry_run or print_config:
             plan = plan_run(layers)
@@ -227,9 +228,9 @@ def resume(
     for layer in _flag_layers(context):
         settings.update(layer.settings)
     from gankit.cli.live import LiveLine
-    from gankit.plan import plan_run, stored_settings
-    from gankit.run_folder import RunFolder
-    from gankit.training import resume as resume_run
+    from gankit.run.plan import plan_run, stored_settings
+    from gankit.run.train import resume as resume_run
+    from gankit.store.run_folder import RunFolder
 
     if gpus is not None:
         stored = stored_settings(RunFolder(run), settings)
@@ -241,7 +242,7 @@ def resume(
 
 def _train(layers: list[Layer], out: Path | None, new: bool, *, as_json: bool) -> None:
     from gankit.cli.live import LiveLine
-    from gankit.training import train_layers
+    from gankit.run.train import train_layers
 
     with console.log_to_stderr():
         with console.progress_bar() as progress:
@@ -294,8 +295,8 @@ def _print_config(plan: Plan, *, as_json: bool) -> None:
 
 
 def _print_dry_run(plan: Plan, dataset: Any, *, as_json: bool) -> None:
-    from gankit.building import built_by, data_spec, estimate, latent_space
     from gankit.cli.live import clock
+    from gankit.run.build import built_by, data_spec, estimate, latent_space
 
     guess = estimate(plan, dataset)
     builders = built_by(plan, data_spec(dataset, latent_space(plan, dataset)))

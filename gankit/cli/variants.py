@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from gankit import host
 from gankit.cli import console
 from gankit.cli.flags import Json, complete_variant
+from gankit.host import discovery
 
 app = typer.Typer(help="List installed variants, or show one.", invoke_without_command=True)
 
@@ -23,7 +23,10 @@ def listing(context: typer.Context, json: Json = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    groups = {"variant": host.discover(host.VARIANTS), "extension, named by --with": host.discover(host.EXTENSIONS)}
+    groups = {
+        "variant": discovery.discover(discovery.VARIANTS),
+        "extension, named by --with": discovery.discover(discovery.EXTENSIONS),
+    }
     if json:
         found = [plugin for group in groups.values() for plugin in group]
         facts = [(p.name, p.kind, p.title, p.dist, p.version) for p in found]
@@ -74,18 +77,19 @@ def show(
 
 def describe(name: str) -> dict[str, Any]:
     """Everything `show` prints, as JSON values."""
-    from gankit import defaults
-    from gankit.building import built_by
-    from gankit.config import Layer, resolve
-    from gankit.contracts import DataSpec, TrainConfig
-    from gankit.plan import Plan
+    from gankit import core
+    from gankit.contracts import DataSpec
+    from gankit.run.build import built_by
+    from gankit.run.plan import Plan
+    from gankit.settings.config import TrainConfig
+    from gankit.settings.layers import Layer, resolve
 
-    plugin = host.find(name, host.VARIANTS)
-    composition = host.compose(defaults, plugin)
+    plugin = discovery.find(name, discovery.VARIANTS)
+    composition = core.compose(plugin)
     info = composition.info
     assert info is not None
-    plan = Plan(composition, resolve([Layer("argument", {"variant": name})], info))
-    core = TrainConfig()
+    plan = Plan(composition, resolve([Layer("argument", {"variant": name})], info.config, info.options))
+    defaults = TrainConfig()
     return {
         "name": plugin.name,
         "title": info.title,
@@ -96,7 +100,7 @@ def describe(name: str) -> dict[str, Any]:
         "config": [
             row
             for row in _rows(TrainConfig, info.config)
-            if getattr(info.config, row["name"]) != getattr(core, row["name"])
+            if getattr(info.config, row["name"]) != getattr(defaults, row["name"])
         ],
         "conditional": info.conditional,
         "conditional_note": info.conditional_note,

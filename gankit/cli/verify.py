@@ -38,7 +38,7 @@ def verify(
     if resume is not None:
         _verify_resume(resume, variant or [], with_, device, precision, as_json=json)
         return
-    from gankit.verify import verify as compute
+    from gankit.look.verify import verify as compute
 
     found = compute(variant or (), extensions=with_ or (), device=device, precision=precision)
     if json:
@@ -75,7 +75,7 @@ def verify(
 def _verify_resume(
     run: Path, variants: list[str], extensions: list[str] | None, device: str, precision: str, *, as_json: bool
 ) -> None:
-    from gankit.verify_resume import verify_resume
+    from gankit.look.resume_check import verify_resume
 
     if len(variants) > 1 or precision == "fp64":
         raise InputError("--resume checks one run in its own precision", hint="gankit verify --resume RUN")

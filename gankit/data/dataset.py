@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gankit.base.text import plural, printable
 from gankit.contracts import DataSpec
-from gankit.data.layout import CHANNELS, Array, as_conditions, as_labels, as_samples
-from gankit.data.text import plural
+from gankit.data.formats.layout import CHANNELS, Array, as_conditions, as_labels, as_samples
 from gankit.errors import InputError
-from gankit.text import printable
 
 _COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 _LISTED_CLASSES = 5

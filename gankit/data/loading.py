@@ -5,56 +5,25 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
-from gankit.data import synthetic
-from gankit.data.arrays import NPY_MAGIC, load_npy, load_npz
-from gankit.data.dataset import Dataset, DatasetFactory, Splits
-from gankit.data.downloads import CIFAR10, FASHION_MNIST, MNIST, Download
-from gankit.data.idx import find_idx, load_idx, load_idx_pair
-from gankit.data.images import ImageRows, OnBadImage, image_rows
-from gankit.data.limits import Progress
-from gankit.data.pack import MAGIC, load_pack
-from gankit.data.polygons import FAMILIES, SPLITS, PolygonFamily, polygons
-from gankit.data.resize import dataset_rows
-from gankit.data.rows import Rows, load
-from gankit.data.sources import READ, SUFFIXES, folder_files, zip_files
-from gankit.data.text import short_name
+from gankit.base.progress import Progress
+from gankit.base.text import did_you_mean, printable, short_name
+from gankit.data.dataset import Dataset, DatasetFactory
+from gankit.data.formats.arrays import NPY_MAGIC, load_npy, load_npz
+from gankit.data.formats.idx import find_idx, load_idx, load_idx_pair
+from gankit.data.formats.images import ImageRows, OnBadImage, image_rows
+from gankit.data.formats.pack import MAGIC, load_pack
+from gankit.data.formats.resize import dataset_rows
+from gankit.data.formats.rows import Rows, load
+from gankit.data.formats.sources import READ, SUFFIXES, folder_files, zip_files
+from gankit.data.sets.downloads import Download
 from gankit.errors import InputError
-from gankit.text import did_you_mean, printable
 
 TRAIN = "train"
+
+
 _GZIP, _ZIP = b"\x1f\x8b", b"PK"
-
-
-def digits() -> Dataset:
-    """The 10,000 test images of MNIST, which are part of the package: no download."""
-    folder = Path(__file__).parent / "digits"
-    found = find_idx(folder)
-    if found is None:
-        raise InputError(f"{printable(folder)}: the digits are missing", hint="install gankit again")
-    return load_idx_pair(found[0], found[1], "digits", notes=("the test images of MNIST, shipped with gankit",))
-
-
-def builtin_datasets() -> dict[str, DatasetFactory]:
-    """The catalogue of the core: name -> factory."""
-    return {
-        "digits": digits,
-        "mnist": MNIST,
-        "fashion-mnist": FASHION_MNIST,
-        "cifar10": CIFAR10,
-        "gaussian1d": synthetic.gaussian1d,
-        "ring8": synthetic.ring8,
-        "grid25": synthetic.grid25,
-        **{name: _polygons(family) for name, family in FAMILIES.items()},
-    }
-
-
-def _polygons(family: PolygonFamily) -> Splits:
-    return Splits(
-        lambda: polygons(family), {split: partial(polygons, family, split) for split in SPLITS if split != TRAIN}
-    )
 
 
 def load_dataset(

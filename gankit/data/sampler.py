@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gankit.base.seeds import derive_seed
 from gankit.data.dataset import Dataset, as_floats
 from gankit.data.prefetch import Prefetch
 from gankit.errors import InputError
-from gankit.latent import one_hot
-from gankit.streams import derive_seed
+from gankit.game.latent import one_hot
 
 RESIDENT_SHARE = 0.5  # of the free memory of a GPU, at most, is taken by the samples
 

@@ -10,7 +10,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from gankit.loop import TrainingLoop
+from gankit.game.loop import TrainingLoop
 from gankit.testing.subject import BATCH, Subject, require
 
 See = Callable[[str, Mapping[str, Tensor]], None]

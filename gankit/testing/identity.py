@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from gankit import defaults, host
-from gankit.config import to_json, validate
+from gankit import core
 from gankit.errors import InputError
+from gankit.game.vectors import check
+from gankit.host import discovery
+from gankit.settings.option import to_json, validate
 from gankit.testing.subject import CheckFailed, Subject, require
-from gankit.vectors import check
 
 
 def metadata(subject: Subject) -> None:
@@ -64,7 +65,7 @@ def options(subject: Subject) -> None:
 
 def vectors(subject: Subject) -> None:
     """Values worked out by hand, where the plugin offers some, come out in fp64, fp32 and bf16."""
-    hook = host.compose(defaults, *_alone(subject)).hook
+    hook = core.compose(*_alone(subject)).hook
     offered = [vector for answer in hook.gankit_vectors() for vector in answer]
     for precision in ("fp64", "fp32", "bf16"):
         for value in (value for vector in offered for value in check(vector, subject.device, precision)):
@@ -75,7 +76,7 @@ def vectors(subject: Subject) -> None:
             )
 
 
-def _alone(subject: Subject) -> tuple[host.Plugin | None, list[host.Plugin]]:
-    if subject.plugin.group == host.EXTENSIONS:
+def _alone(subject: Subject) -> tuple[discovery.Plugin | None, list[discovery.Plugin]]:
+    if subject.plugin.group == discovery.EXTENSIONS:
         return None, [subject.plugin]
     return subject.plugin, []

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gankit import host
 from gankit.errors import ResourceError, Stopped
+from gankit.host import discovery, importing
 from gankit.testing.subject import REFUSALS, CheckFailed, Subject, copy_of, require, same_state
 
 READING = {"item", "tolist", "numpy", "cpu", "__array__", "__bool__", "__float__", "__int__", "__index__"}
@@ -86,7 +86,7 @@ def no_waiting(subject: Subject) -> None:
 
 def coexists(subject: Subject) -> None:
     """Each extension of this toolkit goes together with the plugin, or is refused in words."""
-    for extension in host.discover(host.EXTENSIONS):
+    for extension in discovery.discover(discovery.EXTENSIONS):
         if extension.dist != "gankit" or extension.name in subject.extensions:
             continue
         try:
@@ -98,7 +98,7 @@ def coexists(subject: Subject) -> None:
             raise
         except Exception as error:
             raise CheckFailed(
-                f"with --with {extension.name}: {host.one_line(error)}",
+                f"with --with {extension.name}: {importing.one_line(error)}",
                 "read what you are given, or raise gankit.plugin.InputError with a reason",
             ) from error
         bad = sorted({name for step in stats for name, value in step.items() if not bool(value.isfinite().all())})

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from gankit.contracts import DataSpec
 from gankit.errors import InputError
-from gankit.host import one_line
-from gankit.latent import draw_z, one_hot
-from gankit.loop import TrainingLoop
-from gankit.rehearsal import fitting
+from gankit.game.latent import draw_z, one_hot
+from gankit.game.loop import TrainingLoop
+from gankit.host.importing import one_line
+from gankit.run.rehearsal import fitting
 from gankit.testing.subject import CLASSES, POINTS, REFUSALS, CheckFailed, Subject, require
 
 SHAPES = ((1, 16, 16), (3, 16, 16), (1, 28, 28), (3, 32, 32))

@@ -14,10 +14,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from gankit import processes
-from gankit.building import own_streams
 from gankit.errors import ResourceError
-from gankit.loop import TrainingLoop
+from gankit.game.loop import TrainingLoop
+from gankit.machine import processes
+from gankit.run.build import own_streams
 from gankit.testing.subject import BATCH, CheckFailed, Subject, require
 
 CPU = torch.device("cpu")

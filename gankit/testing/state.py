@@ -13,10 +13,10 @@ import numpy.typing as npt
 from torch import Tensor
 
 import gankit
-from gankit import checkpoint
 from gankit.hookspecs import hookimpl
-from gankit.pictures import to_pixels
-from gankit.run import Run
+from gankit.run.run import Run
+from gankit.sample.pictures import to_pixels
+from gankit.store import checkpoint
 from gankit.testing.subject import BATCH, CLASSES, Subject, copy_of, require, same_state
 
 STEPS = 7  # one generator step for five of the critic, and some more

@@ -11,16 +11,17 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gankit import host
-from gankit.building import build_loop
-from gankit.config import Layer, RunConfig
 from gankit.contracts import DataSpec, VariantInfo
-from gankit.device import choose_device
 from gankit.errors import InputError, PluginError
-from gankit.latent import one_hot
-from gankit.loop import TrainingLoop
-from gankit.plan import Plan, plan_run
-from gankit.state import State
+from gankit.game.latent import one_hot
+from gankit.game.loop import TrainingLoop
+from gankit.game.state import State
+from gankit.host import discovery, importing
+from gankit.machine.device import choose_device
+from gankit.run.build import build_loop
+from gankit.run.plan import Plan, plan_run
+from gankit.settings.config import RunConfig
+from gankit.settings.layers import Layer
 
 REFUSALS = (InputError, PluginError)  # a plugin may say no in words; a signal, also a GankitError, is not its word
 BATCH = 8
@@ -48,7 +49,7 @@ def require(met: bool, reason: str, hint: str) -> None:
 class Subject:
     """A variant with the extensions named beside it, on one device. An extension is tested with the default variant."""
 
-    plugin: host.Plugin  # what is tested
+    plugin: discovery.Plugin  # what is tested
     variant: str
     extensions: tuple[str, ...]
     device: torch.device
@@ -57,7 +58,7 @@ class Subject:
     def of(cls, name: str, *, extensions: tuple[str, ...] = (), device: str = "cpu") -> Subject:
         """The subject for a variant or an extension, given as NAME, DIST:NAME or ./file.py."""
         plugin = _find(name)
-        if plugin.group == host.EXTENSIONS:
+        if plugin.group == discovery.EXTENSIONS:
             return cls(plugin, RunConfig().variant, (name, *extensions), choose_device(device))
         return cls(plugin, name, extensions, choose_device(device))
 
@@ -134,15 +135,15 @@ class Subject:
         return stdout.getvalue()
 
 
-def _find(name: str) -> host.Plugin:
+def _find(name: str) -> discovery.Plugin:
     """The plugin of this name: a variant, else an extension; a file is a variant if it says who it is."""
-    variants = [plugin for plugin in host.installed(host.VARIANTS) if plugin.is_called(name)]
-    extensions = [plugin for plugin in host.installed(host.EXTENSIONS) if plugin.is_called(name)]
+    variants = [plugin for plugin in discovery.installed(discovery.VARIANTS) if plugin.is_called(name)]
+    extensions = [plugin for plugin in discovery.installed(discovery.EXTENSIONS) if plugin.is_called(name)]
     if extensions and not variants:
-        return host.find(name, host.EXTENSIONS)
-    plugin = host.find(name, host.VARIANTS)
-    if plugin.path and not hasattr(host.load(plugin), "gankit_variant"):
-        return replace(plugin, group=host.EXTENSIONS)
+        return discovery.find(name, discovery.EXTENSIONS)
+    plugin = discovery.find(name, discovery.VARIANTS)
+    if plugin.path and not hasattr(importing.load(plugin), "gankit_variant"):
+        return replace(plugin, group=discovery.EXTENSIONS)
     return plugin
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from gankit import host
-from gankit.building import own_streams
+from gankit.base.text import did_you_mean
 from gankit.errors import GankitError, InputError, Stopped
+from gankit.host import importing
+from gankit.run.build import own_streams
 from gankit.testing import game, identity, manners, networks, sharing, state
 from gankit.testing.subject import CheckFailed, Subject
-from gankit.text import did_you_mean
 
 if TYPE_CHECKING:
     import pytest
@@ -91,7 +91,7 @@ def run_checks(subject: Subject) -> Iterator[Outcome]:
             reason, hint = error.message, error.hint or ""
         except (Exception, SystemExit) as error:
             reason, hint = (
-                f"{host.one_line(error)}{subject.plugin.place_of(error)}",
+                f"{importing.one_line(error)}{subject.plugin.place_of(error)}",
                 "mend it; see the docstring of its hook",
             )
         yield Outcome(check, time.perf_counter() - begun, reason, hint)

@@ -8,16 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gankit.plugin import (
-    AdversarialLoss,
-    CriticOutput,
-    DataSpec,
-    TrainConfig,
-    VariantInfo,
-    Vector,
-    hookimpl,
-    option,
-)
+from gankit.plugin import AdversarialLoss, CriticOutput, DataSpec, TrainConfig, VariantInfo, Vector, hookimpl, option
 from gankit_variants.gan import GanLoss, Maxout
 
 

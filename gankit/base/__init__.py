@@ -1,0 +1,1 @@
+"""Files, text, seeds, signals: what every room needs; nothing here knows of networks."""

@@ -1,0 +1,98 @@
+"""Core's own answers to the hooks: what a run uses where neither the variant nor an extension says otherwise."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gankit.contracts import CriticOutput, DataSpec, SampleGrid
+from gankit.data import DatasetFactory, builtin_datasets
+from gankit.game.latent import one_hot
+from gankit.game.loop import Networks, TrainingLoop
+from gankit.game.loss import AdversarialLoss
+from gankit.game.networks import (
+    AutoEncoder,
+    Discriminator,
+    Generator,
+    PointAutoEncoder,
+    PointDiscriminator,
+    PointGenerator,
+)
+from gankit.hookspecs import hookimpl
+from gankit.host import composition
+from gankit.host.composition import Composition
+from gankit.host.discovery import Plugin
+from gankit.measure.features import FeatureFactory, builtin_features
+from gankit.measure.metrics import MetricFactory, builtin_metrics
+from gankit.settings.config import TrainConfig
+
+GRID = 64  # samples in a grid
+GRID_ROWS, GRID_COLUMNS = 16, 8  # of a grid with one row a class, at most
+
+
+@hookimpl(trylast=True)
+def gankit_generator(data: DataSpec, z_dim: int) -> nn.Module:
+    """A convolutional network for images, a multilayer perceptron for points."""
+    if len(data.shape) == 3:
+        return Generator(data.shape, z_dim, condition=data.condition)
+    return PointGenerator(data.shape[0], z_dim, condition=data.condition)
+
+
+@hookimpl(trylast=True)
+def gankit_discriminator(data: DataSpec, output: CriticOutput) -> nn.Module:
+    """The generator's counterpart; no layer of it couples the samples of a batch."""
+    if len(data.shape) == 3:
+        if output.code:
+            return AutoEncoder(data.shape, output.code)
+        return Discriminator(data.shape, condition=data.condition, output=output)
+    if output.code:
+        return PointAutoEncoder(data.shape[0])
+    return PointDiscriminator(data.shape[0], condition=data.condition, output=output)
+
+
+@hookimpl(trylast=True)
+def gankit_training_loop(networks: Networks, loss: AdversarialLoss, config: TrainConfig) -> TrainingLoop:
+    """Alternating Adam steps."""
+    return TrainingLoop(networks, loss, config)
+
+
+@hookimpl(trylast=True)
+def gankit_sample_grid(data: DataSpec, z: Tensor, condition: Tensor | None) -> SampleGrid:
+    """64 samples; one row a class where labels are told."""
+    if condition is None or data.condition != len(data.classes):
+        return SampleGrid(z[:GRID], None if condition is None else condition[:GRID])
+    rows = min(len(data.classes), GRID_ROWS)
+    labels = torch.arange(rows).repeat_interleave(GRID_COLUMNS)
+    return SampleGrid(z[: len(labels)], one_hot(labels, len(data.classes)), GRID_COLUMNS)
+
+
+@hookimpl
+def gankit_datasets() -> Mapping[str, DatasetFactory]:
+    """digits, the downloads and the synthetic sets."""
+    return builtin_datasets()
+
+
+@hookimpl
+def gankit_features() -> Mapping[str, FeatureFactory]:
+    """classifier, lite0, inception and points."""
+    return builtin_features()
+
+
+@hookimpl
+def gankit_metrics() -> Mapping[str, MetricFactory]:
+    """FID, KID, IS, precision and recall, density and coverage, near-duplicates."""
+    return builtin_metrics()
+
+
+def compose(
+    variant: Plugin | None, extensions: Sequence[Plugin] = (), options: Mapping[str, object] | None = None
+) -> Composition:
+    """Import the chosen plugins, check them and put them into one plugin manager with the core's own hooks.
+
+    `options` are those of the extensions, as 'extension.option' -> value; what is absent has its default. Raises
+    PluginError for a plugin that is broken or does not fit, InputError for an option that nobody knows.
+    """
+    return composition.compose(sys.modules[__name__], variant, extensions, options)

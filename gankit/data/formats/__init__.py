@@ -1,0 +1,1 @@
+"""File formats of data, from bytes to rows of pixels."""

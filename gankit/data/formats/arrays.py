@@ -1,0 +1,139 @@
+"""NumPy files, read without NumPy's own reader: its header can cost gigabytes and its objects are pickles."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from gankit.base.text import printable
+from gankit.data.dataset import Dataset
+from gankit.data.formats.archive import check_archive
+from gankit.data.formats.layout import Array
+from gankit.data.formats.limits import allocate, read_into
+from gankit.errors import InputError
+
+NPY_MAGIC = b"\x93NUMPY"
+_HEADER_LIMIT = 10_000
+_TYPES = {"u1", "i1", "u2", "i2", "i4", "i8", "f2", "f4", "f8"}
+_IMAGES = ("images", "x", "x_train", "X", "data", "arr_0")
+_LABELS = ("labels", "y", "y_train", "targets")
+_CONDITIONS = "conditions"
+_HINT = "store plain numbers, for instance np.savez('data.npz', images=uint8_array, labels=int_array)"
+
+
+class Header(NamedTuple):
+    """What a .npy stream declares."""
+
+    dtype: np.dtype[np.generic]
+    fortran: bool
+    shape: tuple[int, ...]
+    data_bytes: int
+
+
+def load_npy(path: Path, name: str) -> Dataset:
+    """Images or points in one .npy file."""
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(0)
+            array = _read_array(stream, _read_header(stream, size, printable(path)), printable(path))
+    except OSError as error:
+        raise InputError(f"{printable(path)}: cannot be read: {error.strerror}", hint="check the file") from error
+    return Dataset.adopt_arrays(name, array)
+
+
+def load_npz(path: Path, name: str) -> Dataset:
+    """Images (or points), labels and condition vectors in an .npz file, found by their usual names."""
+    where = printable(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in check_archive(archive, where)}
+            headers = {}
+            for key, info in members.items():
+                with archive.open(info) as stream:
+                    headers[key] = _read_header(stream, info.file_size, f"{where}, '{printable(key)}'")
+            images = _choose_images(headers, where)
+            candidates = (*_LABELS, "arr_1") if images == "arr_0" else _LABELS
+            labels = next((key for key in candidates if key in headers), None)
+            conditions = _CONDITIONS if _CONDITIONS in headers else None
+            arrays = {}
+            for key in filter(None, (images, labels, conditions)):
+                what = f"{where}, '{printable(key)}'"
+                with archive.open(members[key]) as stream:
+                    arrays[key] = _read_array(stream, _read_header(stream, members[key].file_size, what), what)
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{where}: not a sound .npz file: {printable(str(error))}", hint=_HINT) from error
+    notes = [f"'{printable(images)}'" + (f" with labels '{printable(labels)}'" if labels else ", no labels")]
+    unused = sorted(set(headers) - {images, labels, conditions})
+    if unused:
+        notes.append("not used: " + ", ".join(printable(key) for key in unused[:5]))
+    return Dataset.adopt_arrays(
+        name,
+        arrays[images],
+        arrays[labels] if labels else None,
+        notes=tuple(notes),
+        conditions=arrays[conditions] if conditions else None,
+    )
+
+
+def _choose_images(headers: dict[str, Header], where: str) -> str:
+    for key in _IMAGES:
+        if key in headers:
+            return key
+    for ranks in ((3, 4), (2,)):
+        found = [key for key, header in headers.items() if len(header.shape) in ranks]
+        if len(found) == 1:
+            return found[0]
+    held = ", ".join(f"{printable(key)} {header.shape}" for key, header in list(headers.items())[:5]) or "nothing"
+    raise InputError(f"{where}: no array is known to hold the images; it holds {held}", hint=_HINT)
+
+
+def _read_header(stream: IO[bytes], size: int, what: str) -> Header:
+    """Read the header and nothing else; `size` is the length of the whole stream in bytes."""
+    start = stream.read(8)
+    if len(start) < 8 or start[:6] != NPY_MAGIC or start[6] not in (1, 2, 3):
+        raise InputError(f"{what}: not a .npy array", hint=_HINT)
+    length_format = "<H" if start[6] == 1 else "<I"
+    length_bytes = stream.read(struct.calcsize(length_format))
+    if len(length_bytes) < struct.calcsize(length_format):
+        raise InputError(f"{what}: ends within its header", hint="copy or write the file again")
+    (length,) = struct.unpack(length_format, length_bytes)
+    if length > _HEADER_LIMIT:
+        raise InputError(f"{what}: its header of {length:,} bytes is over the limit of {_HEADER_LIMIT:,}", hint=_HINT)
+    text = stream.read(length).decode("latin-1")
+    # Three patterns in place of a parser: the only headers wanted are the plain ones that every writer writes alike.
+    dtype = re.search(r"'descr'\s*:\s*'([<>|=]?)([A-Za-z]\d*)'", text)
+    order = re.search(r"'fortran_order'\s*:\s*(True|False)", text)
+    dims = re.search(r"'shape'\s*:\s*\(([\d\s,]{0,200})\)", text)
+    if dtype is None or dtype[2] not in _TYPES:
+        kind = "Python objects (a pickle)" if dtype and dtype[2].startswith("O") else "no plain numbers"
+        raise InputError(f"{what}: the array holds {kind}: {printable(text[:60])}", hint=_HINT)
+    if len(text) < length or order is None or dims is None:
+        raise InputError(f"{what}: its header is broken: {printable(text[:60])}", hint=_HINT)
+    shape = tuple(int(part) for part in map(str.strip, dims[1].split(",")) if part.isdigit())
+    found = np.dtype((dtype[1] or "=") + dtype[2])
+    declared, held = math.prod(shape) * found.itemsize, size - 8 - len(length_bytes) - length
+    if declared != held:
+        raise InputError(
+            f"{what}: declares {declared:,} bytes of shape {shape}, but holds {held:,}",
+            hint="the file is cut short or was tampered with: write it again",
+        )
+    return Header(found, order[1] == "True", shape, declared)
+
+
+def _read_array(stream: IO[bytes], header: Header, what: str) -> Array:
+    buffer = allocate(header.data_bytes, what)
+    done = read_into(stream, buffer)
+    if done < header.data_bytes:
+        raise InputError(f"{what}: ends after {done:,} of {header.data_bytes:,} bytes", hint="write the file again")
+    if stream.read(1):  # in a zip this read checks the CRC, too
+        raise InputError(f"{what}: holds more than it declares", hint="write the file again")
+    array = buffer.view(header.dtype).astype(header.dtype.newbyteorder("="), copy=False)
+    return array.reshape(header.shape, order="F" if header.fortran else "C")

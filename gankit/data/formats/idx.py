@@ -1,0 +1,116 @@
+"""IDX, the format of MNIST and its relatives: original and torchvision layouts, plain or gzipped."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from gankit.base.text import printable
+from gankit.data.dataset import Dataset
+from gankit.data.formats.layout import Array
+from gankit.data.formats.limits import allocate, read_into
+from gankit.errors import InputError
+
+_ROOTS = ("", "raw", "MNIST/raw", "FashionMNIST/raw", "KMNIST/raw")
+_DEFLATE_LIMIT = 1032  # deflate cannot expand by more
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def find_idx(folder: Path, split: str = "train") -> tuple[Path, Path | None, tuple[str, ...]] | None:
+    """The image file, its label file and what was chosen; None when the folder holds no such IDX images.
+
+    A folder with test images alone gives those for 'train', too.
+    """
+    for root in _ROOTS:
+        for prefix in {"train": ("train", "t10k"), "test": ("t10k",)}.get(split, ()):
+            images = _existing(folder / root, f"{prefix}-images", 3)
+            if images is not None:
+                labels = _existing(folder / root, f"{prefix}-labels", 1)
+                notes = [f"{printable(images.name)}: the {'training' if prefix == 'train' else 'test'} images"]
+                if labels is None:
+                    notes.append("no label file beside it")
+                return images, labels, tuple(notes)
+    return None
+
+
+def _existing(folder: Path, stem: str, rank: int) -> Path | None:
+    for separator in "-.":
+        for suffix in ("", ".gz"):
+            path = folder / f"{stem}{separator}idx{rank}-ubyte{suffix}"
+            if path.is_file():
+                return path
+    return None
+
+
+def load_idx(path: Path, name: str) -> Dataset:
+    """One IDX image file; labels are taken from the file beside it that is named like it."""
+    beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
+    labels = beside if beside != path and beside.is_file() else None
+    return load_idx_pair(path, labels, name)
+
+
+def load_idx_pair(
+    images: Path, labels: Path | None, name: str, classes: tuple[str, ...] = (), notes: tuple[str, ...] = ()
+) -> Dataset:
+    """An image file [N, H, W] and its label file [N]."""
+    pixels = read_idx(images)
+    if pixels.ndim != 3:
+        raise InputError(
+            f"{printable(images)}: holds an array of {pixels.ndim} dimensions, not images [N, H, W]",
+            hint="give the file of images, for instance train-images-idx3-ubyte",
+        )
+    numbers = None if labels is None else read_idx(labels)
+    if labels is not None and numbers is not None and numbers.shape != pixels.shape[:1]:
+        raise InputError(
+            f"{printable(labels)}: labels of shape {numbers.shape} for {len(pixels):,} images",
+            hint="the two files do not belong together: there must be one label per image",
+        )
+    return Dataset.adopt_arrays(name, pixels, numbers, classes, notes)
+
+
+def read_idx(path: Path) -> Array:
+    """The uint8 array in an IDX file, gzipped or not; the header is checked before anything is allocated."""
+    try:
+        with path.open("rb") as raw:
+            zipped = raw.read(2) == _GZIP_MAGIC
+            file_size = raw.seek(0, 2)
+            raw.seek(0)
+            if not zipped:
+                return _read(cast(BinaryIO, raw), path, file_size, zipped)
+            with gzip.GzipFile(fileobj=raw) as stream:
+                return _read(cast(BinaryIO, stream), path, file_size, zipped)
+    except (OSError, EOFError, zlib.error) as error:  # BadGzipFile is an OSError
+        raise _broken(path, str(error)) from error
+
+
+def _read(stream: BinaryIO, path: Path, file_size: int, zipped: bool) -> Array:
+    magic = stream.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] != 8 or magic[3] not in (1, 2, 3, 4):
+        raise _broken(path, f"starts with {magic.hex(' ') or 'nothing'}, not with the mark of IDX bytes (00 00 08 0x)")
+    header = stream.read(4 * magic[3])
+    if len(header) < 4 * magic[3]:
+        raise _broken(path, "ends within its header")
+    shape = struct.unpack(f">{magic[3]}I", header)
+    size = math.prod(shape)  # Python's integers do not overflow
+    held = file_size - 4 - len(header)
+    if min(shape) == 0:
+        raise _broken(path, f"declares the empty shape {shape}")
+    if (size != held) if not zipped else (size > file_size * _DEFLATE_LIMIT):
+        raise _broken(path, f"declares {size:,} bytes of shape {shape}, but holds {'at most ' * zipped}{held:,}")
+    array = allocate(size, printable(path))
+    done = read_into(stream, array)
+    if done < size:
+        raise _broken(path, f"ends after {done:,} of {size:,} bytes")
+    if stream.read(1):  # for gzip this read checks the CRC, too
+        raise _broken(path, f"holds more than the {size:,} bytes it declares")
+    return array.reshape(shape)
+
+
+def _broken(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"{printable(path)}: not a sound IDX file: {printable(reason)}", hint="copy or download the file again"
+    )

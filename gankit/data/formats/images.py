@@ -1,0 +1,224 @@
+"""Folders and zips of images: one pass over the headers decides what the set is, a second one decodes it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import PIL
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gankit.base.progress import Progress
+from gankit.base.text import plural, printable
+from gankit.contracts import DataSpec
+from gankit.data.dataset import Dataset
+from gankit.data.formats.layout import Array
+from gankit.data.formats.limits import in_parallel
+from gankit.data.formats.pixels import BROKEN, Header, read_header, read_pixels
+from gankit.data.formats.resize import resize_note
+from gankit.data.formats.sources import ImageFiles, class_labels
+from gankit.errors import InputError
+
+OnBadImage = Literal["error", "skip"]
+_NAMED = 3  # bad files named in a message
+
+logger = logging.getLogger("gankit")
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """The readable images of a folder or zip, in the order of their names; sub-folders are classes (see `Rows`)."""
+
+    files: ImageFiles
+    name: str
+    on_bad: OnBadImage
+    shape: tuple[int, int, int]
+    headers: dict[int, Header]  # file -> header, sorted, of the files whose header could be read
+    bad: dict[int, str]  # file -> why not, of the others
+    order: list[int]  # row -> file
+
+    @property
+    def where(self) -> str:
+        """The source, as shown to people."""
+        return self.files.where
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def identity(self) -> str:
+        """sha256 (hex) of shape, names, sizes and dates (in a zip: checksums) of the files, headers, Pillow's version.
+
+        The bytes of the files are not read again: a file that is changed keeping its size and date goes unnoticed.
+        """
+        digest = hashlib.sha256(f"images {self.shape} Pillow {PIL.__version__}\n".encode())
+        try:
+            for name, header in ((self.files.names[index], self.headers[index]) for index in self.order):
+                digest.update(os.fsencode(name) + f"\0{self.files.stamp(name)} {tuple(header)}\n".encode())
+        except OSError as error:
+            raise InputError(f"{self.where}: its files changed just now: {error}", hint="try again") from error
+        return digest.hexdigest()
+
+    def decode(self, rows: range, into: Array, progress: Progress | None = None) -> dict[int, str]:
+        """Pixels of some rows, without gaps, and the rows that could not be decoded with their reasons."""
+        channels, *size = self.shape
+
+        def one(place: int) -> str | None:
+            try:
+                with self.files.open(self.files.names[self.order[rows[place]]]) as stream:
+                    into[place] = read_pixels(stream, channels, (size[0], size[1]))
+            except BROKEN as error:
+                return _reason(error)
+            return None
+
+        kept = 0
+        broken: dict[int, str] = {}
+        with _quiet_pillow():
+            for place, reason in enumerate(in_parallel(one, range(len(rows)), "decoding images", progress)):
+                if reason is not None:
+                    broken[rows[place]] = reason
+                    continue
+                if kept != place:
+                    into[kept] = into[place]  # close the gap in place: a copy might not fit into memory
+                kept += 1
+        return broken
+
+    def check(self, broken: Mapping[int, str]) -> None:
+        """InputError for files that could not be decoded, unless they are to be skipped and some are left."""
+        if broken:
+            _check(self.files, self.bad | self._named(broken), self.on_bad)
+
+    def dataset(self, samples: Tensor, broken: Mapping[int, str]) -> Dataset:
+        """The data set of the decoded images [N, C, H, W]; what is skipped is logged."""
+        _log_skipped(self.files, self._named(broken))
+        kept = [index for row, index in enumerate(self.order) if row not in broken]
+        found = [self.headers[index] for index in kept]
+        classes, labels, class_notes = class_labels(self.files)
+        numbers = None
+        if labels is not None:
+            chosen, used = np.unique([labels[index] for index in kept], return_inverse=True)
+            classes = tuple(classes[number] for number in chosen)  # a class may have lost all its images
+            numbers = torch.from_numpy(used.astype(np.int64))
+        lost = len(self.bad) + len(broken)
+        skipped = (f"{plural(lost, 'unreadable file')} skipped",) if lost else ()
+        return Dataset(
+            name=self.name,
+            spec=DataSpec(shape=self.shape, classes=classes),
+            samples=samples,
+            labels=numbers,
+            notes=(*_notes(found, self.shape), *class_notes, *skipped, *self.files.notes),
+        )
+
+    def _named(self, broken: Mapping[int, str]) -> dict[int, str]:
+        return {self.order[row]: reason for row, reason in broken.items()}
+
+
+def image_rows(
+    files: ImageFiles, name: str, size: tuple[int, int] | None, on_bad: OnBadImage, progress: Progress | None
+) -> ImageRows:
+    """Read all headers and decide what the set is; `size` None asks for images of one size."""
+    class_labels(files)  # images beside sub-folders are refused before anything is read
+    Image.preinit()  # before the threads do it all at once
+    with _quiet_pillow():
+        headers, bad = _read_headers(files, progress)
+    _check(files, bad, on_bad)
+    _log_skipped(files, bad)
+    found = list(headers.values())
+    shape = (_channels(found), *(size or _common_size(files.where, found)))
+    return ImageRows(files, name, on_bad, shape, headers, bad, list(headers))
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """What Pillow warns of is either harmless (EXIF) or checked here (sizes)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _read_headers(files: ImageFiles, progress: Progress | None) -> tuple[dict[int, Header], dict[int, str]]:
+    def one(name: str) -> Header | str:
+        try:
+            with files.open(name) as stream:
+                return read_header(stream)
+        except BROKEN as error:
+            return _reason(error)
+
+    headers: dict[int, Header] = {}
+    bad: dict[int, str] = {}
+    for index, answer in enumerate(in_parallel(one, files.names, "reading headers", progress)):
+        if isinstance(answer, str):
+            bad[index] = answer
+        else:
+            headers[index] = answer
+    return headers, bad
+
+
+def _check(files: ImageFiles, bad: Mapping[int, str], on_bad: OnBadImage) -> None:
+    """InputError for unreadable images, unless they are to be skipped and some are left."""
+    if not bad or (on_bad == "skip" and len(bad) < len(files.names)):
+        return
+    listed = [_named(files, bad, index) for index in sorted(bad)[:_NAMED]]
+    count = f"{len(bad):,} of {plural(len(files.names), 'image')} cannot be read"
+    more = f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
+    hint = "mend or remove them" + (", or leave them out with `--on-bad-image skip`" if on_bad == "error" else "")
+    raise InputError(f"{files.where}: {count}: {'; '.join(listed)}{more}", hint=hint)
+
+
+def _log_skipped(files: ImageFiles, bad: Mapping[int, str]) -> None:
+    if bad:
+        reasons = "; ".join(_named(files, bad, index) for index in sorted(bad))
+        logger.warning("%s: %s left out: %s", files.where, plural(len(bad), "unreadable image"), reasons)
+
+
+def _named(files: ImageFiles, bad: Mapping[int, str], index: int) -> str:
+    return f"{printable(files.names[index])}: {bad[index]}"
+
+
+def _common_size(where: str, headers: Sequence[Header]) -> tuple[int, int]:
+    sizes = Counter(header.size for header in headers)
+    (height, width), count = sizes.most_common(1)[0]
+    if len(sizes) == 1:
+        return height, width
+    share = f"{100 * count / len(headers):.0f} %"
+    raise InputError(
+        f"{where}: the images differ in size: {height}x{width} ({share}) and {plural(len(sizes) - 1, 'other size')}",
+        hint="choose one with `--size HEIGHTxWIDTH` (centre crop, then Lanczos)",
+    )
+
+
+def _channels(headers: Sequence[Header]) -> int:
+    if all(header.alpha for header in headers):
+        return 4
+    return 3 if any(header.colour for header in headers) else 1
+
+
+def _notes(headers: Sequence[Header], shape: tuple[int, int, int]) -> list[str]:
+    channels, size = shape[0], shape[1:]
+    sizes = [found for found, _ in Counter(header.size for header in headers).most_common()]
+    notes = [resize_note(sizes, size)] if sizes != [size] else []
+    grey = 0 if channels == 1 else sum(not header.colour for header in headers)
+    facts = [
+        (grey, f"grey file{{s}} became {'RGB' if channels == 3 else 'RGBA'}"),
+        (0 if channels == 4 else sum(header.alpha for header in headers), "file{s} lost the alpha channel"),
+        (sum(header.sixteen_bit for header in headers), "file{s} of 16 bits scaled to 8 bits"),
+        (sum(header.animated for header in headers), "animated file{s}: first frame only"),
+    ]
+    return notes + [f"{count:,} {text.format(s='' if count == 1 else 's')}" for count, text in facts if count]
+
+
+def _reason(error: Exception) -> str:
+    # Pillow puts the stream's repr into this one: it says nothing to people.
+    text = "not a PNG, JPEG, WebP, BMP or PPM image" if type(error).__name__ == "UnidentifiedImageError" else str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    return printable(text or type(error).__name__)[:200]

@@ -1,0 +1,120 @@
+"""What an array means: layout, range and labels are inferred here, and everything inferred is said in a note."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gankit.data.formats.limits import allocate
+from gankit.errors import InputError
+
+Array = NDArray[Any]
+
+CHANNELS = (1, 3, 4)
+_LAYOUTS = "[N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels for images, [N, D] floats for points"
+
+
+def as_samples(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
+    """Any accepted array -> uint8 images [N, C, H, W] or float32 points [N, D], and what was inferred."""
+    if array.dtype.kind not in "uif":
+        raise InputError(f"{what}: arrays of type {array.dtype} are not read", hint="store uint8 or float32 numbers")
+    if min(array.shape, default=0) == 0:
+        raise InputError(f"{what}: the array of shape {array.shape} is empty", hint=f"expected: {_LAYOUTS}")
+    if array.ndim == 2 and array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # 1e300 becomes infinite, which is refused
+            points = array.astype(np.float32)
+        _check_finite(points, what)
+        return np.ascontiguousarray(points), ()
+    images, layout_notes = _channels_first(array, what)
+    pixels, range_notes = _as_bytes(images, what)
+    return pixels, layout_notes + range_notes
+
+
+def as_labels(labels: Array, count: int, classes: tuple[str, ...], what: str) -> tuple[Array, tuple[str, ...]]:
+    """Integer labels [N] or [N, 1] -> int64 [N] in 0..k-1 and the k class names (the values, unless given)."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "ui":
+        raise InputError(
+            f"{what}: labels of type {labels.dtype} and shape {labels.shape} are not read",
+            hint="store one integer per sample, shape [N]",
+        )
+    if len(labels) != count:
+        raise InputError(f"{what}: {len(labels):,} labels for {count:,} samples", hint="there must be one per sample")
+    values, numbers = np.unique(labels, return_inverse=True)
+    if not classes:
+        return numbers.reshape(-1).astype(np.int64), tuple(str(int(value)) for value in values)
+    if int(values[0]) < 0 or int(values[-1]) >= len(classes):
+        raise InputError(
+            f"{what}: labels run from {values[0]} to {values[-1]}, but there are {len(classes)} classes",
+            hint=f"labels must lie in 0..{len(classes) - 1}",
+        )
+    return labels.astype(np.int64), classes
+
+
+def as_conditions(conditions: Array, count: int, what: str) -> Array:
+    """Condition vectors, any numbers [N, K] -> float32 [N, K]."""
+    if conditions.ndim != 2 or conditions.dtype.kind not in "uif" or conditions.shape[1] == 0:
+        raise InputError(
+            f"{what}: conditions of type {conditions.dtype} and shape {conditions.shape} are not read",
+            hint="store one vector of numbers per sample, shape [N, K]",
+        )
+    if len(conditions) != count:
+        raise InputError(f"{what}: {len(conditions):,} conditions for {count:,} samples", hint="one per sample")
+    with np.errstate(over="ignore"):
+        vectors = np.ascontiguousarray(conditions, np.float32)
+    _check_finite(vectors, what)
+    return vectors
+
+
+def _channels_first(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
+    if array.ndim == 3:
+        return array[:, None], ()
+    if array.ndim == 4:
+        first, last = array.shape[1] in CHANNELS, array.shape[3] in CHANNELS
+        if last:
+            note = f"shape {array.shape} read as [N, H, W, C], though it could be [N, C, H, W]"
+            return array.transpose(0, 3, 1, 2), (note,) if first else ()
+        if first:
+            return array, ()
+    hint = f"expected: {_LAYOUTS}"
+    if array.ndim == 2:
+        hint = f"flattened images must be reshaped, points must be floats; {hint}"
+    raise InputError(f"{what}: an array of shape {array.shape} and type {array.dtype} is not read", hint=hint)
+
+
+def _as_bytes(images: Array, what: str) -> tuple[Array, tuple[str, ...]]:
+    """Contiguous uint8 images, the very same array if it is one already."""
+    if images.dtype == np.uint8 and images.flags.c_contiguous:
+        return images, ()
+    pixels = allocate(images.size, what).reshape(images.shape)
+    if images.dtype == np.uint8:
+        np.copyto(pixels, images)
+        return pixels, ()
+    if images.dtype.kind == "f":
+        _check_finite(images, what)
+    low, high = images.min(), images.max()
+    if images.dtype.kind != "f" and low >= 0 and high <= 255:
+        np.copyto(pixels, images, casting="unsafe")
+        return pixels, ()
+    if images.dtype.kind != "f" or low < -1 or high > 255 or (low < 0 and high > 1):
+        raise InputError(
+            f"{what}: pixel values run from {low} to {high}",
+            hint="integers must lie in 0..255, floats in [0, 1], [-1, 1] or [0, 255]",
+        )
+    if low < 0:
+        scale, shift, span = 127.5, 127.5, "[-1, 1]"
+    elif high <= 1:
+        scale, shift, span = 255.0, 0.0, "[0, 1]"
+    else:
+        scale, shift, span = 1.0, 0.0, "[0, 255]"
+    for index, image in enumerate(images):  # one at a time: a float copy of everything could not fit
+        pixels[index] = np.rint(image.astype(np.float32) * scale + shift)
+    return pixels, (f"floats in {span} became 8-bit pixels",)
+
+
+def _check_finite(array: Array, what: str) -> None:
+    if not all(np.isfinite(row).all() for row in array):
+        raise InputError(f"{what}: some values are NaN or infinite", hint="remove those samples")

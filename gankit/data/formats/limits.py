@@ -1,0 +1,108 @@
+"""What a data set may cost: memory is checked before it is asked for, and work is spread over a few threads."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import IO, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gankit.base.progress import Progress
+from gankit.base.text import printable
+from gankit.errors import ResourceError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MEMORY_SHARE = 0.8
+SMALL_BYTES = 64 * 2**20
+_READ_BYTES = 2**20
+_scratch: ContextVar[Path | None] = ContextVar("scratch", default=None)
+_BLOCK = 512  # futures alive at a time: a million of them would cost more than small images do
+
+
+def available_memory() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not say."""
+    try:
+        # "Available" counts the page cache as free, which the kernel gives back; sysconf's free pages do not.
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
+        if pages in getattr(os, "sysconf_names", {}):
+            return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def check_memory(wanted: int, what: str) -> None:
+    """Refuse an allocation of `wanted` bytes that would take more than 80 % of the available memory."""
+    available = available_memory()
+    if available is not None and wanted > MEMORY_SHARE * available:
+        raise ResourceError(
+            f"{what}: the decoded data needs {wanted:,} bytes, but only {available:,} bytes of memory are available",
+            hint="make the images smaller, for instance `--size 64`, or use fewer of them",
+        )
+
+
+def read_into(stream: IO[bytes], buffer: NDArray[np.uint8]) -> int:
+    """Fill the buffer from the stream; the number of bytes that came, fewer when the stream has ended."""
+    done = 0
+    while done < len(buffer):
+        data = stream.read(min(_READ_BYTES, len(buffer) - done))  # a zip's readinto would read all of it first
+        if not data:
+            break
+        buffer[done : done + len(data)] = np.frombuffer(data, np.uint8)
+        done += len(data)
+    return done
+
+
+def allocate(size: int, what: str) -> NDArray[np.uint8]:
+    """Room for `size` bytes: in memory if it fits (see `check_memory`), within `scratch` in a file without a name."""
+    folder = _scratch.get()
+    if folder is None or size < SMALL_BYTES:
+        check_memory(size, what)
+        return np.empty(size, np.uint8)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if sys.platform == "darwin":
+                file.truncate(size)
+            else:
+                os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error here, and a crash in the map
+            return np.memmap(file, np.uint8, "r+", shape=(size,))
+    except OSError as error:
+        raise ResourceError(
+            f"{what}: {size:,} bytes cannot be put into a file in {printable(folder)}: {error.strerror}",
+            hint="free some space there",
+        ) from error
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[None]:
+    """Within the block large arrays are put into files in this folder that vanish with them, and not into memory."""
+    token = _scratch.set(folder)
+    try:
+        yield
+    finally:
+        _scratch.reset(token)
+
+
+def in_parallel(
+    function: Callable[[Item], Result], items: Sequence[Item], what: str, progress: Progress | None
+) -> Iterator[Result]:
+    """Results in the order of the items; the work is done by a few threads."""
+    workers = max(1, min(8, os.cpu_count() or 1))
+    with ThreadPoolExecutor(workers, thread_name_prefix="gankit-data") as pool:
+        for start in range(0, len(items), _BLOCK):
+            yield from pool.map(function, items[start : start + _BLOCK])
+            if progress is not None:
+                progress(what, min(start + _BLOCK, len(items)), len(items))

@@ -1,0 +1,255 @@
+"""A packed data set: images decoded once into one flat file, and trained from where it lies through a memory map.
+
+    bytes 0..64   magic, format version, length of the header, sha256 of the header, zeros
+    samples       uint8 [N, C, H, W], exactly the memory of `Dataset.samples`
+    labels        int64 [N], if there are any
+    conditions    float32 [N, K], if there are any
+    header        JSON; it comes last because how many images could be decoded is known last
+
+All numbers are little-endian, and nothing lies between or behind these sections.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import random
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Annotated, ClassVar
+
+import numpy as np
+import torch
+from annotated_types import Ge, Le, MaxLen
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from torch import Tensor
+
+from gankit import __version__
+from gankit.base.files import canonical_json
+from gankit.base.progress import Progress
+from gankit.base.text import printable
+from gankit.contracts import DataSpec
+from gankit.data.dataset import Dataset, as_bytes, blocks, content_digest
+from gankit.errors import InputError
+
+SUFFIX = ".gkpack"
+MAGIC = b"\x93GKPACK"
+VERSION = 1
+START = 64  # where the samples begin
+MAX_HEADER_BYTES = 64 << 20
+CHECKED = 8  # blocks compared with their digests when a file is opened
+
+_PREAMBLE = struct.Struct("<7sBQ32s16x")
+_dice = random.SystemRandom()  # no stream that somebody may count on is advanced
+_HINT = "pack the data again, or copy the file again"
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Side = Annotated[int, Ge(1), Le(32_768)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackHeader:
+    """What a packed file says of itself."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    shape: tuple[Annotated[int, Ge(1), Le(1 << 40)], Annotated[int, Ge(1), Le(4)], Side, Side]  # (N, C, H, W)
+    classes: Annotated[tuple[Annotated[str, MaxLen(4096)], ...], MaxLen(1_000_000)] | None  # None: no labels
+    conditions: Annotated[int, Ge(1), Le(1 << 20)] | None  # K
+    notes: Annotated[tuple[Annotated[str, MaxLen(10_000)], ...], MaxLen(1000)]  # what was inferred, for people
+    fingerprint: Digest  # `Dataset.fingerprint`: that of the same data not packed
+    blocks: tuple[Digest, ...]  # of each of the `blocks` of the samples
+    rest: Digest  # of the labels and conditions
+    source: Digest  # of what it was made from (`Rows.identity`)
+    made_by: Annotated[str, MaxLen(100)]
+
+    @property
+    def samples_bytes(self) -> int:
+        """Length of the samples."""
+        return math.prod(self.shape)
+
+    @property
+    def rest_bytes(self) -> int:
+        """Length of the labels and conditions."""
+        return self.shape[0] * (8 * (self.classes is not None) + 4 * (self.conditions or 0))
+
+
+def load_pack(path: Path, name: str) -> Dataset:
+    """The data set in a packed file; its samples stay in the file and are mapped, the labels are read.
+
+    Verified are the header (digest, types, limits), the length of the file to the byte, labels and conditions. Up to
+    64 MiB the rest is, too: this is `check_pack`. Of larger files the first, the last and six other blocks of 8 MiB,
+    drawn anew each time, are compared with their digests; a change elsewhere goes unnoticed, and the fingerprint is
+    believed: the one that was computed when the file was made, that of the same data not packed. A run may therefore
+    begin with the one and go on with the other. InputError when something is wrong.
+    """
+    with _opened(path) as file:
+        header = _read_header(file, path)
+        rest = file.read(header.rest_bytes)  # the header has moved to where they begin
+        dataset = _dataset(file, header, rest, path, name)
+    parts = list(enumerate(blocks(dataset.samples)))
+    if len(parts) != len(header.blocks):
+        raise _damaged(path, f"{len(header.blocks):,} digests for {len(parts):,} blocks")
+    if len(parts) <= CHECKED:
+        _check_all(path, header, dataset)
+    else:
+        for number, block in (parts[0], *_dice.sample(parts[1:-1], CHECKED - 2), parts[-1]):
+            _check_block(path, header, number, as_bytes(block))
+    # Fills the cache of the property. A copy with other samples, by dataclasses.replace, computes its own.
+    vars(dataset)["fingerprint"] = header.fingerprint
+    return dataset
+
+
+def read_pack_header(path: Path) -> PackHeader:
+    """What a packed file says of itself; of its samples, nothing is read."""
+    with _opened(path) as file:
+        return _read_header(file, path)
+
+
+def check_pack(path: Path, progress: Progress | None = None) -> PackHeader:
+    """Read a packed file to the last byte and compare it with its digests; an InputError says where it differs."""
+    header = read_pack_header(path)
+    _check_all(path, header, load_pack(path, "data"), progress)
+    return header
+
+
+def mapped_samples(file: IO[bytes], shape: tuple[int, ...]) -> Tensor:
+    """The samples in a packed file, uint8: read when they are touched, and not to be written to."""
+    array = np.memmap(file, np.uint8, "r", START, shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch warns of memory that cannot be written
+        return torch.from_numpy(array)
+
+
+def seal(file: IO[bytes], dataset: Dataset, source: str, progress: Progress | None = None) -> PackHeader:
+    """Complete a file that holds the samples of `dataset` already: labels, conditions, header, preamble, fsync.
+
+    The samples are read back once for their digests.
+    """
+    parts = blocks(dataset.samples)
+    digests: list[str] = []
+
+    def seen(block: memoryview) -> None:
+        digests.append(hashlib.sha256(block).hexdigest())
+        if progress is not None:
+            progress("sealing", len(digests), len(parts))
+
+    rest = b"".join(as_bytes(tensor) for tensor in (dataset.labels, dataset.conditions) if tensor is not None)
+    fingerprint = content_digest(dataset, seen)
+    count, channels, height, width = dataset.samples.shape
+    values = {
+        "shape": [count, channels, height, width],
+        "classes": None if dataset.labels is None else dataset.spec.classes,
+        "conditions": None if dataset.conditions is None else dataset.conditions.shape[1],
+        "notes": dataset.notes,
+        "fingerprint": fingerprint,
+        "blocks": digests,
+        "rest": hashlib.sha256(rest).hexdigest(),
+        "source": source,
+        "made_by": f"gankit {__version__}",
+    }
+    data = canonical_json(values).encode()
+    header = _parse(data, f"data set '{printable(dataset.name)}' cannot be packed")
+    file.seek(START + header.samples_bytes)
+    file.write(rest)
+    file.write(data)
+    file.truncate()
+    file.seek(0)
+    file.write(_PREAMBLE.pack(MAGIC, VERSION, len(data), hashlib.sha256(data).digest()))
+    file.flush()
+    os.fsync(file.fileno())
+    return header
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InputError(f"{printable(path)}: cannot be read: {error.strerror}", hint="check the path") from error
+
+
+def _read_header(file: IO[bytes], path: Path) -> PackHeader:
+    """The verified header; the file stands where the labels begin."""
+    start = file.read(START)
+    if len(start) < START or not start.startswith(MAGIC):
+        raise _damaged(path, "it does not start as one" if len(start) == START else "it is cut short")
+    _, version, length, digest = _PREAMBLE.unpack(start)
+    if version != VERSION:
+        raise InputError(
+            f"{printable(path)} is a packed data set of format {version}; this gankit reads {VERSION}",
+            hint="pip install --upgrade gankit, or pack the data again",
+        )
+    size = file.seek(0, os.SEEK_END)
+    if length > min(MAX_HEADER_BYTES, size - START):
+        raise _damaged(path, f"it claims a header of {length:,} bytes in a file of {size:,}")
+    file.seek(size - length)
+    data = file.read(length)
+    if hashlib.sha256(data).digest() != digest:
+        raise _damaged(path, "its header does not match its digest: the file is cut short or was changed")
+    header = _parse(data, f"{printable(path)}: not a sound packed data set")
+    declared = START + header.samples_bytes + header.rest_bytes + length
+    if declared != size:
+        raise _damaged(path, f"it declares {declared:,} bytes, but holds {size:,}")
+    file.seek(START + header.samples_bytes)
+    return header
+
+
+def _parse(data: bytes, what: str) -> PackHeader:
+    try:
+        return TypeAdapter(PackHeader).validate_json(data, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, ("header", *first["loc"])))
+        raise InputError(f"{what}: {printable(field)}: {printable(first['msg'])}", hint=_HINT) from None
+
+
+def _dataset(file: IO[bytes], header: PackHeader, rest: bytes, path: Path, name: str) -> Dataset:
+    if hashlib.sha256(rest).hexdigest() != header.rest:
+        raise _damaged(path, "its labels do not match their digest")
+    count, labelled = header.shape[0], header.classes is not None
+    labels = np.frombuffer(rest, "<i8", count).copy() if labelled else None
+    conditions = None
+    if header.conditions is not None:
+        vectors = np.frombuffer(rest, "<f4", offset=8 * count * labelled)
+        conditions = torch.from_numpy(vectors.reshape(count, header.conditions).copy())
+        if not bool(torch.isfinite(conditions).all()):
+            raise _damaged(path, "some of its condition vectors are NaN or infinite")
+    try:
+        return Dataset(
+            name=name,
+            spec=DataSpec(shape=header.shape[1:], classes=header.classes or ()),
+            samples=mapped_samples(file, header.shape),
+            labels=None if labels is None else torch.from_numpy(labels),
+            notes=header.notes,
+            conditions=conditions,
+        )
+    except OSError as error:
+        raise InputError(f"{printable(path)}: cannot be mapped: {error.strerror}", hint=_HINT) from error
+
+
+def _check_all(path: Path, header: PackHeader, dataset: Dataset, progress: Progress | None = None) -> None:
+    number = 0
+
+    def seen(block: memoryview) -> None:
+        nonlocal number
+        _check_block(path, header, number, block)
+        number += 1
+        if progress is not None:
+            progress("checking", number, len(header.blocks))
+
+    if content_digest(dataset, seen) != header.fingerprint:
+        raise _damaged(path, "its content does not have the fingerprint that its header states")
+
+
+def _check_block(path: Path, header: PackHeader, number: int, data: memoryview) -> None:
+    if hashlib.sha256(data).hexdigest() != header.blocks[number]:
+        rows = len(data) // math.prod(header.shape[1:])
+        first = number * rows if number + 1 < len(header.blocks) else header.shape[0] - rows
+        raise _damaged(path, f"images {first:,} to {first + rows - 1:,} do not match their digest")
+
+
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(f"{printable(path)}: not a sound packed data set: {printable(reason)}", hint=_HINT)

@@ -1,0 +1,111 @@
+"""One image file: what its header says, and its pixels in the form that the whole set has agreed on."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from typing import IO, NamedTuple
+
+import numpy as np
+from PIL import Image, WebPImagePlugin  # noqa: F401 - registers WebP without importing every other plugin
+
+from gankit.data.formats.layout import Array
+from gankit.data.formats.resize import fit
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")  # Pillow's other readers are where its security bugs are found
+MAX_PIXELS = 2**26  # 64 Mpx
+MAX_SIDE = 32_768
+
+# What Pillow and zipfile raise on broken input. Running out of memory is not among them.
+BROKEN = (
+    OSError, SyntaxError, ValueError, TypeError, AttributeError, LookupError, EOFError, ArithmeticError,
+    RuntimeError, struct.error, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError,
+)  # fmt: skip
+
+_GREY, _SIXTEEN = {"1", "L", "LA"}, {"I;16", "I;16B", "I;16L", "I"}
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Header(NamedTuple):
+    """What is known of an image before its pixels are decoded; the size is the one after EXIF rotation."""
+
+    size: tuple[int, int]  # height, width
+    colour: bool
+    alpha: bool
+    sixteen_bit: bool
+    animated: bool
+
+
+def read_header(stream: IO[bytes]) -> Header:
+    """The header of an image (and a PNG's checksums); ValueError when it is too large or of a kind that is not read."""
+    with Image.open(stream, formats=FORMATS) as image:
+        width, height = image.size
+        if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE) or width * height > MAX_PIXELS:
+            raise ValueError(f"{height}x{width} pixels are over the limit of {MAX_PIXELS:,} pixels, side {MAX_SIDE:,}")
+        sixteen = image.mode in _SIXTEEN
+        if not sixteen and image.mode not in {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK"}:
+            raise ValueError(f"pixels of mode {image.mode} are not read")
+        colour = not sixteen and image.mode not in _GREY and not _has_grey_palette(image)
+        size = (width, height) if _orientation(image) >= 5 else (height, width)
+        animated = getattr(image, "n_frames", 1) > 1 and image.format != "MPO"  # MPO: a JPEG with previews
+        header = Header(size, colour, _has_alpha(image), sixteen, animated)
+        if image.format == "PNG":
+            image.verify()  # checksums of all chunks: decoding alone would accept some damaged pixels
+        return header
+
+
+def read_pixels(stream: IO[bytes], channels: int, size: tuple[int, int]) -> Array:
+    """The first frame as uint8 [C, height, width]; it is cropped and resized where it has another size."""
+    with Image.open(stream, formats=FORMATS) as opened:
+        turn = _TURNS.get(_orientation(opened))
+        opened.load()
+        image: Image.Image = opened
+        if image.mode in _SIXTEEN:
+            # Pillow's own conversion clips to 255 instead of scaling.
+            values = np.asarray(image).astype(np.uint32)
+            image = Image.fromarray(((values * 255 + 32_767) // 65_535).astype(np.uint8))
+        elif image.mode == "P" and _has_alpha(image):
+            image = image.convert("RGBA")
+        if turn is not None:
+            image = image.transpose(turn)
+        if image.mode != _MODES[channels]:
+            image = image.convert(_MODES[channels])
+        pixels = np.asarray(fit(image, size))
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8. Broken EXIF counts as none: it says nothing about the pixels."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # Pillow would decode all pixels in search of a chunk behind them
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except BROKEN:
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    if image.mode == "P":
+        transparency = image.info.get("transparency")
+        return isinstance(transparency, int) or (
+            isinstance(transparency, bytes) and min(transparency, default=255) < 255
+        )
+    return image.mode in ("LA", "RGBA")
+
+
+def _has_grey_palette(image: Image.Image) -> bool:
+    if image.mode != "P" or image.palette is None or image.palette.rawmode not in (None, "RGB"):
+        return False
+    data = bytes(image.palette.palette)
+    return len(data) > 0 and data[0::3] == data[1::3] == data[2::3]

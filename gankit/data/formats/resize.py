@@ -1,0 +1,116 @@
+"""One way to another size: a centre crop to the new aspect, then Lanczos."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import PIL
+from PIL import Image
+from torch import Tensor
+
+from gankit.base.progress import Progress
+from gankit.data.dataset import Dataset
+from gankit.data.formats.layout import Array
+from gankit.data.formats.limits import in_parallel
+from gankit.errors import InputError
+
+MAX_SIZE = 4096
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """'64' -> (64, 64), '64x48' -> (64, 48): height and width in pixels, 1..4096."""
+    match = re.fullmatch(r"([0-9]{1,4})(?:x([0-9]{1,4}))?", text.strip().lower())
+    if match is not None:
+        size = int(match[1]), int(match[2] or match[1])
+        if min(size) >= 1 and max(size) <= MAX_SIZE:
+            return size
+    raise InputError(
+        f"'{text}' is not an image size", hint=f"write SIZE or HEIGHTxWIDTH, each from 1 to {MAX_SIZE}: 64 or 64x48"
+    )
+
+
+def crop_box(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The largest centred box (left, top, right, bottom) with the aspect of `size`, in whole pixels."""
+    wanted_height, wanted_width = size
+    box_height = max(1, min(height, round(width * wanted_height / wanted_width)))
+    box_width = max(1, min(width, round(height * wanted_width / wanted_height)))
+    left, top = (width - box_width) // 2, (height - box_height) // 2
+    return left, top, left + box_width, top + box_height
+
+
+def fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """An image of (height, width) `size`, unchanged if it already has it."""
+    height, width = size
+    if image.size == (width, height):
+        return image
+    # Not resize(box=...): there the filter also looks at what lies outside of the box.
+    cropped = image.crop(crop_box(image.height, image.width, size))
+    return cropped if cropped.size == (width, height) else cropped.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def resize_note(sizes: list[tuple[int, int]], size: tuple[int, int]) -> str:
+    """'218x178 and 3 other sizes -> 64x64 centre crop, Lanczos', the commonest size first."""
+    height, width = sizes[0]
+    more = f" and {len(sizes) - 1:,} other size{'s' if len(sizes) > 2 else ''}" if len(sizes) > 1 else ""
+    return f"{height}x{width}{more} -> {size[0]}x{size[1]} centre crop, Lanczos"
+
+
+@dataclass(frozen=True)
+class DatasetRows:
+    """The images of a data set, at another size or at their own (see `Rows`). All of them can be decoded."""
+
+    source: Dataset
+    shape: tuple[int, int, int]
+
+    @property
+    def where(self) -> str:
+        """The data set, as shown to people."""
+        return f"'{self.source.name}'"
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def identity(self) -> str:
+        """sha256 (hex) of the images, the size and Pillow's version."""
+        text = f"data set {self.source.fingerprint} {self.shape} Pillow {PIL.__version__}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def decode(self, rows: range, into: Array, progress: Progress | None = None) -> dict[int, str]:
+        """The images of some rows [n, C, H, W]."""
+        source, size = self.source.samples.numpy()[rows.start : rows.stop], (self.shape[1], self.shape[2])
+        if source.shape[2:] == size:
+            into[: len(rows)] = source
+            return {}
+
+        def one(place: int) -> None:
+            pixels = source[place]
+            image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+            resized = np.asarray(fit(image, size))
+            into[place] = resized if len(pixels) == 1 else resized.transpose(2, 0, 1)
+
+        for _ in in_parallel(one, range(len(rows)), "resizing", progress):
+            pass
+        return {}
+
+    def check(self, broken: Mapping[int, str]) -> None:
+        """Nothing: these images are decoded already."""
+
+    def dataset(self, samples: Tensor, broken: Mapping[int, str]) -> Dataset:
+        """The same data set with these images."""
+        (_, *old), (_, *new) = self.source.spec.shape, self.shape
+        note = () if old == new else (resize_note([(old[0], old[1])], (new[0], new[1])),)
+        spec = dataclasses.replace(self.source.spec, shape=self.shape)
+        return dataclasses.replace(self.source, spec=spec, samples=samples, notes=(*self.source.notes, *note))
+
+
+def dataset_rows(dataset: Dataset, size: tuple[int, int] | None) -> DatasetRows:
+    """The images of a data set at a size (height, width), None: its own; an InputError when it holds points."""
+    if not dataset.spec.is_image:
+        raise InputError(f"'{dataset.name}' holds points, which have no size", hint="leave --size out")
+    channels, height, width = dataset.spec.shape
+    return DatasetRows(dataset, (channels, *(size or (height, width))))

@@ -1,0 +1,59 @@
+"""A set of images that is known but not decoded yet: its rows go into memory at once, or elsewhere part by part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from gankit.base.progress import Progress
+from gankit.data.dataset import Dataset
+from gankit.data.formats.layout import Array
+from gankit.data.formats.limits import allocate
+
+
+class Rows(Protocol):
+    """Images that can be decoded in any order and number; some of them may turn out to be unreadable."""
+
+    @property
+    def where(self) -> str:
+        """The source, as shown to people."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def identity(self) -> str:
+        """sha256 (hex) of what decides the pixels: equal identities decode to equal rows."""
+        ...
+
+    def decode(self, rows: range, into: Array, progress: Progress | None = None) -> dict[int, str]:
+        """Decode some rows into uint8 [len(rows), *shape], from its start and without gaps.
+
+        Returns the rows that could not be decoded, each with the reason.
+        """
+        ...
+
+    def check(self, broken: Mapping[int, str]) -> None:
+        """InputError for rows that could not be decoded, unless they are to be left out."""
+        ...
+
+    def dataset(self, samples: Tensor, broken: Mapping[int, str]) -> Dataset:
+        """The data set of all decoded rows, wherever they lie now: uint8 [len(self) - len(broken), *shape]."""
+        ...
+
+
+def load(rows: Rows, progress: Progress | None = None) -> Dataset:
+    """All rows, decoded into memory; a ResourceError before anything is decoded when they would not fit."""
+    shape = (len(rows), *rows.shape)
+    samples = allocate(math.prod(shape), rows.where).reshape(shape)
+    broken = rows.decode(range(len(rows)), samples, progress)
+    rows.check(broken)
+    return rows.dataset(torch.from_numpy(samples[: len(rows) - len(broken)]), broken)

@@ -1,0 +1,1 @@
+"""Named data sets: shipped, downloaded, made by a formula."""

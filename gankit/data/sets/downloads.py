@@ -1,0 +1,235 @@
+"""The named data sets that have to be downloaded: pinned by sha256, kept in the user's cache, read in place."""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from gankit.base.cache import home
+from gankit.base.progress import Progress
+from gankit.base.text import printable
+from gankit.contracts import DataSpec
+from gankit.data.dataset import Dataset, DatasetFactory
+from gankit.data.formats.idx import load_idx_pair
+from gankit.errors import InputError, ResourceError
+
+_TIMEOUT_S = (3.5, 10)  # to connect (per address: large hosts have eight), between two pieces
+_LOCK_S = 600  # another process may be downloading the same files
+_MAX_BYTES = 2**30
+_FASHION = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+class RemoteFile(NamedTuple):
+    """A file and the hash that it must have."""
+
+    url: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the URL."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Download:
+    """A data set factory that fetches its files first, once per machine."""
+
+    name: str
+    files: tuple[RemoteFile, ...]
+    read: Callable[[Path], Dataset]  # from the folder that holds the files
+    splits: Mapping[str, DatasetFactory] = field(default_factory=dict)  # others than the training set
+
+    def __call__(self) -> Dataset:
+        return self.load(None)
+
+    def load(self, progress: Progress | None) -> Dataset:
+        """Fetch what is missing, then decode."""
+        folder = data_home() / self.name
+        self._fetch(folder, progress)
+        return self.read(folder)
+
+    def _fetch(self, folder: Path, progress: Progress | None) -> None:
+        import pooch
+
+        def missing() -> list[RemoteFile]:
+            return [file for file in self.files if not _is_sound(folder / file.name, file.sha256)]
+
+        if not missing():
+            return  # without the lock, so that the cache may be read-only
+        from filelock import FileLock, Timeout
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / ".lock", timeout=_LOCK_S):
+                pooch.get_logger().setLevel("WARNING")  # its "Downloading ..." would go to stderr
+                for file in missing():
+                    self._fetch_one(folder, file, progress)
+        except Timeout as error:
+            raise ResourceError(
+                f"another process has been downloading '{self.name}' for {_LOCK_S} seconds",
+                hint=f"end it, or delete {printable(folder / '.lock')}",
+            ) from error
+        except OSError as error:
+            raise ResourceError(
+                f"{printable(folder)}: cannot be written: {error.strerror or error}",
+                hint="set GANKIT_HOME to a folder for gankit's files",
+            ) from error
+
+    def _fetch_one(self, folder: Path, file: RemoteFile, progress: Progress | None) -> None:
+        import pooch
+        import requests
+
+        def download(url: str, target: str, _: object) -> None:
+            with requests.get(url, stream=True, timeout=_TIMEOUT_S) as answer, Path(target).open("wb") as out:
+                answer.raise_for_status()
+                total, done = int(answer.headers.get("content-length", 0)), 0
+                # The raw bytes: a server that labels .gz files as encoded would have them unpacked on the way.
+                while piece := answer.raw.read(2**16):
+                    out.write(piece)
+                    done += len(piece)
+                    if done > _MAX_BYTES:
+                        raise ValueError(f"more than {_MAX_BYTES:,} bytes were sent")
+                    if progress is not None:
+                        progress(f"downloading {file.name}", done, max(total, done))
+
+        store = pooch.create(folder, base_url="", registry={file.name: file.sha256}, urls={file.name: file.url})
+        for retries_left in (1, 0):
+            try:
+                store.fetch(file.name, downloader=download)
+                return
+            except Exception as error:
+                if not isinstance(error, _network_errors()):
+                    raise
+                if retries_left and not isinstance(error, requests.ConnectionError):
+                    continue  # a broken answer may be luck; no network is none a second later, too
+                names = ", ".join(wanted.name for wanted in self.files)
+                raise ResourceError(
+                    f"data set '{self.name}': cannot download {file.name} from {file.url}: {_reason(error)}",
+                    hint=f"put {names} in {printable(folder)}, or use `--data digits`",
+                ) from error
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """What can go wrong on the way: the connection, a broken stream, a wrong hash (pooch's ValueError)."""
+    import requests
+    import urllib3
+
+    return requests.RequestException, urllib3.exceptions.HTTPError, ValueError
+
+
+def _reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.exceptions.Timeout):
+        return "no answer"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return printable(str(error))[:200]
+
+
+def _is_sound(path: Path, sha256: str) -> bool:
+    import pooch
+
+    return path.is_file() and bool(pooch.file_hash(str(path)) == sha256)
+
+
+def data_home() -> Path:
+    """Where downloaded data sets are kept: $GANKIT_HOME/data, or the user's cache."""
+    return home() / "data"
+
+
+def read_cifar10(archive: Path, name: str = "cifar10", *, test: bool = False) -> Dataset:
+    """The binary version of CIFAR-10: five members (or the test one) of 3073-byte records, a label and its pixels."""
+    prefix = "test_batch" if test else "data_batch_"
+    found: dict[str, np.ndarray[tuple[int, int], np.dtype[np.uint8]]] = {}
+    try:
+        with tarfile.open(archive, "r|gz") as tar:  # read once from front to back, nothing is extracted
+            for member in tar:
+                batch = member.name.rsplit("/", 1)[-1]
+                if not member.isfile() or not batch.startswith(prefix) or not batch.endswith(".bin"):
+                    continue
+                stream = tar.extractfile(member)
+                if stream is None or member.size % 3073 or not 0 < member.size <= 10_000 * 3073:
+                    raise InputError(f"{printable(archive)}: '{printable(batch)}' is no CIFAR-10 batch", hint=_AGAIN)
+                with stream:
+                    found[batch] = np.frombuffer(stream.read(), np.uint8).reshape(-1, 3073)
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"{printable(archive)}: not a sound archive: {printable(str(error))}", hint=_AGAIN) from error
+    if not found:
+        raise InputError(f"{printable(archive)}: holds no {prefix}*.bin", hint=_AGAIN)
+    records = np.concatenate([found[batch] for batch in sorted(found)])
+    return Dataset(
+        name=name,
+        spec=DataSpec(shape=(3, 32, 32), classes=_CIFAR10),
+        samples=torch.from_numpy(np.ascontiguousarray(records[:, 1:]).reshape(-1, 3, 32, 32)),
+        labels=torch.from_numpy(records[:, 0].astype(np.int64)),
+        notes=(f"the {'test' if test else 'training'} images of CIFAR-10",),
+    )
+
+
+_AGAIN = "download the binary version again (cifar-10-binary.tar.gz)"
+
+
+def _mnist_like(name: str, base: str, sha256: Mapping[str, str], classes: tuple[str, ...], title: str) -> Download:
+    """The four files of MNIST and its relatives; `sha256` by split and content."""
+
+    def one(prefix: str, note: str, splits: Mapping[str, DatasetFactory]) -> Download:
+        images, labels = (
+            RemoteFile(f"{base}/{prefix}-{kind}-ubyte.gz", sha256[f"{prefix}-{kind}"])
+            for kind in ("images-idx3", "labels-idx1")
+        )
+
+        def read(folder: Path) -> Dataset:
+            return load_idx_pair(folder / images.name, folder / labels.name, name, classes, (note,))
+
+        return Download(name, (images, labels), read, splits)
+
+    test = one("t10k", f"the test images of {title}", {})
+    return one("train", f"the training images of {title}", {"test": test})
+
+
+MNIST = _mnist_like(
+    "mnist",
+    "https://ossci-datasets.s3.amazonaws.com/mnist",
+    {
+        "train-images-idx3": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "train-labels-idx1": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "t10k-images-idx3": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "t10k-labels-idx1": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    },
+    tuple("0123456789"),
+    "MNIST",
+)
+FASHION_MNIST = _mnist_like(
+    "fashion-mnist",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+    {
+        "train-images-idx3": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "train-labels-idx1": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "t10k-images-idx3": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "t10k-labels-idx1": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    },
+    _FASHION,
+    "Fashion-MNIST",
+)
+_CIFAR_FILE = RemoteFile(
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)
+CIFAR10 = Download(
+    "cifar10",
+    (_CIFAR_FILE,),
+    lambda folder: read_cifar10(folder / _CIFAR_FILE.name),
+    {"test": Download("cifar10", (_CIFAR_FILE,), lambda folder: read_cifar10(folder / _CIFAR_FILE.name, test=True))},
+)

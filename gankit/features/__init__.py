@@ -1,6 +1,0 @@
-"""Feature spaces: the fixed networks in which sets of samples are compared."""
-
-from gankit.features.catalogue import builtin_features, choose_space
-from gankit.features.space import FeatureFactory, FeatureSpace
-
-__all__ = ["FeatureFactory", "FeatureSpace", "builtin_features", "choose_space"]

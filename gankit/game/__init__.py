@@ -1,0 +1,1 @@
+"""The game: networks, losses, penalties and the step in which players move."""

@@ -1,0 +1,119 @@
+"""Values of a variant's formulas worked out by hand, and what the same formulas give on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gankit.contracts import Batch
+from gankit.game.loop import BoundCritic
+from gankit.game.loss import AdversarialLoss
+from gankit.machine.precision import Precision
+
+# Relative to max(1, |expected|). bf16 has eight bits: 2^-8 per operation.
+TOLERANCE = {"fp64": 1e-9, "fp32": 2e-6, "tf32": 2e-3, "fp16": 2e-3, "bf16": 2e-2}
+
+
+class LinearCritic(nn.Module):
+    """The critic D(x) = w · x, whose gradient is w everywhere."""
+
+    def __init__(self, *weights: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weights, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, …] -> [N]."""
+        return nn.functional.linear(x.flatten(1), self.weight[None]).squeeze(1)
+
+
+class _Identity(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vector:
+    """One case: what the loss must give for these samples and this critic.
+
+    `expected` names the values: 'd' and 'g' are the sums of a player's terms, 'd/<term>' and 'g/<term>' the mean of
+    one, 'state/<buffer>' a buffer of the loss after both players, '<name>' what the loss logged under it. Without a
+    critic the samples are the scores themselves.
+    """
+
+    name: str
+    """The case, for people."""
+    loss: Callable[[], AdversarialLoss]
+    """A fresh loss."""
+    real: Sequence[Any]
+    """Samples, nested lists [N, *shape]."""
+    fake: Sequence[Any]
+    """Samples, as many."""
+    expected: Mapping[str, float]
+    """Name of a value -> what was worked out."""
+    critic: Callable[[], nn.Module] | None = None
+    """The discriminator; None: samples are scores."""
+    labels: Sequence[int] | None = None
+    """Of the real samples, [N]."""
+    condition: Sequence[Sequence[float]] | None = None
+    """y [N, K]."""
+    z: Sequence[Sequence[float]] | None = None
+    """What the fakes were made from, [N, z_dim]."""
+    state: Mapping[str, float] | None = None
+    """Buffers of the loss at the start."""
+    source: str = ""
+    """Where the value comes from: paper and equation."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One value of a vector: what was expected, what came out."""
+
+    vector: str
+    value: str
+    expected: float
+    got: float
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it agrees within the tolerance; NaN does not."""
+        return abs(self.got - self.expected) <= self.tolerance * max(1.0, abs(self.expected))
+
+
+def check(vector: Vector, device: torch.device, precision: str) -> Iterator[Checked]:
+    """Compute a vector on a device under 'fp64' or a precision of training; randomness is seeded."""
+    dtype = torch.float64 if precision == "fp64" else torch.float32
+    policy = Precision("fp32" if precision == "fp64" else precision, device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        got = _compute(vector, device, dtype, policy)
+    for name, expected in vector.expected.items():
+        yield Checked(vector.name, name, expected, got[name], TOLERANCE[precision])
+
+
+def _compute(vector: Vector, device: torch.device, dtype: torch.dtype, precision: Precision) -> dict[str, float]:
+    loss = vector.loss().to(device, dtype)
+    critic = (vector.critic() if vector.critic else _Identity()).to(device, dtype)
+    buffers = dict(loss.named_buffers())
+    for name, value in (vector.state or {}).items():
+        buffers[name].fill_(value)
+    batch = Batch(
+        real=torch.tensor(vector.real, dtype=dtype, device=device),
+        fake=torch.tensor(vector.fake, dtype=dtype, device=device),
+        z=torch.tensor(vector.z or [[0.0]] * len(vector.fake), dtype=dtype, device=device),
+        labels=None if vector.labels is None else torch.tensor(vector.labels, device=device),
+        condition=None if vector.condition is None else torch.tensor(vector.condition, dtype=dtype, device=device),
+    )
+    got: dict[str, float] = {}
+    for player, terms in (
+        ("d", loss.discriminator(BoundCritic(critic, batch, precision), batch)),
+        ("g", loss.generator(BoundCritic(critic, batch, precision), batch)),
+    ):
+        means = {f"{player}/{name}": float(term.detach().mean()) for name, term in terms.items()}
+        got |= {**means, player: sum(means.values())}
+    got |= {name: float(value.mean()) for name, value in loss.logged.items()}
+    return got | {f"state/{name}": float(value) for name, value in loss.named_buffers() if value.numel() == 1}

@@ -1,0 +1,1 @@
+"""Plugins: found, imported, composed, installed, written."""

@@ -1,0 +1,159 @@
+"""Which plugins there are, from their metadata alone: nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gankit.base.text import did_you_mean
+from gankit.errors import InputError, PluginError
+
+VARIANTS = "gankit.variants"
+
+
+EXTENSIONS = "gankit.extensions"
+
+
+ALLOW_LIST = "GANKIT_PLUGINS"  # environment: names of plugins and of packages; unset allows every installed plugin
+
+
+NOT_ALLOWED = f"installed, but {ALLOW_LIST} does not name it"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin that could be loaded, known from metadata alone: nothing of it has been imported."""
+
+    name: str
+    group: str
+    dist: str | None = None  # None: a file
+    version: str | None = None
+    path: Path | None = None  # set for ./file.py
+    entry_point: importlib.metadata.EntryPoint | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """'variant' or 'extension', for messages."""
+        return "variant" if self.group == VARIANTS else "extension"
+
+    @property
+    def origin(self) -> str:
+        """Who ships it: 'gankit 0.1.0', or the file."""
+        return str(self.path) if self.path else f"{self.dist} {self.version}"
+
+    @property
+    def source(self) -> Path | None:
+        """The file of its code, found without importing anything; None when there is none on sys.path."""
+        return self.path or _source_file(self.entry_point.module if self.entry_point else "")
+
+    @property
+    def title(self) -> str:
+        """First line of the module's docstring, read from its source without importing it; '' if there is none."""
+        if self.source is None:
+            return ""
+        try:
+            docstring = ast.get_docstring(ast.parse(self.source.read_bytes())) or ""
+        except (OSError, SyntaxError, ValueError):
+            return ""
+        return docstring.partition("\n")[0].rstrip(".")
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the environment's allow-list, if there is one, names this plugin or its package."""
+        listed = os.environ.get(ALLOW_LIST)
+        if listed is None:
+            return True
+        return any(self.is_called(name) or normalise(name) == normalise(self.dist or "") for name in listed.split(","))
+
+    def place_of(self, error: BaseException) -> str:
+        """' (file.py, line 3)': the innermost frame of an exception in this plugin's own code, '' if there is none."""
+        if self.source is None:
+            return ""
+        own = self.source.resolve()
+        root = own.parent if own.name == "__init__.py" else own
+        frames = [
+            f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve().is_relative_to(root)
+        ]
+        return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+
+    def is_called(self, requested: str) -> bool:
+        """Whether NAME or DIST:NAME, however it is spelt, means this plugin."""
+        dist, _, name = requested.rpartition(":")
+        return self.name == normalise(name) and (not dist or normalise(self.dist or "") == normalise(dist))
+
+
+def normalise(name: str) -> str:
+    """'My_GAN' -> 'my-gan'; the result is safe in a file name and in a message."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "plugin"
+
+
+def discover(group: str) -> list[Plugin]:
+    """Every installed plugin of a group that is allowed, by name, from metadata only. Two may have one name."""
+    return [plugin for plugin in installed(group) if plugin.allowed]
+
+
+def installed(group: str) -> list[Plugin]:
+    """Every installed plugin of a group, those included that the allow-list leaves out; sorted by name."""
+    offered = importlib.metadata.entry_points(group=group)
+    owners = {
+        id(entry.dist): entry.dist for entry in offered
+    }  # asked once each: name and version are parsed every time
+    facts = {key: (dist.name, dist.version) if dist else ("unknown", "?") for key, dist in owners.items()}
+    found = [Plugin(normalise(e.name), group, *facts[id(e.dist)], entry_point=e) for e in offered]
+    return sorted(found, key=lambda plugin: (plugin.name, plugin.dist or ""))
+
+
+def find(requested: str, group: str) -> Plugin:
+    """The one plugin meant by NAME, DIST:NAME or ./file.py."""
+    if requested.endswith(".py") or os.sep in requested:
+        path = Path(requested).expanduser().resolve()
+        if not path.is_file() or path.suffix != ".py":
+            raise InputError(
+                f"no such plugin file: {requested}", hint="give the path of a .py file, or a plugin's name"
+            )
+        return Plugin(name=name_of_file(path), group=group, path=path)
+    meant = [plugin for plugin in installed(group) if plugin.is_called(requested)]
+    matches = [plugin for plugin in meant if plugin.allowed]
+    kind = "variant" if group == VARIANTS else "extension"
+    if meant and not matches:
+        raise InputError(f"{kind} '{requested}' ({meant[0].origin}) is {NOT_ALLOWED}", hint=f"add it to {ALLOW_LIST}")
+    if not matches:
+        raise InputError(f"unknown {kind} '{requested}'", hint=_did_you_mean(requested, discover(group), kind))
+    if len(matches) > 1:
+        owners = " and ".join(plugin.origin for plugin in matches)
+        choices = " or ".join(f"{plugin.dist}:{plugin.name}" for plugin in matches)
+        raise PluginError(
+            f"{kind} '{matches[0].name}' is offered by {owners}", hint=f"say which one: {choices}, or uninstall one"
+        )
+    return matches[0]
+
+
+def name_of_file(path: Path) -> str:
+    """What the plugin in a file is called: 'my-gan' in my_gan.py and in gankit_my_gan.py, as in a package."""
+    return normalise(path.stem).removeprefix("gankit-")
+
+
+def _did_you_mean(requested: str, plugins: Sequence[Plugin], kind: str) -> str:
+    names = sorted({plugin.name for plugin in plugins})
+    listing = f"installed: {', '.join(names) or 'none'}"
+    return f"{did_you_mean(requested, names)}{listing}; a file works too: ./my_{kind}.py"
+
+
+def _source_file(module: str) -> Path | None:
+    """Where a module's source lies on sys.path, found without importing anything."""
+    relative = Path(*module.split(".")) if module else None
+    if relative is None:
+        return None
+    for root in sys.path:
+        for candidate in (Path(root) / relative.with_suffix(".py"), Path(root) / relative / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None

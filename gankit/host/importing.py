@@ -1,0 +1,59 @@
+"""Imports a chosen plugin; whatever goes wrong is one line that names its package, version and file."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from gankit.errors import PluginError
+from gankit.host.discovery import Plugin
+
+
+def load(plugin: Plugin) -> object:
+    """Import a plugin. Whatever its import raises becomes one line that names its package, version and file."""
+    try:
+        if plugin.path is not None:
+            return _import_file(plugin.path)
+        assert plugin.entry_point is not None
+        return plugin.entry_point.load()
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"{plugin.kind} '{plugin.name}' from {plugin.origin} failed to import: {one_line(error)}{_where(error)}",
+            hint="GANKIT_DEBUG=1 shows its traceback; upgrade or uninstall the package, or mend the file",
+        ) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = "gankit_file_" + re.sub(r"\W", "_", path.stem)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up by name
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def one_line(error: BaseException) -> str:
+    """'ValueError: what it says', without line breaks."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _where(error: BaseException) -> str:
+    """' (file.py, line 3)': the innermost frame that belongs to the plugin's own import."""
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        filename = trace.tb_frame.f_code.co_filename
+        if not filename.startswith("<") and Path(filename) != Path(__file__) and "importlib" not in filename:
+            place = f" ({filename}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return place

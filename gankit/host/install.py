@@ -1,0 +1,96 @@
+"""Installing plugins into the environment that gankit runs in, by the tool that made it, without touching PyTorch."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from gankit.errors import InputError, ResourceError
+from gankit.host import discovery
+
+KEPT = ("torch", "gankit")  # no plugin replaces these
+OWN = "gankit"
+
+
+def installer(prefix: Path = Path(sys.prefix)) -> list[str]:
+    """The command that installs into this environment: pipx's, uv's or pip's; ResourceError where none may."""
+    if (prefix / "pipx_metadata.json").is_file():
+        return ["pipx", "runpip", prefix.name]
+    if sys.prefix == sys.base_prefix and Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists():
+        raise ResourceError(
+            "this Python belongs to the system", hint="make a virtual environment: python3 -m venv .venv"
+        )
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    if shutil.which("uv"):
+        return ["uv", "pip"]
+    raise ResourceError("there is neither pip nor uv in this environment", hint="python -m ensurepip")
+
+
+def install_command(packages: Sequence[str], constraints: Path, prefix: Path = Path(sys.prefix)) -> list[str]:
+    """How packages are installed here; InputError for what pip would take as a flag, or a name that is none."""
+    if not packages:
+        raise InputError("no package is named", hint="gankit install NAME")
+    for package in packages:
+        if package.startswith("-") or not package.strip():
+            raise InputError(f"'{package}' is not a package", hint="a name, a path of a wheel or folder, or a git+ URL")
+    command = installer(prefix)
+    target = ["--python", sys.executable] if command[0] == "uv" else []
+    return [*command, "install", *target, "--constraint", str(constraints), *map(_from_anywhere, packages)]
+
+
+def uninstall_command(name: str, prefix: Path = Path(sys.prefix)) -> list[str]:
+    """How the package of a plugin, or of that name, is removed; InputError when there is none, or it is gankit's."""
+    dist = _package_of(name)
+    if discovery.normalise(dist) in KEPT:
+        raise InputError(f"'{name}' belongs to {dist}", hint="its plugins cost nothing while they are not used")
+    command = installer(prefix)
+    return [*command, "uninstall", *(["--python", sys.executable] if command[0] == "uv" else ["--yes"]), dist]
+
+
+def _from_anywhere(package: str) -> str:
+    """The same package for a tool that runs in another folder, as pipx does: './x[extra]' -> '/…/x[extra]'."""
+    path, bracket, extras = package.partition("[")
+    is_path = (os.sep in path or path.endswith((".whl", ".tar.gz", ".zip"))) and Path(path).exists()
+    return f"{Path(path).resolve()}{bracket}{extras}" if is_path else package
+
+
+@contextmanager
+def constraints() -> Iterator[Path]:
+    """A file that pins what a plugin must not replace, as it is installed now."""
+    with tempfile.TemporaryDirectory(prefix="gankit-") as folder:
+        path = Path(folder) / "constraints.txt"
+        path.write_text("".join(f"{name}=={importlib.metadata.version(name)}\n" for name in KEPT))
+        yield path
+
+
+def plugins_now() -> set[tuple[str, str, str]]:
+    """(kind, name, origin) of every plugin that is installed."""
+    return {
+        (p.kind, p.name, p.origin)
+        for group in (discovery.VARIANTS, discovery.EXTENSIONS)
+        for p in discovery.discover(group)
+    }
+
+
+def _package_of(name: str) -> str:
+    plugins = [p for group in (discovery.VARIANTS, discovery.EXTENSIONS) for p in discovery.discover(group)]
+    owners = sorted({p.dist for p in plugins if p.dist and discovery.normalise(name) == p.name})
+    if len(owners) > 1:
+        raise InputError(f"plugin '{name}' is offered by {' and '.join(owners)}", hint="name the package")
+    if owners:
+        return owners[0]
+    if any(discovery.normalise(p.dist or "") == discovery.normalise(name) for p in plugins):
+        return next(p.dist for p in plugins if p.dist and discovery.normalise(p.dist) == discovery.normalise(name))
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name):
+        raise InputError(f"'{name}' is no name of a plugin or package", hint="`gankit plugin list` shows them")
+    raise InputError(f"no installed plugin or package of plugins is called '{name}'", hint="`gankit plugin list`")

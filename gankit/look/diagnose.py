@@ -1,0 +1,59 @@
+"""What the files of a run say about its health, without its networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gankit import core
+from gankit.errors import GankitError, InputError
+from gankit.host import discovery
+from gankit.run.health import Finding, findings, read_stats
+from gankit.store.run_folder import RunFolder
+
+SHOWN = ("diversity", "grad/generator", "grad/discriminator", "score/real", "score/fake", "images_per_s")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The state of a run, some figures (first, last) and what is conspicuous."""
+
+    folder: str
+    state: str
+    reason: str | None
+    images_seen: int
+    lines: int
+    figures: dict[str, tuple[float, float]]
+    findings: list[Finding]
+
+
+def diagnose(path: Path) -> Diagnosis:
+    """Read run.json, status.json and stats.jsonl; InputError when this is not the folder of a run."""
+    folder = RunFolder(path)
+    if not folder.exists:
+        raise InputError(f"{path} is not the folder of a run", hint="it holds no run.json")
+    identity, status = folder.identity(), folder.status()
+    lines = read_stats(path / "stats.jsonl")
+    figures = {}
+    for name in SHOWN:
+        values = [line[name] for line in lines if isinstance(line.get(name), int | float)]
+        if values:
+            figures[name] = (float(values[0]), float(values[-1]))
+    return Diagnosis(
+        folder=str(path),
+        state=str(status["state"]),
+        reason=status.get("reason"),
+        images_seen=int(status.get("images_seen", 0)),
+        lines=len(lines),
+        figures=figures,
+        findings=findings(lines, _scores(str(identity.get("variant")))),
+    )
+
+
+def _scores(variant: str) -> str:
+    """'logits' or 'raw', as the variant declares; 'raw' where it is not installed."""
+    try:
+        info = core.compose(discovery.find(variant, discovery.VARIANTS), []).info
+    except GankitError:
+        return "raw"
+    return info.scores if info is not None else "raw"

@@ -1,0 +1,242 @@
+"""The figure of articles on GANs: both densities and D(x) at moments of a training, where the truth is known."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gankit.base.progress import Progress
+from gankit.base.text import printable
+from gankit.contracts import CriticOutput, VariantInfo
+from gankit.data.sets.synthetic import MIXTURES, Mixture
+from gankit.errors import InputError, Stopped
+from gankit.game.latent import LatentSpace
+from gankit.game.loop import TrainingLoop
+from gankit.hookspecs import hookimpl
+from gankit.machine.device import choose_device
+from gankit.run.build import build_loop, data_spec, latent_space, own_streams
+from gankit.run.plan import Plan, load_data, plan_run, stored_settings
+from gankit.run.run import Run
+from gankit.run.train import train_layers
+from gankit.sample.pictures import generate
+from gankit.settings.layers import Layer
+from gankit.store import checkpoint
+from gankit.store.run_folder import RunFolder
+
+SAMPLES = 10_000  # of the generator at a moment
+ARROWS = 17  # from z to x
+GRID_1D, GRID_2D = 641, 96  # places at which D is asked, along an axis
+SPREAD = 64  # the end of a training comes so many times later than a moment early in it
+COVERED = 0.1  # of the samples an equal share would give: then a mode counts as covered
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One moment of a training: samples [n, D], and what is known at each place of the figure's grid."""
+
+    images_seen: int
+    samples: Tensor
+    scores: Tensor  # [places], D's
+    density: Tensor | None  # [places], the generator's; None in the plane
+    arrows: tuple[Tensor, Tensor] | None  # z [a] and x [a], for one-dimensional z and x
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What is drawn: the truth, the places where D was asked [places, D], what its scores mean, and the moments."""
+
+    data: str
+    truth: Mixture
+    places: Tensor
+    meaning: str  # 'logits': sigmoid(score) estimates P(real); 'raw'; 'error': of an auto-encoder
+    moments: tuple[Moment, ...]
+
+    @property
+    def dim(self) -> int:
+        """1 or 2."""
+        return self.truth.dim
+
+    def numbers(self, moment: Moment) -> dict[str, float]:
+        """What the picture shows, as numbers: |D - D*| in one dimension, modes covered and sharp samples in two."""
+        if self.dim == 1:
+            return {} if self.meaning != "logits" else {"d_error": self.distance_to_optimum(moment)}
+        covered, sharp = modes(moment.samples, self.truth)
+        return {"modes": covered, "of": len(self.truth.centres), "high_quality": sharp}
+
+    def optimum(self, moment: Moment) -> Tensor:
+        """D*(x) = p_data / (p_data + p_g) [places], p_g a kernel estimate (Goodfellow et al. 2014, proposition 1)."""
+        assert moment.density is not None
+        return optimal_discriminator(self.truth.density(self.places), moment.density)
+
+    def distance_to_optimum(self, moment: Moment) -> float:
+        """Mean |D - D*| over the mixture of both densities, 0 to 1."""
+        assert moment.density is not None
+        both = self.truth.density(self.places) + moment.density
+        return float((both / both.sum() * (torch.sigmoid(moment.scores) - self.optimum(moment)).abs()).sum())
+
+
+def optimal_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """p_data / (p_data + p_g); 1/2 where neither density is."""
+    both = real + fake
+    share: Tensor = torch.where(both > 1e-12, real / both.clamp_min(1e-12), 0.5)
+    return share
+
+
+def kernel_density(samples: Tensor, places: Tensor) -> Tensor:
+    """Samples [n, 1] -> their density at places [m, 1], with Gaussian kernels of Silverman's width."""
+    values = samples[:, 0].double()
+    spread = torch.minimum(values.std(), (values.quantile(0.75) - values.quantile(0.25)) / 1.34)
+    width = (0.9 * spread * len(values) ** -0.2).clamp_min(1e-3)
+    near: Tensor = torch.exp(-0.5 * ((places.double() - values[None]) / width).square()).mean(1)
+    density: Tensor = near / (width * math.sqrt(2 * math.pi))
+    return density.float()
+
+
+def modes(samples: Tensor, truth: Mixture) -> tuple[int, float]:
+    """Modes covered, and the share of samples within three standard deviations of a mode ('high quality')."""
+    distances, nearest = torch.cdist(samples.double(), torch.from_numpy(truth.centres)).min(1)
+    sharp = distances <= 3 * truth.sigma
+    counts = torch.bincount(nearest[sharp], minlength=len(truth.centres))
+    enough = COVERED * len(samples) / len(truth.centres)
+    return int((counts >= enough).sum()), float(sharp.double().mean())
+
+
+def figure_of_training(
+    layers: Sequence[Layer], *, moments: int, progress: Progress | None = None, observers: Sequence[object] = ()
+) -> Figure:
+    """Train in a folder that is thrown away, and look at D and G at `moments` times, denser at the beginning."""
+    plan = plan_run([*layers])
+    truth = truth_of(plan.config.data)
+    _refuse_conditional(plan)
+    total = plan.config.total_images
+    if total is None:
+        raise InputError("the figure needs a budget in images", hint="--images 60k")
+    times = {0, *(round(total * SPREAD ** (i / (moments - 1) - 1)) for i in range(1, moments))}
+    watcher = _Watcher(truth, sorted(times))
+    with tempfile.TemporaryDirectory(prefix="gankit-figure-") as folder:
+        try:
+            train_layers([*layers], Path(folder) / "run", observers=[*observers, watcher], progress=progress)
+        except Stopped as stop:  # its own words promise a run to go on with, and this one is thrown away
+            raise Stopped("stopped; no figure was drawn", signal_number=stop.signal_number) from stop
+    return _figure(plan, truth, watcher.meaning, watcher.moments)
+
+
+def figure_of_run(folder: Path, *, variant: str | None = None, extensions: Sequence[str] = ()) -> Figure:
+    """The beginning of a run (a function of its seed) and each checkpoint it keeps."""
+    run = RunFolder(folder)
+    given: dict[str, Any] = {"variant": variant} if variant else {}
+    given |= {"extensions": list(extensions)} if extensions else {}
+    plan = plan_run([Layer("run", stored_settings(run, given)), Layer("argument", given)])
+    truth = truth_of(plan.config.data)
+    _refuse_conditional(plan)
+    dataset = load_data(plan)
+    device = choose_device("cpu")
+    space = latent_space(plan, dataset)
+    found: list[Moment] = []
+    with own_streams(device):
+        loop = build_loop(plan, data_spec(dataset, space), device)
+        meaning = meaning_of(plan.composition.info, loop.loss.output)
+        found.append(look(loop, space, truth, 0, meaning))
+        for step, path in reversed(checkpoint.steps(run.checkpoints)):
+            state = checkpoint.load(path).state
+            loop.load_state_dict({k.removeprefix("loop."): v for k, v in state.items() if k.startswith("loop.")})
+            found.append(look(loop, space, truth, step * plan.config.batch, meaning))
+    return _figure(plan, truth, meaning, found)
+
+
+def truth_of(data: str) -> Mixture:
+    """The mixture a data set is drawn from; InputError for others."""
+    if data not in MIXTURES:
+        names = ", ".join(MIXTURES)
+        raise InputError(f"the density of '{printable(data)}' is not known", hint=f"it is known for {names}")
+    return MIXTURES[data]
+
+
+@torch.no_grad()
+def look(loop: TrainingLoop, space: LatentSpace, truth: Mixture, images_seen: int, meaning: str) -> Moment:
+    """The players as they are now. Training does not notice.
+
+    On the line it is the generator that plays, since D is compared with the best one against it; in the plane its
+    average, which is what a user would sample.
+    """
+    generator = loop.networks.generator.eval() if truth.dim == 1 else loop.generator
+    discriminator = loop.networks.discriminator.eval()
+    samples = generate(generator, space.draw(SAMPLES, 0)[0], batch=2_000)
+    places = places_of(truth).to(loop.device)
+    output = discriminator(places).float().cpu()
+    if meaning == "error":
+        scores = (output - places.cpu()).abs().flatten(1).mean(1)
+    else:
+        scores = output[:, 0] if output.ndim == 2 else output
+    arrows = None
+    if space.z_dim == 1 and truth.dim == 1:
+        share = (torch.arange(ARROWS) + 0.5) / ARROWS
+        z = torch.special.ndtri(share) if space.prior == "normal" else 2 * share - 1
+        arrows = (z, generate(generator, z[:, None])[:, 0])
+    density = kernel_density(samples, places.cpu()) if truth.dim == 1 else None
+    return Moment(images_seen, samples, scores, density, arrows)
+
+
+def places_of(truth: Mixture) -> Tensor:
+    """Where D is asked: [641, 1] along an axis, or [96 * 96, 2] row by row from the lower left, around the data."""
+    centres = torch.from_numpy(truth.centres).float()
+    reach = max(1.5, 8 * truth.sigma) if truth.dim == 1 else 0.5 * float(centres.abs().max())
+    low, high = centres.min(0).values - reach, centres.max(0).values + reach
+    if truth.dim == 1:
+        return torch.linspace(float(low), float(high), GRID_1D)[:, None]
+    axes = [torch.linspace(float(low[i]), float(high[i]), GRID_2D) for i in range(2)]
+    y, x = torch.meshgrid(axes[1], axes[0], indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], dim=1)
+
+
+def meaning_of(info: VariantInfo | None, output: CriticOutput) -> str:
+    """'error' for an auto-encoder, else what the variant says of its scores."""
+    assert info is not None
+    return "error" if output.code else info.scores
+
+
+@dataclass
+class _Watcher:
+    """An observer of the run that looks at the players when their time has come."""
+
+    truth: Mixture
+    times: list[int]
+    moments: list[Moment] = field(default_factory=list)
+    meaning: str = "raw"
+
+    @hookimpl
+    def gankit_run_start(self, run: Run) -> None:
+        self.meaning = meaning_of(run.plan.composition.info, run.loop.loss.output)
+        self._look(run)
+
+    @hookimpl
+    def gankit_step_end(self, run: Run, stats: Mapping[str, Tensor]) -> None:
+        self._look(run)
+
+    def _look(self, run: Run) -> None:
+        done = len(self.moments)
+        if done < len(self.times) and run.images_seen >= self.times[done]:
+            with torch.random.fork_rng(devices=[]):
+                self.moments.append(look(run.loop, run.space, self.truth, run.images_seen, self.meaning))
+
+
+def _refuse_conditional(plan: Plan) -> None:
+    if plan.config.conditional:
+        raise InputError("the figure has no place for conditions", hint="take a run without --conditional")
+
+
+def _figure(plan: Plan, truth: Mixture, meaning: str, moments: Sequence[Moment]) -> Figure:
+    distinct = {moment.images_seen: moment for moment in moments}
+    return Figure(plan.config.data, truth, places_of(truth), meaning, tuple(distinct.values()))
+
+
+def describe(figure: Figure) -> list[dict[str, float]]:
+    """One row a moment, for --json."""
+    return [{"images_seen": moment.images_seen, **figure.numbers(moment)} for moment in figure.moments]

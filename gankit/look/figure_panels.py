@@ -1,0 +1,193 @@
+"""Draws a `Figure`: a panel for each moment, in a strip or as the frames of a film."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from gankit.look.figure import Figure, Moment
+from gankit.sample.montage import PALE, animated, stack
+
+SCALE = 2  # everything is drawn twice as large and reduced: smooth lines
+WIDTH, PLOT, ARROWS, TITLE, LEGEND, PAD = 300, 210, 70, 26, 26, 14  # pixels of a panel
+COLUMNS = 3
+REAL, FAKE, CRITIC, INK = "#222222", "#d64541", "#2e6fb5", "#222222"
+DASH, SEEN = 9, 0.01  # places of a dash and its gap; share of the highest density that counts
+MAP = ((146.0, 182.0, 222.0), (255.0, 255.0, 255.0), (248.0, 190.0, 120.0))  # low, middle, high scores
+MARGIN = 1.12  # the tallest curve leaves room above it
+
+
+def strip(figure: Figure) -> Image.Image:
+    """All moments, three in a row, and the legend."""
+    panels = [panel(figure, moment) for moment in figure.moments]
+    columns = min(COLUMNS, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    width, height = panels[0].size
+    sheet = Image.new("RGB", (columns * width, rows * height), "white")
+    for index, picture in enumerate(panels):
+        sheet.paste(picture, (index % columns * width, index // columns * height))
+    return stack([sheet, legend(figure, sheet.width)])
+
+
+def film(figure: Figure, suffix: str, fps: int = 5) -> bytes:
+    """An endless animated WebP or GIF, a frame a moment; the last one stays a while."""
+    frames = [stack([panel(figure, moment), legend(figure, WIDTH + 2 * PAD)]) for moment in figure.moments]
+    durations = [1000 // fps] * (len(frames) - 1) + [2000]
+    return animated(frames, suffix, durations)
+
+
+def panel(figure: Figure, moment: Moment) -> Image.Image:
+    """One moment with its title."""
+    arrows = ARROWS if any(m.arrows for m in figure.moments) else 0
+    size = ((WIDTH + 2 * PAD) * SCALE, (TITLE + (PLOT if figure.dim == 1 else WIDTH) + arrows + PAD) * SCALE)
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
+    numbers = figure.numbers(moment)
+    note = (
+        f" · mean |D − D*| {numbers['d_error']:.2f}"
+        if "d_error" in numbers
+        else f" · {numbers['modes']} of {numbers['of']} modes · {100 * numbers['high_quality']:.0f} % sharp"
+        if "modes" in numbers
+        else ""
+    ).replace("−", "-")  # the built-in font has no minus
+    title = "before training" if moment.images_seen == 0 else f"{moment.images_seen:,} samples"
+    font = ImageFont.load_default(size=12 * SCALE)
+    draw.text((size[0] // 2, 6 * SCALE), title + note, fill=INK, font=font, anchor="mt")
+    if figure.dim == 1:
+        _curves(draw, figure, moment)
+    else:
+        _surface(image, draw, figure, moment)
+    return image.reduce(SCALE)
+
+
+def _curves(draw: ImageDraw.ImageDraw, figure: Figure, moment: Moment) -> None:
+    """Densities on a common scale that fits the truth, D(x) from 0 to 1 (or over its own range), arrows below."""
+    places = figure.places
+    assert moment.density is not None
+    real, fake = figure.truth.density(places), moment.density
+    tallest = MARGIN * float(real.max()) * 1.25
+    low, high = float(places[0, 0]), float(places[-1, 0])
+    left, top, bottom = PAD * SCALE, TITLE * SCALE, (TITLE + PLOT) * SCALE
+
+    def across(x: Tensor) -> Tensor:
+        return left + (x - low) / (high - low) * WIDTH * SCALE
+
+    def points_of(values: Tensor) -> list[tuple[float, float]]:
+        heights = bottom - values.clamp(0, 1) * (bottom - top)
+        return list(zip(across(places[:, 0]).tolist(), heights.tolist(), strict=True))
+
+    def line(values: Tensor, color: str) -> None:
+        draw.line(points_of(values), fill=color, width=2 * SCALE)
+
+    def dashes(values: Tensor, where: Tensor, color: str) -> None:
+        points = points_of(values)
+        for start in range(0, len(points) - 1, DASH):
+            if bool(where[start : start + DASH].all()):
+                draw.line(points[start : start + DASH * 2 // 3], fill=color, width=SCALE)
+
+    draw.line((left, bottom, left + WIDTH * SCALE, bottom), fill=PALE, width=SCALE)
+    curve, ticks = _on_unit_scale(figure, moment)
+    font = ImageFont.load_default(size=9 * SCALE)
+    for text, share in ticks:
+        y = bottom - share * (bottom - top)
+        draw.line((left, y, left + WIDTH * SCALE, y), fill="#eeeeee", width=SCALE)
+        draw.text((left + 2 * SCALE, y - 1 * SCALE), text, fill=CRITIC, font=font, anchor="lb")
+    if figure.meaning == "logits":
+        seen = real + fake > SEEN * real.max()  # D* is noise where neither density is
+        dashes(figure.optimum(moment), seen, CRITIC)
+    line(curve, CRITIC)
+    line(fake / tallest, FAKE)
+    line(real / tallest, REAL)
+    if moment.arrows is not None:
+        _arrows(draw, moment.arrows, across, bottom)
+    else:
+        for value in range(math.ceil(low), math.floor(high) + 1):
+            draw.text((float(across(torch.tensor(value))), bottom + 2), str(value), fill=PALE, font=font, anchor="mt")
+
+
+def _on_unit_scale(figure: Figure, moment: Moment) -> tuple[Tensor, list[tuple[str, float]]]:
+    """D at the places on 0..1, and the labels of its axis: (text, height)."""
+    if figure.meaning == "logits":
+        return torch.sigmoid(moment.scores), [("D = 0", 0.0), ("1/2", 0.5), ("1", 1.0)]
+    low, high = float(moment.scores.min()), float(moment.scores.max())
+    name = "error" if figure.meaning == "error" else "D"
+    share = (moment.scores - low) / max(high - low, 1e-9)
+    return 0.05 + 0.9 * share, [(f"{name} = {low:.3g}", 0.05), (f"{high:.3g}", 0.95)]
+
+
+def _arrows(
+    draw: ImageDraw.ImageDraw, arrows: tuple[Tensor, Tensor], across: Callable[[Tensor], Tensor], bottom: int
+) -> None:
+    """From evenly likely z on the lower line to x = G(z) on the upper one."""
+    z, x = arrows
+    ground = bottom + (ARROWS - 12) * SCALE
+    left = PAD * SCALE
+    draw.line((left, ground, left + WIDTH * SCALE, ground), fill=PALE, width=SCALE)
+    span = float(z.abs().max()) * 1.1
+    starts = left + (z + span) / (2 * span) * WIDTH * SCALE
+    ends = across(x).clamp(left, left + WIDTH * SCALE)
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        draw.line((start, ground, end, bottom + 3 * SCALE), fill=FAKE, width=1 * SCALE)
+        _head(draw, (start, ground), (end, bottom + 3 * SCALE))
+    font = ImageFont.load_default(size=11 * SCALE)
+    draw.text((left - 4 * SCALE, ground), "z", fill=INK, font=font, anchor="rm")
+    draw.text((left - 4 * SCALE, bottom), "x", fill=INK, font=font, anchor="rm")
+
+
+def _head(draw: ImageDraw.ImageDraw, start: tuple[float, float], end: tuple[float, float]) -> None:
+    angle = math.atan2(end[1] - start[1], end[0] - start[0])
+    wings = [(end[0] - 6 * SCALE * math.cos(angle + d), end[1] - 6 * SCALE * math.sin(angle + d)) for d in (0.4, -0.4)]
+    draw.polygon([end, *wings], fill=FAKE)
+
+
+def _surface(image: Image.Image, draw: ImageDraw.ImageDraw, figure: Figure, moment: Moment) -> None:
+    """D as a map from blue (low) over white to orange (high), real points dark, fake ones red."""
+    values, _ = _on_unit_scale(figure, moment)
+    side = math.isqrt(len(values))
+    share = values.reshape(side, side).flip(0)[..., None]  # the first row of an image is its top
+    cold, white, warm = (torch.tensor(color) for color in MAP)
+    colors = torch.where(share < 0.5, torch.lerp(cold, white, 2 * share), torch.lerp(white, warm, 2 * share - 1))
+    heat = Image.fromarray(colors.clamp(0, 255).to(torch.uint8).numpy())
+    area = WIDTH * SCALE
+    image.paste(heat.resize((area, area), Image.Resampling.BILINEAR), (PAD * SCALE, TITLE * SCALE))
+    low, high = figure.places[0], figure.places[-1]
+    rng = torch.Generator().manual_seed(0)
+    picks = torch.randint(len(figure.truth.centres), (600,), generator=rng)
+    noise = torch.randn(600, 2, generator=rng) * figure.truth.sigma
+    real = torch.from_numpy(figure.truth.centres)[picks].float() + noise
+    for points, color, radius in ((real, REAL, 2.5), (moment.samples[:1200], FAKE, 1.6)):
+        _dots(draw, (points - low) / (high - low), color, radius)
+
+
+def _dots(draw: ImageDraw.ImageDraw, share: Tensor, color: str, radius: float) -> None:
+    """Points [n, 2] in 0..1 of the square; those outside are left out."""
+    inside = share[((share >= 0) & (share <= 1)).all(1)]
+    r = radius * SCALE
+    for x, y in inside.tolist():
+        at_x, at_y = (PAD + x * WIDTH) * SCALE, (TITLE + (1 - y) * WIDTH) * SCALE
+        draw.ellipse((at_x - r, at_y - r, at_x + r, at_y + r), fill=color)
+
+
+def legend(figure: Figure, width: int) -> Image.Image:
+    """What the colours are."""
+    image = Image.new("RGB", (width * SCALE, LEGEND * SCALE), "white")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=11 * SCALE)
+    entries: Sequence[tuple[str, str]]
+    critic = "reconstruction error of D" if figure.meaning == "error" else "D(x)"
+    if figure.dim == 1:
+        entries = [("real density", REAL), ("generator", FAKE), (critic, CRITIC)]
+        entries = [*entries, ("best D* (dashed)", CRITIC)] if figure.meaning == "logits" else entries
+    else:
+        entries = [("real", REAL), ("generator", FAKE), (f"{critic}: blue low, orange high", "#f8be78")]
+    widths = [draw.textlength(text, font=font) + 34 * SCALE for text, _ in entries]
+    x = max(PAD * SCALE, (width * SCALE - sum(widths)) / 2)
+    for (text, color), span in zip(entries, widths, strict=True):
+        y = LEGEND * SCALE // 2
+        draw.line((x, y, x + 16 * SCALE, y), fill=color, width=(1 if "dashed" in text else 3) * SCALE)
+        draw.text((x + 21 * SCALE, y), text, fill=INK, font=font, anchor="lm")
+        x += span
+    return image.reduce(SCALE)

@@ -1,0 +1,103 @@
+"""The training images nearest to samples: a look at what was learnt, and at what may have been copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gankit.base.progress import Progress
+from gankit.data import Dataset
+from gankit.data.dataset import as_floats
+from gankit.errors import InputError
+from gankit.measure.features import choose_space
+from gankit.measure.features.extract import extract
+from gankit.sample.pictures import Pixels, to_pixels
+from gankit.sample.walks import drawable
+from gankit.score.evaluate import Settings, open_checkpoint, training_data
+
+PIXELS = "pixels"
+_ROWS = 4096  # training images that are compared at a time
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Samples [N, H, W, C], and the k nearest training images of each: pixels [N, k, H, W, C], indices, distances."""
+
+    seeds: tuple[int, ...]
+    samples: Pixels
+    images: Pixels
+    indices: Tensor  # [N, k] int64 into the training set
+    distances: Tensor  # [N, k]; of pixels in 0..1, or of features
+    space: str
+
+
+def nearest(samples: Tensor, parts: Iterable[Tensor], k: int) -> tuple[Tensor, Tensor]:
+    """Vectors [N, D], and those of another set in parts [m, D] -> distances [N, k], ascending, and indices [N, k].
+
+    The indices count through the parts, of which only one is in memory at a time.
+    """
+    distances, indices = torch.empty(len(samples), 0), torch.empty(len(samples), 0, dtype=torch.int64)
+    start = 0
+    for rows in parts:
+        part = torch.cdist(samples, rows, compute_mode="donot_use_mm_for_euclid_dist")
+        numbers = torch.arange(start, start + len(rows)).expand(len(samples), -1)
+        start += len(rows)
+        distances, indices = torch.cat([distances, part], dim=1), torch.cat([indices, numbers], dim=1)
+        distances, order = distances.topk(min(k, distances.shape[1]), largest=False)
+        indices = indices.gather(1, order)
+    return distances, indices
+
+
+def neighbours(
+    target: str | Path,
+    seeds: Sequence[int] = range(8),
+    k: int = 5,
+    *,
+    features: str = PIXELS,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Neighbours:
+    """The k nearest training images of some seeds' samples, by pixels (L2) or in a feature space of `gankit eval`.
+
+    The training set is found as `gankit eval` finds it. A near neighbour in pixels is no proof of copying, a far one no
+    proof of the opposite (a shifted copy is far): the metric `duplicates` measures that.
+    """
+    chosen = settings or Settings()
+    opened = open_checkpoint(Path(target), chosen)
+    trained = opened.trained
+    drawable(trained, len(seeds) * (k + 1), "a picture of neighbours")
+    data, catalogue = training_data(opened, chosen, progress)
+    if not 1 <= k <= len(data):
+        raise InputError(f"{k} neighbours of {len(data):,} training images", hint=f"-k 1 to {len(data):,}")
+    samples = trained.sample(seeds=list(seeds))
+    as_data = torch.from_numpy(samples).permute(0, 3, 1, 2)
+    if features == PIXELS:
+        ours = _as_vectors(as_data)
+        parts: Iterable[Tensor] = map(_as_vectors, torch.split(data.samples, _ROWS))
+    else:
+        space = choose_space(features, data, catalogue, progress).to(trained.device)
+        tell = progress or _silent
+        ours = extract(space, lambda a, b: as_data[a:b], len(as_data), trained.device, tell, "samples").features
+        theirs = extract(space, lambda a, b: data.samples[a:b], len(data), trained.device, tell, "images").features
+        parts = torch.split(theirs, _ROWS)
+    distances, indices = nearest(ours, parts, k)
+    return Neighbours(tuple(seeds), samples, _pictures(data, indices), indices, distances, features)
+
+
+def _as_vectors(images: Tensor) -> Tensor:
+    """uint8 images [N, C, H, W] -> float32 [N, C * H * W]; differences are those of pixels in 0..1."""
+    return as_floats(images).flatten(1).mul_(0.5)
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+def _pictures(data: Dataset, indices: Tensor) -> Pixels:
+    pixels = to_pixels(data.real(indices.flatten()))
+    shaped: Pixels = pixels.reshape(*indices.shape, *pixels.shape[1:])
+    return shaped

@@ -1,0 +1,239 @@
+"""Convolutions whose second derivatives use the kernels that were made for them.
+
+A gradient penalty needs the weight gradient of gx = dC(x, w)/dx . gy. PyTorch computes it as a forward convolution
+with batch and channels swapped and a filter as large as the feature map, for which no kernel is tuned. A convolution,
+its input gradient and its weight gradient are closed under differentiation, so the ordinary kernels are enough:
+
+    gx = I(gy, w)    d<gx, v>/dgy = C(v, w)    d<gx, v>/dw = W(gy, v)
+    gw = W(gy, x)    d<gw, u>/dgy = C(x, u)    d<gw, u>/dx = I(gy, u)
+
+This holds for any stride, padding, dilation and number of groups, and for transposed convolutions, in 1 to 3 dims.
+Which of the two is faster depends on the layer and on the machine: it is measured once for each (see `autotune`).
+It has not been run on a GPU yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from gankit.machine.autotune import fastest
+
+MIN_GAIN = 1.05  # a layer leaves PyTorch's own double backward when it gets so much faster
+DIMENSIONS = {
+    functional.conv1d: (1, False),
+    functional.conv2d: (2, False),
+    functional.conv3d: (3, False),
+    functional.conv_transpose1d: (1, True),
+    functional.conv_transpose2d: (2, True),
+    functional.conv_transpose3d: (3, True),
+}
+
+_weights_wanted = True
+
+
+@contextmanager
+def inputs_only() -> Iterator[None]:
+    """Within the block derivatives are taken with respect to samples: those of weights are not computed."""
+    global _weights_wanted
+    before, _weights_wanted = _weights_wanted, False
+    try:
+        yield
+    finally:
+        _weights_wanted = before
+
+
+class Geometry(NamedTuple):
+    """The arguments of a convolution, in the order of `torch.convolution`."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    transposed: bool
+    output_padding: tuple[int, ...]
+    groups: int
+
+
+class Convolution(Function):
+    """C(x, w): samples [N, C, …] and a weight -> [N, K, …], without bias."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+        return torch.convolution(x, weight, None, *geometry)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Geometry], _output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+        ctx.geometry = inputs[2]
+
+    @staticmethod
+    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, _ = ctx.needs_input_grad
+        gx = input_gradient(gy, weight, x.detach(), ctx.geometry) if of_x else None
+        gw = weight_gradient(gy, x, weight.detach(), ctx.geometry) if of_weight and _weights_wanted else None
+        return gx, gw, None
+
+
+class InputGradient(Function):
+    """I(gy, w): [N, K, …] and a weight -> the gradient of C with respect to x, shaped like `like`."""
+
+    @staticmethod
+    def forward(gy: Tensor, weight: Tensor, like: Tensor, geometry: Geometry) -> Tensor:
+        mask = [True, False, False]
+        gradient: Tensor = torch.ops.aten.convolution_backward(gy, like, weight, None, *geometry, mask)[0]
+        return gradient
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Geometry], _output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+        ctx.geometry = inputs[3]
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        gy, weight = ctx.saved_tensors
+        of_gy, of_weight = ctx.needs_input_grad[:2]
+        ggy = convolution(v, weight, ctx.geometry) if of_gy else None
+        gw = weight_gradient(gy, v, weight.detach(), ctx.geometry) if of_weight and _weights_wanted else None
+        return ggy, gw, None, None
+
+
+class WeightGradient(Function):
+    """W(gy, x): [N, K, …] and samples -> the gradient of C with respect to w, shaped like `like`."""
+
+    @staticmethod
+    def forward(gy: Tensor, x: Tensor, like: Tensor, geometry: Geometry) -> Tensor:
+        mask = [False, True, False]
+        gradient: Tensor = torch.ops.aten.convolution_backward(gy, x, like, None, *geometry, mask)[1]
+        return gradient
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Geometry], _output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+        ctx.geometry = inputs[3]
+
+    @staticmethod
+    def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        gy, x = ctx.saved_tensors
+        of_gy, of_x = ctx.needs_input_grad[:2]
+        ggy = convolution(x, u, ctx.geometry) if of_gy else None
+        gx = input_gradient(gy, u, x.detach(), ctx.geometry) if of_x else None
+        return ggy, gx, None, None
+
+
+def convolution(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    """C(x, w)."""
+    y: Tensor = Convolution.apply(x, weight, geometry)  # type: ignore[no-untyped-call]
+    return y
+
+
+def input_gradient(gy: Tensor, weight: Tensor, like: Tensor, geometry: Geometry) -> Tensor:
+    """I(gy, w), shaped like `like`."""
+    gx: Tensor = InputGradient.apply(gy, weight, like, geometry)  # type: ignore[no-untyped-call]
+    return gx
+
+
+def weight_gradient(gy: Tensor, x: Tensor, like: Tensor, geometry: Geometry) -> Tensor:
+    """W(gy, x), shaped like `like`."""
+    gw: Tensor = WeightGradient.apply(gy, x, like, geometry)  # type: ignore[no-untyped-call]
+    return gw
+
+
+class FastDoubleBackward(TorchFunctionMode):
+    """Within this context convolutions of any module take the faster double backward; nothing else changes.
+
+    For forward passes in full precision: autocast is not seen by the operations above.
+    """
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Reroute the convolutions."""
+        kwargs = kwargs or {}
+        known = DIMENSIONS.get(function)
+        if known is None or not torch.is_grad_enabled():
+            return function(*args, **kwargs)
+        x, weight, bias, geometry = _arguments(*known, *args, **kwargs)
+        if geometry is None or x.ndim != known[0] + 2 or not _worth_it(x, weight, geometry):
+            return function(*args, **kwargs)
+        y = convolution(x, weight, geometry)
+        return y if bias is None else y + bias.reshape(-1, *[1] * known[0])
+
+
+def _arguments(
+    dimensions: int,
+    transposed: bool,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    *rest: Any,
+    **named: Any,
+) -> tuple[Tensor, Tensor, Tensor | None, Geometry | None]:
+    """What a functional convolution was called with; no geometry for padding that has a name ('same')."""
+    if isinstance(padding, str):
+        return input, weight, bias, None
+    order = ("output_padding", "groups", "dilation") if transposed else ("dilation", "groups")
+    found = {"output_padding": 0, "groups": 1, "dilation": 1, **dict(zip(order, rest, strict=False)), **named}
+
+    def each(value: int | Sequence[int]) -> tuple[int, ...]:
+        values = (value,) if isinstance(value, int) else tuple(value)
+        return values * dimensions if len(values) == 1 else values
+
+    geometry = Geometry(
+        each(stride),
+        each(padding),
+        each(found["dilation"]),
+        transposed,
+        each(found["output_padding"]),
+        found["groups"],
+    )
+    return input, weight, bias, geometry
+
+
+def _worth_it(x: Tensor, weight: Tensor, geometry: Geometry) -> bool:
+    if x.dtype not in (torch.float32, torch.float64):
+        return False
+    return _verdict(tuple(x.shape), x.stride(), tuple(weight.shape), weight.stride(), geometry, x.dtype, x.device)
+
+
+@cache
+def _verdict(
+    shape: tuple[int, ...],
+    stride: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    weight_stride: tuple[int, ...],
+    geometry: Geometry,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> bool:
+    """Time one penalty of one layer both ways."""
+    # The mode that asks is not active while its __torch_function__ runs: what follows is not rerouted.
+    x, weight = (
+        torch.empty_strided(size, steps, dtype=dtype, device=device).fill_(0.1).requires_grad_()
+        for size, steps in ((shape, stride), (weight_shape, weight_stride))
+    )
+    v = torch.full_like(x, 0.1)
+
+    def play(convolve: Callable[[], Tensor]) -> None:
+        y = convolve()
+        with inputs_only():
+            (gx,) = torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)
+        torch.autograd.grad(gx, weight, v)
+
+    ways = {
+        "native": lambda: play(lambda: torch.convolution(x, weight, None, *geometry)),
+        "fast": lambda: play(lambda: convolution(x, weight, geometry)),
+    }
+    what = f"double backward\0{shape}\0{stride}\0{weight_shape}\0{weight_stride}\0{tuple(geometry)}\0{dtype}"
+    with torch.enable_grad():
+        return fastest(what, ways, device, MIN_GAIN) == "fast"

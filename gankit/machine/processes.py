@@ -1,0 +1,169 @@
+"""The processes of one run, as torchrun starts them: who they are, what they add up, and what they agree on.
+
+Without torchrun there is one process, and nothing here costs anything. NCCL has not been run on GPUs yet.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from gankit.base.signals import StopRequest
+from gankit.errors import InputError, ResourceError
+
+T = TypeVar("T")
+
+TIMEOUT = timedelta(minutes=30)  # the first process may be busy with scores for so long
+CHECK_S = 0.25  # how often the processes ask each other whether to stop
+
+_control: dist.ProcessGroup | None = None  # over TCP, whatever the gradients take
+_alone = False
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[torch.device]:
+    """Within the block the processes of torchrun are connected; yields the device of this one."""
+    global _control
+    if dist.is_initialized() or not _started_by_torchrun():
+        yield device
+        return
+    from torch.distributed.distributed_c10d import PrefixStore  # some builds of PyTorch lack it
+    from torch.distributed.rendezvous import rendezvous
+
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    with _explained():
+        store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
+        # torchrun keeps one store for all its restarts: the addresses of the processes that died are still in it.
+        store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+        _control = dist.new_group(backend="gloo", timeout=TIMEOUT)
+    try:
+        yield device
+    finally:
+        _control = None
+        dist.destroy_process_group()
+
+
+def _started_by_torchrun() -> bool:
+    """Whether there are several processes. What is wrong in their variables is refused before anybody waits for it."""
+    numbers = {name: os.environ.get(name, "0") for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT")}
+    wrong = [name for name, value in numbers.items() if not value.isdecimal() or int(value) > 65_535]
+    size = 1 if wrong else int(numbers["WORLD_SIZE"])
+    if size > 1:
+        wrong += [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+        wrong += ["RANK"] if int(numbers["RANK"]) >= size else []
+    if wrong:
+        told = ", ".join(f"{name}={os.environ.get(name, '')!r}" for name in dict.fromkeys(wrong))
+        raise InputError(f"torchrun's variables are not sound: {told}", hint="start with torchrun, or unset them")
+    return size > 1
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within the block this process works for itself: the others are busy or waiting."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
+
+def size() -> int:
+    """Processes that work together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() and not _alone else 1
+
+
+def rank() -> int:
+    """The number of this process; the one with number 0 writes."""
+    return dist.get_rank() if size() > 1 else 0
+
+
+def share(batch: int) -> slice:
+    """The part of a batch that this process works on; InputError when it cannot be divided."""
+    if batch % size():
+        low = batch - batch % size()
+        hint = f"--batch {low or size()} or --batch {low + size()}"
+        raise InputError(f"a batch of {batch} cannot be divided among {size()} processes", hint=hint)
+    part = batch // size()
+    return slice(rank() * part, (rank() + 1) * part)
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over the processes, in one transfer; nothing is waited for on a GPU."""
+    if size() == 1 or not tensors:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    with _explained():
+        dist.all_reduce(flat)
+    flat /= size()
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(list(tensors), [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What `make` returns in the first process, in all of them; the others do not call it. Moves through pickle."""
+    if size() == 1:
+        return make()
+    found: list[Any] = [make() if rank() == 0 else None]
+    with _explained():
+        dist.broadcast_object_list(found, src=0, group=_control)
+    return found[0]  # type: ignore[no-any-return]
+
+
+class Agreement:
+    """After which step all processes stop: one that got a signal must not leave the others waiting."""
+
+    def __init__(self, request: StopRequest) -> None:
+        self.request = request
+        self.signal_number = 0  # of the agreed end, if it was a signal
+        self.next_check = 0
+        self.since: tuple[int, float] | None = None
+
+    def reached(self, step: int, done: bool) -> bool:
+        """Whether to stop before this step, equal everywhere. `done` counts in the first process: its clock is used."""
+        if size() == 1:
+            self.signal_number = self.request.signal_number or 0
+            return done or self.signal_number > 0
+        if step < self.next_check:
+            return False
+        said = torch.tensor(
+            [self.request.signal_number or 0, *((int(done), self._pause(step)) if rank() == 0 else (0, 0))]
+        )
+        with _explained():
+            dist.all_reduce(said, op=dist.ReduceOp.MAX, group=_control)
+        self.signal_number, finished, pause = said.tolist()
+        self.next_check = step + pause
+        return bool(finished) or self.signal_number > 0
+
+    def _pause(self, step: int) -> int:
+        """Steps until the next question, so that it comes every CHECK_S seconds."""
+        before, self.since = self.since, (step, time.monotonic())
+        if before is None or step == before[0]:
+            return 1
+        step_s = (self.since[1] - before[1]) / (step - before[0])
+        return max(1, min(1000, round(CHECK_S / max(step_s, 1e-6))))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """A process that is gone is no bug of this one."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ResourceError(
+            f"process {os.environ.get('RANK', '?')} lost the others: {reason}",
+            hint="look above for the first error; the same command goes on from the last checkpoint",
+        ) from error

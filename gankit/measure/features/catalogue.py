@@ -1,0 +1,82 @@
+"""The feature spaces of core by name, and the one that is taken when none is named."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from gankit.base.progress import Progress
+from gankit.base.text import did_you_mean, printable
+from gankit.data import Dataset
+from gankit.errors import InputError, PluginError, ResourceError
+from gankit.measure.features import inception, lite0
+from gankit.measure.features.classifier import classifier
+from gankit.measure.features.space import FeatureFactory, FeatureSpace
+
+log = logging.getLogger("gankit")
+
+
+class PointSpace(FeatureSpace):
+    """Points as they are: the coordinates are the features."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(name="points", sha256="none", dim=dim, protocol={})
+
+    def forward(self, samples: Tensor) -> tuple[Tensor, None]:
+        return samples.float(), None
+
+
+def points(data: Dataset, argument: str, progress: Progress | None) -> FeatureSpace:
+    """The space of point data."""
+    if data.spec.is_image or argument:
+        raise InputError("features 'points' are for data sets of points", hint="leave out --features")
+    return PointSpace(data.spec.shape[0])
+
+
+def builtin_features() -> dict[str, FeatureFactory]:
+    """The catalogue of the core: name -> factory."""
+    return {"classifier": classifier, "lite0": lite0.lite0, "inception": inception.inception, "points": points}
+
+
+def choose_space(
+    requested: str | None, data: Dataset, catalogue: Mapping[str, FeatureFactory], progress: Progress | None = None
+) -> FeatureSpace:
+    """The space named 'NAME' or 'NAME@ARGUMENT', or the best one that is there for this (training) data."""
+    if requested is None:
+        requested, reason = default_space(data)
+        log.info("features: %s (%s)", requested, reason)
+    name, _, argument = requested.partition("@")
+    factory = catalogue.get(name)
+    if factory is None:
+        names = ", ".join(sorted(catalogue))
+        raise InputError(
+            f"unknown feature space '{printable(name)}'", hint=f"{did_you_mean(name, catalogue)}known are {names}"
+        )
+    space = factory(data, argument, progress)
+    if not isinstance(space, FeatureSpace):
+        raise PluginError(
+            f"features '{name}' are {type(space).__name__}", hint="the factory must return a FeatureSpace"
+        )
+    return space.eval().requires_grad_(False)
+
+
+def default_space(data: Dataset) -> tuple[str, str]:
+    """Name and reason. Labelled grey images have their own classifier, which no ImageNet network beats on digits."""
+    labelled = data.labels is not None and len(data.spec.classes) > 1
+    if not data.spec.is_image:
+        return "points", "the data are points"
+    if labelled and data.spec.shape[0] == 1:
+        return "classifier", "the data are grey and have labels"
+    if lite0.available():
+        return "lite0", "its package is installed"
+    if inception.find_weights() is not None:
+        return "inception", "its weights were found"
+    if labelled:
+        return "classifier", "the data have labels; lite0 is not installed, inception has no weights here"
+    raise ResourceError(
+        f"no feature space for '{printable(data.name)}': it has no labels, lite0 is not installed, and inception has "
+        "no weights here",
+        hint="pip install 'gankit[lite0]'",
+    )

@@ -1,0 +1,225 @@
+"""The `classifier` space: a small convolutional network trained on the labels of the data set itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from annotated_types import Ge, Le, Len
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from gankit.base.cache import cached_file
+from gankit.base.files import canonical_json, pack_tensors, tensors_digest, unpack_tensors
+from gankit.base.progress import Progress
+from gankit.base.seeds import derive_seed
+from gankit.data import Dataset
+from gankit.errors import InputError
+from gankit.game.state import check_fit, shapes
+from gankit.measure.features.space import FeatureSpace
+
+log = logging.getLogger("gankit")
+
+KIND = "gankit-classifier"
+RECIPE = 1  # raise it whenever anything below changes what is trained
+WIDTH = 128  # length of a feature vector
+STEPS, BATCH, PEAK_LR = 400, 128, 4e-3
+SHIFT = 2  # pixels by which training images are moved at random
+HELD_OUT = 0.1
+POOR = 0.7  # accuracy below which the features are not to be trusted
+MAX_SIDE = 64  # larger images are averaged down to this
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Header:
+    kind: str
+    recipe: int
+    shape: Annotated[tuple[Annotated[int, Ge(1), Le(1 << 16)], ...], Len(3, 3)]
+    classes: Annotated[tuple[str, ...], Len(1)]
+    data: str
+    data_fingerprint: str
+    accuracy: float  # on the tenth of the data that was held out
+    tensors_sha256: str
+
+
+class Classifier(nn.Module):
+    """Four convolutions, global average, one linear layer: images [N, C, H, W] in [-1, 1] -> features, logits."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        widths = (channels, 32, 64, 96, WIDTH)
+        strides = (2, 2, 2, 1)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride, 1) for a, b, stride in zip(widths, widths[1:], strides, strict=False)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
+        self.linear = nn.Linear(WIDTH, classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = images
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = F.relu(norm(convolution(x)))
+        features = x.mean(dim=(2, 3))
+        return features, self.linear(features)
+
+
+class ClassifierSpace(FeatureSpace):
+    """The activations before the last layer of a `Classifier`."""
+
+    def __init__(self, network: Classifier, header: _Header) -> None:
+        super().__init__(
+            name="classifier",
+            sha256=header.tensors_sha256,
+            dim=WIDTH,
+            protocol={"resize": f"area, to at most {MAX_SIDE}", "accuracy": round(header.accuracy, 4)},
+        )
+        self.network = network
+        self.header = header
+
+    def forward(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        features, logits = self.network(_as_input(samples))
+        return features.float(), logits.float()
+
+
+def classifier(data: Dataset, argument: str, progress: Progress | None) -> FeatureSpace:
+    """The classifier of a labelled data set: trained at first use (seconds), then kept; or one from a file."""
+    if not data.spec.is_image:
+        raise InputError(f"features 'classifier' need images; '{data.name}' holds points", hint="use --features points")
+    if argument:
+        space = _read(Path(argument))
+        if space.header.shape != data.spec.shape:
+            raise InputError(
+                f"{argument} classifies images {list(space.header.shape)}, not {list(data.spec.shape)}",
+                hint="leave out the file, or choose the --size it was made for",
+            )
+        return space
+    if data.labels is None or len(data.spec.classes) < 2:
+        raise InputError(
+            f"features 'classifier' need labels; '{data.name}' has none",
+            hint="use --features lite0 (pip install 'gankit[lite0]'), or sort the images into class folders",
+        )
+
+    def read(path: Path) -> ClassifierSpace:
+        space = _read(path)
+        if space.header.data_fingerprint != data.fingerprint:
+            raise InputError(f"{path} belongs to other data")
+        return space
+
+    name = f"classifier-r{RECIPE}-{data.fingerprint[:16]}.safetensors"
+    space = cached_file(f"scores/{name}", make=lambda: _train(data, progress), read=read)
+    if space.header.accuracy < POOR:
+        log.warning(
+            "the classifier is right about %.0f %% of the held-out images: its scores say little; try --features lite0",
+            100 * space.header.accuracy,
+        )
+    return space
+
+
+def _as_input(samples: Tensor) -> Tensor:
+    x = samples.float() / 127.5 - 1
+    height, width = x.shape[-2:]
+    if max(height, width) > MAX_SIDE:
+        scale = MAX_SIDE / max(height, width)
+        x = F.interpolate(x, size=(max(1, round(height * scale)), max(1, round(width * scale))), mode="area")
+    return x
+
+
+def _train(data: Dataset, progress: Progress | None) -> bytes:
+    """Train on nine tenths of the data, on the CPU and in one thread: weights do not depend on GPU or thread count."""
+    assert data.labels is not None
+    log.info("training the classifier of '%s' that gives the features (once, then it is kept)", data.name)
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(derive_seed(RECIPE, "classifier")))
+    held = order[: max(1, int(HELD_OUT * len(data)))]
+    kept = order[len(held) :]
+    with torch.random.fork_rng(devices=[]), _one_thread():
+        torch.manual_seed(derive_seed(RECIPE, "classifier"))
+        network = Classifier(data.spec.shape[0], len(data.spec.classes)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        _fit(network, data, kept, progress)
+        network.eval()
+    with torch.no_grad():
+        guesses = torch.cat([network(_as_input(data.samples[part]))[1].argmax(1) for part in torch.split(held, 500)])
+    accuracy = (guesses == data.labels[held]).double().mean().item()
+    tensors = network.state_dict()
+    header = _Header(
+        kind=KIND,
+        recipe=RECIPE,
+        shape=data.spec.shape,
+        classes=data.spec.classes,
+        data=data.name,
+        data_fingerprint=data.fingerprint,
+        accuracy=accuracy,
+        tensors_sha256=tensors_digest(tensors),
+    )
+    return pack_tensors(tensors, canonical_json(dataclasses.asdict(header)))
+
+
+def _fit(network: Classifier, data: Dataset, indices: Tensor, progress: Progress | None) -> None:
+    assert data.labels is not None
+    optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_LR, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=STEPS)
+    for step in range(STEPS):
+        chosen = indices[torch.randint(len(indices), (BATCH,))]
+        images = _shifted(_as_input(data.samples[chosen])).to(memory_format=torch.channels_last)
+        loss = F.cross_entropy(network(images)[1], data.labels[chosen])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        if progress is not None and (step + 1) % 10 == 0:
+            progress("training the classifier", step + 1, STEPS)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums of floats depend on how threads cut them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _shifted(images: Tensor) -> Tensor:
+    """The batch, moved by up to two pixels: every sample of it alike, which costs nothing."""
+    dy, dx = torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist()
+    return torch.roll(images, (dy, dx), dims=(2, 3))
+
+
+def _read(path: Path) -> ClassifierSpace:
+    """A classifier from its file, verified."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"cannot read classifier {path}: {error.strerror}", hint="give a classifier-….safetensors"
+        ) from error
+    tensors, metadata = unpack_tensors(data, path)
+    try:
+        header = TypeAdapter(_Header).validate_python(_object(metadata))
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} is not a classifier written by gankit", hint="leave it out: one is trained"
+        ) from error
+    if header.kind != KIND or header.recipe != RECIPE or header.tensors_sha256 != tensors_digest(tensors):
+        raise InputError(f"{path} is damaged, or of another version of gankit", hint="leave it out: one is trained")
+    with torch.random.fork_rng(devices=[]):
+        network = Classifier(header.shape[0], len(header.classes))
+    check_fit(str(path), shapes(network.state_dict()), shapes(tensors))
+    network.load_state_dict(tensors)
+    return ClassifierSpace(network.to(memory_format=torch.channels_last).eval().requires_grad_(False), header)  # type: ignore[call-overload]
+
+
+def _object(metadata: str | None) -> dict[str, Any]:
+    value = json.loads(metadata or "null")
+    if not isinstance(value, dict):
+        raise ValueError("no header")
+    return value

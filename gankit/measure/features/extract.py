@@ -1,0 +1,113 @@
+"""From samples to what metrics read: features, class logits and small pixels, batch by batch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from gankit.base.progress import Progress
+from gankit.errors import PluginError
+from gankit.machine import processes
+from gankit.measure.features.space import FeatureSpace
+from gankit.measure.metrics.duplicates import as_pixels
+
+log = logging.getLogger("gankit")
+
+# (start, stop) -> samples of these numbers: uint8 images [n, C, H, W] or float32 points [n, D], on the CPU.
+Source = Callable[[int, int], Tensor]
+
+BATCH = 250  # samples at a time. The same cut everywhere: a sum of floats depends on its shape.
+TELL_AFTER_S = 10.0  # a longer extraction is announced
+
+
+@dataclass(frozen=True)
+class Views:
+    """What metrics read: features [n, dim], class logits [n, K] (None: the space has none), pixels [n, P] of images."""
+
+    features: Tensor
+    logits: Tensor | None
+    pixels: Tensor | None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the network computed, by name."""
+        return {"features": self.features} | ({} if self.logits is None else {"logits": self.logits})
+
+    def __getitem__(self, rows: slice) -> Views:
+        logits, pixels = (None if view is None else view[rows] for view in (self.logits, self.pixels))
+        return Views(self.features[rows], logits, pixels)
+
+
+@torch.no_grad()
+def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, progress: Progress, what: str) -> Views:
+    """Views of samples 0…n-1. Processes of a group share the batches, and each of them gets all rows, bit for bit."""
+    parts: dict[str, Tensor] = {}
+    starts = list(range(0, n, BATCH))
+    mine = starts[processes.rank() :: processes.size()]
+    begun = time.monotonic()
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for number, start in enumerate(mine or starts[:1]):  # a process without work still needs to know the widths
+            samples = source(start, min(n, start + BATCH))
+            features, logits = _checked(space, space(samples.to(device)), len(samples))
+            views = {
+                "features": features,
+                "logits": logits,
+                "pixels": as_pixels(samples) if samples.ndim == 4 else None,
+            }
+            for name, values in views.items():
+                if values is not None:
+                    rows = parts.setdefault(name, torch.zeros(n, values.shape[1], dtype=values.dtype))
+                    rows[start : start + len(values)] = values.cpu() if mine else 0
+            progress(what, min(n, start + BATCH), n)
+            estimate = (time.monotonic() - begun) / (number + 1) * len(mine)
+            if number == 1 and estimate > TELL_AFTER_S:
+                log.info("%s: about %.0f s for %s in '%s'", what, estimate, f"{n:,}", space.name)
+    gathered = {name: _gathered(rows) for name, rows in parts.items()}
+    return Views(gathered["features"], gathered.get("logits"), gathered.get("pixels"))
+
+
+def pixels_of(samples: Tensor) -> Tensor | None:
+    """uint8 images [N, C, H, W] -> pixels [N, P]; None for points."""
+    return torch.cat([as_pixels(part) for part in torch.split(samples, BATCH)]) if samples.ndim == 4 else None
+
+
+def flaw(features: Tensor) -> str | None:
+    """Why nothing can be computed from features [n, d]: 'are not finite …', 'are all the same …'; None if it can."""
+    if bool((features == features[0]).all()):
+        return f"are all the same: {len(features):,} times one point of the feature space"
+    return not_finite(features)
+
+
+def not_finite(values: Tensor) -> str | None:
+    """How many rows of values [n, d] are not finite; None when all are."""
+    bad = int((~torch.isfinite(values).all(dim=1)).sum())
+    return f"are not finite: {bad:,} of {len(values):,}" if bad else None
+
+
+def _checked(space: FeatureSpace, result: object, n: int) -> tuple[Tensor, Tensor | None]:
+    """Features [n, dim] and logits [n, K] or None; PluginError for anything else."""
+    if isinstance(result, tuple) and len(result) == 2:
+        features, logits = result
+        fits = isinstance(features, Tensor) and tuple(features.shape) == (n, space.dim)
+        if fits and (logits is None or (isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == n)):
+            return features.float(), None if logits is None else logits.float()
+    parts = result if isinstance(result, tuple) else (result,)
+    got = ", ".join(str(list(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in parts)
+    raise PluginError(
+        f"features '{space.name}' of {n} samples are {got}",
+        hint=f"it must return tensors [{n}, {space.dim}] and [{n}, K], or None for the second",
+    )
+
+
+def _gathered(rows: Tensor) -> Tensor:
+    """The rows of all processes: each has zeros where others worked, and x + 0 is exact."""
+    if processes.size() == 1:
+        return rows
+    moved = rows.to("cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(moved)
+    return moved.cpu()

@@ -1,0 +1,46 @@
+"""Batches of images on their way into a network that was made for colour photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gankit.base.text import printable
+from gankit.data import Dataset
+from gankit.errors import InputError
+
+CHUNK = 50  # images in a network at a time: at 299x299, one activation of 250 of them takes 1.4 GB
+_COLOURS = {1: "grey repeated", 4: "alpha on white"}
+
+
+def require_images(data: Dataset, space: str) -> None:
+    """InputError when the data are points."""
+    if not data.spec.is_image:
+        raise InputError(
+            f"features '{space}' need images; '{printable(data.name)}' holds points", hint="use --features points"
+        )
+
+
+def colour_protocol(data: Dataset) -> dict[str, str]:
+    """What `as_rgb` does to these images, as a part of a protocol; nothing for RGB."""
+    note = _COLOURS.get(data.spec.shape[0])
+    return {} if note is None else {"colour": note}
+
+
+def as_rgb(images: Tensor) -> Tensor:
+    """uint8 [N, 1 or 3 or 4, H, W] -> uint8 [N, 3, H, W]: grey three times, RGBA laid on white."""
+    channels = images.shape[1]
+    if channels == 1:
+        return images.expand(-1, 3, -1, -1)
+    if channels == 4:
+        alpha = images[:, 3:].float() / 255
+        return (images[:, :3].float() * alpha + 255 * (1 - alpha)).round().to(torch.uint8)
+    return images
+
+
+def in_chunks(network: Callable[[Tensor], tuple[Tensor, Tensor]], images: Tensor) -> tuple[Tensor, Tensor]:
+    """Features and logits of a batch of any length."""
+    pairs = [network(part) for part in torch.split(images, CHUNK)]
+    return torch.cat([features for features, _ in pairs]), torch.cat([logits for _, logits in pairs])

@@ -1,0 +1,92 @@
+"""The metrics of core by name. torchmetrics is imported when one is built: it takes seconds, and can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from gankit.errors import PluginError, ResourceError
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
+
+    from gankit.measure.features import FeatureSpace
+
+View = Literal["features", "logits", "pixels"]
+VIEWS: tuple[View, ...] = ("features", "logits", "pixels")
+
+MetricFactory = Callable[["FeatureSpace"], "Metric"]
+"""The feature space -> a fresh metric, told of samples by `update(values, real=…)`.
+
+`compute()` returns a number, a pair (number, spread), or a mapping of names to them. A metric may name the view of the
+samples that it wants in `reads` ('features' [n, dim] by default, 'logits' [n, K], 'pixels' [n, P] uint8) and its
+parameters in `protocol`.
+"""
+
+
+def builtin_metrics() -> dict[str, MetricFactory]:
+    """The catalogue of the core: name -> factory, in the order of the table."""
+
+    def fid(space: FeatureSpace) -> Metric:
+        from gankit.measure.metrics.distances import FrechetDistance
+
+        return FrechetDistance(space.dim)
+
+    def kid(space: FeatureSpace) -> Metric:
+        from gankit.measure.metrics.distances import KernelDistance
+
+        return KernelDistance(space.dim, standardise=not space.published)
+
+    def inception_score(space: FeatureSpace) -> Metric:
+        from gankit.measure.metrics.distances import InceptionScore
+
+        return InceptionScore()
+
+    def precision_recall(space: FeatureSpace) -> Metric:
+        from gankit.measure.metrics.neighbours import PrecisionRecall
+
+        return PrecisionRecall()
+
+    def density_coverage(space: FeatureSpace) -> Metric:
+        from gankit.measure.metrics.neighbours import DensityCoverage
+
+        return DensityCoverage()
+
+    def duplicates(space: FeatureSpace) -> Metric:
+        from gankit.measure.metrics.duplicates import NearDuplicates
+
+        return NearDuplicates()
+
+    factories = {
+        "fid": fid,
+        "kid": kid,
+        "is": inception_score,
+        "pr": precision_recall,
+        "dc": density_coverage,
+        "duplicates": duplicates,
+    }
+    return {name: _guarded(factory) for name, factory in factories.items()}
+
+
+def reads(metric: Metric) -> View:
+    """The view of the samples that a metric wants."""
+    view = getattr(metric, "reads", "features")
+    if view not in VIEWS:
+        raise PluginError(f"{type(metric).__name__}.reads is {view!r}", hint=f"one of {', '.join(VIEWS)}")
+    return view
+
+
+def _guarded(factory: MetricFactory) -> MetricFactory:
+    """A torchvision that does not match torch makes `import torchmetrics` raise RuntimeError: say so, in one line."""
+
+    def build(space: FeatureSpace) -> Metric:
+        try:
+            import torchmetrics  # noqa: F401
+        except Exception as error:
+            raise ResourceError(
+                f"torchmetrics cannot be imported: {type(error).__name__}: {error}",
+                hint="most often a torchvision that does not match torch: pip uninstall torchvision",
+            ) from error
+        return factory(space)
+
+    return build

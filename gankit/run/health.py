@@ -1,0 +1,119 @@
+"""Signs that a run goes wrong, read from the statistics that it writes: what, since when, by what figure, what to do.
+
+`gankit diagnose` looks at all lines of stats.jsonl; a run that is going looks after each new one, and warns once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gankit.base.files import MAX_JSON_BYTES
+from gankit.errors import InputError
+
+Line = Mapping[str, Any]
+
+ENOUGH = 20_000  # images after which a young generator has no excuse
+LINES = 5  # in a row must agree
+DIVERSITY = 0.5  # of the real data's, below which fakes of different z are called alike
+SURE = 0.99  # D's probability of being right, beyond which it teaches G little
+VANISHED = 1e-3  # of its early value: G's gradient
+SKIPPED = 0.2  # of the steps under fp16
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sign: `since` is the number of images after which it was there in all later lines that were looked at."""
+
+    kind: str
+    since: int
+    figure: str
+    advice: str
+
+
+def findings(lines: Sequence[Line], scores: str = "raw") -> list[Finding]:
+    """The signs that hold at the end of `lines` (of stats.jsonl, oldest first).
+
+    `scores` is what the variant declares: only of logits it is known what a sure discriminator is.
+    """
+    checks = (_collapse, _vanishing_gradient, _skipping, *((_sure_discriminator,) if scores == "logits" else ()))
+    return [finding for check in checks if (finding := check(lines)) is not None]
+
+
+def read_stats(path: Path) -> list[Line]:
+    """The readable lines of stats.jsonl; the last one may have been cut by a crash."""
+    try:
+        if not path.exists():
+            return []
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise InputError(f"{path}: larger than {MAX_JSON_BYTES} bytes", hint="this is not a run's statistics")
+        texts = path.read_text("utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", hint="check its permissions") from error
+    lines: list[Line] = []
+    for text in texts:
+        try:
+            line: Any = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and isinstance(line.get("images_seen"), int):
+            lines.append(line)
+    return lines
+
+
+def _since(lines: Sequence[Line], name: str, bad: Any, after: int = ENOUGH) -> tuple[int, float] | None:
+    """(images of the first bad one in a row, last value) when the last LINES lines that have `name` are all bad."""
+    seen = [(int(line["images_seen"]), float(line[name])) for line in lines if _is_number(line.get(name))]
+    start = len(seen)
+    while start and bad(seen[start - 1][1]) and seen[start - 1][0] >= after:
+        start -= 1
+    return (seen[start][0], seen[-1][1]) if len(seen) - start >= LINES else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _collapse(lines: Sequence[Line]) -> Finding | None:
+    found = _since(lines, "diversity", lambda value: value < DIVERSITY)
+    if found is None:
+        return None
+    figure = f"fakes of different z differ {found[1]:.2f} times as much as real samples do"
+    return Finding("collapse", found[0], figure, "a lower --g-lr, another seed, or a variant with a gradient penalty")
+
+
+def _sure_discriminator(lines: Sequence[Line]) -> Finding | None:
+    margin = math.log(SURE / (1 - SURE))
+    real = _since(lines, "score/real", lambda score: score > margin)
+    fake = _since(lines, "score/fake", lambda score: score < -margin)
+    if real is None or fake is None:
+        return None
+    figure = f"D is sure: mean logits {real[1]:.1f} for real samples and {fake[1]:.1f} for fakes"
+    advice = "a lower --d-lr, or -o label_smoothing=0.1 where the variant has it"
+    return Finding("sure discriminator", max(real[0], fake[0]), figure, advice)
+
+
+def _vanishing_gradient(lines: Sequence[Line]) -> Finding | None:
+    norms = [float(line["grad/generator"]) for line in lines if _is_number(line.get("grad/generator"))]
+    usual = statistics.median(norms[: max(LINES, len(norms) // 4)]) if norms else 0.0
+    found = _since(lines, "grad/generator", lambda norm: norm < VANISHED * usual, after=0) if usual else None
+    if found is None:
+        return None
+    figure = f"the gradient of G has norm {found[1]:.1e}; it was {usual:.1e} at first"
+    return Finding(
+        "vanishing gradient", found[0], figure, "a lower --d-lr, fewer --d-steps, or a loss that does not saturate"
+    )
+
+
+def _skipping(lines: Sequence[Line]) -> Finding | None:
+    for player in ("generator", "discriminator"):
+        found = _since(lines, f"skipped/{player}", lambda share: share > SKIPPED, after=0)
+        if found is not None:
+            figure = f"{found[1]:.0%} of the {player}'s steps are skipped: fp16 gradients overflow"
+            return Finding("skipped steps", found[0], figure, "--precision bf16 or fp32")
+    return None

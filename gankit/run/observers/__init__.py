@@ -1,0 +1,1 @@
+"""Core's own observers of a run: statistics, sample grids, scores, checkpoints."""

@@ -1,0 +1,60 @@
+"""samples/: the same latent vectors again and again, as pictures that can be compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from gankit.base.files import write_durably
+from gankit.base.seeds import derive_seed
+from gankit.contracts import SampleGrid
+from gankit.hookspecs import hookimpl
+from gankit.run.observers.common import due, ends_well
+from gankit.sample.pictures import picture, png
+
+if TYPE_CHECKING:
+    from gankit.run.run import Run
+
+
+OFFERED = 256  # latent vectors from which gankit_sample_grid chooses
+
+
+POINTS = 2_000  # samples in a plot of points
+
+
+class SampleGrids:
+    """The same z every time, so that the pictures in samples/ can be compared; the name is images seen."""
+
+    @hookimpl
+    def gankit_run_start(self, run: Run) -> None:
+        z, condition = run.space.draw(OFFERED if run.data.is_image else POINTS, derive_seed(run.config.seed, "grid"))
+        self.grid = SampleGrid(z, condition)
+        if run.data.is_image:
+            plan = run.plan
+            self.grid = plan.composition.hook.gankit_sample_grid(
+                data=run.data, z=z, condition=condition, options=plan.resolved.options
+            )
+        n = len(self.grid.z)
+        spread = torch.linspace(0, len(run.dataset) - 1, min(n, len(run.dataset))).long()  # all classes of a sorted set
+        self.real = run.dataset.real(spread)
+        run.folder.make_samples()
+        write_durably(run.folder.samples / "real.png", png(picture(self.real, columns=self.grid.columns)))
+        if run.step == 0:
+            self.write(run)
+
+    @hookimpl
+    def gankit_step_end(self, run: Run) -> None:
+        if due(run, run.sample_every):
+            self.write(run)
+
+    @hookimpl
+    def gankit_run_end(self, run: Run, error: BaseException | None) -> None:
+        if ends_well(error):
+            self.write(run)
+
+    def write(self, run: Run) -> None:
+        """samples/<images seen>.png"""
+        path = run.folder.samples / f"{run.images_seen:09d}.png"
+        samples = run.sample(self.grid.z, self.grid.condition)
+        write_durably(path, png(picture(samples, self.real, self.grid.columns)))

@@ -1,0 +1,106 @@
+"""stats.jsonl: means of the statistics, a line each, and the signs of trouble in them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gankit.base.seeds import derive_seed
+from gankit.hookspecs import hookimpl
+from gankit.run.health import findings, read_stats
+from gankit.run.observers.common import drop_later_lines
+
+if TYPE_CHECKING:
+    from gankit.run.run import Run
+
+
+log = logging.getLogger("gankit")
+
+STATS_EVERY_IMAGES = 2_000
+
+
+KEPT_LINES = 1_000  # of the first and of the last statistics, in memory
+
+
+class StatsWriter:
+    """Means of the statistics over about 2,000 images, a line each in stats.jsonl. Only here are they waited for."""
+
+    @hookimpl
+    def gankit_run_start(self, run: Run) -> None:
+        """Drop lines written after the checkpoint that is resumed: their steps will be made again.
+
+        A line of the same step came after it too if the checkpoint still holds the statistics of that line.
+        """
+        path = run.folder.path / "stats.jsonl"
+        drop_later_lines(path, run.step - 1 if run.meter.counts else run.step)
+        self.lines = read_stats(path)
+        self.warned = {finding.kind for finding in findings(self.lines, self._scores(run))}
+        self.diversity = Diversity(run)
+
+    @hookimpl
+    def gankit_step_end(self, run: Run, stats: Mapping[str, Tensor]) -> None:
+        run.meter.add(stats)
+        if run.step % max(1, STATS_EVERY_IMAGES // run.config.batch) == 0:
+            self.write(run)
+
+    @hookimpl
+    def gankit_run_end(self, run: Run, error: BaseException | None) -> None:
+        if error is None and run.meter.counts:
+            self.write(run)
+
+    def write(self, run: Run) -> None:
+        """One line, and the same numbers in `run.stats`; raises DivergedError when one is not finite."""
+        means = run.meter.read()
+        run.meter.reset()
+        broken = [name for name, value in means.items() if not math.isfinite(value)]
+        if broken:
+            raise run.diverged(", ".join(broken))
+        run.stats = means
+        timing = {"wall_s": round(run.train_s, 3), "images_per_s": round(run.images_per_s, 1)}
+        health = self.diversity.measure(run)
+        record = {"step": run.step, "images_seen": run.images_seen, **timing, **means, **health}
+        run.folder.append_line("stats.jsonl", record)
+        self.lines.append(record)
+        del self.lines[KEPT_LINES:-KEPT_LINES]
+        for finding in findings(self.lines, self._scores(run)):
+            if finding.kind not in self.warned:
+                self.warned.add(finding.kind)
+                log.warning("%s: %s; try %s", finding.kind, finding.figure, finding.advice)
+
+    @staticmethod
+    def _scores(run: Run) -> str:
+        info = run.plan.composition.info
+        return info.scores if info is not None else "raw"
+
+
+class Diversity:
+    """How much fakes of different z differ, as a share of how much real samples do: about 1, and 0 after a collapse.
+
+    The root of the mean variance over 64 samples; in a conditional run all of them are of one condition.
+    """
+
+    def __init__(self, run: Run) -> None:
+        z, condition = run.space.draw(64, derive_seed(run.config.seed, "diversity"))
+        self.z = z
+        self.condition = None if condition is None else condition[:1].expand(len(z), -1)
+        dataset = run.dataset
+        pool = torch.arange(len(dataset))
+        if condition is not None and dataset.conditions is None and dataset.labels is not None:
+            pool = pool[dataset.labels == int(condition[0].argmax())]
+        real = dataset.real(pool[torch.linspace(0, len(pool) - 1, min(len(pool), 1024)).long()])
+        self.of_real = self._spread(real)
+
+    def measure(self, run: Run) -> dict[str, float]:
+        """`diversity` of the averaged generator, as it is now; nothing where real samples do not differ."""
+        if not self.of_real:
+            return {}
+        return {"diversity": self._spread(run.sample(self.z, self.condition)) / self.of_real}
+
+    @staticmethod
+    def _spread(samples: Tensor) -> float:
+        return float(samples.double().var(0).mean().sqrt()) if len(samples) > 1 else 0.0

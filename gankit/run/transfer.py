@@ -1,0 +1,39 @@
+"""`--init-from`: a new run that starts with the networks of an older one. Nothing else is taken over: see `resume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from gankit.errors import InputError
+from gankit.game.loop import TrainingLoop
+from gankit.game.state import below, load_module
+from gankit.store import checkpoint, generator_file
+from gankit.store.run_folder import RunFolder
+
+
+def start_from(path: Path, loop: TrainingLoop) -> str:
+    """Load the networks of a run folder, or the generator of a .safetensors file, and say what was taken.
+
+    The generator must fit. A discriminator that does not (another game may want another output) starts anew. Raises
+    InputError for anything else than such a file or folder.
+    """
+    networks = loop.networks
+    if not path.is_dir():
+        header, tensors = generator_file.read(path)
+        for module in (networks.generator, loop.ema.module):
+            load_module("generator", module, {f"generator.{name}": tensor for name, tensor in tensors.items()})
+        return f"the averaged generator of {path} ({header.images_seen:,} images)"
+    found = checkpoint.load_latest(RunFolder(path).checkpoints)
+    if found is None:
+        raise InputError(f"{path} holds no checkpoint", hint="--init-from takes a run folder or a .safetensors file")
+    state = {name: value for name, value in below("loop", found.state).items() if isinstance(value, Tensor)}
+    load_module("generator", networks.generator, state)
+    load_module("ema", loop.ema.module, state)
+    taken = f"the networks of {path} at step {found.progress['step']:,}"
+    try:
+        load_module("discriminator", networks.discriminator, state)
+    except InputError:
+        return f"{taken}, but for the discriminator, which does not fit"
+    return taken

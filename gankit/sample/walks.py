@@ -1,0 +1,148 @@
+"""Walks and arithmetic in the latent space of a generator: what `gankit interpolate` and `gankit arithmetic` draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gankit.errors import InputError
+from gankit.game.latent import one_hot
+from gankit.sample.generator import TrainedGenerator
+from gankit.sample.pictures import MAX_GRID, Pixels, generate, to_pixels
+
+AROUND = 0.25  # uniform noise of the pictures around a result (DCGAN, section 6.3.2)
+
+
+def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
+    """Great-circle interpolation (Shoemake, 1985): [D], [D], [T] in [0, 1] -> [T, D]; nearly parallel ones: a line.
+
+    The middle of two draws of N(0, I) would lie far inside the shell where such draws are; an arc stays in it.
+    """
+    cosine = torch.dot(start, end) / (start.norm() * end.norm()).clamp_min(1e-12)
+    angle = torch.acos(cosine.clamp(-1, 1))
+    weights = t[:, None]
+    if float(torch.sin(angle)) < 1e-4:
+        return torch.lerp(start[None], end[None], weights)
+    return (torch.sin((1 - weights) * angle) * start + torch.sin(weights * angle) * end) / torch.sin(angle)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Pixels uint8 [T, H, W, C] from the sample of one seed to that of another, both included."""
+
+    start: int
+    end: int
+    images: Pixels
+
+
+def interpolate(
+    trained: TrainedGenerator, seeds: Sequence[int], steps: int, labels: Sequence[int | str] = ()
+) -> list[Walk]:
+    """One walk of `steps` images for each pair of neighbouring seeds: arcs for z ~ N(0, I), lines for a uniform z.
+
+    A conditional generator keeps one class, that of `labels` (or of the first seed); with two labels y goes from the
+    first to the second along one walk, and back along the next.
+    """
+    drawable(trained, (len(seeds) - 1) * steps, "a walk")
+    if len(seeds) < 2 or steps < 2:
+        raise InputError(f"a walk through {len(seeds)} seeds in {steps} steps", hint="two or more of each")
+    z, y = trained.space.z(seeds), _conditions(trained, seeds[0], labels)
+    t = torch.linspace(0, 1, steps)
+    told = None if y is None else torch.lerp(y[:1], y[-1:], t[:, None])
+    walks = []
+    for index in range(len(seeds) - 1):
+        path = slerp(z[index], z[index + 1], t) if trained.space.prior == "normal" else _line(z[index], z[index + 1], t)
+        path[0], path[-1] = z[index], z[index + 1]
+        there = told if told is None or index % 2 == 0 else told.flip(0)
+        walks.append(Walk(seeds[index], seeds[index + 1], images_of(trained, path, there)))
+    return walks
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some seeds of one concept: their images [N, H, W, C], and that of their mean latent vector [1, H, W, C]."""
+
+    sign: int
+    seeds: tuple[int, ...]
+    images: Pixels
+    mean: Pixels
+
+
+@dataclass(frozen=True)
+class Equation:
+    """The groups, and 3x3 images [9, H, W, C]: the result in the middle, neighbours with noise of +-0.25 around it."""
+
+    groups: tuple[Group, ...]
+    results: Pixels
+
+
+def arithmetic(
+    trained: TrainedGenerator,
+    plus: Sequence[Sequence[int]],
+    minus: Sequence[Sequence[int]] = (),
+    *,
+    label: int | str | None = None,
+    seed: int = 0,
+) -> Equation:
+    """Sums and differences of mean latent vectors (Radford et al. 2015, section 6.3.2; three seeds a mean, as there).
+
+    Lengths are left as they come, as in the paper: a mean of three draws of N(0, I) is shorter than a draw, but its
+    samples were measured to be no worse for it, and A - B + C of such means has the length of a draw again. A uniform
+    z is kept within [-1, 1].
+    """
+    drawable(trained, sum(map(len, (*plus, *minus))), "the picture of an equation")
+    if not plus or any(not group for group in (*plus, *minus)):
+        raise InputError("an equation needs a group of seeds to begin with", hint="--plus 1,4,7")
+    signed = [(1, tuple(group)) for group in plus] + [(-1, tuple(group)) for group in minus]
+    y = _conditions(trained, signed[0][1][0], [] if label is None else [label])
+    groups, total = [], torch.zeros(trained.space.z_dim)
+    for sign, seeds in signed:
+        z = trained.space.z(seeds)
+        mean = z.mean(0, keepdim=True)
+        total += sign * mean[0]
+        groups.append(Group(sign, seeds, images_of(trained, z, y), images_of(trained, mean, y)))
+    noise = torch.rand(9, trained.space.z_dim, generator=torch.Generator().manual_seed(seed)).mul(2).sub(1) * AROUND
+    noise[4] = 0
+    return Equation(tuple(groups), images_of(trained, within(trained, total + noise), y))
+
+
+def within(trained: TrainedGenerator, z: Tensor) -> Tensor:
+    """z [N, z_dim] where the prior is."""
+    return z.clamp(-1, 1) if trained.space.prior == "uniform" else z
+
+
+def images_of(trained: TrainedGenerator, z: Tensor, y: Tensor | None) -> Pixels:
+    """z [N, z_dim], y [1 or N, K] or None -> uint8 [N, H, W, C]."""
+    told = None if y is None else (y if len(y) == len(z) else y[:1].expand(len(z), -1))
+    with torch.no_grad():
+        return to_pixels(generate(trained.module, z, told))
+
+
+def there_and_back(walks: Sequence[Walk]) -> Iterator[Pixels]:
+    """The images [H, W, C] of an endless film: all walks, then backwards, no image twice in a row."""
+    frames = [image for index, walk in enumerate(walks) for image in walk.images[1 if index else 0 :]]
+    yield from frames
+    yield from frames[-2:0:-1]
+
+
+def drawable(trained: TrainedGenerator, n: int, what: str) -> None:
+    """Raise InputError for a generator of points, and for more samples than one picture holds."""
+    if not trained.data.is_image:
+        raise InputError(f"{what} needs images, the generator makes points", hint="gankit sample draws points")
+    if n > MAX_GRID:
+        raise InputError(f"{what} of {n:,} samples: one picture holds {MAX_GRID:,}", hint="take fewer seeds or steps")
+
+
+def _line(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
+    return torch.lerp(start[None], end[None], t[:, None])
+
+
+def _conditions(trained: TrainedGenerator, seed: int, labels: Sequence[int | str]) -> Tensor | None:
+    """y [1 or 2, K] of the labels, else of the seed; None for an unconditional generator without labels."""
+    if labels:
+        numbers = torch.tensor([trained.label_of(label) for label in labels])
+        return one_hot(numbers, trained.data.condition)
+    return None if trained.space.conditions is None else trained.space.conditions.of_seeds([seed])

@@ -1,0 +1,187 @@
+"""Where samples go: one contact sheet, a folder or zip of single pictures, or an array file. Memory stays flat."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gankit.base.files import cannot_write
+from gankit.errors import InputError
+from gankit.game.latent import one_hot
+from gankit.sample.generator import TrainedGenerator
+from gankit.sample.pictures import MAX_GRID, Pixels, grid, plot, png, to_image
+
+Advance = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which samples: one a seed, and that for each label where a conditional generator is asked for classes."""
+
+    generator: TrainedGenerator
+    seeds: Sequence[int]
+    labels: Sequence[int] = ()  # (): whatever the seed says
+    condition: Tensor | None = None  # y [K] for all, in place of labels
+    batch: int = 64
+
+    def __len__(self) -> int:
+        return len(self.seeds) * max(1, len(self.labels))
+
+    @property
+    def items(self) -> Iterator[tuple[int, int | None]]:
+        """(seed, label or None), label by label."""
+        for label in self.labels or (None,):
+            for seed in self.seeds:
+                yield seed, label
+
+    def samples(self) -> Iterator[Pixels]:
+        """The samples in the order of `items`, in batches."""
+        if not self.labels:
+            yield from self.generator.stream(self.seeds, self.condition, batch=self.batch)
+        for label in self.labels:
+            told = one_hot(torch.tensor(label), self.generator.data.condition)
+            yield from self.generator.stream(self.seeds, told, batch=self.batch)
+
+
+def write_samples(request: Request, out: Path, *, advance: Advance = int) -> None:
+    """The samples of a request at `out`: x.png is a contact sheet, x.npz arrays, x.zip or a folder single PNGs.
+
+    With labels a contact sheet has one row a label. Files appear under their final name only when they are whole.
+    `advance(n)` is called as samples are done.
+    """
+    generator = request.generator
+    if not request.seeds:
+        raise InputError("no seeds to sample", hint="--seeds 0-63 or -n 64")
+    kind = out.suffix.lower()
+    if (kind and out.is_dir()) or (not kind and out.is_file()):
+        what = "a folder" if kind else "a file without a suffix"
+        raise InputError(f"{out} exists and is {what}", hint="a .png, .npz or .zip file, or a folder")
+    if kind in ("", ".zip") and not generator.data.is_image:
+        raise InputError(f"{out}: points have no single pictures", hint="write a .png plot or an .npz file")
+    if kind not in ("", ".png", ".npz", ".zip"):
+        raise InputError(f"{out}: unknown kind of output '{kind}'", hint="a .png, .npz or .zip file, or a folder")
+    writer = {".png": _write_sheet, ".npz": _write_npz, ".zip": _write_zip, "": _write_folder}[kind]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        writer(request, out, advance)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+
+
+def _write_sheet(request: Request, out: Path, advance: Advance) -> None:
+    g = request.generator
+    if g.data.is_image and len(request) > MAX_GRID:
+        raise InputError(f"{out}: {len(request):,} samples do not fit one sheet", hint="-o FOLDER, x.zip or x.npz")
+    parts = []
+    for part in request.samples():
+        parts.append(part)
+        advance(len(part))
+    samples = np.concatenate(parts)
+    columns = len(request.seeds) if request.labels else None
+    image = grid(samples, columns) if g.data.is_image else plot(torch.from_numpy(samples))
+    with _whole(out) as temporary:
+        temporary.write_bytes(png(image, text={"gankit": _provenance(request)}))
+
+
+def _write_folder(request: Request, out: Path, advance: Advance) -> None:
+    out.mkdir(exist_ok=True)
+    for name, data in _encoded(request):
+        with _whole(out / name) as temporary:
+            temporary.write_bytes(data)
+        advance(1)
+
+
+def _write_zip(request: Request, out: Path, advance: Advance) -> None:
+    with _whole(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in _encoded(request):
+            archive.writestr(name, data)
+            advance(1)
+
+
+def _write_npz(request: Request, out: Path, advance: Advance) -> None:
+    g = request.generator
+    channels_last = (*g.data.shape[1:], g.data.shape[0]) if g.data.is_image else g.data.shape
+    dtype = np.dtype(np.uint8 if g.data.is_image else np.float32)
+    header = {"descr": dtype.str, "fortran_order": False, "shape": (len(request), *channels_last)}
+    with _whole(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        with archive.open("samples.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array_header_1_0(member, header)
+            for part in request.samples():
+                member.write(np.ascontiguousarray(part).tobytes())
+                advance(len(part))
+        arrays = {"seeds": [seed for seed, _ in request.items]}
+        if request.labels:
+            arrays["labels"] = [label for _, label in request.items if label is not None]
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(values, dtype=np.int64))
+
+
+def write_picture(picture: Image.Image | bytes, out: Path, generator: TrainedGenerator, seeds: Sequence[int]) -> None:
+    """One picture of a generator's samples, under its name only when it is whole; PNGs say what they show."""
+    text = {"gankit": _provenance(Request(generator, seeds))}
+    write_bytes(picture if isinstance(picture, bytes) else png(picture, text=text), out)
+
+
+def write_image(picture: Image.Image, out: Path, facts: dict[str, object]) -> None:
+    """A PNG with some facts in its text chunk, under its name only when it is whole."""
+    write_bytes(png(picture, text={"gankit": json.dumps(facts)}), out)
+
+
+def write_bytes(data: bytes, out: Path) -> None:
+    """A file under its name only when it is whole."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with _whole(out) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+
+
+def _encoded(request: Request) -> Iterator[tuple[str, bytes]]:
+    """(file name, PNG bytes) in order; zlib runs outside the interpreter's lock, so threads help."""
+    items = request.items
+
+    def encode(item: tuple[tuple[int, int | None], Pixels]) -> tuple[str, bytes]:
+        (seed, label), pixels = item
+        kind = "" if label is None else f"class{label}-"
+        return f"{kind}seed{seed:06d}.png", png(to_image(pixels), text={"gankit": _provenance(request, seed, label)})
+
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for part in request.samples():
+            yield from pool.map(encode, zip(islice(items, len(part)), part, strict=True))
+
+
+def _provenance(request: Request, seed: int | None = None, label: int | None = None) -> str:
+    """What a picture says about itself in its text chunk."""
+    header, seeds = request.generator.header, request.seeds
+    origin = {"variant": header.variant.name, "images_seen": header.images_seen, "weights": header.tensors_sha256}
+    one = seed if seed is not None else seeds[0] if len(seeds) == 1 else None
+    shown: dict[str, object] = {"seed": one if one is not None else [seeds[0], seeds[-1], len(seeds)]}
+    if request.labels:
+        shown["label"] = label if label is not None else list(request.labels)
+    return json.dumps({**origin, **shown})
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that becomes `path` when the block succeeds and disappears when it fails."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

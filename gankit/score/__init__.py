@@ -1,0 +1,1 @@
+"""From checkpoints to scores, and scores side by side."""

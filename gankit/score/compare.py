@@ -1,0 +1,120 @@
+"""Scores side by side: collected from runs, refused when their protocols differ, summed up over seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gankit.base.text import printable
+from gankit.errors import InputError
+from gankit.measure.record import BEST_BY, FILE, Evaluation, read_lines, unlike
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run with the evaluation that stands for it."""
+
+    name: str
+    evaluation: Evaluation
+
+
+def collect(paths: Sequence[Path], *, best: bool = False) -> tuple[list[Row], int]:
+    """The last evaluation of each run (or the one with the lowest FID), or the last of each checkpoint in a
+    metrics.jsonl; InputError names the field in which two of them are unlike.
+
+    Where runs were evaluated in several ways, the newest protocol of the first run that all of them have is taken; the
+    number says how many evaluations were made in other ways.
+    """
+    sources = [(path, _evaluations(path)) for path in dict.fromkeys(map(_run_or_file, paths))]
+    chosen = next((e.protocol for e in reversed(sources[0][1]) if all(_with(lines, e) for _, lines in sources)), None)
+    if chosen is None:
+        _refuse(sources)
+    assert chosen is not None
+    rows: list[Row] = []
+    others = 0
+    for path, lines in sources:
+        alike = [e for e in lines if not unlike(e.protocol, chosen)]
+        others += len(lines) - len(alike)
+        if path.is_dir():
+            rows.append(Row(str(path), _standing(alike, best)))
+        else:
+            by_what = {str(e.what.get("tensors_sha256") or e.what.get("file")): e for e in alike}
+            rows += [Row(str(e.what.get("file")), e) for e in by_what.values()]
+    return rows, others
+
+
+def repetitions(rows: Sequence[Row], *, best: bool = False) -> list[dict[str, Any]]:
+    """Mean and standard deviation of each score over runs that differ only by their seed, two or more of them.
+
+    All of them after equally many images; with `best` each at its best moment.
+    """
+    groups: dict[tuple[Any, ...], dict[str, Row]] = {}  # by settings, then by training seed
+    for row in rows:
+        what = row.evaluation.what
+        if "settings" in what:
+            key = (str(what["settings"]), None if best else row.evaluation.images_seen)
+            groups.setdefault(key, {})[str(what.get("training_seed"))] = row
+    summaries = []
+    for group in (list(rows.values()) for rows in groups.values()):
+        if len(group) < 2:
+            continue
+        scores = {
+            name: (statistics.mean(values), statistics.stdev(values))
+            for name in group[0].evaluation.scores
+            if len(values := [r.evaluation.scores[name].value for r in group if name in r.evaluation.scores]) > 1
+        }
+        first = group[0].evaluation
+        name, seen = str(first.what.get("variant", "")), None if best else first.images_seen
+        summaries.append({"name": name, "images_seen": seen, "runs": len(group), "scores": scores})
+    return summaries
+
+
+def _run_or_file(path: Path) -> Path:
+    """The metrics.jsonl of a run means the run."""
+    return path.parent if path.name == FILE and (path.parent / "run.json").exists() else path
+
+
+def _evaluations(path: Path) -> list[Evaluation]:
+    file = path / FILE if path.is_dir() else path
+    if not file.exists():
+        raise InputError(f"{printable(path)} has no scores", hint=f"gankit eval {printable(path)}")
+    found = read_lines(file)
+    if not found:
+        raise InputError(f"{printable(path)} has no scores", hint=f"gankit eval {printable(path)}")
+    return found
+
+
+def _with(lines: Sequence[Evaluation], wanted: Evaluation) -> bool:
+    return any(not unlike(e.protocol, wanted.protocol) for e in lines)
+
+
+def _standing(lines: Sequence[Evaluation], best: bool) -> Evaluation:
+    scored = [e for e in lines if BEST_BY in e.scores]
+    if best and scored:
+        return min(scored, key=lambda e: e.scores[BEST_BY].value)
+    return max(enumerate(lines), key=lambda pair: (pair[1].images_seen or 0, pair[0]))[1]
+
+
+def _refuse(sources: Sequence[tuple[Path, list[Evaluation]]]) -> None:
+    """Say in which fields the nearest pair of protocols differs."""
+    first_path, first = sources[0]
+    for path, lines in sources[1:]:
+        gaps = [unlike(a.protocol, b.protocol) for a in reversed(first) for b in reversed(lines)]
+        fewest = min(gaps, key=len)
+        if fewest:
+            told = "; ".join(f"{name} {_short(a)} and {_short(b)}" for name, (a, b) in fewest.items())
+            hint = "evaluate both again in the same way, with `gankit eval`"
+            if "features_sha256" in fewest:
+                hint += "; one classifier for both: --features classifier@FILE"
+            raise InputError(
+                f"{printable(first_path)} and {printable(path)} were scored in unlike ways: {told}", hint=hint
+            )
+    raise InputError("these runs have no protocol in common", hint="evaluate all of them in the same way")
+
+
+def _short(value: Any) -> str:
+    text = value[:12] if isinstance(value, str) and len(value) == 64 else value
+    return printable(str(text))

@@ -1,0 +1,300 @@
+"""`gankit eval`: from a checkpoint, or a set of images, to scores with their protocol, stored beside the run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from gankit import core
+from gankit.base.files import append_line
+from gankit.base.progress import Progress
+from gankit.base.seeds import derive_seed
+from gankit.base.text import printable
+from gankit.data import Dataset, load_dataset, parse_size
+from gankit.errors import InputError, ResourceError
+from gankit.host import discovery
+from gankit.host.composition import Composition
+from gankit.machine.device import choose_device
+from gankit.measure.describe import describe_samples, versions
+from gankit.measure.evaluator import MOST, Evaluator, select_metrics
+from gankit.measure.features import choose_space
+from gankit.measure.record import FILE, Evaluation
+from gankit.sample.generator import TrainedGenerator, rebuild
+from gankit.sample.latent_source import latent_source
+from gankit.store.generator_file import GeneratorHeader, PluginRef, read
+from gankit.store.run_folder import RunFolder
+
+log = logging.getLogger("gankit")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to evaluate; None leaves the choice to what is there."""
+
+    against: str | None = None  # the real data; a checkpoint knows its own
+    size: str | None = None
+    split: str = "train"
+    features: str | None = None  # NAME or NAME@ARGUMENT
+    metrics: Sequence[str] | None = None
+    n: int | None = None  # samples: at most 10,000 and half of the data by default
+    n_real: int | Literal["all"] | None = None  # real images in the reference; 'all' leaves none for the floor
+    seed: int = 0
+    on_bad_image: Literal["error", "skip"] | None = None
+    device: str = "auto"
+    variant: str | None = None
+    extensions: Sequence[str] = ()
+
+
+def evaluate(
+    target: str | os.PathLike[str],
+    *,
+    save: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Evaluation:
+    """Score a checkpoint (a .safetensors file or a run) or a set of images (folder, zip, .npz) against real data.
+
+    `settings` are the fields of `gankit.score.evaluate.Settings`. The line goes to metrics.jsonl of the run that the
+    checkpoint belongs to, else to metrics.jsonl here, or to `save`. DivergedError when the samples are not finite or
+    all the same; InputError, ResourceError and PluginError as everywhere.
+    """
+    for name in ("metrics", "extensions"):  # 'fid,pr' as on the command line; it is a sequence of letters otherwise
+        if isinstance(settings.get(name), str):
+            settings[name] = [part.strip() for part in settings[name].split(",")]
+    evaluation = score(Path(target), Settings(**settings), progress)
+    append_line(store_of(target, save), evaluation.record())
+    return evaluation
+
+
+def score(target: Path, chosen: Settings, progress: Progress | None = None) -> Evaluation:
+    """`evaluate` without storing anything."""
+    file = checkpoint_file(target)
+    return _score_set(target, chosen, progress) if file is None else _score_checkpoint(file, chosen, progress)
+
+
+def store_of(target: str | os.PathLike[str], save: str | os.PathLike[str] | None = None) -> Path:
+    """The file to which `evaluate` appends its line."""
+    return Path(save) if save else _home(checkpoint_file(Path(target)))
+
+
+def checkpoint_file(path: Path) -> Path | None:
+    """The sampleable file that a path means: the file itself, or that of a run; None when it is a set of images."""
+    if path.is_dir() and (RunFolder(path).exists or (path / "generator.safetensors").is_file()):
+        return path / "generator.safetensors"
+    return path if path.suffix.lower() == ".safetensors" else None
+
+
+def run_of(checkpoint: Path) -> RunFolder | None:
+    """The run in whose folder a checkpoint lies, at the top or below checkpoints/."""
+    for folder in (checkpoint.parent, checkpoint.parent / ".." / ".."):
+        run = RunFolder(folder)
+        if run.exists and (folder == checkpoint.parent or checkpoint.absolute().parents[1].name == "checkpoints"):
+            return run
+    return None
+
+
+@dataclass(frozen=True)
+class OpenCheckpoint:
+    """A checkpoint to be scored: where it lies, and its generator ready to sample."""
+
+    file: Path
+    trained: TrainedGenerator
+
+
+def open_checkpoint(path: Path, chosen: Settings) -> OpenCheckpoint:
+    """The generator that a path means; InputError when it means none."""
+    file = checkpoint_file(path)
+    if file is None:
+        raise InputError(f"{printable(path)} is no checkpoint", hint="give a .safetensors file or a run folder")
+    if not file.exists() and RunFolder(file.parent).exists:
+        where = printable(file.parent)
+        raise InputError(f"{where} has no checkpoint yet", hint=f"gankit resume {where}")
+    header, tensors = read(file)
+    device = choose_device(chosen.device)
+    # Extensions named for their metrics are no part of a generator, unless its own were files and have to be named.
+    needed = chosen.extensions if any(ref.dist is None for ref in header.extensions) else ()
+    module = rebuild(header, tensors, file, chosen.variant, needed).to(device).eval().requires_grad_(False)
+    return OpenCheckpoint(file, TrainedGenerator(module, header, device))
+
+
+def training_data(
+    opened: OpenCheckpoint, chosen: Settings, progress: Progress | None = None
+) -> tuple[Dataset, dict[str, Any]]:
+    """The training set of a checkpoint, found as for its scores, and the feature spaces that are there."""
+    composition = _composition(opened.trained.header, chosen)
+    _, train = _real_data(opened.trained, opened.file, chosen, composition, progress)
+    return train, composition.catalogue("gankit_features")
+
+
+def _score_checkpoint(path: Path, chosen: Settings, progress: Progress | None) -> Evaluation:
+    started = time.monotonic()
+    opened = open_checkpoint(path, chosen)
+    file, trained, header = opened.file, opened.trained, opened.trained.header
+    composition = _composition(header, chosen)
+    real, train = _real_data(trained, file, chosen, composition, progress)
+    evaluator = _evaluator(real, train, chosen, composition, trained.device, progress)
+    first = chosen.seed * evaluator.n  # no sample is in the sets of two seeds
+    scores = evaluator.score(latent_source(trained.module, trained.space, first, trained.device))
+    return Evaluation(
+        what={"file": str(file), **describe_samples(header)},
+        protocol=evaluator.protocol,
+        scores=scores,
+        data=real.name,
+        step=header.step,
+        images_seen=header.images_seen,
+        seconds=round(time.monotonic() - started, 3),
+        made_by=versions(),
+    )
+
+
+def _score_set(path: Path, chosen: Settings, progress: Progress | None) -> Evaluation:
+    started = time.monotonic()
+    if chosen.against is None:
+        raise InputError(
+            f"{printable(path)}: a set of images is scored against real data, and none is named",
+            hint="--against DATA (only a checkpoint, a .safetensors file or a run folder, knows its own)",
+        )
+    size = parse_size(chosen.size) if chosen.size else None
+    composition = core.compose(None, [discovery.find(name, discovery.EXTENSIONS) for name in chosen.extensions])
+    if chosen.variant is not None:
+        raise InputError(f"{printable(path)} holds images, no generator of variant '{chosen.variant}'")
+    bad = chosen.on_bad_image or "error"
+    samples = load_dataset(str(path), {}, size=size, on_bad_image=bad, progress=progress)
+    real, train = _both_splits(chosen.against, chosen.split, size, composition, progress, bad)
+    if samples.spec.shape != real.spec.shape:
+        raise InputError(
+            f"{printable(path)} holds {list(samples.spec.shape)}, '{real.name}' {list(real.spec.shape)}",
+            hint="bring both to one size with --size, and to the same channels",
+        )
+    device = choose_device(chosen.device)
+    if chosen.n is not None and chosen.n > len(samples):
+        raise InputError(f"-n {chosen.n:,}: {printable(path)} holds {len(samples):,}", hint="leave out -n")
+    n = min(len(samples), chosen.n or min(MOST, len(real) // 2))
+    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(derive_seed(chosen.seed, "samples")))
+    evaluator = _evaluator(real, train, chosen, composition, device, progress, n=n)
+    scores = evaluator.score(lambda start, stop: samples.samples[order[start:stop]])
+    return Evaluation(
+        what={"kind": "images", "file": str(path), "fingerprint": samples.fingerprint},
+        protocol=evaluator.protocol,
+        scores=scores,
+        data=real.name,
+        seconds=round(time.monotonic() - started, 3),
+        made_by=versions(),
+    )
+
+
+def _evaluator(
+    real: Dataset,
+    train: Dataset,
+    chosen: Settings,
+    composition: Composition,
+    device: torch.device,
+    progress: Progress | None,
+    n: int | None = None,
+) -> Evaluator:
+    metrics = select_metrics(composition.catalogue("gankit_metrics"), chosen.metrics)
+    space = choose_space(chosen.features, train, composition.catalogue("gankit_features"), progress)
+    evaluator = Evaluator(
+        real,
+        train,
+        space,
+        metrics,
+        n=n or chosen.n,
+        n_real=len(real) if chosen.n_real == "all" else chosen.n_real,
+        split=chosen.split,
+        seed=chosen.seed,
+        device=device,
+        progress=progress,
+    )
+    left_out = [name for name in metrics if name not in evaluator.metrics]
+    if left_out and chosen.metrics is not None:
+        raise InputError(
+            f"{', '.join(left_out)} cannot be computed in the space '{space.name}'", hint="leave it out of --metrics"
+        )
+    return evaluator
+
+
+def _composition(header: GeneratorHeader, chosen: Settings) -> Composition:
+    """Core, and those plugins of the run that are here: they may offer data, features and metrics."""
+    variant = (
+        discovery.find(chosen.variant, discovery.VARIANTS)
+        if chosen.variant
+        else _installed(header.variant, discovery.VARIANTS)
+    )
+    named = [discovery.find(name, discovery.EXTENSIONS) for name in chosen.extensions]
+    found = [_installed(ref, discovery.EXTENSIONS) for ref in header.extensions]
+    own = [plugin for plugin in found if plugin is not None and plugin not in named]
+    return core.compose(variant, [*own, *named])
+
+
+def _installed(ref: PluginRef, group: str) -> discovery.Plugin | None:
+    return next((p for p in discovery.discover(group) if (p.name, p.dist) == (ref.name, ref.dist) and ref.dist), None)
+
+
+def _real_data(
+    trained: TrainedGenerator,
+    file: Path,
+    chosen: Settings,
+    composition: Composition,
+    progress: Progress | None,
+) -> tuple[Dataset, Dataset]:
+    """The real set and the training set of a checkpoint: as its run or its header says, or `--against`."""
+    header = trained.header
+    run = run_of(file)
+    stored = run.configuration()["config"] if run is not None else header.config
+    data = chosen.against or str(stored.get("data"))
+    size_text = chosen.size or (None if chosen.against else stored.get("size"))
+    size = parse_size(size_text) if size_text else (header.shape[1], header.shape[2]) if header.spec.is_image else None
+    skip = stored.get("on_bad_image") == "skip" and not chosen.against
+    bad = chosen.on_bad_image or ("skip" if skip else "error")
+    try:
+        real, train = _both_splits(data, chosen.split, size, composition, progress, bad)
+    except ResourceError as error:  # a name of the catalogue that has to be downloaded
+        if chosen.against:
+            raise
+        hint = f"{error.hint}; or give the same data with --against PATH"
+        raise ResourceError(error.message, hint=hint) from error
+    except InputError as error:
+        if chosen.against or Path(data).exists() or data in composition.catalogue("gankit_datasets"):
+            raise
+        raise InputError(
+            f"{file} was trained on '{printable(data)}', which is not here", hint="--against PATH of that data"
+        ) from error
+    if real.spec.shape != header.shape:
+        raise InputError(
+            f"{file} makes {list(header.shape)}, '{real.name}' holds {list(real.spec.shape)}",
+            hint="give the data it was trained on, or --size",
+        )
+    if not chosen.against and train.fingerprint != header.data_fingerprint:
+        raise InputError(
+            f"'{printable(data)}' is not the data that {file} was trained on: it has changed since",
+            hint="bring the old data back, or say that you want this one: --against DATA",
+        )
+    return real, train
+
+
+def _both_splits(
+    data: str,
+    split: str,
+    size: tuple[int, int] | None,
+    composition: Composition,
+    progress: Progress | None,
+    on_bad_image: Literal["error", "skip"] = "error",
+) -> tuple[Dataset, Dataset]:
+    catalogue = composition.catalogue("gankit_datasets")
+    train = load_dataset(data, catalogue, size=size, on_bad_image=on_bad_image, progress=progress)
+    if split == "train":
+        return train, train
+    return load_dataset(data, catalogue, split=split, size=size, on_bad_image=on_bad_image), train
+
+
+def _home(checkpoint: Path | None) -> Path:
+    run = run_of(checkpoint) if checkpoint is not None else None
+    return (run.path if run is not None else Path()) / FILE

@@ -1,0 +1,219 @@
+"""Precision, recall and F1 on a known manifold: convex polygons ("Are GANs Created Equal?", Lucic et al. 2018)."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gankit.base.progress import Progress
+from gankit.base.text import did_you_mean, printable
+from gankit.data.dataset import as_floats
+from gankit.data.sets.polygons import FAMILIES, SIDE, PolygonFamily, polygons
+from gankit.errors import InputError
+from gankit.game.latent import LatentSpace
+from gankit.measure.describe import describe_samples, versions
+from gankit.measure.record import Evaluation, Protocol, Score
+from gankit.sample.generator import TrainedGenerator
+from gankit.score.evaluate import Settings, open_checkpoint
+from gankit.score.polygon_fit import RESTARTS, distances
+
+SAMPLES = 4096  # among which the starts are looked for
+_BATCH = 256  # images or samples that go through the generator at once
+_RATE = 0.1  # of Adam on z, at the start; falls to 0 along a cosine
+_PRUNE = 10  # steps between two looks at which images are done
+DELTA, N = 0.75, 1024  # the paper's
+STEPS = 200
+
+
+@dataclass(frozen=True)
+class ManifoldScore:
+    """Shares in 0..1: samples near a polygon, test polygons near a sample, and their harmonic mean."""
+
+    precision: float
+    recall: float
+    f1: float
+    n: int  # samples, and test polygons
+    delta: float  # squared L2 distance, pixels in 0..1, below which something is near
+
+
+def f1(precision: float, recall: float) -> float:
+    """2 P R / (P + R), and 0 when both are 0."""
+    both = precision + recall
+    return 2 * precision * recall / both if both else 0.0
+
+
+def family_of(data_name: str) -> PolygonFamily:
+    """The polygons that a data set is made of: 'triangles', 'squares', 'triangles-fixed' or 'squares-fixed'."""
+    if data_name not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        hint = f"{did_you_mean(data_name, FAMILIES)}it is known for {known}"
+        raise InputError(f"the manifold of '{printable(data_name)}' is not known", hint=hint)
+    return FAMILIES[data_name]
+
+
+def score(
+    trained: TrainedGenerator,
+    family: PolygonFamily,
+    *,
+    n: int = N,
+    delta: float = DELTA,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> ManifoldScore:
+    """Precision of the samples of seeds seed..seed+n-1 and recall of the first n test polygons; n, delta: paper's."""
+    if tuple(trained.data.shape) != (1, SIDE, SIDE):
+        shape = "x".join(str(side) for side in trained.data.shape)
+        raise InputError(f"the generator makes {shape}, polygons are 1x{SIDE}x{SIDE}", hint="train it on polygons")
+    real = polygons(family, "test").samples
+    if not 1 <= n <= len(real):
+        raise InputError(f"{n} polygons to score", hint=f"there are 1 to {len(real):,}")
+    fakes = torch.from_numpy(trained.sample(n, seed=seed)).permute(0, 3, 1, 2)
+    near = distances(fakes, family, seed=seed, progress=progress) < delta
+    if trained.space.conditions is not None:
+        raise InputError("the generator is conditional, polygons have one class", hint="train it without --conditional")
+    targets, space, device = as_floats(real[:n]), trained.space, trained.device
+    found = invert(trained.module, targets, space, seed=seed, device=device, enough=delta, progress=progress) < delta
+    precision, recall = (float(hits.double().mean()) for hits in (near, found))
+    return ManifoldScore(precision, recall, f1(precision, recall), n, delta)
+
+
+def evaluate_manifold(
+    target: str | os.PathLike[str],
+    *,
+    n: int = N,
+    delta: float = DELTA,
+    seed: int = 0,
+    device: str = "auto",
+    variant: str | None = None,
+    extensions: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Evaluation:
+    """`score` of a checkpoint that was trained on one of the polygon data sets, with its protocol.
+
+    The floor of precision is that of real polygons from the hold-out. Recall has none: it needs a generator.
+    """
+    started = time.monotonic()
+    opened = open_checkpoint(Path(target), Settings(device=device, variant=variant, extensions=extensions))
+    header = opened.trained.header
+    family = family_of(header.data)
+    if polygons(family).fingerprint != header.data_fingerprint:
+        raise InputError(
+            f"{opened.file} was trained on other data that is named '{printable(header.data)}'",
+            hint=f"train it with --data {family.name}",
+        )
+    found = score(opened.trained, family, n=n, delta=delta, seed=seed, progress=progress)
+    holdout = polygons(family, "holdout").samples[:n]
+    real = float((distances(holdout, family, seed=seed, progress=progress, what="floor") < delta).double().mean())
+    parameters = {"delta": delta, "restarts": RESTARTS, "steps": STEPS}
+    protocol = Protocol(
+        data_fingerprint=header.data_fingerprint,
+        train_fingerprint=header.data_fingerprint,
+        split="test",
+        shape=header.shape,
+        features=f"manifold of {family.name}",
+        features_sha256="none",
+        preparation={},
+        quantisation="uint8",
+        n=n,
+        n_real=n,
+        n_floor=len(holdout),
+        n_train=0,
+        seed=seed,
+        metrics={"manifold": parameters},
+    )
+    return Evaluation(
+        what={"file": str(opened.file), **describe_samples(header)},
+        protocol=protocol,
+        scores={
+            "precision": Score(found.precision, real, metric="manifold", higher_is_better=True),
+            "recall": Score(found.recall, None, metric="manifold", higher_is_better=True),
+            "f1": Score(found.f1, None, metric="manifold", higher_is_better=True),
+        },
+        data=header.data,
+        step=header.step,
+        images_seen=header.images_seen,
+        seconds=round(time.monotonic() - started, 3),
+        made_by=versions(),
+    )
+
+
+def invert(
+    generator: nn.Module,
+    images: Tensor,
+    space: LatentSpace,
+    *,
+    restarts: int = RESTARTS,
+    steps: int = STEPS,
+    seed: int = 0,
+    device: torch.device | str,
+    enough: float = 0.0,
+    progress: Progress | None = None,
+) -> Tensor:
+    """float32 [N, C, H, W] in [-1, 1] on the CPU -> float64 [N]: squared L2 distance (pixels 0..1) to the nearest G(z).
+
+    Adam on z alone, from the nearest of a bank of samples, then from the second nearest, and so on; z stays where the
+    prior is: in the cube, or in the ball of radius sqrt(z_dim) + 3, outside of which N(0, I) has less than 1e-5 of its
+    mass. The search for an image ends as soon as its distance is below `enough`.
+    """
+    network = copy.deepcopy(generator).to(device).eval().requires_grad_(False)
+    bank, _ = space.draw(SAMPLES, seed)
+    order, best = _nearest(network, bank, images, restarts, torch.device(device))
+    total = restarts * len(images)
+    for restart in range(restarts):
+        todo = torch.nonzero(best >= enough)[:, 0]
+        done = restart * len(images) + len(images) - len(todo)
+        for part in torch.split(todo, _BATCH) if len(todo) else ():
+            z = bank[order[part, restart]].to(device)
+            best[part] = torch.minimum(best[part], _search(network, z, images[part].to(device), space, steps, enough))
+            done += len(part)
+            if progress:
+                progress("recall", done, total)
+    if progress:
+        progress("recall", total, total)
+    return best
+
+
+@torch.no_grad()
+def _nearest(
+    network: nn.Module, bank: Tensor, images: Tensor, count: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The `count` nearest samples of the bank [B, z_dim]: their indices [N, count], the smallest distances [N]."""
+    samples = torch.cat([network(z.to(device)).float().cpu().flatten(1) for z in torch.split(bank, _BATCH)])
+    found = []
+    for part in torch.split(images.flatten(1), _BATCH):
+        exact = torch.cdist(part, samples, compute_mode="donot_use_mm_for_euclid_dist").square() / 4
+        found.append(exact.topk(max(1, count), largest=False))
+    return torch.cat([f.indices for f in found]), torch.cat([f.values[:, 0] for f in found]).double()
+
+
+@torch.enable_grad()
+def _search(network: nn.Module, z: Tensor, images: Tensor, space: LatentSpace, steps: int, enough: float) -> Tensor:
+    """Adam from z [n, z_dim] towards images [n, ...] -> the smallest squared distances on the way, float64 [n]."""
+    best = torch.full((len(z),), torch.inf, dtype=torch.float64)
+    ids = torch.arange(len(z))
+    mean, square = torch.zeros_like(z), torch.zeros_like(z)
+    for step in range(steps):
+        z.requires_grad_(True)
+        distance = (network(z).float() - images).flatten(1).square().sum(dim=1) / 4  # [-1, 1] is twice as wide
+        (slope,) = torch.autograd.grad(distance.sum(), z)
+        best[ids] = torch.minimum(best[ids], distance.detach().cpu().double())
+        mean, square = mean.lerp(slope, 0.1), square.lerp(slope.square(), 0.001)
+        size = _RATE * (1 + math.cos(math.pi * step / steps)) / 2 / (1 - 0.9 ** (step + 1))
+        z = z.detach() - size * mean / (square / (1 - 0.999 ** (step + 1))).sqrt().add(1e-8)
+        z = z.clamp(-1, 1) if space.prior == "uniform" else z.renorm(2, 0, math.sqrt(space.z_dim) + 3)
+        if step % _PRUNE == _PRUNE - 1:
+            open_ = best[ids] >= enough
+            if not open_.any():
+                break
+            keep = open_.to(z.device)
+            ids, images = ids[open_], images[keep]
+            z, mean, square = z[keep], mean[keep], square[keep]
+    return best

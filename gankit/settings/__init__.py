@@ -1,0 +1,1 @@
+"""The settings of a run: options, configuration, layers. No torch."""

@@ -1,0 +1,130 @@
+"""The sampleable file: one safetensors file whose single metadata key says how to rebuild the generator."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Le, Len
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from gankit.base.files import canonical_json, pack_tensors, tensors_digest, unpack_tensors
+from gankit.base.text import printable
+from gankit.contracts import DataSpec
+from gankit.errors import InputError
+from gankit.game.latent import Conditions, LatentSpace
+from gankit.settings.option import Prior
+
+KIND = "gankit-generator"
+SCHEMA = 1
+MAX_METADATA = 256 * 1024  # characters
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginRef:
+    """A plugin as a file names it: never a path or a module, so that nothing is imported because a file says so."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    dist: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")] | None  # None: it was a file
+    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]{0,63}$")] | None
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.dist} {self.version})" if self.dist else f"{self.name} (a file)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorHeader:
+    """What the metadata of a sampleable file holds, as canonical JSON."""
+
+    kind: str = KIND
+    schema: int = SCHEMA
+    gankit: str
+    torch: str
+    variant: PluginRef
+    extensions: tuple[PluginRef, ...]
+    core_generator: bool  # True: core's own network, no plugin is needed to sample
+    shape: Annotated[tuple[Annotated[int, Ge(1), Le(1 << 16)], ...], Len(1, 3)]
+    classes: tuple[str, ...]
+    data: str
+    data_fingerprint: str
+    z_dim: Annotated[int, Ge(1), Le(1 << 20)]
+    z_prior: Prior = "normal"
+    conditions: Conditions | None = None  # None: unconditional
+    config: dict[str, Any]
+    options: dict[str, Any]
+    images_seen: int
+    step: int
+    seed: int
+    tensors_sha256: str
+    preview_png: str | None  # base64 of a small picture
+
+    @property
+    def spec(self) -> DataSpec:
+        """What the generator makes."""
+        return DataSpec(self.shape, self.classes, self.conditions.length if self.conditions else 0)
+
+    @property
+    def space(self) -> LatentSpace:
+        """What the generator is given."""
+        return LatentSpace(self.z_dim, self.z_prior, self.conditions)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A sampleable file before it is written."""
+
+    header: GeneratorHeader
+    data: bytes
+
+
+def pack(module: nn.Module, header: Mapping[str, Any]) -> Packed:
+    """The module's state and its header as the bytes of a file; equal states give equal bytes."""
+    tensors = module.state_dict()
+    complete = GeneratorHeader(**header, tensors_sha256=tensors_digest(tensors))
+    return Packed(complete, pack_tensors(tensors, canonical_json(dataclasses.asdict(complete))))
+
+
+def read(path: Path) -> tuple[GeneratorHeader, dict[str, Tensor]]:
+    """Header and tensors of a sampleable file, verified; InputError says what is wrong with it."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"cannot read checkpoint {path}: {error.strerror}", hint="give a .safetensors file or a run"
+        ) from error
+    tensors, metadata = unpack_tensors(data, path)
+    header = _parse_header(metadata, path)
+    if tensors_digest(tensors) != header.tensors_sha256:
+        raise InputError(f"{path} is damaged: its tensors do not match their digest", hint="copy it again")
+    broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise InputError(f"{path}: '{printable(broken[0])}' holds numbers that are not finite", hint="use another one")
+    return header, tensors
+
+
+def _parse_header(metadata: str | None, path: Path) -> GeneratorHeader:
+    if not isinstance(metadata, str) or len(metadata) > MAX_METADATA:
+        raise InputError(f"{path} is not a generator written by gankit", hint="give a run's generator.safetensors")
+    try:
+        values = json.loads(metadata)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} has damaged metadata: {error}") from error
+    if not isinstance(values, dict) or values.get("kind") != KIND or not isinstance(values.get("schema"), int):
+        raise InputError(f"{path} is not a generator written by gankit", hint="give a run's generator.safetensors")
+    if values["schema"] > SCHEMA:
+        raise InputError(
+            f"{path} was written by a newer gankit (schema {values['schema']}, this one reads {SCHEMA})",
+            hint="pip install --upgrade gankit",
+        )
+    try:
+        return TypeAdapter(GeneratorHeader).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path} has damaged metadata: {field}: {first['msg']}") from None

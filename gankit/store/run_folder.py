@@ -1,0 +1,286 @@
+"""The folder of one run: its name, its lock, what identifies it and what state it is in."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import platform
+import re
+import shlex
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from gankit.base.files import (
+    append_line,
+    cannot_write,
+    fsync_path,
+    make_folder,
+    read_json,
+    remove_leftovers,
+    write_durably,
+    write_json,
+)
+from gankit.base.text import printable
+from gankit.errors import InputError, ResourceError
+from gankit.host import discovery
+from gankit.settings.config import RESUMABLE_CHANGES, RunConfig
+from gankit.settings.option import differences, to_json
+from gankit.store import checkpoint
+
+log = logging.getLogger("gankit")
+
+SCHEMA = 1
+RUNS = Path("runs")
+# What a process that died while it made a run folder may have left in it.
+BEFORE_RUN_JSON = {"environment.json", "config.json", "command.txt", "samples", "LOCK"}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and small files of one run."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Resumable checkpoints, one folder a step."""
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        """Sample grids, named by images seen."""
+        return self.path / "samples"
+
+    @property
+    def generator(self) -> Path:
+        """The sampleable file, put here for sharing."""
+        return self.path / "generator.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The sampleable file with the best score during training, where scores were asked for."""
+        return self.path / "best.safetensors"
+
+    @property
+    def exists(self) -> bool:
+        """Whether this is the folder of a run already."""
+        try:
+            return (self.path / "run.json").is_file()
+        except OSError:  # a name the file system refuses
+            return False
+
+    def identity(self) -> dict[str, Any]:
+        """What run.json says: id, plugins, data."""
+        path = self.path / "run.json"
+        identity = read_json(path)
+        data, schema = identity.get("data"), identity.get("schema")
+        if not isinstance(schema, int) or not isinstance(data, dict) or not isinstance(data.get("fingerprint"), str):
+            raise InputError(f"{path} is damaged: schema or data is missing", hint="bring back the file as it was")
+        if schema > SCHEMA:
+            raise InputError(f"{self.path} was written by a newer gankit", hint="pip install --upgrade gankit")
+        return identity
+
+    def configuration(self) -> dict[str, Any]:
+        """What config.json says: `config` and `options` as JSON values."""
+        path = self.path / "config.json"
+        stored = read_json(path)
+        config, options, known = stored.get("config"), stored.get("options"), to_json(RunConfig())
+        if not isinstance(config, dict) or not isinstance(options, dict) or config.keys() - known.keys():
+            raise InputError(
+                f"{path} is damaged, or of a newer gankit", hint="bring back the file as it was, or upgrade"
+            )
+        return {"config": {**known, **config}, "options": options}  # settings that came later have their defaults
+
+    def status(self) -> dict[str, Any]:
+        """The last state written: running, finished, stopped, diverged or failed, with counters and the reason."""
+        path = self.path / "status.json"
+        return {"state": "created", **(read_json(path) if path.exists() else {})}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last state written is that of a run which came to its end; a damaged one is written anew."""
+        try:
+            return bool(self.status()["state"] == "finished")
+        except InputError:
+            return False
+
+    def write_status(self, state: str, **facts: object) -> None:
+        """Replace status.json."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        owner = {"pid": os.getpid(), "host": socket.gethostname()}
+        write_json(self.path / "status.json", {"state": state, "updated_utc": now, **owner, **facts})
+
+    def write_identity(self, identity: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
+        """Everything that says what this run is; run.json comes last, it makes the folder a run."""
+        write_json(self.path / "environment.json", environment())
+        self.write_configuration(configuration)
+        write_durably(self.path / "command.txt", (shlex.join(sys.argv) + "\n").encode("utf-8", "surrogateescape"))
+        self.make_samples()
+        write_json(self.path / "run.json", {"schema": SCHEMA, **identity})
+
+    def write_configuration(self, configuration: Mapping[str, Any]) -> None:
+        """Replace config.json; a run that goes on may have a new budget."""
+        write_json(self.path / "config.json", configuration)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; another one that tries gets a ResourceError at once, which names this one.
+
+        The lock is the kernel's and ends with its process, however that dies; the file only says who holds it.
+        """
+        path = self.path / "LOCK"
+        lock = filelock.FileLock(path)
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            owner = printable(path.read_text(errors="replace")[:300].strip()) or "another process"
+            raise ResourceError(f"{self.path} is in use by {owner}", hint="wait for it, or use another --out") from None
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        try:
+            self._sign(path)
+            yield
+        finally:
+            lock.release()
+
+    def _sign(self, lock: Path) -> None:
+        try:
+            lock.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+        except OSError as error:
+            raise cannot_write(lock, error) from error
+
+    def make_samples(self) -> None:
+        """The folder of sample grids, where it is missing."""
+        try:
+            make_folder(self.samples)
+        except OSError as error:
+            raise cannot_write(self.samples, error) from error
+
+    def append_line(self, name: str, record: Mapping[str, Any]) -> None:
+        """One JSON object a line, in one write."""
+        append_line(self.path / name, record)
+
+    def sync_lines(self) -> None:
+        """Make durable every line appended so far: a checkpoint vouches for those up to its step."""
+        try:
+            for path in (*self.path.glob("*.jsonl"), self.path):
+                fsync_path(path)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def remove_leftovers(self) -> None:
+        """Delete what a process that was killed had half written; only for who holds the lock."""
+        checkpoint.remove_leftovers(self.checkpoints)
+        for folder in (self.path, self.samples):
+            remove_leftovers(folder)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for whoever has to explain a number later."""
+    packages = ("torch", "torchmetrics", "numpy", "pillow", "safetensors", "pluggy", "pydantic")
+    return {
+        "gankit": importlib.metadata.version("gankit"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor_count": os.cpu_count(),
+        "packages": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def create(path: Path) -> RunFolder:
+    """Make an empty run folder, or take an existing empty one."""
+    try:
+        make_folder(path)
+        foreign = [entry for entry in path.iterdir() if entry.name not in BEFORE_RUN_JSON and entry.suffix != ".tmp"]
+    except NotADirectoryError as error:
+        raise InputError(f"--out {path}: not a folder", hint="choose another place") from error
+    except FileExistsError as error:
+        raise InputError(f"--out {path}: a file of that name exists", hint="choose another place") from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    if foreign and not RunFolder(path).exists:  # or another process made it a run a moment ago
+        raise InputError(f"--out {path}: not empty and not a run of gankit", hint="choose another folder")
+    if not os.access(path, os.W_OK):
+        raise ResourceError(f"cannot write {path}: permission denied", hint="choose another place with --out")
+    return RunFolder(path)
+
+
+def create_numbered(prefix: str) -> RunFolder:
+    """runs/<prefix>-<NNNN> with the next free number."""
+    try:
+        make_folder(RUNS)
+    except OSError as error:
+        raise cannot_write(RUNS, error) from error
+    number = max((int(path.name.rpartition("-")[2]) for path in _numbered(prefix)), default=0)
+    while True:
+        number += 1
+        path = RUNS / f"{prefix}-{number:04d}"
+        try:
+            path.mkdir()
+            fsync_path(RUNS)
+        except FileExistsError:  # another process took it a moment ago
+            continue
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        return RunFolder(path)
+
+
+def find_unfinished(prefix: str, configuration: Mapping[str, Any]) -> RunFolder | None:
+    """The newest run of exactly this configuration that has not come to its end and that nobody holds."""
+    for path in sorted(_numbered(prefix), reverse=True):
+        folder = RunFolder(path)
+        try:
+            if not folder.exists or folder.status()["state"] in ("finished", "diverged"):
+                continue
+            if folder.configuration() == configuration:
+                with folder.locked():
+                    return folder
+        except InputError as error:  # somebody else's damage must not stop a new run
+            log.warning("passed over %s: %s", path, error.message)
+        except ResourceError:  # in use
+            continue
+    return None
+
+
+def check_same(folder: RunFolder, configuration: Mapping[str, Any]) -> None:
+    """Refuse to continue a run under a configuration that would compute something else.
+
+    A variant or extension that was a file may lie elsewhere now, or have become a package, as data may lie elsewhere.
+    """
+    old, new = folder.configuration(), configuration
+    changed = {**differences(old["config"], new["config"]), **differences(old["options"], new["options"])}
+    refused = {
+        key: (before, now)
+        for key, (before, now) in changed.items()
+        if key not in RESUMABLE_CHANGES and not (key in ("variant", "extensions") and _same_plugins(before, now))
+    }
+    if refused:
+        listing = ", ".join(f"{key} {before!r} -> {now!r}" for key, (before, now) in refused.items())
+        raise InputError(f"{folder.path} is another run: {listing}", hint="choose another --out, or the same settings")
+
+
+def _same_plugins(before: str | list[str], now: str | list[str]) -> bool:
+    """Whether a file takes the place of a plugin of its name, or the reverse: './x/gankit_mine.py' is 'mine'."""
+    if isinstance(before, list) or isinstance(now, list):
+        return len(before) == len(now) and all(map(_same_plugins, before, now))
+    if before == now or not (before.endswith(".py") or now.endswith(".py")):
+        return before == now
+    one, other = (
+        discovery.name_of_file(Path(name)) if name.endswith(".py") else discovery.normalise(name.rpartition(":")[2])
+        for name in (before, now)
+    )
+    return one == other
+
+
+def _numbered(prefix: str) -> list[Path]:
+    pattern = re.compile(re.escape(prefix) + r"-\d{4,}")
+    return [path for path in RUNS.glob(f"{prefix}-*") if pattern.fullmatch(path.name) and path.is_dir()]

@@ -1,0 +1,275 @@
+"""What gankit opens, as sound files with the call that opens them: the targets of the fuzz campaign."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from support import OWN_NETWORKS
+
+import gankit
+from gankit.base.files import canonical_json, pack_tensors, sha256, tensors_digest
+from gankit.data import load_dataset
+from gankit.data.formats.layout import Array
+from gankit.measure.features.classifier import KIND, RECIPE, Classifier, classifier
+from gankit.run.observers.common import drop_later_lines
+from gankit.run.plan import plan_run, stored_settings
+from gankit.score import compare
+from gankit.settings.layers import Layer, read_toml
+from gankit.store import checkpoint, run_folder
+from reliability.mutate import Mutator, header_values, json_lines, json_values, raw
+
+NEWEST = "run/checkpoints/step-000000004"
+TOML = (Path(__file__).parents[1] / "examples" / "run.toml").read_bytes()
+
+
+@dataclass(frozen=True)
+class Target:
+    """One kind of file: its sound content, how it is damaged, and what opens it in a folder."""
+
+    name: str
+    file: str  # where the damaged content lies
+    whole: bytes
+    open: Callable[[Path], object]
+    mutate: Mutator = raw
+    seal: Callable[[bytes], Mapping[str, bytes]] | None = None  # damaged content -> files, checksums made anew
+    base: Mapping[str, bytes] = field(default_factory=dict)  # what else lies in the folder
+
+    def files(self, content: bytes) -> dict[str, bytes]:
+        """Every file of a case."""
+        return {**self.base, **(self.seal(content) if self.seal else {self.file: content})}
+
+
+def targets(folder: Path) -> list[Target]:
+    """All of them; `folder` is where a small run is trained for those that need one."""
+    return [*data_targets(), *run_targets(folder), *generator_targets(folder)]
+
+
+# -- data --------------------------------------------------------------------------------------------------------------
+
+
+def _load(name: str) -> Callable[[Path], object]:
+    def load(folder: Path) -> object:
+        dataset = load_dataset(str(folder / name), {})
+        samples = dataset.real(torch.arange(min(4, len(dataset))))
+        assert samples.isfinite().all()
+        assert len(dataset) >= 1
+        return dataset
+
+    return load
+
+
+def data_targets() -> list[Target]:
+    """Images in folders and zips, arrays, IDX."""
+    grey, colour = (np.random.RandomState(0).randint(0, 256, (2, 12, 12, c)).astype(np.uint8) for c in (1, 3))
+    png, npy = _image(colour[0], "png"), _npy(grey[..., 0])
+    found = [Target(f"{kind} in a folder", f"d/a.{kind}", _image(colour[0], kind), _load("d")) for kind in FORMATS]
+    found += [
+        Target("png, palette", "d/a.png", _image(colour[0], "png", "P"), _load("d")),
+        Target("png, 16 bits", "d/a.png", _image(colour[0], "png", "I;16"), _load("d")),
+        Target("png, checksums right", "d/a.png", png, _load("d"), seal=lambda data: {"d/a.png": _checked(data)}),
+        Target("zip", "x.zip", _zip({"a/1.png": png, "b/1.png": png}), _load("x.zip")),
+        Target("zip, its member", "x.zip", png, _load("x.zip"), seal=lambda data: {"x.zip": _zip({"a/1.png": data})}),
+        Target("npy", "x.npy", npy, _load("x.npy")),
+        Target("npy, points", "x.npy", _npy(np.eye(9)), _load("x.npy")),
+        Target("npz", "x.npz", _zip({"x.npy": npy, "y.npy": _npy(np.arange(2))}), _load("x.npz")),
+        Target(
+            "npz, its member",
+            "x.npz",
+            npy,
+            _load("x.npz"),
+            seal=lambda d: {"x.npz": _zip({"x.npy": d, "y.npy": LABELS})},
+        ),
+        Target("idx", IDX, _idx(grey[..., 0]), _load("."), base={IDX_LABELS: _idx(np.arange(2))}),
+        Target("idx, labels", IDX_LABELS, _idx(np.arange(2)), _load("."), base={IDX: _idx(grey[..., 0])}),
+        Target("idx.gz", f"{IDX}.gz", gzip.compress(_idx(grey[..., 0])), _load(".")),
+        Target(
+            "idx.gz, inside",
+            f"{IDX}.gz",
+            _idx(grey[..., 0]),
+            _load("."),
+            seal=lambda d: {f"{IDX}.gz": gzip.compress(d)},
+        ),
+    ]
+    return found
+
+
+FORMATS = ("png", "jpeg", "webp", "bmp", "ppm")
+IDX, IDX_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+
+
+def _image(pixels: Array, kind: str, mode: str | None = None) -> bytes:
+    stream = io.BytesIO()
+    image = Image.fromarray(pixels)
+    if mode == "I;16":
+        image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+    elif mode:
+        image = image.convert(mode)
+    image.save(stream, kind)
+    return stream.getvalue()
+
+
+def _npy(array: Array) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+LABELS = _npy(np.arange(2))
+
+
+def _zip(members: Mapping[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return stream.getvalue()
+
+
+def _idx(array: Array) -> bytes:
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+def _checked(data: bytes) -> bytes:
+    """A PNG whose chunks have the checksums of what they hold now, as far as it still has chunks."""
+    out, place = data[:8], 8
+    while place + 12 <= len(data):
+        length = int.from_bytes(data[place : place + 4], "big")
+        body = data[place + 4 : place + 8 + length]
+        out += data[place : place + 4] + body + zlib.crc32(body).to_bytes(4, "big")
+        place += 12 + length
+    return out
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+
+def run_targets(folder: Path) -> list[Target]:
+    """The files of a run folder: as they lie, and with checksums that fit the damage."""
+    (folder / "tiny.py").write_text(OWN_NETWORKS)
+    np.save(folder / "four.npy", np.arange(480, dtype=np.float64).reshape(40, 2, 2, 3) / 480)
+    settings = {"batch": 4, "z_dim": 5, "device": "cpu"}
+    gankit.train(
+        folder / "tiny.py", data=folder / "four.npy", steps=4, checkpoint_every=8, out=folder / "run", **settings
+    )
+    tree = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    made = _Made(folder, tree)
+    found = [made.target(f"{NEWEST}/{name}", _verify) for name in ("MANIFEST.json", "state.json")]
+    found += [made.target(f"{NEWEST}/{name}", _verify) for name in ("state.safetensors", "generator.safetensors")]
+    found += [
+        made.sealed("state.json", json_values),
+        made.sealed("state.safetensors", header_values),
+        made.sealed("MANIFEST.json", json_values),
+        made.target("run/run.json", made.resume, json_values),
+        made.target("run/status.json", made.resume, json_values),
+        made.target("run/config.json", _configuration, json_values),
+        made.target("run/stats.jsonl", lambda f: drop_later_lines(f / "run" / "stats.jsonl", 2), json_lines),
+    ]
+    return found
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A small finished run, and targets in it."""
+
+    origin: Path
+    tree: Mapping[str, bytes]
+
+    def target(self, file: str, open_: Callable[[Path], object], mutate: Mutator = raw) -> Target:
+        return Target(file.removeprefix("run/"), file, self.tree[file], open_, mutate, base=self.tree)
+
+    def sealed(self, name: str, mutate: Mutator) -> Target:
+        """A file of the newest checkpoint whose manifest agrees with the damage: only its meaning can be wrong."""
+        file = f"{NEWEST}/{name}"
+        return Target(f"{name}, sealed", file, self.tree[file], self.resume, mutate, self._seal(name), self.tree)
+
+    def resume(self, folder: Path) -> object:
+        """Go on with the run of a case: it has nothing left to do."""
+        return gankit.resume(folder / "run", variant=self.origin / "tiny.py", data=self.origin / "four.npy")
+
+    def _seal(self, name: str) -> Callable[[bytes], Mapping[str, bytes]]:
+        manifest = json.loads(self.tree[f"{NEWEST}/MANIFEST.json"])
+
+        def seal(content: bytes) -> Mapping[str, bytes]:
+            try:
+                new = json.loads(content) if name == "MANIFEST.json" else json.loads(json.dumps(manifest))
+                if name != "MANIFEST.json":
+                    new["files"][name] = {"bytes": len(content), "sha256": sha256(content)}
+                new.pop("self_sha256", None)
+                new["self_sha256"] = sha256(canonical_json(new).encode())
+            except (ValueError, AttributeError, TypeError):
+                return {f"{NEWEST}/{name}": content}
+            return {f"{NEWEST}/{name}": content, f"{NEWEST}/MANIFEST.json": canonical_json(new).encode()}
+
+        return seal
+
+
+def _verify(folder: Path) -> object:
+    return checkpoint.load(folder / NEWEST)
+
+
+def _configuration(folder: Path) -> object:
+    """As `gankit resume` reads it, without the training that an honest change would start."""
+    run = run_folder.RunFolder(folder / "run")
+    return plan_run([run_layer(stored_settings(run, {"variant": str(folder / "tiny.py")}))])
+
+
+def run_layer(settings: Mapping[str, object]) -> Layer:
+    return Layer("run", {**settings, "variant": "gan", "options": {}})
+
+
+# -- files for sharing -------------------------------------------------------------------------------------------------
+
+
+def generator_targets(folder: Path) -> list[Target]:
+    """The sampleable file, the classifier, scores, and a run described in TOML."""
+    points = gankit.train(
+        "gan", data="ring8", batch=8, z_dim=4, steps=2, device="cpu", eval_every=8, eval_n=50, out=folder / "points"
+    )
+    scores = (points.folder / "metrics.jsonl").read_bytes()
+    whole = points.generator.read_bytes()
+    data = load_dataset(str(folder / "four.npy"), {})
+
+    def sample(path: Path) -> object:
+        return gankit.load(path / "g.safetensors").sample(2)
+
+    def features(path: Path) -> object:
+        return classifier(data, str(path / "c.safetensors"), None)
+
+    def configuration(path: Path) -> object:
+        return plan_run([read_toml(path / "run.toml")])
+
+    return [
+        Target("generator.safetensors", "g.safetensors", whole, sample),
+        Target("generator.safetensors, header", "g.safetensors", whole, sample, header_values),
+        Target("classifier.safetensors", "c.safetensors", _classifier(), features),
+        Target("classifier.safetensors, header", "c.safetensors", _classifier(), features, header_values),
+        Target("metrics.jsonl", "metrics.jsonl", scores, lambda path: compare.collect([path]), json_lines),
+        Target("TOML", "run.toml", TOML, configuration),
+    ]
+
+
+def _classifier() -> bytes:
+    with torch.random.fork_rng(devices=[]):
+        tensors = Classifier(3, 4).state_dict()
+    header = {
+        "kind": KIND,
+        "recipe": RECIPE,
+        "shape": (3, 2, 2),
+        "classes": ("a", "b", "c", "d"),
+        "data": "four",
+        "data_fingerprint": "x",
+        "accuracy": 0.5,
+        "tensors_sha256": tensors_digest(tensors),
+    }
+    return pack_tensors(tensors, canonical_json(header))

@@ -1,0 +1,141 @@
+"""Steps from graphs: when they are recorded, what is copied, what makes them start anew. With a stand-in for CUDA."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import gankit
+from gankit.contracts import DataSpec
+from gankit.game.graphs import WARM_UP, Replay, graph_phases, why_not
+from gankit.game.loop import TrainingLoop
+from gankit.run.build import build_loop
+from gankit.run.plan import plan_run
+from gankit.settings.layers import Layer
+
+CPU = torch.device("cpu")
+
+
+class Tape:
+    """A recorded piece of work: it is done again on the same inputs, and writes to the same outputs."""
+
+    def __init__(self, work: Callable[[], dict[str, Tensor]], outputs: dict[str, Tensor]) -> None:
+        self.work, self.outputs, self.replays = work, outputs, 0
+
+    def replay(self) -> None:
+        self.replays += 1
+        for name, value in self.work().items():
+            self.outputs[name].copy_(value)
+
+
+class CpuRecorder:
+    """Records without doing the work, as CUDA does: the shapes of the outputs come from a dry run that is undone."""
+
+    def __init__(self, loop: TrainingLoop, fails: bool = False) -> None:
+        self.loop, self.fails = loop, fails
+        self.tapes: list[Tape] = []
+        self.warmed = 0
+
+    def warm(self, work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        self.warmed += 1
+        return work()
+
+    def record(self, work: Callable[[], dict[str, Tensor]]) -> tuple[Replay, dict[str, Tensor]]:
+        if self.fails:
+            raise RuntimeError("operation not permitted when stream is capturing\nand more")
+        before = {k: v.clone() if isinstance(v, Tensor) else v for k, v in self.loop.state_dict().items()}
+        with torch.random.fork_rng(devices=[]):
+            outputs = {name: torch.full_like(value, float("nan")) for name, value in work().items()}
+        TrainingLoop.load_state_dict(self.loop, before)
+        self.tapes.append(Tape(work, outputs))
+        return self.tapes[-1], outputs
+
+
+def make_loop(variant: str = "wgan-gp", **settings: object) -> TrainingLoop:
+    plan = plan_run([Layer("test", {"variant": variant, "batch": 4, "z_dim": 8, "precision": "fp32", **settings})])
+    return build_loop(plan, DataSpec((2,)), CPU)
+
+
+def play(loop: TrainingLoop, first: int, last: int) -> list[dict[str, float]]:
+    stats = []
+    for step in range(first, last):
+        torch.manual_seed(step)
+        real = torch.full((4, 2), 0.1 * step)
+        stats.append({name: float(value) for name, value in loop.step(real).items()})
+    return stats
+
+
+def state(loop: TrainingLoop) -> dict[str, object]:
+    return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in loop.state_dict().items()}
+
+
+@pytest.mark.parametrize("variant", ["gan", "wgan", "wgan-gp", "began", "r3gan"])
+def test_a_run_from_graphs_equals_an_eager_one(variant: str) -> None:
+    settings = {"penalty_every": 2, "d_steps": 3} if variant == "wgan-gp" else {}
+    eager, graphed = make_loop(variant, **settings), make_loop(variant, **settings)
+    recorder = CpuRecorder(graphed)
+    graph_phases(graphed, recorder)
+    assert play(eager, 0, 20) == play(graphed, 0, 20)
+    assert state(eager) == state(graphed)
+    assert all(tape.replays for tape in recorder.tapes)
+
+
+def test_each_kind_of_phase_has_a_graph_after_its_own_warm_up() -> None:
+    loop = make_loop(penalty_every=2, d_steps=1)
+    recorder = CpuRecorder(loop)
+    graph_phases(loop, recorder)
+    play(loop, 0, 2 * WARM_UP)
+    assert recorder.warmed == 3 * WARM_UP  # D with and without the penalty, G in the first three steps
+    assert len(recorder.tapes) == 1  # that of G
+    play(loop, 2 * WARM_UP, 2 * WARM_UP + 4)
+    assert len(recorder.tapes) == 3
+    assert [tape.replays for tape in recorder.tapes] == [WARM_UP + 4, 2, 2]
+
+
+def test_a_restored_state_is_recorded_anew() -> None:
+    straight, broken = make_loop(), make_loop()
+    recorder = CpuRecorder(broken)
+    graph_phases(broken, recorder)
+    saved = {name: v.clone() if isinstance(v, Tensor) else v for name, v in straight.state_dict().items()}
+    play(broken, 0, 10)
+    recorded = len(recorder.tapes)
+    broken.load_state_dict(saved)
+    play(straight, 0, 10)
+    play(broken, 0, 10)
+    assert len(recorder.tapes) > recorded
+    assert state(straight) == state(broken)
+
+
+def test_what_cannot_be_recorded_goes_on_without_graphs_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    eager, loop = make_loop(d_steps=1), make_loop(d_steps=1)
+    graph_phases(loop, CpuRecorder(loop, fails=True))
+    with caplog.at_level(logging.WARNING, logger="gankit"):
+        assert play(eager, 0, 8) == play(loop, 0, 8)
+    assert [record.message for record in caplog.records] == [
+        "no CUDA graphs, the steps go on without them: operation not permitted when stream is capturing"
+    ] * 2  # one a phase
+
+
+def test_reasons_against_graphs(tmp_path, caplog: pytest.LogCaptureFixture) -> None:
+    loop = make_loop()
+    assert why_not(loop, [], 1) == "the device is cpu"
+    loop.device = torch.device("cuda")
+    assert why_not(loop, [], 1) is None
+    assert why_not(loop, ["mine"], 1) == "mine may work on the host in a step"
+    assert "several processes" in str(why_not(loop, [], 2))
+    with caplog.at_level(logging.INFO, logger="gankit"):
+        gankit.train("gan", data="ring8", device="cpu", graphs="auto", steps=1, out=tmp_path / "run")
+    assert "no CUDA graphs: the device is cpu" in [record.message for record in caplog.records]
+
+
+def test_plugins_that_do_not_say_that_they_are_capturable_are_named() -> None:
+    def bound(*extensions: str) -> list[str]:
+        return plan_run([Layer("test", {"variant": "gan", "extensions": list(extensions)})]).composition.host_bound
+
+    assert bound() == []
+    assert bound("r1", "diffaugment") == []
+    assert bound("instance-noise", "spectral-norm") == ["instance-noise", "spectral-norm"]

@@ -1,0 +1,182 @@
+"""Latent vectors and conditions: a function of the seed, as often as in the data, and refused when they make no sense."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support import TINY_VARIANT, gankit
+
+import gankit as api
+from gankit.base.files import canonical_json, pack_tensors
+from gankit.errors import InputError
+from gankit.game.latent import Conditions, LatentSpace, draw_z
+from gankit.store.generator_file import read
+
+
+def test_the_priors() -> None:
+    uniform = draw_z(10_000, 3, "uniform", generator=torch.Generator().manual_seed(0))
+    assert -1 <= float(uniform.min()) < -0.99
+    assert 0.99 < float(uniform.max()) <= 1
+    assert uniform.mean(0).abs().max() < 0.03
+    normal = draw_z(10_000, 3, "normal", generator=torch.Generator().manual_seed(0))
+    assert normal.std(0).tolist() == pytest.approx([1, 1, 1], abs=0.03)
+
+
+@pytest.mark.parametrize("prior", ["normal", "uniform"])
+def test_a_row_depends_on_its_own_seed_alone(prior: str) -> None:
+    space = LatentSpace(5, prior, Conditions(counts=(3, 1)))  # type: ignore[arg-type]
+    together, apart = space.inputs([4, 9, 2]), space.inputs([9])
+    assert torch.equal(together[0][1], apart[0][0])
+    assert torch.equal(together[1][1], apart[1][0])
+
+
+def test_labels_come_as_often_as_in_the_data() -> None:
+    conditions = Conditions(counts=(700, 0, 300))
+    share = conditions.of_seeds(range(4000)).mean(0)
+    assert share.tolist() == pytest.approx([0.7, 0, 0.3], abs=0.03)
+    assert conditions.length == 3
+
+
+def test_condition_vectors_are_drawn_from_the_examples() -> None:
+    conditions = Conditions(examples=((0.5, -1.0), (2.0, 3.0)))
+    assert {tuple(row) for row in conditions.of_seeds(range(50)).tolist()} == {(0.5, -1.0), (2.0, 3.0)}
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"counts": (1,), "examples": ((1.0,),)}, {"examples": ((1.0,), (1.0, 2.0))}, {"counts": (0, 0)}]
+)
+def test_conditions_that_make_no_sense_are_refused(fields: dict[str, tuple[int, ...]]) -> None:
+    with pytest.raises(ValueError, match="neither"):
+        Conditions(**fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tiny conditional runs: of labels with names, and of vectors."""
+    base = tmp_path_factory.mktemp("conditional")
+    for index, name in enumerate(("cat", "dog", "eel")):
+        (base / "animals" / name).mkdir(parents=True)
+        for picture in range(6):
+            pixels = np.full((12, 12), 60 * index + picture, np.uint8)
+            Image.fromarray(pixels).save(base / "animals" / name / f"{picture}.png")
+    images = np.random.RandomState(0).randint(0, 255, (40, 12, 12)).astype(np.uint8)
+    np.savez(base / "vectors.npz", images=images, conditions=np.random.RandomState(1).randn(40, 4).astype(np.float32))
+    for out, data in (("labels", "animals"), ("vectors", "vectors.npz")):
+        result = gankit(
+            *f"train --conditional --data {data} --out {out} --steps 4 --batch 6 --z-dim 8".split(), cwd=base
+        )
+        assert result.returncode == 0, result.stderr
+    result = gankit(
+        *["train", "--data", "animals", "--out", "plain", "--steps", "1", "--batch", "6", "--z-dim", "8"], cwd=base
+    )
+    assert result.returncode == 0, result.stderr
+    return base
+
+
+def test_classes_by_name_by_index_and_all_of_them(folder: Path) -> None:
+    for spelling in ("dog", "1"):
+        result = gankit("sample", "labels", "--class", spelling, "--seeds", "3,4", "-o", f"{spelling}.npz", cwd=folder)
+        assert result.returncode == 0, result.stderr
+    assert (np.load(folder / "dog.npz")["samples"] == np.load(folder / "1.npz")["samples"]).all()
+    assert np.load(folder / "dog.npz")["labels"].tolist() == [1, 1]
+    result = gankit("sample", "labels", "--class", "all", "-n", "4", "-o", "all.png", "--json", cwd=folder)
+    assert json.loads(result.stdout)["samples"] == 12
+    with Image.open(folder / "all.png") as sheet:
+        assert sheet.width > sheet.height  # a row of four for each of three classes
+        assert json.loads(sheet.text["gankit"])["label"] == [0, 1, 2]  # type: ignore[attr-defined]
+    result = gankit("sample", "labels", "--class", "cat", "--class", "eel", "--seeds", "5", "-o", "two.zip", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert zipfile.ZipFile(folder / "two.zip").namelist() == ["class0-seed000005.png", "class2-seed000005.png"]
+
+
+def test_without_a_class_each_seed_has_its_own(folder: Path) -> None:
+    generator = api.load(folder / "labels")
+    y = generator.space.inputs(range(30))[1]
+    assert set(y.argmax(1).tolist()) == {0, 1, 2}
+    mixed = generator.sample(seeds=[7])
+    assert (mixed == generator.sample(seeds=[7], label=int(y[7].argmax()))).all()
+
+
+def test_vectors_are_given_by_their_numbers(folder: Path) -> None:
+    result = gankit("sample", "vectors", "--condition", "0.5,-1,0,2", "-n", "2", "-o", "v.npz", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    generator = api.load(folder / "vectors")
+    assert (np.load(folder / "v.npz")["samples"] == generator.sample(2, condition=[0.5, -1, 0, 2])).all()
+    assert generator.sample(3).shape == (3, 12, 12, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("sample labels --class dgo", "no class 'dgo' — did you mean 'dog'?"),
+        ("sample labels --class 3", "no class '3'"),
+        ("sample labels --class dog --class 1", "name a class twice"),
+        ("sample labels --condition 1,0", "a condition of 2 numbers: the generator takes vectors of 3"),
+        ("sample plain --class dog", "the generator is unconditional"),
+        ("sample plain --condition 1", "the generator is unconditional: it takes no vectors"),
+        ("sample labels --class all -n 9000000", "27,000,000 samples are more than 10,000,000"),
+        ("sample labels --seeds 0-999999,7", "7 is named twice"),
+        ("sample plain --class all", "the generator is unconditional"),
+        ("sample vectors --class dog", "knows condition vectors, not classes"),
+        ("sample vectors --condition 1,2,3", "takes vectors of 4"),
+        ("sample vectors --condition 1,nan,3,4", "is not a vector of finite numbers"),
+        ("sample vectors --condition a", "'a' is not a vector"),
+        ("train --conditional --data plain.npy --out x", "has no labels to train conditionally on"),
+        ("train --variant began --conditional --out x", "BEGAN is not trained conditionally"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(
+    folder: Path, arguments: str, message: str, refusal: Callable[..., str]
+) -> None:
+    np.save(folder / "plain.npy", np.zeros((20, 12, 12), np.uint8))
+    assert message in refusal(arguments, folder)
+
+
+def test_networks_that_cannot_be_told_are_refused(tmp_path: Path) -> None:
+    source = TINY_VARIANT + (
+        "\nfrom torch import nn\n@hookimpl\ndef gankit_discriminator(data):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Flatten(0))\n"
+    )
+    (tmp_path / "deaf.py").write_text(source)
+    result = gankit("train", "--variant", "./deaf.py", "--conditional", "--steps", "1", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "built a network that cannot be told a condition" in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"counts": [], "examples": []},
+        {"counts": [0, 0, 0]},
+        {"counts": [-1, 2, 3]},
+        {"counts": [1] * 5000},
+        {"examples": [[float("inf")]]},
+        {"examples": [[1.0], [1.0, 2.0]]},
+        {"examples": [[1.0]] * 65},
+        [1, 2, 3],
+    ],
+)
+def test_a_file_with_impossible_conditions_is_refused(folder: Path, tmp_path: Path, conditions: object) -> None:
+    header, tensors = read(folder / "labels" / "generator.safetensors")
+    values = {**dataclasses.asdict(header), "conditions": conditions}
+    path = tmp_path / "bad.safetensors"
+    text = json.dumps(values) if "inf" in str(conditions) else canonical_json(values)
+    path.write_bytes(pack_tensors(tensors, text))
+    with pytest.raises(InputError, match="damaged metadata: conditions"):
+        api.load(path)
+
+
+def test_the_grid_of_a_conditional_run_has_a_row_for_each_class(folder: Path) -> None:
+    data = (folder / "labels" / "samples" / "000000024.png").read_bytes()
+    with Image.open(io.BytesIO(data)) as grid:
+        assert grid.size == (8 * 50 + 2, 3 * 50 + 2)  # cells of 12 x 4 pixels and a gap

@@ -1,0 +1,172 @@
+"""Several processes for one run: the same gradients, one writer, one end for all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from support import GANKIT, ROOT, gankit
+from two_processes import COUPLED
+
+import gankit as api
+from gankit.contracts import DataSpec
+from gankit.run.build import build_loop
+from gankit.run.plan import plan_run
+from gankit.settings.layers import Layer
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+SMALL = ["--data", "ring8", "--device", "cpu", "--batch", "16"]
+
+
+def environment(cwd: Path) -> dict[str, str]:
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    return {**{k: v for k, v in os.environ.items() if k not in names}, "OMP_NUM_THREADS": "1"}
+
+
+def test_two_processes_give_the_gradients_of_one_for_every_variant(tmp_path: Path) -> None:
+    script = ROOT / "tests" / "two_processes.py"
+
+    def run(size: int) -> list[dict[str, dict[str, torch.Tensor]]]:
+        outs = [tmp_path / f"{rank}-of-{size}.pt" for rank in range(size)]
+        started = [
+            subprocess.Popen(
+                [sys.executable, str(script), str(rank), str(size), str(tmp_path / "store"), str(out)],
+                env=environment(tmp_path),
+            )
+            for rank, out in enumerate(outs)
+        ]
+        assert [process.wait(timeout=240) for process in started] == [0] * size
+        return [torch.load(out, weights_only=True) for out in outs]
+
+    (one,) = run(1)
+    first, second = run(2)
+    checked = set()
+    for what, expected in one.items():
+        variant, _, sync_bn = what.partition(" ")
+        plan = plan_run([Layer("test", {"variant": variant, "z_dim": 20})])
+        told = 3 if plan.config.conditional else 0
+        networks = build_loop(
+            plan, DataSpec((1, 16, 16), ("a", "b", "c"), condition=told), torch.device("cpu")
+        ).networks
+        modules = [*networks.generator.modules(), *networks.discriminator.modules()]
+        if not sync_bn and any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in modules):
+            assert variant in COUPLED
+            continue
+        for name, gradient in expected.items():
+            assert torch.equal(first[what][name], second[what][name]), (what, name)
+            scale = float(gradient.abs().max())
+            torch.testing.assert_close(first[what][name], gradient, rtol=1e-4, atol=1e-5 * scale + 1e-9, msg=name)
+        checked.add(what)
+    assert checked == one.keys() - COUPLED
+
+
+def test_a_run_of_two_processes_is_resumed_exactly_and_goes_on_in_one(tmp_path: Path) -> None:
+    for name, steps in (("straight", 9), ("broken", 4)):
+        result = gankit("train", *SMALL, "--gpus", 2, "--steps", steps, "--out", name, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.count("checkpoint") == 1  # one process speaks
+    result = gankit("resume", "broken", "--gpus", 2, "--steps", 9, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    files = [
+        tmp_path / name / "checkpoints" / "step-000000009" / "state.safetensors" for name in ("straight", "broken")
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert api.resume(tmp_path / "broken", steps=12).step == 12
+
+
+def test_what_cannot_be_divided_is_refused_before_anything_starts(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    assert "--gpus 3 with a batch of 64" in refusal("train --gpus 3 --device cpu", tmp_path)
+    if torch.cuda.device_count() < 2:
+        assert "CUDA devices" in refusal("train --gpus 2", tmp_path)
+
+
+SOUND = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WORLD_SIZE", "abc"),
+        ("WORLD_SIZE", "-2"),
+        ("RANK", "2"),
+        ("RANK", None),
+        ("LOCAL_RANK", "x"),
+        ("MASTER_ADDR", None),
+        ("MASTER_PORT", "http"),
+        ("MASTER_PORT", "99999"),
+    ],
+)
+def test_variables_that_are_not_torchruns_are_refused_before_anybody_waits(
+    tmp_path: Path, refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, name: str, value: str | None
+) -> None:
+    for key, sound in SOUND.items():
+        monkeypatch.setenv(key, sound)
+    monkeypatch.setenv(name, value) if value is not None else monkeypatch.delenv(name)
+    assert f"not sound: {name}=" in refusal("train --data ring8 --device cpu --steps 1", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rank_that_is_no_number_does_not_hurt_other_commands(tmp_path: Path) -> None:
+    assert gankit("variants", cwd=tmp_path, RANK="first").returncode == 0
+
+
+def start(command: list[str], cwd: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(command, cwd=cwd, env=environment(cwd), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list((cwd / "run" / "checkpoints").glob("step-*")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return process
+
+
+def process_of_rank(rank: int, cwd: Path) -> int:
+    """The worker that torchrun started as this rank in this folder."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (entry / "environ").read_bytes().split(b"\0")
+            if f"RANK={rank}".encode() in variables and (entry / "cwd").resolve() == cwd.resolve():
+                return int(entry.name)
+        except OSError:  # gone, or somebody else's
+            continue
+    raise AssertionError("no such process")
+
+
+LONG = [*SMALL, "--images", "10M", "--checkpoint-every", "320", "--out", "run"]
+
+
+def test_a_killed_process_ends_the_run_with_its_state_intact(tmp_path: Path) -> None:
+    process = start([str(GANKIT), "train", "--gpus", "2", *LONG], tmp_path)
+    os.kill(process_of_rank(1, tmp_path), signal.SIGKILL)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode != 0
+    assert "lost the others" in said
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert (status["state"], status["exit_code"]) == ("failed", 4)
+    seen = status["images_seen"]
+    resumed = api.resume(tmp_path / "run", images=seen + 640)
+    assert seen <= resumed.images_seen
+
+
+def test_torchrun_starts_a_run_again_that_lost_a_process(tmp_path: Path) -> None:
+    process = start([*TORCHRUN, "--max-restarts", "1", "-m", "gankit", "train", *LONG], tmp_path)
+    os.kill(process_of_rank(1, tmp_path), signal.SIGKILL)
+    folder, deadline = tmp_path / "run", time.monotonic() + 90
+    status = folder / "status.json"
+    while "resumed at" not in (folder / "log.txt").read_text() or json.loads(status.read_text())["state"] != "running":
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    said = json.loads(status.read_text())
+    assert said["state"] == "stopped"
+    assert "state saved" in said["reason"]

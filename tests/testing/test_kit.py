@@ -1,0 +1,302 @@
+"""The conformance kit: a sound plugin passes every check, and each check fails for a plugin made wrong on purpose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from support import ROOT
+
+from gankit.cli import main
+from gankit.errors import InputError, Stopped
+from gankit.testing import CHECKS, Check, CheckFailed, Subject, parametrize_checks, run_checks
+from gankit.testing.suite import run_check
+
+SOUND = '''"""A sound variant, for tests."""
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from gankit.plugin import *
+
+@dataclass(frozen=True)
+class Options:
+    margin: float = option(1.0, gt=0, help="the score wanted of real samples")
+
+class Loss(AdversarialLoss):
+    def __init__(self, margin=1.0):
+        super().__init__()
+        self.margin = margin
+    def discriminator(self, critic, batch):
+        real, fake = critic(batch.real), critic(batch.fake)
+        return {"real": (real - self.margin).square(), "fake": (fake + self.margin).square()}
+    def generator(self, critic, batch):
+        return {"fake": critic(batch.fake).square()}
+
+@hookimpl
+def gankit_variant():
+    return VariantInfo(api=1, title="Sound", options=Options)
+
+@hookimpl
+def gankit_loss(options):
+    return Loss(options.margin)
+
+@hookimpl
+def gankit_vectors():
+    return [Vector(name="at 1", loss=Loss, real=[0.5], fake=[1.0], expected={"d": 4.25, "g": 1.0})]
+'''
+
+IN_DISCRIMINATOR = "        real, fake = critic(batch.real), critic(batch.fake)\n"
+
+
+def also(code: str) -> str:
+    return SOUND + "\n" + code
+
+
+def instead(old: str, new: str) -> str:
+    assert old in SOUND
+    return SOUND.replace(old, new)
+
+
+def in_the_loss(line: str) -> str:
+    return instead(IN_DISCRIMINATOR, f"        {line}\n{IN_DISCRIMINATOR}")
+
+
+def with_loop(methods: str) -> str:
+    body = "".join(f"    {line}\n" for line in methods.splitlines())
+    return also(
+        f"class Loop(TrainingLoop):\n{body}\n"
+        "@hookimpl\ndef gankit_training_loop(networks, loss, config):\n    return Loop(networks, loss, config)\n"
+    )
+
+
+def with_network(player: str, init: str, forward: str) -> str:
+    """A one-layer network for images or points; `forward` computes from x [N, …] and the layer's output h."""
+    takes, outputs, shape = (
+        ("z_dim", "math.prod(data.shape)", ".view(-1, *self.shape)")
+        if player == "generator"
+        else ("math.prod(data.shape)", "1", ".squeeze(1)")
+    )
+    arguments = "data, z_dim" if player == "generator" else "data"
+    return also(
+        f"""import math
+class Network(nn.Module):
+    def __init__(self, {arguments}):
+        super().__init__()
+        self.shape = data.shape
+        self.layer = nn.Linear({takes}, {outputs})
+        {init}
+    def forward(self, x, y=None):
+        h = self.layer(x.flatten(1)){shape}
+        return {forward}
+
+@hookimpl
+def gankit_{player}({arguments}):
+    return Network({arguments})
+"""
+    )
+
+
+WRONG = {
+    "metadata": [
+        (instead('"""A sound variant, for tests."""', ""), "no docstring"),
+        (instead('title="Sound"', 'title="Sound", conditional="no"'), "the note ''"),
+    ],
+    "options": [
+        (instead('margin: float = option(1.0, gt=0, help="the score wanted of real samples")', "margin: float = 1.0"), "'margin' has no help"),
+        (instead("option(1.0", "option(-1.0"), "greater than 0"),
+        (instead("@dataclass(frozen=True)", "@dataclass"), "not a frozen dataclass"),
+    ],
+    "vectors": [(instead('"d": 4.25', '"d": 4'), "d is 4.25, not 4")],
+    "quiet": [(in_the_loss('print("real", batch.real.shape)'), "it printed 'real torch.Size")],
+    "generator_shapes": [
+        (with_network("generator", "pass", "h.sigmoid()"), "lie in [0."),
+        (with_network("generator", "pass", "h.flatten(1)"), "the generator gave torch.float32 [1, 256]"),
+    ],
+    "independent_samples": [
+        (with_network("generator", "pass", "torch.tanh(h + torch.randn_like(h))"), "the same z gave two samples"),
+        (with_network("generator", "pass", "torch.tanh(h - h.mean(0))"), "when its neighbours do"),
+    ],
+    "discriminator_output": [
+        (with_network("discriminator", "pass", "h.mean()"), "gave []"),
+        (with_network("discriminator", "pass", "h[:, None]"), "reads scores [5]"),
+        (with_network("discriminator", "pass", "h.sigmoid()"), "its scores lie in [0, 1]"),
+        (with_network("discriminator", "pass", "h.reshape(5, 3)[:, 0]"), "it fails on data of [1, 16, 16]: RuntimeError: shape"),
+    ],
+    "conditional": [(with_network("generator", "pass", "torch.tanh(h)"), "the generator gives the same for every condition")],
+    "terms": [
+        (instead("(real - self.margin)", "(real[:, None] - fake)"), "'real' is [8, 8] for a batch of 8"),
+        (instead("critic(batch.fake).square()", "critic(batch.fake).abs().neg().log()"), "generator: 'fake' is not finite"),
+    ],
+    "trained_terms": [
+        (
+            in_the_loss("x = batch.real.clone().requires_grad_(); penalty = torch.autograd.grad(critic(x).sum(), x)[0].square().flatten(1).sum(1)").replace('return {"real"', 'return {"penalty": penalty, "real"', 1),
+            "'penalty' has no gradient for the discriminator",
+        )
+    ],
+    "gradients": [(with_network("discriminator", "self.spare = nn.Parameter(torch.zeros(3))", "h"), "no gradient for discriminator: spare")],
+    "separate_players": [
+        (
+            with_loop("def d_step(self, *batch):\n    with torch.no_grad():\n        next(self.networks.generator.parameters()).mul_(0.9)\n    return super().d_step(*batch)"),
+            "the discriminator's step moved the generator",
+        ),
+        (
+            with_loop("def g_step(self, *batch):\n    stats = super().g_step(*batch)\n    self.networks.discriminator.requires_grad_(False)\n    return stats"),
+            "no longer require grad",
+        ),
+    ],
+    "bf16": [(with_network("discriminator", "pass", "h / ((h * 0 + 1) + 1e-3 - 1)"), "not finite")],
+    "deterministic": [(in_the_loss("import random; batch.real.add_(random.random())"), "differs between two runs of one seed")],
+    "untouched_seeds": [(in_the_loss("torch.manual_seed(0)"), "it seeds torch")],
+    "no_waiting": [
+        (in_the_loss("float(batch.real.mean())"), "line 18"),
+        (in_the_loss("batch.real.tolist()"), "line 18"),
+        (in_the_loss("batch.real[batch.real > 0]"), "line 18"),
+    ],
+    "flat_state": [(with_loop('def state_dict(self):\n    return {**super().state_dict(), "history": []}'), "'history' is a list")],
+    "state_round_trip": [
+        (
+            with_loop('turns = 0\ndef d_step(self, *batch):\n    self.turns += 1\n    return super().d_step(*batch)\ndef state_dict(self):\n    return {**super().state_dict(), "turns": self.turns}'),
+            "'turns' is not what was loaded",
+        )
+    ],
+    "exact_resume": [(in_the_loss("self.margin *= 0.9"), "differs after 7 steps")],
+    "one_file": [(with_network("generator", "self.shift = torch.randn(data.shape)", "torch.tanh(h + self.shift)"), "samples of the file differ")],
+    "two_processes": [
+        (
+            instead("        self.margin = margin\n", "        self.margin = margin\n        self.register_buffer('level', torch.zeros(()))\n").replace(IN_DISCRIMINATOR, IN_DISCRIMINATOR + "        self.level.copy_(real.detach().mean())\n"),
+            "the first is 'loss.level'",
+        ),
+        (with_loop("def minimise(self, player, terms):\n    total = sum(term.mean() for term in terms.values())\n    self.optimizers[player].zero_grad()\n    total.backward()\n    self.optimizers[player].step()"), "differ between two processes"),
+        (in_the_loss("torch.distributed.is_initialized() and torch.distributed.get_rank() and batch.reel"), "the second process: [rank1]: AttributeError: 'Batch'"),
+    ],
+    "coexists": [
+        (
+            with_network("discriminator", "pass", "h") + with_loop('def d_step(self, *batch):\n    self.players["discriminator"]["layer.weight"].data.clamp_(-1, 1)\n    return super().d_step(*batch)').removeprefix(SOUND),
+            "with --with spectral-norm: KeyError",
+        )
+    ],
+}  # fmt: skip
+
+
+def subject(folder: Path, source: str) -> Subject:
+    path = folder / "tested.py"
+    path.write_text(source)
+    return Subject.of(str(path))
+
+
+def test_a_sound_plugin_passes_every_check_and_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    outcomes = list(run_checks(subject(tmp_path, SOUND)))
+    assert [(outcome.check.name, outcome.reason) for outcome in outcomes if outcome.reason] == []
+    assert [outcome.check for outcome in outcomes] == list(CHECKS)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+TIED = """
+from math import prod
+
+class Tied(nn.Module):  # one layer under two names
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(inputs, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, outputs))
+        self.last = self.net[-1]
+    def forward(self, x):
+        return self.last(self.net[:-1](x.flatten(1)))
+
+@hookimpl
+def gankit_generator(data, z_dim):
+    return nn.Sequential(Tied(z_dim, prod(data.shape)), nn.Tanh(), nn.Unflatten(1, data.shape))
+
+@hookimpl
+def gankit_discriminator(data):
+    return nn.Sequential(Tied(prod(data.shape), 1), nn.Flatten(0))
+"""
+
+
+def test_a_layer_under_two_names_is_stored_resumed_and_sampled(tmp_path: Path) -> None:
+    tied = subject(tmp_path, also(TIED))
+    checks = [check for check in CHECKS if check.name in ("gradients", "state_round_trip", "exact_resume", "one_file")]
+    assert len(checks) == 4
+    for check in checks:
+        run_check(check, tied)
+
+
+def test_there_is_a_wrong_plugin_for_every_check_and_each_has_its_line_in_the_documentation() -> None:
+    assert set(WRONG) == {check.name for check in CHECKS}
+    documented = (ROOT / "docs" / "plugins.md").read_text()
+    assert all(f"| `{check.name}` | {check.requirement} |" in documented for check in CHECKS)
+    assert all(check.requirement.endswith(".") and "\n" not in check.requirement for check in CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "reason"),
+    [
+        pytest.param(name, source, reason, id=f"{name}-{number}")
+        for name, cases in WRONG.items()
+        for number, (source, reason) in enumerate(cases)
+    ],
+)
+def test_a_plugin_made_wrong_fails_the_check(name: str, source: str, reason: str, tmp_path: Path) -> None:
+    check = next(check for check in CHECKS if check.name == name)
+    with pytest.raises(CheckFailed) as caught:
+        run_check(check, subject(tmp_path, source))
+    assert reason in caught.value.reason
+    assert caught.value.hint
+
+
+def test_an_exception_of_the_plugin_is_a_failure_that_names_its_line(tmp_path: Path) -> None:
+    broken = subject(tmp_path, in_the_loss("batch.reel"))
+    outcome = next(outcome for outcome in run_checks(broken) if outcome.check.name == "terms")
+    assert outcome.reason == f"AttributeError: 'Batch' object has no attribute 'reel' ({tmp_path}/tested.py, line 18)"
+
+
+def test_a_signal_ends_the_checks_and_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: Subject) -> None:
+        raise Stopped("stopped", signal_number=2, at_once=True)
+
+    monkeypatch.setattr("gankit.testing.suite.CHECKS", [Check(interrupted)])
+    with pytest.raises(Stopped):
+        list(run_checks(subject(tmp_path, SOUND)))
+
+
+def test_an_expected_failure_is_strict_and_must_name_a_check() -> None:
+    mark = parametrize_checks("lsgan", expected_failures={"no_waiting": "reads a number"}).mark
+    params = {param.id: param for param in mark.args[1]}
+    (expected,) = params["no_waiting"].marks
+    assert expected.kwargs == {"reason": "reads a number", "strict": True}
+    assert not params["terms"].marks
+    with pytest.raises(InputError, match="no check is called 'no_wait'") as caught:
+        parametrize_checks("lsgan", expected_failures={"no_wait": ""})
+    assert "did you mean 'no_waiting'?" in str(caught.value.hint)
+
+
+def test_an_extension_is_tested_beside_the_default_variant(tmp_path: Path) -> None:
+    tested = Subject.of("spectral-norm")
+    assert (tested.variant, tested.extensions) == ("gan", ("spectral-norm",))
+    path = tmp_path / "noise.py"
+    path.write_text("from gankit.plugin import hookimpl\n@hookimpl\ndef gankit_run_start(run): pass\n")
+    assert Subject.of(str(path)).plugin.kind == "extension"
+
+
+def test_the_command_tells_what_failed_and_what_to_do(
+    tmp_path: Path, refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loud.py").write_text(in_the_loss("print(1)"))
+    monkeypatch.setattr("gankit.testing.suite.CHECKS", [check for check in CHECKS if check.name in ("quiet", "terms")])
+    said = refusal("plugin check ./loud.py --device cpu", tmp_path, "3")
+    assert "'loud' from" in said
+    assert "fails 1 of 2 checks: quiet — the rows marked FAILED say what to do" in said
+    monkeypatch.setattr("sys.argv", ["gankit", "plugin", "check", "./loud.py", "--device", "cpu", "--json"])
+    with pytest.raises(SystemExit, match="3"):
+        main()
+    document = json.loads(capsys.readouterr().out)
+    assert (document["plugin"], document["kind"], document["ok"]) == ("loud", "variant", False)
+    assert [(row["check"], row["ok"]) for row in document["checks"]] == [("quiet", False), ("terms", True)]
+    assert document["checks"][0]["reason"].startswith("it printed '1")
+    assert document["checks"][0]["hint"]
