@@ -244,7 +244,7 @@ def generator_targets(folder: Path) -> list[Target]:
         return gankit.load(path / "g.safetensors").sample(2)
 
     def features(path: Path) -> object:
-        return classifier(data, str(path / "c.safetensors"), None)
+        return classifier(data, str(path / "c.safetensors"))
 
     def configuration(path: Path) -> object:
         return plan_run([read_toml(path / "run.toml")])

@@ -1,7 +1,32 @@
-"""How far long work has come, told to whoever shows it."""
+"""Progress of long work: who works reports it with `tell`, who shows it chooses with `to`; by default nothing is shown.
+
+The choice is a context variable: it holds within a `with` block, and threads start without one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
-Progress = Callable[[str, int, int], None]  # (what, done, total)
+Progress = Callable[[str, int, int], None]
+"""A display: (what is being done, units done, units in total)."""
+
+_display: ContextVar[Progress | None] = ContextVar("gankit.progress", default=None)
+
+
+@contextmanager
+def to(display: Progress | None) -> Iterator[None]:
+    """Within the block progress is shown by `display`; None shows nothing, also within a block that shows something."""
+    token = _display.set(display)
+    try:
+        yield
+    finally:
+        _display.reset(token)
+
+
+def tell(what: str, done: int, total: int) -> None:
+    """Report that `done` of `total` units of `what` are done."""
+    display = _display.get()
+    if display is not None:
+        display(what, done, total)

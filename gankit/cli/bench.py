@@ -55,8 +55,8 @@ def bench(
         "precision": precision,
     }
     settings: dict[str, Any] = {key: value for key, value in chosen.items() if value is not None}
-    with console.log_to_stderr(), console.progress_bar() as progress:
-        found = measure([Layer("flag", settings)], steps, progress)
+    with console.log_to_stderr(), console.progress_bar():
+        found = measure([Layer("flag", settings)], steps)
     if json:
         console.print_json({**dataclasses.asdict(found), "of_matmul": found.of_matmul})
         return

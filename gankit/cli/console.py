@@ -7,13 +7,14 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
+from gankit.base import progress
 from gankit.base.text import printable
 from gankit.errors import GankitError, Stopped
 
@@ -89,8 +90,8 @@ def log_to_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A callback (what, done, total) for long work: a bar on a terminal, a line now and then in a pipe."""
+def progress_bar() -> Iterator[None]:
+    """Within the block the progress of long work is shown: a bar on a terminal, a line now and then in a pipe."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -126,7 +127,8 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
             bar.remove_task(tasks.pop(what))
 
     try:
-        yield advance
+        with progress.to(advance):
+            yield
     finally:
         if talk.is_terminal:
             bar.stop()

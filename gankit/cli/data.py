@@ -37,7 +37,7 @@ def pack(
     gankit data pack ./photos --size 64 -o photos64.gkpack
     """
     path = path_of(out, "--out")
-    with console.log_to_stderr(), console.progress_bar() as progress:
+    with console.log_to_stderr(), console.progress_bar():
         from gankit import core
         from gankit.data import parse_size
         from gankit.data.formats.packing import pack_dataset
@@ -46,7 +46,7 @@ def pack(
         extensions = [discovery.find(name, discovery.EXTENSIONS) for name in with_ or ()]
         catalogue = core.compose(None, extensions).catalogue("gankit_datasets")
         wanted = None if size is None else parse_size(size)
-        header = pack_dataset(source, path, catalogue, size=wanted, on_bad_image=on_bad_image, progress=progress)
+        header = pack_dataset(source, path, catalogue, size=wanted, on_bad_image=on_bad_image)
     _show(path, header, as_json=json)
 
 
@@ -56,10 +56,10 @@ def check(packed: Packed, json: Json = False) -> None:
 
     gankit data check photos64.gkpack
     """
-    with console.progress_bar() as progress:
+    with console.progress_bar():
         from gankit.data.formats.pack import check_pack
 
-        header = check_pack(packed, progress)
+        header = check_pack(packed)
     _show(packed, header, as_json=json)
 
 

@@ -57,7 +57,7 @@ def evaluate(
     gankit eval fakes/ --against photos/ --size 64
     """
     save = _store_path(out)
-    with console.log_to_stderr(), console.progress_bar() as progress:
+    with console.log_to_stderr(), console.progress_bar():
         from gankit.score.evaluate import Settings, score, store_of
 
         settings = Settings(
@@ -74,7 +74,7 @@ def evaluate(
             variant=variant,
             extensions=with_ or (),
         )
-        evaluation = score(target, settings, progress)
+        evaluation = score(target, settings)
     _show(target, evaluation, as_json=json)
     _store(evaluation, store_of(target, save))
 
@@ -97,7 +97,7 @@ def manifold(
     gankit manifold runs/gan-triangles-0001
     """
     save = _store_path(out)
-    with console.log_to_stderr(), console.progress_bar() as progress:
+    with console.log_to_stderr(), console.progress_bar():
         from gankit.score.evaluate import store_of
         from gankit.score.manifold import evaluate_manifold
 
@@ -109,7 +109,6 @@ def manifold(
             device=device,
             variant=variant,
             extensions=with_ or (),
-            progress=progress,
         )
     _show(checkpoint, evaluation, as_json=json)
     _store(evaluation, store_of(checkpoint, save))

@@ -54,7 +54,7 @@ def figure1d(
     from gankit.sample.writers import write_bytes, write_image
 
     path, suffix = picture_path(out, "--out", FORMATS)
-    with console.log_to_stderr(), console.progress_bar() as progress:
+    with console.log_to_stderr(), console.progress_bar():
         if run is not None:
             training = {"-o": option, "--data": data, "--images": images, "--z-dim": z_dim, "--seed": seed}
             useless = [flag for flag, value in {**training, "--moments": moments}.items() if value is not None]
@@ -69,7 +69,7 @@ def figure1d(
             settings |= {"options": key_values(option)} if option else {}
             count = moments or (6 if suffix == ".png" else FRAMES)
             layers = [Layer("flag", settings)]
-            found = figure_of_training(layers, moments=count, progress=progress, observers=[LiveLine()])
+            found = figure_of_training(layers, moments=count, observers=[LiveLine()])
     rows = describe(found)
     if suffix == ".png":
         write_image(strip(found), path, {"data": found.data, "moments": rows})

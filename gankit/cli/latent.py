@@ -110,8 +110,8 @@ def neighbours(
 
     path, _ = picture_path(out, "-o")
     settings = Settings(against=against, size=size, device=device, variant=variant, extensions=with_ or ())
-    with console.log_to_stderr(), console.progress_bar() as progress:
-        found = compute(checkpoint, parse_seeds(seeds), k, features=features, settings=settings, progress=progress)
+    with console.log_to_stderr(), console.progress_bar():
+        found = compute(checkpoint, parse_seeds(seeds), k, features=features, settings=settings)
     notes = [[f"{distance:.2f}" for distance in row] for row in found.distances.tolist()]
     write_image(beside(found.samples, found.images, notes), path, {"seeds": list(found.seeds), "space": found.space})
     rows = [

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from gankit.base import progress
 from gankit.cli import console
 from gankit.cli.flags import Device, Json, complete_plugin, path_of
 from gankit.errors import PluginError
@@ -71,11 +72,11 @@ def check(
     from gankit.testing import CHECKS, Subject, run_checks
 
     outcomes = []
-    with console.progress_bar() as progress, redirect_stdout(io.StringIO()):  # what a plugin prints is not our data
+    with console.progress_bar(), redirect_stdout(io.StringIO()):  # what a plugin prints is not our data
         subject = Subject.of(name, extensions=tuple(with_ or ()), device=device)
         for outcome in run_checks(subject):
             outcomes.append(outcome)
-            progress("checks", len(outcomes), len(CHECKS))
+            progress.tell("checks", len(outcomes), len(CHECKS))
     failed = [outcome.check.name for outcome in outcomes if outcome.reason is not None]
     if json:
         rows = [

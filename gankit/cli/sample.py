@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gankit.base import progress
 from gankit.cli import console
 from gankit.cli.flags import MAX_SEEDS, Checkpoint, Device, File, Json, With, parse_seeds, parse_vector, path_of
 from gankit.errors import InputError
@@ -70,12 +71,12 @@ def sample(
         raise InputError(f"{len(request):,} samples are more than {MAX_SEEDS:,}", hint="sample them in several parts")
     started = time.monotonic()
     done = 0
-    with console.progress_bar() as progress:
+    with console.progress_bar():
 
         def advance(count: int) -> None:
             nonlocal done
             done += count
-            progress("sampling", done, len(request))
+            progress.tell("sampling", done, len(request))
 
         write_samples(request, path_of(out, "-o"), advance=advance)
     seconds = time.monotonic() - started

@@ -188,13 +188,13 @@ def train(
     layers = [read_toml(path_of(config, "--config"))] if config is not None else []
     layers += _flag_layers(context)
     folder = path_of(out, "--out") if out is not None else None
-    with console.log_to_stderr(), console.progress_bar() as progress:
+    with console.log_to_stderr(), console.progress_bar():
         from gankit.run.plan import load_data, plan_run
 
         if dry_run or print_config:
             plan = plan_run(layers)
             if dry_run:
-                _print_dry_run(plan, load_data(plan, progress), as_json=json)
+                _print_dry_run(plan, load_data(plan), as_json=json)
             else:
                 _print_config(plan, as_json=json)
             return
@@ -245,8 +245,8 @@ def _train(layers: list[Layer], out: Path | None, new: bool, *, as_json: bool) -
     from gankit.run.train import train_layers
 
     with console.log_to_stderr():
-        with console.progress_bar() as progress:
-            start = train_layers(layers, out, new, progress=progress, observers=[LiveLine()])
+        with console.progress_bar():
+            start = train_layers(layers, out, new, observers=[LiveLine()])
     _print_result(start, as_json=as_json)
 
 

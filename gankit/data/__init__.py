@@ -1,6 +1,5 @@
 """Data sets: read from anywhere into one tensor, or packed into one mapped file; drawn in a seeded endless order."""
 
-from gankit.base.progress import Progress
 from gankit.data.dataset import Dataset, DatasetFactory, Splits
 from gankit.data.formats.resize import parse_size
 from gankit.data.loading import load_dataset
@@ -10,7 +9,6 @@ from gankit.data.sets.catalogue import builtin_datasets
 __all__ = [
     "Dataset",
     "DatasetFactory",
-    "Progress",
     "Sampler",
     "Splits",
     "builtin_datasets",

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from gankit.base.progress import Progress
 from gankit.base.text import did_you_mean, printable, short_name
 from gankit.data.dataset import Dataset, DatasetFactory
 from gankit.data.formats.arrays import NPY_MAGIC, load_npy, load_npz
@@ -17,7 +16,6 @@ from gankit.data.formats.pack import MAGIC, load_pack
 from gankit.data.formats.resize import dataset_rows
 from gankit.data.formats.rows import Rows, load
 from gankit.data.formats.sources import READ, SUFFIXES, folder_files, zip_files
-from gankit.data.sets.downloads import Download
 from gankit.errors import InputError
 
 TRAIN = "train"
@@ -33,14 +31,13 @@ def load_dataset(
     split: str = TRAIN,
     size: tuple[int, int] | None = None,
     on_bad_image: OnBadImage = "error",
-    progress: Progress | None = None,
 ) -> Dataset:
     """A data set by its catalogue name or path; `size` is (height, width). A name wins over a file of that name."""
-    with _open(data, catalogue, split, size, on_bad_image, progress) as found:
+    with _open(data, catalogue, split, size, on_bad_image) as found:
         if isinstance(found, Dataset):
             resized = None if size is None else dataset_rows(found, size)
-            return found if resized is None or resized.shape == found.spec.shape else load(resized, progress)
-        return load(found, progress)
+            return found if resized is None or resized.shape == found.spec.shape else load(resized)
+        return load(found)
 
 
 @contextmanager
@@ -50,14 +47,13 @@ def open_rows(
     *,
     size: tuple[int, int] | None = None,
     on_bad_image: OnBadImage = "error",
-    progress: Progress | None = None,
 ) -> Iterator[Rows]:
     """The same images as those of `load_dataset`, to be read part by part; InputError when the data are points.
 
     Image files are decoded as their rows are asked for. Arrays (.npz, .npy, IDX) and named sets are loaded at once,
     into memory or where `limits.scratch` says.
     """
-    with _open(data, catalogue, TRAIN, size, on_bad_image, progress) as found:
+    with _open(data, catalogue, TRAIN, size, on_bad_image) as found:
         if isinstance(found, Dataset) and not found.spec.is_image:
             raise InputError(
                 f"'{printable(data)}' holds points, not images", hint="points are small: use them as they are"
@@ -72,13 +68,12 @@ def _open(
     split: str,
     size: tuple[int, int] | None,
     on_bad_image: OnBadImage,
-    progress: Progress | None,
 ) -> Iterator[Dataset | ImageRows]:
     """Image files as rows of the wanted size; everything else as the data set that it holds."""
     factory = catalogue.get(data)
     if factory is not None:
         factory = _split_of(data, factory, split)
-        yield factory.load(progress) if isinstance(factory, Download) else factory()
+        yield factory()
         return
     path = _existing_path(data, catalogue)
     name = short_name(path)
@@ -92,12 +87,12 @@ def _open(
             hint="only MNIST's files have one; give the path of the other images instead",
         )
     if path.is_dir():
-        yield image_rows(folder_files(path), name, size, on_bad_image, progress)
+        yield image_rows(folder_files(path), name, size, on_bad_image)
         return
     kind = _file_kind(path)
     if kind == "zip":
         with zip_files(path) as files:
-            yield image_rows(files, name, size, on_bad_image, progress)
+            yield image_rows(files, name, size, on_bad_image)
     else:
         yield {"npz": load_npz, "npy": load_npy, "idx": load_idx, "pack": load_pack}[kind](path, name)
 

@@ -23,7 +23,7 @@ from torch.autograd.profiler import profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from gankit.base.progress import Progress
+from gankit.base import progress
 from gankit.base.seeds import derive_seed
 from gankit.data import Sampler
 from gankit.game.loop import TrainingLoop
@@ -64,11 +64,11 @@ class Benchmark:
         return self.flop_per_s / self.matmul_flop_per_s
 
 
-def bench(layers: list[Layer], steps: int = 20, progress: Progress | None = None) -> Benchmark:
+def bench(layers: list[Layer], steps: int = 20) -> Benchmark:
     """Train `steps` steps in each of some blocks, then a few more under the stopwatch, the profiler and the counter."""
     plan = plan_run(layers)
     device = choose_device(plan.config.device)
-    dataset = load_data(plan, progress)
+    dataset = load_data(plan)
     with own_streams(device), ExitStack() as stack:
         loop = build_loop(plan, data_spec(dataset, latent_space(plan, dataset)), device)
         sampler = stack.enter_context(closing(make_sampler(plan, dataset, device)))
@@ -80,8 +80,7 @@ def bench(layers: list[Layer], steps: int = 20, progress: Progress | None = None
         seconds = []
         for block in range(BLOCKS):
             seconds.append(game.play(steps) / steps)
-            if progress is not None:
-                progress("training", block + 1, BLOCKS)
+            progress.tell("training", block + 1, BLOCKS)
         step_s = statistics.median(seconds)
         batch = plan.config.batch
         few = -(-5 // cycle) * cycle

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gankit.base.progress import Progress
 from gankit.base.text import printable
 from gankit.contracts import CriticOutput, VariantInfo
 from gankit.data.sets.synthetic import MIXTURES, Mixture
@@ -108,9 +107,7 @@ def modes(samples: Tensor, truth: Mixture) -> tuple[int, float]:
     return int((counts >= enough).sum()), float(sharp.double().mean())
 
 
-def figure_of_training(
-    layers: Sequence[Layer], *, moments: int, progress: Progress | None = None, observers: Sequence[object] = ()
-) -> Figure:
+def figure_of_training(layers: Sequence[Layer], *, moments: int, observers: Sequence[object] = ()) -> Figure:
     """Train in a folder that is thrown away, and look at D and G at `moments` times, denser at the beginning."""
     plan = plan_run([*layers])
     truth = truth_of(plan.config.data)
@@ -122,7 +119,7 @@ def figure_of_training(
     watcher = _Watcher(truth, sorted(times))
     with tempfile.TemporaryDirectory(prefix="gankit-figure-") as folder:
         try:
-            train_layers([*layers], Path(folder) / "run", observers=[*observers, watcher], progress=progress)
+            train_layers([*layers], Path(folder) / "run", observers=[*observers, watcher])
         except Stopped as stop:  # its own words promise a run to go on with, and this one is thrown away
             raise Stopped("stopped; no figure was drawn", signal_number=stop.signal_number) from stop
     return _figure(plan, truth, watcher.meaning, watcher.moments)

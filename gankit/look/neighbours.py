@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gankit.base.progress import Progress
 from gankit.data import Dataset
 from gankit.data.dataset import as_floats
 from gankit.errors import InputError
@@ -59,7 +58,6 @@ def neighbours(
     *,
     features: str = PIXELS,
     settings: Settings | None = None,
-    progress: Progress | None = None,
 ) -> Neighbours:
     """The k nearest training images of some seeds' samples, by pixels (L2) or in a feature space of `gankit eval`.
 
@@ -70,7 +68,7 @@ def neighbours(
     opened = open_checkpoint(Path(target), chosen)
     trained = opened.trained
     drawable(trained, len(seeds) * (k + 1), "a picture of neighbours")
-    data, catalogue = training_data(opened, chosen, progress)
+    data, catalogue = training_data(opened, chosen)
     if not 1 <= k <= len(data):
         raise InputError(f"{k} neighbours of {len(data):,} training images", hint=f"-k 1 to {len(data):,}")
     samples = trained.sample(seeds=list(seeds))
@@ -79,10 +77,9 @@ def neighbours(
         ours = _as_vectors(as_data)
         parts: Iterable[Tensor] = map(_as_vectors, torch.split(data.samples, _ROWS))
     else:
-        space = choose_space(features, data, catalogue, progress).to(trained.device)
-        tell = progress or _silent
-        ours = extract(space, lambda a, b: as_data[a:b], len(as_data), trained.device, tell, "samples").features
-        theirs = extract(space, lambda a, b: data.samples[a:b], len(data), trained.device, tell, "images").features
+        space = choose_space(features, data, catalogue).to(trained.device)
+        ours = extract(space, lambda a, b: as_data[a:b], len(as_data), trained.device, "samples").features
+        theirs = extract(space, lambda a, b: data.samples[a:b], len(data), trained.device, "images").features
         parts = torch.split(theirs, _ROWS)
     distances, indices = nearest(ours, parts, k)
     return Neighbours(tuple(seeds), samples, _pictures(data, indices), indices, distances, features)
@@ -91,10 +88,6 @@ def neighbours(
 def _as_vectors(images: Tensor) -> Tensor:
     """uint8 images [N, C, H, W] -> float32 [N, C * H * W]; differences are those of pixels in 0..1."""
     return as_floats(images).flatten(1).mul_(0.5)
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    """Nobody watches."""
 
 
 def _pictures(data: Dataset, indices: Tensor) -> Pixels:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gankit.base import progress
 from gankit.base.cache import cached_file
 from gankit.base.files import canonical_json, pack_tensors, sha256, tensors_digest, unpack_tensors
-from gankit.base.progress import Progress
 from gankit.base.seeds import derive_seed
 from gankit.base.text import did_you_mean
 from gankit.data import Dataset
@@ -52,7 +52,6 @@ class Evaluator:
         split: str = "train",
         seed: int = 0,
         device: torch.device | None = None,
-        progress: Progress | None = None,
     ) -> None:
         half = len(real) // 2
         self.n = n or min(MOST, half)
@@ -69,7 +68,6 @@ class Evaluator:
             log.warning("no floor: only %s real ones are not in the reference", f"{others:,}")
         self.real, self.train, self.space, self.split, self.seed = real, train, space, split, seed
         self.device = device or torch.device("cpu")
-        self.progress = progress
         self.compute_s = 0.0  # seconds that the metrics took the last time
         self.space.to(self.device)
         self.metrics = self._usable(metrics)
@@ -188,7 +186,7 @@ class Evaluator:
     # -- both sides ----------------------------------------------------------------------------------------------------
 
     def _extract(self, source: Source, n: int, what: str) -> Views:
-        return extract(self.space, source, n, self.device, self.progress or _silent, what)
+        return extract(self.space, source, n, self.device, what)
 
     def _check(self, samples: Views) -> None:
         """Never hand torchmetrics what is not finite: one NaN, and its FID crashes the process instead of raising."""
@@ -204,9 +202,9 @@ class Evaluator:
     ) -> dict[str, tuple[float, float | None, str, bool | None]]:
         """Every metric of the samples against the reference: value, spread, metric, whether higher is better."""
         results: dict[str, tuple[float, float | None, str, bool | None]] = {}
-        reference, progress, started = self._real_views[: self.n_real], self.progress or _silent, time.monotonic()
+        reference, started = self._real_views[: self.n_real], time.monotonic()
         for number, (name, factory) in enumerate(self.metrics.items()):
-            progress("computing the scores", number, len(self.metrics))
+            progress.tell("computing the scores", number, len(self.metrics))
             metric = _build(name, factory, self.space)
             metric.distributed_available_fn = lambda: False  # every process has all rows already
             view = reads(metric)
@@ -217,14 +215,15 @@ class Evaluator:
                 if score in results:
                     raise PluginError(f"metrics '{results[score][2]}' and '{name}' both compute '{score}'")
                 results[score] = (value, spread, name, metric.higher_is_better)
-        progress("computing the scores", len(self.metrics), len(self.metrics))
+        progress.tell("computing the scores", len(self.metrics), len(self.metrics))
         self.compute_s = time.monotonic() - started
         return results
 
     def _usable(self, metrics: Mapping[str, MetricFactory]) -> dict[str, MetricFactory]:
         """The metrics whose view exists here."""
         missing = set() if self.real.spec.is_image else {"pixels"}
-        probe = extract(self.space, lambda start, stop: self.real.samples[start:stop], 2, self.device, _silent, "")
+        with progress.to(None):
+            probe = extract(self.space, lambda start, stop: self.real.samples[start:stop], 2, self.device, "a probe")
         missing |= {"logits"} if probe.logits is None else set()
         return {n: factory for n, factory in metrics.items() if reads(_build(n, factory, self.space)) not in missing}
 
@@ -236,10 +235,6 @@ def select_metrics(catalogue: Mapping[str, MetricFactory], names: Sequence[str] 
             hint = f"{did_you_mean(name, catalogue)}known are {', '.join(catalogue)}"
             raise InputError(f"unknown metric '{name}'", hint=hint)
     return {name: factory for name, factory in catalogue.items() if names is None or name in names}
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    """No progress is shown."""
 
 
 def _build(name: str, factory: MetricFactory, space: FeatureSpace) -> Metric:

@@ -11,8 +11,8 @@ from pathlib import Path
 from torch import Tensor
 
 from gankit import __version__
+from gankit.base import progress
 from gankit.base.files import cannot_write
-from gankit.base.progress import Progress
 from gankit.base.signals import StopRequest, stop_requests
 from gankit.data import Dataset, Sampler
 from gankit.errors import InputError, Stopped
@@ -46,13 +46,15 @@ log = logging.getLogger("gankit")
 OpenFolder = Callable[[Dataset], RunFolder]
 
 
-def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progress: Progress | None) -> RunResult:
+def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object]) -> RunResult:
     """Build, restore, train, end: the life of one process of a run. The folder is opened once all else has worked."""
     with ExitStack() as stack:
         request = stack.enter_context(stop_requests())
         device = stack.enter_context(processes.joined(choose_device(plan.config.device)))
         first = processes.rank() == 0
-        dataset = load_data(plan, progress if first else None)
+        if not first:
+            stack.enter_context(progress.to(None))
+        dataset = load_data(plan)
         space = latent_space(plan, dataset)
         stack.enter_context(own_streams(device))
         try:
@@ -70,7 +72,7 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
         if not first:
             return _follow(plan, loop, sampler, request)
         with processes.alone():
-            evaluator = training_evaluator(plan, dataset, device, progress) if plan.config.eval_every else None
+            evaluator = training_evaluator(plan, dataset, device) if plan.config.eval_every else None
         folder = open_folder(dataset)
         stack.enter_context(folder.locked())
         stack.callback(_log_to(folder))
@@ -97,7 +99,8 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
             log.info("nothing to do: %s has seen its %s images", folder.path, f"{run.images_seen:,}")
             run.write_status("finished")
         else:
-            _play_to_the_end(run, sampler, request)
+            with progress.to(None):  # the training has a display of its own
+                _play_to_the_end(run, sampler, request)
         return processes.from_first(run.result)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from gankit import core
-from gankit.base.progress import Progress
 from gankit.data import Dataset, load_dataset, parse_size
 from gankit.errors import InputError, PluginError
 from gankit.host import discovery
@@ -145,9 +144,9 @@ def _exists(path: str) -> bool:
         return False
 
 
-def load_data(plan: Plan, progress: Progress | None = None) -> Dataset:
+def load_data(plan: Plan) -> Dataset:
     """The data set of a plan, decoded."""
     config = plan.config
     size = parse_size(config.size) if config.size is not None else None
     catalogue = plan.composition.catalogue("gankit_datasets")
-    return load_dataset(config.data, catalogue, size=size, on_bad_image=config.on_bad_image, progress=progress)
+    return load_dataset(config.data, catalogue, size=size, on_bad_image=config.on_bad_image)

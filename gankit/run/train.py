@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Unpack
 
-from gankit.base.progress import Progress
 from gankit.base.text import printable
 from gankit.data import Dataset
 from gankit.errors import InputError
@@ -33,7 +32,6 @@ def train(
     new: bool = False,
     config: str | Path | None = None,
     observers: Sequence[object] = (),
-    progress: Progress | None = None,
     **settings: Unpack[Settings],
 ) -> RunResult:
     """Train a GAN; the same call again continues a run that was stopped.
@@ -41,10 +39,10 @@ def train(
     `settings` are the fields of `RunConfig` plus `options` (the variant's own); what is absent or None comes from the
     TOML file `config`, then the variant, then core. Without `out` the run gets the next number below runs/, unless an
     unfinished run of exactly these settings is there (`new=True` starts afresh all the same). Raises GankitError for
-    everything a user can mend.
+    everything a user can mend. `gankit.base.progress.to` shows the progress of what precedes the first step.
     """
     layers = [read_toml(Path(config))] if config else []
-    return train_layers([*layers, _arguments({"variant": variant, **settings})], out, new, observers, progress)
+    return train_layers([*layers, _arguments({"variant": variant, **settings})], out, new, observers)
 
 
 def train_layers(
@@ -52,12 +50,11 @@ def train_layers(
     out: str | Path | None = None,
     new: bool = False,
     observers: Sequence[object] = (),
-    progress: Progress | None = None,
 ) -> RunResult:
     """`train` for settings that come in several layers, as those of the command line do."""
 
     plan = plan_run(layers)
-    return _run(plan, lambda dataset: _open_folder(plan, dataset, out, new), observers, progress)
+    return _run(plan, lambda dataset: _open_folder(plan, dataset, out, new), observers)
 
 
 def resume(
@@ -65,7 +62,6 @@ def resume(
     *,
     variant: str | os.PathLike[str] | None = None,
     observers: Sequence[object] = (),
-    progress: Progress | None = None,
     **settings: Unpack[Settings],
 ) -> RunResult:
     """Continue the run in `folder`, to the end of its budget or of a new one (`images=…`, `steps=…`, `time_s=…`).
@@ -80,7 +76,7 @@ def resume(
         saved = {key: value for key, value in saved.items() if key not in BUDGETS}
     plan = plan_run([Layer("run", saved), given])
     run_folder.check_same(run, plan.configuration)
-    return _run(plan, lambda _: run, observers, progress)
+    return _run(plan, lambda _: run, observers)
 
 
 def _arguments(settings: Mapping[str, Any]) -> Layer:

@@ -14,7 +14,6 @@ import torch
 
 from gankit import core
 from gankit.base.files import append_line
-from gankit.base.progress import Progress
 from gankit.base.seeds import derive_seed
 from gankit.base.text import printable
 from gankit.data import Dataset, load_dataset, parse_size
@@ -56,7 +55,6 @@ def evaluate(
     target: str | os.PathLike[str],
     *,
     save: str | os.PathLike[str] | None = None,
-    progress: Progress | None = None,
     **settings: Any,
 ) -> Evaluation:
     """Score a checkpoint (a .safetensors file or a run) or a set of images (folder, zip, .npz) against real data.
@@ -68,15 +66,15 @@ def evaluate(
     for name in ("metrics", "extensions"):  # 'fid,pr' as on the command line; it is a sequence of letters otherwise
         if isinstance(settings.get(name), str):
             settings[name] = [part.strip() for part in settings[name].split(",")]
-    evaluation = score(Path(target), Settings(**settings), progress)
+    evaluation = score(Path(target), Settings(**settings))
     append_line(store_of(target, save), evaluation.record())
     return evaluation
 
 
-def score(target: Path, chosen: Settings, progress: Progress | None = None) -> Evaluation:
+def score(target: Path, chosen: Settings) -> Evaluation:
     """`evaluate` without storing anything."""
     file = checkpoint_file(target)
-    return _score_set(target, chosen, progress) if file is None else _score_checkpoint(file, chosen, progress)
+    return _score_set(target, chosen) if file is None else _score_checkpoint(file, chosen)
 
 
 def store_of(target: str | os.PathLike[str], save: str | os.PathLike[str] | None = None) -> Path:
@@ -124,22 +122,20 @@ def open_checkpoint(path: Path, chosen: Settings) -> OpenCheckpoint:
     return OpenCheckpoint(file, TrainedGenerator(module, header, device))
 
 
-def training_data(
-    opened: OpenCheckpoint, chosen: Settings, progress: Progress | None = None
-) -> tuple[Dataset, dict[str, Any]]:
+def training_data(opened: OpenCheckpoint, chosen: Settings) -> tuple[Dataset, dict[str, Any]]:
     """The training set of a checkpoint, found as for its scores, and the feature spaces that are there."""
     composition = _composition(opened.trained.header, chosen)
-    _, train = _real_data(opened.trained, opened.file, chosen, composition, progress)
+    _, train = _real_data(opened.trained, opened.file, chosen, composition)
     return train, composition.catalogue("gankit_features")
 
 
-def _score_checkpoint(path: Path, chosen: Settings, progress: Progress | None) -> Evaluation:
+def _score_checkpoint(path: Path, chosen: Settings) -> Evaluation:
     started = time.monotonic()
     opened = open_checkpoint(path, chosen)
     file, trained, header = opened.file, opened.trained, opened.trained.header
     composition = _composition(header, chosen)
-    real, train = _real_data(trained, file, chosen, composition, progress)
-    evaluator = _evaluator(real, train, chosen, composition, trained.device, progress)
+    real, train = _real_data(trained, file, chosen, composition)
+    evaluator = _evaluator(real, train, chosen, composition, trained.device)
     first = chosen.seed * evaluator.n  # no sample is in the sets of two seeds
     scores = evaluator.score(latent_source(trained.module, trained.space, first, trained.device))
     return Evaluation(
@@ -154,7 +150,7 @@ def _score_checkpoint(path: Path, chosen: Settings, progress: Progress | None) -
     )
 
 
-def _score_set(path: Path, chosen: Settings, progress: Progress | None) -> Evaluation:
+def _score_set(path: Path, chosen: Settings) -> Evaluation:
     started = time.monotonic()
     if chosen.against is None:
         raise InputError(
@@ -166,8 +162,8 @@ def _score_set(path: Path, chosen: Settings, progress: Progress | None) -> Evalu
     if chosen.variant is not None:
         raise InputError(f"{printable(path)} holds images, no generator of variant '{chosen.variant}'")
     bad = chosen.on_bad_image or "error"
-    samples = load_dataset(str(path), {}, size=size, on_bad_image=bad, progress=progress)
-    real, train = _both_splits(chosen.against, chosen.split, size, composition, progress, bad)
+    samples = load_dataset(str(path), {}, size=size, on_bad_image=bad)
+    real, train = _both_splits(chosen.against, chosen.split, size, composition, bad)
     if samples.spec.shape != real.spec.shape:
         raise InputError(
             f"{printable(path)} holds {list(samples.spec.shape)}, '{real.name}' {list(real.spec.shape)}",
@@ -178,7 +174,7 @@ def _score_set(path: Path, chosen: Settings, progress: Progress | None) -> Evalu
         raise InputError(f"-n {chosen.n:,}: {printable(path)} holds {len(samples):,}", hint="leave out -n")
     n = min(len(samples), chosen.n or min(MOST, len(real) // 2))
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(derive_seed(chosen.seed, "samples")))
-    evaluator = _evaluator(real, train, chosen, composition, device, progress, n=n)
+    evaluator = _evaluator(real, train, chosen, composition, device, n=n)
     scores = evaluator.score(lambda start, stop: samples.samples[order[start:stop]])
     return Evaluation(
         what={"kind": "images", "file": str(path), "fingerprint": samples.fingerprint},
@@ -196,11 +192,10 @@ def _evaluator(
     chosen: Settings,
     composition: Composition,
     device: torch.device,
-    progress: Progress | None,
     n: int | None = None,
 ) -> Evaluator:
     metrics = select_metrics(composition.catalogue("gankit_metrics"), chosen.metrics)
-    space = choose_space(chosen.features, train, composition.catalogue("gankit_features"), progress)
+    space = choose_space(chosen.features, train, composition.catalogue("gankit_features"))
     evaluator = Evaluator(
         real,
         train,
@@ -211,7 +206,6 @@ def _evaluator(
         split=chosen.split,
         seed=chosen.seed,
         device=device,
-        progress=progress,
     )
     left_out = [name for name in metrics if name not in evaluator.metrics]
     if left_out and chosen.metrics is not None:
@@ -243,7 +237,6 @@ def _real_data(
     file: Path,
     chosen: Settings,
     composition: Composition,
-    progress: Progress | None,
 ) -> tuple[Dataset, Dataset]:
     """The real set and the training set of a checkpoint: as its run or its header says, or `--against`."""
     header = trained.header
@@ -255,7 +248,7 @@ def _real_data(
     skip = stored.get("on_bad_image") == "skip" and not chosen.against
     bad = chosen.on_bad_image or ("skip" if skip else "error")
     try:
-        real, train = _both_splits(data, chosen.split, size, composition, progress, bad)
+        real, train = _both_splits(data, chosen.split, size, composition, bad)
     except ResourceError as error:  # a name of the catalogue that has to be downloaded
         if chosen.against:
             raise
@@ -285,11 +278,10 @@ def _both_splits(
     split: str,
     size: tuple[int, int] | None,
     composition: Composition,
-    progress: Progress | None,
     on_bad_image: Literal["error", "skip"] = "error",
 ) -> tuple[Dataset, Dataset]:
     catalogue = composition.catalogue("gankit_datasets")
-    train = load_dataset(data, catalogue, size=size, on_bad_image=on_bad_image, progress=progress)
+    train = load_dataset(data, catalogue, size=size, on_bad_image=on_bad_image)
     if split == "train":
         return train, train
     return load_dataset(data, catalogue, split=split, size=size, on_bad_image=on_bad_image), train

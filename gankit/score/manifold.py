@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gankit.base.progress import Progress
+from gankit.base import progress
 from gankit.base.text import did_you_mean, printable
 from gankit.data.dataset import as_floats
 from gankit.data.sets.polygons import FAMILIES, SIDE, PolygonFamily, polygons
@@ -66,7 +66,6 @@ def score(
     n: int = N,
     delta: float = DELTA,
     seed: int = 0,
-    progress: Progress | None = None,
 ) -> ManifoldScore:
     """Precision of the samples of seeds seed..seed+n-1 and recall of the first n test polygons; n, delta: paper's."""
     if tuple(trained.data.shape) != (1, SIDE, SIDE):
@@ -76,11 +75,11 @@ def score(
     if not 1 <= n <= len(real):
         raise InputError(f"{n} polygons to score", hint=f"there are 1 to {len(real):,}")
     fakes = torch.from_numpy(trained.sample(n, seed=seed)).permute(0, 3, 1, 2)
-    near = distances(fakes, family, seed=seed, progress=progress) < delta
+    near = distances(fakes, family, seed=seed) < delta
     if trained.space.conditions is not None:
         raise InputError("the generator is conditional, polygons have one class", hint="train it without --conditional")
     targets, space, device = as_floats(real[:n]), trained.space, trained.device
-    found = invert(trained.module, targets, space, seed=seed, device=device, enough=delta, progress=progress) < delta
+    found = invert(trained.module, targets, space, seed=seed, device=device, enough=delta) < delta
     precision, recall = (float(hits.double().mean()) for hits in (near, found))
     return ManifoldScore(precision, recall, f1(precision, recall), n, delta)
 
@@ -94,7 +93,6 @@ def evaluate_manifold(
     device: str = "auto",
     variant: str | None = None,
     extensions: Sequence[str] = (),
-    progress: Progress | None = None,
 ) -> Evaluation:
     """`score` of a checkpoint that was trained on one of the polygon data sets, with its protocol.
 
@@ -109,9 +107,9 @@ def evaluate_manifold(
             f"{opened.file} was trained on other data that is named '{printable(header.data)}'",
             hint=f"train it with --data {family.name}",
         )
-    found = score(opened.trained, family, n=n, delta=delta, seed=seed, progress=progress)
+    found = score(opened.trained, family, n=n, delta=delta, seed=seed)
     holdout = polygons(family, "holdout").samples[:n]
-    real = float((distances(holdout, family, seed=seed, progress=progress, what="floor") < delta).double().mean())
+    real = float((distances(holdout, family, seed=seed, what="floor") < delta).double().mean())
     parameters = {"delta": delta, "restarts": RESTARTS, "steps": STEPS}
     protocol = Protocol(
         data_fingerprint=header.data_fingerprint,
@@ -155,7 +153,6 @@ def invert(
     seed: int = 0,
     device: torch.device | str,
     enough: float = 0.0,
-    progress: Progress | None = None,
 ) -> Tensor:
     """float32 [N, C, H, W] in [-1, 1] on the CPU -> float64 [N]: squared L2 distance (pixels 0..1) to the nearest G(z).
 
@@ -174,10 +171,8 @@ def invert(
             z = bank[order[part, restart]].to(device)
             best[part] = torch.minimum(best[part], _search(network, z, images[part].to(device), space, steps, enough))
             done += len(part)
-            if progress:
-                progress("recall", done, total)
-    if progress:
-        progress("recall", total, total)
+            progress.tell("recall", done, total)
+    progress.tell("recall", total, total)
     return best
 
 

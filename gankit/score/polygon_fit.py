@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gankit.base.progress import Progress
+from gankit.base import progress
 from gankit.data.formats.layout import Array
 from gankit.data.sets.polygons import BEFORE, FINE, SIDE, PolygonFamily, grey, rasterise
 
@@ -22,7 +22,6 @@ def distances(
     *,
     restarts: int = RESTARTS,
     seed: int = 0,
-    progress: Progress | None = None,
     what: str = "precision",
 ) -> Tensor:
     """uint8 [N, 1, 28, 28] on the CPU -> float64 [N]: squared L2 distance (pixels 0..1) to the nearest polygon.
@@ -43,8 +42,7 @@ def distances(
         u = np.concatenate([starts[begin : begin + _CHUNK], bank[nearest][:, None]], axis=1)
         cost = _descend(u.reshape(-1, u.shape[2]), np.repeat(target, restarts + 1, axis=0), family)
         best[begin : begin + _CHUNK] = cost.reshape(u.shape[:2]).min(axis=1)
-        if progress:
-            progress(what, min(begin + _CHUNK, len(images)), len(images))
+        progress.tell(what, min(begin + _CHUNK, len(images)), len(images))
     return torch.from_numpy(best)
 
 

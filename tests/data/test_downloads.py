@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from support import PIXELS, idx
 
+from gankit.base import progress
 from gankit.data import load_dataset
 from gankit.data.formats.idx import load_idx_pair
 from gankit.data.sets.downloads import CIFAR10, FASHION_MNIST, MNIST, Download, RemoteFile, data_home, read_cifar10
@@ -70,7 +71,8 @@ def test_a_set_is_downloaded_once_verified_and_then_read_offline(server: tuple[s
     served = folder / "train-images-idx3-ubyte.gz"
     served.write_bytes(CONTENT)
     calls: list[tuple[str, int, int]] = []
-    dataset = load_dataset("s", {"s": small(base, CONTENT)}, progress=lambda *call: calls.append(call))
+    with progress.to(lambda *call: calls.append(call)):
+        dataset = load_dataset("s", {"s": small(base, CONTENT)})
     assert dataset.samples[:, 0].tolist() == PIXELS.tolist()
     assert calls[-1] == ("downloading train-images-idx3-ubyte.gz", len(CONTENT), len(CONTENT))
     served.unlink()

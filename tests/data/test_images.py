@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gankit.base import progress
 from gankit.data import Dataset, load_dataset
 from gankit.data.formats import limits
 from gankit.errors import InputError, ResourceError
@@ -265,10 +266,11 @@ def test_class_names_that_are_no_utf8_can_be_written_to_json(tmp_path: Path) -> 
     assert dataset.describe().encode("utf-8")
 
 
-def test_progress_is_told_in_both_passes(tmp_path: Path) -> None:
+def test_both_passes_tell_their_progress(tmp_path: Path) -> None:
     put(tmp_path / "a.png")
     calls: list[tuple[str, int, int]] = []
-    load(tmp_path, progress=lambda *call: calls.append(call))
+    with progress.to(lambda *call: calls.append(call)):
+        load(tmp_path)
     assert calls == [("reading headers", 1, 1), ("decoding images", 1, 1)]
 
 

@@ -24,6 +24,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gankit.base import progress
 from gankit.data import Dataset, builtin_datasets, load_dataset
 from gankit.data.formats import images, limits, packing
 from gankit.data.formats.pack import MAGIC, START, PackHeader, check_pack, read_pack_header
@@ -229,12 +230,12 @@ def stopped_in_the_middle(source: Path, out: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(packing, "PART_ROWS", 4)
     monkeypatch.setattr(packing, "PART_BYTES", 1)
 
-    def progress(what: str, done: int, total: int) -> None:
+    def stop(what: str, done: int, total: int) -> None:
         if (what, done) == ("packing", 8):
             raise Stopped("stopped at once", signal_number=2, at_once=True)
 
-    with pytest.raises(Stopped, match="stopped at 8 of 12 images") as caught:
-        pack(source, out, progress=progress)
+    with progress.to(stop), pytest.raises(Stopped, match="stopped at 8 of 12 images") as caught:
+        pack(source, out)
     assert caught.value.exit_code == 130
     assert not out.exists()
 
@@ -271,12 +272,12 @@ def test_what_was_left_is_verified_before_it_is_used(
 def test_a_stop_after_the_last_image_decodes_none_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, out = photos(tmp_path / "photos", 12), tmp_path / "x.gkpack"
 
-    def progress(what: str, done: int, total: int) -> None:
+    def stop(what: str, done: int, total: int) -> None:
         if what == "sealing":
             raise Stopped("stopped at once", signal_number=15, at_once=True)
 
-    with pytest.raises(Stopped):
-        pack(source, out, progress=progress)
+    with progress.to(stop), pytest.raises(Stopped):
+        pack(source, out)
     assert not out.exists()
     with pytest.raises(InputError):
         load(part(out))

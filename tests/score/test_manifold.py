@@ -12,6 +12,7 @@ from support import gankit
 from torch import Tensor, nn
 
 from gankit import train
+from gankit.base import progress
 from gankit.data.dataset import as_floats
 from gankit.data.formats.layout import Array
 from gankit.data.sets.polygons import SPLITS, PolygonFamily, grey, parameters, polygons, rasterise
@@ -74,16 +75,16 @@ def test_the_distance_is_the_squared_norm_and_restarts_only_help() -> None:
     assert torch.equal(found, distances(noisy, TRIANGLES))
 
 
-def test_progress_is_told() -> None:
-    told: list[tuple[str, int, int]] = []
-    distances(drawn(corners(TRIANGLES, 70)), TRIANGLES, restarts=0, progress=lambda *done: told.append(done))
-    assert told == [("precision", 64, 70), ("precision", 70, 70)]
-    told.clear()
+def test_both_searches_tell_their_progress() -> None:
+    calls: list[tuple[str, int, int]] = []
+    with progress.to(lambda *call: calls.append(call)):
+        distances(drawn(corners(TRIANGLES, 70)), TRIANGLES, restarts=0)
+    assert calls == [("precision", 64, 70), ("precision", 70, 70)]
+    calls.clear()
     images = torch.zeros(3, 1, 4, 4)
-    invert(
-        linear(2), images, LatentSpace(2), restarts=2, steps=2, device="cpu", progress=lambda *done: told.append(done)
-    )
-    assert told == [("recall", 3, 6), ("recall", 6, 6), ("recall", 6, 6)]
+    with progress.to(lambda *call: calls.append(call)):
+        invert(linear(2), images, LatentSpace(2), restarts=2, steps=2, device="cpu")
+    assert calls == [("recall", 3, 6), ("recall", 6, 6), ("recall", 6, 6)]
 
 
 def linear(z_dim: int) -> nn.Module:
@@ -120,9 +121,8 @@ def test_inversion_stops_where_it_is_near_enough_and_repeats_itself() -> None:
     with torch.no_grad():
         made = generator.eval()(z)
     calls: list[int] = []
-    early = invert(
-        generator, made, LatentSpace(3), device="cpu", enough=0.01, progress=lambda *done: calls.append(done[1])
-    )
+    with progress.to(lambda what, done, total: calls.append(done)):
+        early = invert(generator, made, LatentSpace(3), device="cpu", enough=0.01)
     assert (early < 0.01).all()
     assert float(early.max()) > 1e-3  # not worked on further
     assert calls == [30, 150]  # the second restart had nothing left to do
@@ -165,10 +165,11 @@ def trained(module: nn.Module, shape: tuple[int, ...] = (1, 28, 28)) -> TrainedG
 
 def test_a_collapsed_generator_is_precise_and_recalls_one_polygon() -> None:
     real = drawn(corners(TRIANGLES, 8))
-    told: list[str] = []
-    result = score(trained(OnePicture(real[3])), TRIANGLES, n=8, progress=lambda what, *_: told.append(what))
+    calls: list[str] = []
+    with progress.to(lambda what, done, total: calls.append(what)):
+        result = score(trained(OnePicture(real[3])), TRIANGLES, n=8)
     assert result == ManifoldScore(precision=1, recall=1 / 8, f1=pytest.approx(2 / 9), n=8, delta=DELTA)
-    assert told == ["precision", *["recall"] * 6]
+    assert calls == ["precision", *["recall"] * 6]
     grey_picture = trained(OnePicture(torch.full((1, 28, 28), 128, dtype=torch.uint8)))
     assert score(grey_picture, TRIANGLES, n=8) == ManifoldScore(0, 0, 0, 8, DELTA)
 

@@ -18,7 +18,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gankit.base.progress import Progress
 from gankit.base.text import plural, printable
 from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset
@@ -68,7 +67,7 @@ class ImageRows:
             raise InputError(f"{self.where}: its files changed just now: {error}", hint="try again") from error
         return digest.hexdigest()
 
-    def decode(self, rows: range, into: Array, progress: Progress | None = None) -> dict[int, str]:
+    def decode(self, rows: range, into: Array) -> dict[int, str]:
         """Pixels of some rows, without gaps, and the rows that could not be decoded with their reasons."""
         channels, *size = self.shape
 
@@ -83,7 +82,7 @@ class ImageRows:
         kept = 0
         broken: dict[int, str] = {}
         with _quiet_pillow():
-            for place, reason in enumerate(in_parallel(one, range(len(rows)), "decoding images", progress)):
+            for place, reason in enumerate(in_parallel(one, range(len(rows)), "decoding images")):
                 if reason is not None:
                     broken[rows[place]] = reason
                     continue
@@ -122,14 +121,12 @@ class ImageRows:
         return {self.order[row]: reason for row, reason in broken.items()}
 
 
-def image_rows(
-    files: ImageFiles, name: str, size: tuple[int, int] | None, on_bad: OnBadImage, progress: Progress | None
-) -> ImageRows:
+def image_rows(files: ImageFiles, name: str, size: tuple[int, int] | None, on_bad: OnBadImage) -> ImageRows:
     """Read all headers and decide what the set is; `size` None asks for images of one size."""
     class_labels(files)  # images beside sub-folders are refused before anything is read
     Image.preinit()  # before the threads do it all at once
     with _quiet_pillow():
-        headers, bad = _read_headers(files, progress)
+        headers, bad = _read_headers(files)
     _check(files, bad, on_bad)
     _log_skipped(files, bad)
     found = list(headers.values())
@@ -145,7 +142,7 @@ def _quiet_pillow() -> Iterator[None]:
         yield
 
 
-def _read_headers(files: ImageFiles, progress: Progress | None) -> tuple[dict[int, Header], dict[int, str]]:
+def _read_headers(files: ImageFiles) -> tuple[dict[int, Header], dict[int, str]]:
     def one(name: str) -> Header | str:
         try:
             with files.open(name) as stream:
@@ -155,7 +152,7 @@ def _read_headers(files: ImageFiles, progress: Progress | None) -> tuple[dict[in
 
     headers: dict[int, Header] = {}
     bad: dict[int, str] = {}
-    for index, answer in enumerate(in_parallel(one, files.names, "reading headers", progress)):
+    for index, answer in enumerate(in_parallel(one, files.names, "reading headers")):
         if isinstance(answer, str):
             bad[index] = answer
         else:

@@ -15,7 +15,7 @@ from typing import IO, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gankit.base.progress import Progress
+from gankit.base import progress
 from gankit.base.text import printable
 from gankit.errors import ResourceError
 
@@ -96,13 +96,10 @@ def scratch(folder: Path) -> Iterator[None]:
         _scratch.reset(token)
 
 
-def in_parallel(
-    function: Callable[[Item], Result], items: Sequence[Item], what: str, progress: Progress | None
-) -> Iterator[Result]:
+def in_parallel(function: Callable[[Item], Result], items: Sequence[Item], what: str) -> Iterator[Result]:
     """Results in the order of the items; the work is done by a few threads."""
     workers = max(1, min(8, os.cpu_count() or 1))
     with ThreadPoolExecutor(workers, thread_name_prefix="gankit-data") as pool:
         for start in range(0, len(items), _BLOCK):
             yield from pool.map(function, items[start : start + _BLOCK])
-            if progress is not None:
-                progress(what, min(start + _BLOCK, len(items)), len(items))
+            progress.tell(what, min(start + _BLOCK, len(items)), len(items))

@@ -28,8 +28,8 @@ from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
 from torch import Tensor
 
 from gankit import __version__
+from gankit.base import progress
 from gankit.base.files import canonical_json
-from gankit.base.progress import Progress
 from gankit.base.text import printable
 from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset, as_bytes, blocks, content_digest
@@ -109,10 +109,10 @@ def read_pack_header(path: Path) -> PackHeader:
         return _read_header(file, path)
 
 
-def check_pack(path: Path, progress: Progress | None = None) -> PackHeader:
+def check_pack(path: Path) -> PackHeader:
     """Read a packed file to the last byte and compare it with its digests; an InputError says where it differs."""
     header = read_pack_header(path)
-    _check_all(path, header, load_pack(path, "data"), progress)
+    _check_all(path, header, load_pack(path, "data"))
     return header
 
 
@@ -124,7 +124,7 @@ def mapped_samples(file: IO[bytes], shape: tuple[int, ...]) -> Tensor:
         return torch.from_numpy(array)
 
 
-def seal(file: IO[bytes], dataset: Dataset, source: str, progress: Progress | None = None) -> PackHeader:
+def seal(file: IO[bytes], dataset: Dataset, source: str) -> PackHeader:
     """Complete a file that holds the samples of `dataset` already: labels, conditions, header, preamble, fsync.
 
     The samples are read back once for their digests.
@@ -134,8 +134,7 @@ def seal(file: IO[bytes], dataset: Dataset, source: str, progress: Progress | No
 
     def seen(block: memoryview) -> None:
         digests.append(hashlib.sha256(block).hexdigest())
-        if progress is not None:
-            progress("sealing", len(digests), len(parts))
+        progress.tell("sealing", len(digests), len(parts))
 
     rest = b"".join(as_bytes(tensor) for tensor in (dataset.labels, dataset.conditions) if tensor is not None)
     fingerprint = content_digest(dataset, seen)
@@ -230,15 +229,14 @@ def _dataset(file: IO[bytes], header: PackHeader, rest: bytes, path: Path, name:
         raise InputError(f"{printable(path)}: cannot be mapped: {error.strerror}", hint=_HINT) from error
 
 
-def _check_all(path: Path, header: PackHeader, dataset: Dataset, progress: Progress | None = None) -> None:
+def _check_all(path: Path, header: PackHeader, dataset: Dataset) -> None:
     number = 0
 
     def seen(block: memoryview) -> None:
         nonlocal number
         _check_block(path, header, number, block)
         number += 1
-        if progress is not None:
-            progress("checking", number, len(header.blocks))
+        progress.tell("checking", number, len(header.blocks))
 
     if content_digest(dataset, seen) != header.fingerprint:
         raise _damaged(path, "its content does not have the fingerprint that its header states")

@@ -22,8 +22,8 @@ import numpy as np
 from annotated_types import Ge
 from pydantic import TypeAdapter
 
+from gankit.base import progress
 from gankit.base.files import append_line, cannot_write, fsync_path, write_durably
-from gankit.base.progress import Progress
 from gankit.base.text import printable
 from gankit.data.dataset import DatasetFactory
 from gankit.data.formats.images import OnBadImage
@@ -56,7 +56,6 @@ def pack_dataset(
     *,
     size: tuple[int, int] | None = None,
     on_bad_image: OnBadImage = "error",
-    progress: Progress | None = None,
 ) -> PackHeader:
     """Decode what `load_dataset` would load, once, into the packed file `out`.
 
@@ -70,15 +69,15 @@ def pack_dataset(
     with (
         _locked(out),
         scratch(out.parent),
-        open_rows(data, catalogue, size=size, on_bad_image=on_bad_image, progress=progress) as rows,
+        open_rows(data, catalogue, size=size, on_bad_image=on_bad_image) as rows,
     ):
         source = rows.identity()
         partial = _Partial(out, rows)
         with partial.opened() as file:
-            partial.restore(file, source, progress)
+            partial.restore(file, source)
             try:
                 _check_space(out, (len(rows) - partial.done) * partial.row_bytes)
-                partial.fill(file, progress)
+                partial.fill(file)
             except Stopped as stop:
                 raise Stopped(
                     f"stopped at {partial.done:,} of {len(rows):,} images",
@@ -88,7 +87,7 @@ def pack_dataset(
             rows.check(partial.broken)
             shape = (len(rows) - len(partial.broken), *rows.shape)
             dataset = rows.dataset(mapped_samples(file, shape), partial.broken)
-            header = seal(file, dataset, source, progress)
+            header = seal(file, dataset, source)
             os.replace(partial.path, out)
             fsync_path(out.parent)
         partial.journal.unlink()
@@ -115,7 +114,7 @@ class _Partial:
         except OSError as error:  # closing tries again to write what could not be written
             raise cannot_write(self.path, error) from error
 
-    def restore(self, file: IO[bytes], source: str, progress: Progress | None) -> None:
+    def restore(self, file: IO[bytes], source: str) -> None:
         """Keep the parts that an earlier call has left and that are sound; cut off what comes after them."""
         kept: list[_Part] = []
         file.seek(START)
@@ -128,15 +127,14 @@ class _Partial:
                 break
             self._add(part)
             kept.append(part)
-            if progress is not None:
-                progress("checking what is there", self.done, len(self.rows))
+            progress.tell("checking what is there", self.done, len(self.rows))
         if self.done:
             log.info("%s: going on at %s of %s images", self.path.name, f"{self.done:,}", f"{len(self.rows):,}")
         lines = [{"source": source}, *(asdict(part) for part in kept)]
         write_durably(self.journal, "".join(json.dumps(line) + "\n" for line in lines).encode())
         file.truncate(START + (self.done - len(self.broken)) * self.row_bytes)
 
-    def fill(self, file: IO[bytes], progress: Progress | None) -> None:
+    def fill(self, file: IO[bytes]) -> None:
         """Decode the missing rows, one part after the other: the pixels first, then the line that vouches for them."""
         buffer = np.empty((min(self.step, len(self.rows)), *self.rows.shape), np.uint8)
         while self.done < len(self.rows):
@@ -150,8 +148,7 @@ class _Partial:
             part = _Part(wanted.start, wanted.stop, hashlib.sha256(data).hexdigest(), tuple(broken.items()))
             append_line(self.journal, asdict(part))
             self._add(part)
-            if progress is not None:
-                progress("packing", self.done, len(self.rows))
+            progress.tell("packing", self.done, len(self.rows))
 
     def _add(self, part: _Part) -> None:
         self.done = part.stop

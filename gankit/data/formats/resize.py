@@ -13,7 +13,6 @@ import PIL
 from PIL import Image
 from torch import Tensor
 
-from gankit.base.progress import Progress
 from gankit.data.dataset import Dataset
 from gankit.data.formats.layout import Array
 from gankit.data.formats.limits import in_parallel
@@ -80,7 +79,7 @@ class DatasetRows:
         text = f"data set {self.source.fingerprint} {self.shape} Pillow {PIL.__version__}"
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def decode(self, rows: range, into: Array, progress: Progress | None = None) -> dict[int, str]:
+    def decode(self, rows: range, into: Array) -> dict[int, str]:
         """The images of some rows [n, C, H, W]."""
         source, size = self.source.samples.numpy()[rows.start : rows.stop], (self.shape[1], self.shape[2])
         if source.shape[2:] == size:
@@ -93,7 +92,7 @@ class DatasetRows:
             resized = np.asarray(fit(image, size))
             into[place] = resized if len(pixels) == 1 else resized.transpose(2, 0, 1)
 
-        for _ in in_parallel(one, range(len(rows)), "resizing", progress):
+        for _ in in_parallel(one, range(len(rows)), "resizing"):
             pass
         return {}
 

@@ -9,7 +9,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gankit.base.progress import Progress
 from gankit.data.dataset import Dataset
 from gankit.data.formats.layout import Array
 from gankit.data.formats.limits import allocate
@@ -34,7 +33,7 @@ class Rows(Protocol):
         """sha256 (hex) of what decides the pixels: equal identities decode to equal rows."""
         ...
 
-    def decode(self, rows: range, into: Array, progress: Progress | None = None) -> dict[int, str]:
+    def decode(self, rows: range, into: Array) -> dict[int, str]:
         """Decode some rows into uint8 [len(rows), *shape], from its start and without gaps.
 
         Returns the rows that could not be decoded, each with the reason.
@@ -50,10 +49,10 @@ class Rows(Protocol):
         ...
 
 
-def load(rows: Rows, progress: Progress | None = None) -> Dataset:
+def load(rows: Rows) -> Dataset:
     """All rows, decoded into memory; a ResourceError before anything is decoded when they would not fit."""
     shape = (len(rows), *rows.shape)
     samples = allocate(math.prod(shape), rows.where).reshape(shape)
-    broken = rows.decode(range(len(rows)), samples, progress)
+    broken = rows.decode(range(len(rows)), samples)
     rows.check(broken)
     return rows.dataset(torch.from_numpy(samples[: len(rows) - len(broken)]), broken)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from gankit.base import progress
 from gankit.base.cache import home
-from gankit.base.progress import Progress
 from gankit.base.text import printable
 from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset, DatasetFactory
@@ -51,15 +51,12 @@ class Download:
     splits: Mapping[str, DatasetFactory] = field(default_factory=dict)  # others than the training set
 
     def __call__(self) -> Dataset:
-        return self.load(None)
-
-    def load(self, progress: Progress | None) -> Dataset:
         """Fetch what is missing, then decode."""
         folder = data_home() / self.name
-        self._fetch(folder, progress)
+        self._fetch(folder)
         return self.read(folder)
 
-    def _fetch(self, folder: Path, progress: Progress | None) -> None:
+    def _fetch(self, folder: Path) -> None:
         import pooch
 
         def missing() -> list[RemoteFile]:
@@ -74,7 +71,7 @@ class Download:
             with FileLock(folder / ".lock", timeout=_LOCK_S):
                 pooch.get_logger().setLevel("WARNING")  # its "Downloading ..." would go to stderr
                 for file in missing():
-                    self._fetch_one(folder, file, progress)
+                    self._fetch_one(folder, file)
         except Timeout as error:
             raise ResourceError(
                 f"another process has been downloading '{self.name}' for {_LOCK_S} seconds",
@@ -86,7 +83,7 @@ class Download:
                 hint="set GANKIT_HOME to a folder for gankit's files",
             ) from error
 
-    def _fetch_one(self, folder: Path, file: RemoteFile, progress: Progress | None) -> None:
+    def _fetch_one(self, folder: Path, file: RemoteFile) -> None:
         import pooch
         import requests
 
@@ -100,8 +97,7 @@ class Download:
                     done += len(piece)
                     if done > _MAX_BYTES:
                         raise ValueError(f"more than {_MAX_BYTES:,} bytes were sent")
-                    if progress is not None:
-                        progress(f"downloading {file.name}", done, max(total, done))
+                    progress.tell(f"downloading {file.name}", done, max(total, done))
 
         store = pooch.create(folder, base_url="", registry={file.name: file.sha256}, urls={file.name: file.url})
         for retries_left in (1, 0):

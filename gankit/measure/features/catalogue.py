@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from gankit.base.progress import Progress
 from gankit.base.text import did_you_mean, printable
 from gankit.data import Dataset
 from gankit.errors import InputError, PluginError, ResourceError
@@ -28,7 +27,7 @@ class PointSpace(FeatureSpace):
         return samples.float(), None
 
 
-def points(data: Dataset, argument: str, progress: Progress | None) -> FeatureSpace:
+def points(data: Dataset, argument: str) -> FeatureSpace:
     """The space of point data."""
     if data.spec.is_image or argument:
         raise InputError("features 'points' are for data sets of points", hint="leave out --features")
@@ -40,9 +39,7 @@ def builtin_features() -> dict[str, FeatureFactory]:
     return {"classifier": classifier, "lite0": lite0.lite0, "inception": inception.inception, "points": points}
 
 
-def choose_space(
-    requested: str | None, data: Dataset, catalogue: Mapping[str, FeatureFactory], progress: Progress | None = None
-) -> FeatureSpace:
+def choose_space(requested: str | None, data: Dataset, catalogue: Mapping[str, FeatureFactory]) -> FeatureSpace:
     """The space named 'NAME' or 'NAME@ARGUMENT', or the best one that is there for this (training) data."""
     if requested is None:
         requested, reason = default_space(data)
@@ -54,7 +51,7 @@ def choose_space(
         raise InputError(
             f"unknown feature space '{printable(name)}'", hint=f"{did_you_mean(name, catalogue)}known are {names}"
         )
-    space = factory(data, argument, progress)
+    space = factory(data, argument)
     if not isinstance(space, FeatureSpace):
         raise PluginError(
             f"features '{name}' are {type(space).__name__}", hint="the factory must return a FeatureSpace"

@@ -17,9 +17,9 @@ from annotated_types import Ge, Le, Len
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
+from gankit.base import progress
 from gankit.base.cache import cached_file
 from gankit.base.files import canonical_json, pack_tensors, tensors_digest, unpack_tensors
-from gankit.base.progress import Progress
 from gankit.base.seeds import derive_seed
 from gankit.data import Dataset
 from gankit.errors import InputError
@@ -89,7 +89,7 @@ class ClassifierSpace(FeatureSpace):
         return features.float(), logits.float()
 
 
-def classifier(data: Dataset, argument: str, progress: Progress | None) -> FeatureSpace:
+def classifier(data: Dataset, argument: str) -> FeatureSpace:
     """The classifier of a labelled data set: trained at first use (seconds), then kept; or one from a file."""
     if not data.spec.is_image:
         raise InputError(f"features 'classifier' need images; '{data.name}' holds points", hint="use --features points")
@@ -114,7 +114,7 @@ def classifier(data: Dataset, argument: str, progress: Progress | None) -> Featu
         return space
 
     name = f"classifier-r{RECIPE}-{data.fingerprint[:16]}.safetensors"
-    space = cached_file(f"scores/{name}", make=lambda: _train(data, progress), read=read)
+    space = cached_file(f"scores/{name}", make=lambda: _train(data), read=read)
     if space.header.accuracy < POOR:
         log.warning(
             "the classifier is right about %.0f %% of the held-out images: its scores say little; try --features lite0",
@@ -132,7 +132,7 @@ def _as_input(samples: Tensor) -> Tensor:
     return x
 
 
-def _train(data: Dataset, progress: Progress | None) -> bytes:
+def _train(data: Dataset) -> bytes:
     """Train on nine tenths of the data, on the CPU and in one thread: weights do not depend on GPU or thread count."""
     assert data.labels is not None
     log.info("training the classifier of '%s' that gives the features (once, then it is kept)", data.name)
@@ -142,7 +142,7 @@ def _train(data: Dataset, progress: Progress | None) -> bytes:
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(derive_seed(RECIPE, "classifier"))
         network = Classifier(data.spec.shape[0], len(data.spec.classes)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        _fit(network, data, kept, progress)
+        _fit(network, data, kept)
         network.eval()
     with torch.no_grad():
         guesses = torch.cat([network(_as_input(data.samples[part]))[1].argmax(1) for part in torch.split(held, 500)])
@@ -161,7 +161,7 @@ def _train(data: Dataset, progress: Progress | None) -> bytes:
     return pack_tensors(tensors, canonical_json(dataclasses.asdict(header)))
 
 
-def _fit(network: Classifier, data: Dataset, indices: Tensor, progress: Progress | None) -> None:
+def _fit(network: Classifier, data: Dataset, indices: Tensor) -> None:
     assert data.labels is not None
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_LR, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=STEPS)
@@ -174,7 +174,7 @@ def _fit(network: Classifier, data: Dataset, indices: Tensor, progress: Progress
         optimizer.step()
         schedule.step()
         if progress is not None and (step + 1) % 10 == 0:
-            progress("training the classifier", step + 1, STEPS)
+            progress.tell("training the classifier", step + 1, STEPS)
 
 
 @contextmanager

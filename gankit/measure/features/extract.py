@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from gankit.base.progress import Progress
+from gankit.base import progress
 from gankit.errors import PluginError
 from gankit.machine import processes
 from gankit.measure.features.space import FeatureSpace
@@ -44,7 +44,7 @@ class Views:
 
 
 @torch.no_grad()
-def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, progress: Progress, what: str) -> Views:
+def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, what: str) -> Views:
     """Views of samples 0…n-1. Processes of a group share the batches, and each of them gets all rows, bit for bit."""
     parts: dict[str, Tensor] = {}
     starts = list(range(0, n, BATCH))
@@ -63,7 +63,7 @@ def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, p
                 if values is not None:
                     rows = parts.setdefault(name, torch.zeros(n, values.shape[1], dtype=values.dtype))
                     rows[start : start + len(values)] = values.cpu() if mine else 0
-            progress(what, min(n, start + BATCH), n)
+            progress.tell(what, min(n, start + BATCH), n)
             estimate = (time.monotonic() - begun) / (number + 1) * len(mine)
             if number == 1 and estimate > TELL_AFTER_S:
                 log.info("%s: about %.0f s for %s in '%s'", what, estimate, f"{n:,}", space.name)

@@ -19,7 +19,6 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
 from gankit.base.files import sha256
-from gankit.base.progress import Progress
 from gankit.base.text import printable
 from gankit.data import Dataset
 from gankit.errors import InputError, ResourceError
@@ -85,7 +84,7 @@ class ScriptSpace(FeatureSpace):
         return features, probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
 
 
-def inception(data: Dataset, argument: str, progress: Progress | None) -> FeatureSpace:
+def inception(data: Dataset, argument: str) -> FeatureSpace:
     """The space; `argument` is 'legacy' (default, as published), 'antialias', or a file of weights."""
     require_images(data, "inception")
     mode = argument if argument == "antialias" else "legacy"

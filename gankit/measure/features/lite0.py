@@ -15,7 +15,6 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
 from gankit.base.files import sha256
-from gankit.base.progress import Progress
 from gankit.base.text import printable
 from gankit.data import Dataset
 from gankit.errors import InputError, ResourceError
@@ -118,7 +117,7 @@ def available() -> bool:
     return importlib.util.find_spec(PACKAGE) is not None
 
 
-def lite0(data: Dataset, argument: str, progress: Progress | None) -> FeatureSpace:
+def lite0(data: Dataset, argument: str) -> FeatureSpace:
     """The space at the side (pixels) that `argument` says; 96 when it is empty."""
     require_images(data, "lite0")
     side = _side(argument)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from gankit.base.progress import Progress
 from gankit.data import Dataset
 
 Protocol = Mapping[str, str | int | float | bool]
@@ -37,5 +36,5 @@ class FeatureSpace(nn.Module):
         raise NotImplementedError
 
 
-FeatureFactory = Callable[[Dataset, str, Progress | None], FeatureSpace]
-"""(data set, what stands behind the @ in the name, progress) -> the space. Called once per evaluation."""
+FeatureFactory = Callable[[Dataset, str], FeatureSpace]
+"""(data set, what stands behind the @ in the name) -> the space. Called once per evaluation."""

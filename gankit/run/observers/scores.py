@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from gankit.base.files import write_durably
-from gankit.base.progress import Progress
 from gankit.data.dataset import Dataset
 from gankit.errors import DivergedError
 from gankit.hookspecs import hookimpl
@@ -105,15 +104,12 @@ class Evaluations:
         )  # fmt: skip
 
 
-def training_evaluator(
-    plan: Plan, dataset: Dataset, device: torch.device, progress: Progress | None = None
-) -> Evaluator:
+def training_evaluator(plan: Plan, dataset: Dataset, device: torch.device) -> Evaluator:
     """The evaluator of `eval_every`, with the real data's features and the floor computed already."""
     composition, config = plan.composition, plan.config
-    space = choose_space(config.eval_features, dataset, composition.catalogue("gankit_features"), progress)
+    space = choose_space(config.eval_features, dataset, composition.catalogue("gankit_features"))
     metrics = composition.catalogue("gankit_metrics")
     n = min(config.eval_n, len(dataset) // 2)
-    evaluator = Evaluator(dataset, dataset, space, metrics, n=n, device=device, progress=progress)
+    evaluator = Evaluator(dataset, dataset, space, metrics, n=n, device=device)
     _ = evaluator.floor
-    evaluator.progress = None  # from here on the run has a display of its own
     return evaluator

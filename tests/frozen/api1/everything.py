@@ -181,7 +181,7 @@ class Pixels(FeatureSpace):
 
 @hookimpl
 def gankit_features():
-    return {"small-pixels": lambda data, argument, progress: Pixels(prod(data.spec.shape))}
+    return {"small-pixels": lambda data, argument: Pixels(prod(data.spec.shape))}
 
 
 @hookimpl
