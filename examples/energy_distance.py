@@ -5,34 +5,24 @@ gankit eval RUN --with ./examples/energy_distance.py --metrics fid,energy
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from gankit.plugin import FeatureSpace, hookimpl
+from gankit.plugin import FeatureSpace, TwoSets, hookimpl
 
 MOST = 2_000  # vectors of each set: the distance looks at all pairs
 
 
-class EnergyDistance(Metric):
+class EnergyDistance(TwoSets):
     """2 E|x - y| - E|x - x'| - E|y - y'|: 0 for equal distributions; lower is better."""
 
     higher_is_better = False
-    full_state_update = False
-    real: list[Tensor]
-    fake: list[Tensor]
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("real", default=[], dist_reduce_fx="cat")
-        self.add_state("fake", default=[], dist_reduce_fx="cat")
         self.protocol = {"most": MOST}  # stored with the score, so that unlike ones are not compared
-
-    def update(self, values: Tensor, real: bool) -> None:
-        """Features [n, dim] of real samples or of fakes."""
-        (self.real if real else self.fake).append(values.double().cpu())
 
     def compute(self) -> Tensor:
         """A 0-d tensor."""
-        x, y = (torch.cat([*part])[:MOST] for part in (self.real, self.fake))
+        x, y = (features[:MOST].double() for features in self.sets())
         between = torch.cdist(x, y).mean()
         within = [torch.pdist(part).sum() * 2 / (len(part) * (len(part) - 1)) for part in (x, y)]
         return 2 * between - within[0] - within[1]
@@ -40,7 +30,7 @@ class EnergyDistance(Metric):
 
 @hookimpl
 def gankit_metrics() -> dict[str, object]:
-    def energy(space: FeatureSpace) -> Metric:
+    def energy(space: FeatureSpace) -> TwoSets:
         return EnergyDistance()
 
     return {"energy": energy}

@@ -1,5 +1,8 @@
 """The whole plugin API. A plugin imports from here and from nowhere else in gankit."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from gankit.base.files import write_durably
 from gankit.contracts import API_VERSION, Batch, CriticOutput, DataSpec, ExtensionInfo, SampleGrid, VariantInfo
 from gankit.data import Dataset, DatasetFactory, Splits
@@ -24,6 +27,9 @@ from gankit.measure.metrics import MetricFactory
 from gankit.run.run import Run
 from gankit.settings.config import TrainConfig
 from gankit.settings.option import Choice, LogUniform, NoOptions, SameAs, Search, Uniform, option
+
+if _TYPE_CHECKING:
+    from gankit.measure.metrics.two_sets import TwoSets
 
 __all__ = [
     "API_VERSION",
@@ -63,6 +69,7 @@ __all__ = [
     "State",
     "TrainConfig",
     "TrainingLoop",
+    "TwoSets",
     "Uniform",
     "VariantInfo",
     "Vector",
@@ -76,3 +83,12 @@ __all__ = [
     "squared_gradients",
     "write_durably",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    """`TwoSets` on request, because it imports torchmetrics, which most plugins never need."""
+    if name == "TwoSets":
+        from gankit.measure.metrics.two_sets import TwoSets
+
+        return TwoSets
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -9,8 +9,8 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_HEADER_BYTES = 8 << 20
 MAX_JSON_BYTES = 64 << 20
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # as write_durably names them
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # names that whole_file chooses
 
 
 def canonical_json(value: object) -> str:
@@ -44,16 +44,29 @@ def write_new(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file so that a crash leaves the old or the new content, never a mixture."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`: it becomes `path` when the block succeeds and is deleted when the block fails.
+
+    The caller explains an OSError.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        write_new(temporary, data)
+        yield temporary
         os.replace(temporary, path)
-        fsync_path(path.parent)
-    except OSError as error:
+    except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace a file so that a crash leaves the old or the new content, never a mixture."""
+    try:
+        with whole_file(path) as temporary:
+            write_new(temporary, data)
+        fsync_path(path.parent)
+    except OSError as error:
         raise cannot_write(path, error) from error
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gankit.base import progress
 from gankit.cli import console
 from gankit.cli.flags import MAX_SEEDS, Checkpoint, Device, File, Json, With, parse_seeds, parse_vector, path_of
 from gankit.errors import InputError
@@ -70,15 +69,8 @@ def sample(
     if len(request) > MAX_SEEDS:
         raise InputError(f"{len(request):,} samples are more than {MAX_SEEDS:,}", hint="sample them in several parts")
     started = time.monotonic()
-    done = 0
     with console.progress_bar():
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            progress.tell("sampling", done, len(request))
-
-        write_samples(request, path_of(out, "-o"), advance=advance)
+        write_samples(request, path_of(out, "-o"))
     seconds = time.monotonic() - started
     if json:
         facts = {"variant": generator.header.variant.name, "images_seen": generator.header.images_seen}

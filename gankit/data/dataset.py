@@ -56,23 +56,17 @@ class Dataset:
         classes: tuple[str, ...] = (),
         notes: tuple[str, ...] = (),
         conditions: Array | None = None,
+        *,
+        copy: bool = True,
     ) -> Dataset:
-        """Arrays in any accepted layout and range (see `layout`) -> a data set; the arrays are copied."""
-        given = (labels, conditions)
-        own_labels, own_conditions = (None if array is None else np.array(array) for array in given)
-        return cls.adopt_arrays(name, np.array(samples), own_labels, classes, notes, own_conditions)
+        """Arrays in any accepted layout and range (see `layout`) -> a data set.
 
-    @classmethod
-    def adopt_arrays(
-        cls,
-        name: str,
-        samples: Array,
-        labels: Array | None = None,
-        classes: tuple[str, ...] = (),
-        notes: tuple[str, ...] = (),
-        conditions: Array | None = None,
-    ) -> Dataset:
-        """`from_arrays` for arrays that nobody else uses: their memory is taken over where that is possible."""
+        With copy=False the memory of the arrays is taken over where that is possible: the caller must not write to them
+        any more.
+        """
+        if copy:
+            samples = np.array(samples)
+            labels, conditions = (None if array is None else np.array(array) for array in (labels, conditions))
         what = f"data set '{printable(name)}'"
         array, inferred = as_samples(samples, what)
         numbers = None

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,13 +16,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gankit.base.files import cannot_write
+from gankit.base import progress
+from gankit.base.files import cannot_write, whole_file, write_durably
 from gankit.errors import InputError
 from gankit.game.latent import one_hot
 from gankit.sample.generator import TrainedGenerator
 from gankit.sample.pictures import MAX_GRID, Pixels, grid, plot, png, to_image
-
-Advance = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -49,18 +46,20 @@ class Request:
 
     def samples(self) -> Iterator[Pixels]:
         """The samples in the order of `items`, in batches."""
-        if not self.labels:
-            yield from self.generator.stream(self.seeds, self.condition, batch=self.batch)
-        for label in self.labels:
-            told = one_hot(torch.tensor(label), self.generator.data.condition)
-            yield from self.generator.stream(self.seeds, told, batch=self.batch)
+        length = self.generator.data.condition
+        of_labels: list[Tensor | None] = [one_hot(torch.tensor(label), length) for label in self.labels]
+        done = 0
+        for condition in of_labels or [self.condition]:
+            for part in self.generator.stream(self.seeds, condition, batch=self.batch):
+                yield part
+                done += len(part)
+                progress.tell("sampling", done, len(self))
 
 
-def write_samples(request: Request, out: Path, *, advance: Advance = int) -> None:
+def write_samples(request: Request, out: Path) -> None:
     """The samples of a request at `out`: x.png is a contact sheet, x.npz arrays, x.zip or a folder single PNGs.
 
     With labels a contact sheet has one row a label. Files appear under their final name only when they are whole.
-    `advance(n)` is called as samples are done.
     """
     generator = request.generator
     if not request.seeds:
@@ -76,52 +75,44 @@ def write_samples(request: Request, out: Path, *, advance: Advance = int) -> Non
     writer = {".png": _write_sheet, ".npz": _write_npz, ".zip": _write_zip, "": _write_folder}[kind]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        writer(request, out, advance)
+        writer(request, out)
     except OSError as error:
         raise cannot_write(out, error) from error
 
 
-def _write_sheet(request: Request, out: Path, advance: Advance) -> None:
+def _write_sheet(request: Request, out: Path) -> None:
     g = request.generator
     if g.data.is_image and len(request) > MAX_GRID:
         raise InputError(f"{out}: {len(request):,} samples do not fit one sheet", hint="-o FOLDER, x.zip or x.npz")
-    parts = []
-    for part in request.samples():
-        parts.append(part)
-        advance(len(part))
-    samples = np.concatenate(parts)
+    samples = np.concatenate(list(request.samples()))
     columns = len(request.seeds) if request.labels else None
     image = grid(samples, columns) if g.data.is_image else plot(torch.from_numpy(samples))
-    with _whole(out) as temporary:
-        temporary.write_bytes(png(image, text={"gankit": _provenance(request)}))
+    write_durably(out, png(image, text={"gankit": _provenance(request)}))
 
 
-def _write_folder(request: Request, out: Path, advance: Advance) -> None:
+def _write_folder(request: Request, out: Path) -> None:
     out.mkdir(exist_ok=True)
     for name, data in _encoded(request):
-        with _whole(out / name) as temporary:
+        with whole_file(out / name) as temporary:
             temporary.write_bytes(data)
-        advance(1)
 
 
-def _write_zip(request: Request, out: Path, advance: Advance) -> None:
-    with _whole(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+def _write_zip(request: Request, out: Path) -> None:
+    with whole_file(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, data in _encoded(request):
             archive.writestr(name, data)
-            advance(1)
 
 
-def _write_npz(request: Request, out: Path, advance: Advance) -> None:
+def _write_npz(request: Request, out: Path) -> None:
     g = request.generator
     channels_last = (*g.data.shape[1:], g.data.shape[0]) if g.data.is_image else g.data.shape
     dtype = np.dtype(np.uint8 if g.data.is_image else np.float32)
     header = {"descr": dtype.str, "fortran_order": False, "shape": (len(request), *channels_last)}
-    with _whole(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with whole_file(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         with archive.open("samples.npy", "w", force_zip64=True) as member:
             np.lib.format.write_array_header_1_0(member, header)
             for part in request.samples():
                 member.write(np.ascontiguousarray(part).tobytes())
-                advance(len(part))
         arrays = {"seeds": [seed for seed, _ in request.items]}
         if request.labels:
             arrays["labels"] = [label for _, label in request.items if label is not None]
@@ -145,10 +136,9 @@ def write_bytes(data: bytes, out: Path) -> None:
     """A file under its name only when it is whole."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with _whole(out) as temporary:
-            temporary.write_bytes(data)
     except OSError as error:
         raise cannot_write(out, error) from error
+    write_durably(out, data)
 
 
 def _encoded(request: Request) -> Iterator[tuple[str, bytes]]:
@@ -174,14 +164,3 @@ def _provenance(request: Request, seed: int | None = None, label: int | None = N
     if request.labels:
         shown["label"] = label if label is not None else list(request.labels)
     return json.dumps({**origin, **shown})
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` when the block succeeds and disappears when it fails."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

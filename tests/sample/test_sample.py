@@ -17,6 +17,7 @@ from PIL import Image
 from support import OWN_NETWORKS, TINY_VARIANT, install
 
 import gankit
+from gankit.base import progress
 from gankit.base.files import canonical_json, pack_tensors, tensors_digest
 from gankit.errors import InputError, PluginError
 from gankit.sample.writers import Request, write_samples
@@ -98,8 +99,9 @@ def test_every_kind_of_output_holds_the_same_pictures(trained: Path, tmp_path: P
     expected = generator.sample(seeds=seeds)
     done: list[int] = []
     for name in ("folder", "all.zip", "all.npz"):
-        write_samples(Request(generator, seeds, batch=2), tmp_path / name, advance=done.append)
-    assert sum(done) == 3 * len(seeds)
+        with progress.to(lambda what, count, total: done.append(count)):
+            write_samples(Request(generator, seeds, batch=2), tmp_path / name)
+    assert done == [2, 4, 5] * 3
     names = [f"seed{seed:06d}.png" for seed in seeds]
     assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == names
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
@@ -118,12 +120,12 @@ def test_every_kind_of_output_holds_the_same_pictures(trained: Path, tmp_path: P
 def test_an_output_that_fails_leaves_no_file(trained: Path, tmp_path: Path) -> None:
     generator = gankit.load(trained)
 
-    def stop(count: int) -> None:
+    def stop(what: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     for name in ("a.npz", "a.zip", "a.png"):
-        with pytest.raises(KeyboardInterrupt):
-            write_samples(Request(generator, [0, 1]), tmp_path / name, advance=stop)
+        with progress.to(stop), pytest.raises(KeyboardInterrupt):
+            write_samples(Request(generator, [0, 1]), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match="unknown kind of output"):
         write_samples(Request(generator, [0]), tmp_path / "a.mp3")

@@ -46,7 +46,7 @@ def load_npy(path: Path, name: str) -> Dataset:
             array = _read_array(stream, _read_header(stream, size, printable(path)), printable(path))
     except OSError as error:
         raise InputError(f"{printable(path)}: cannot be read: {error.strerror}", hint="check the file") from error
-    return Dataset.adopt_arrays(name, array)
+    return Dataset.from_arrays(name, array, copy=False)
 
 
 def load_npz(path: Path, name: str) -> Dataset:
@@ -74,12 +74,13 @@ def load_npz(path: Path, name: str) -> Dataset:
     unused = sorted(set(headers) - {images, labels, conditions})
     if unused:
         notes.append("not used: " + ", ".join(printable(key) for key in unused[:5]))
-    return Dataset.adopt_arrays(
+    return Dataset.from_arrays(
         name,
         arrays[images],
         arrays[labels] if labels else None,
         notes=tuple(notes),
         conditions=arrays[conditions] if conditions else None,
+        copy=False,
     )
 
 

@@ -69,7 +69,7 @@ def load_idx_pair(
             f"{printable(labels)}: labels of shape {numbers.shape} for {len(pixels):,} images",
             hint="the two files do not belong together: there must be one label per image",
         )
-    return Dataset.adopt_arrays(name, pixels, numbers, classes, notes)
+    return Dataset.from_arrays(name, pixels, numbers, classes, notes, copy=False)
 
 
 def read_idx(path: Path) -> Array:

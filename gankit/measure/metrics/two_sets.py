@@ -8,7 +8,10 @@ from torchmetrics import Metric
 
 
 class TwoSets(Metric):
-    """Base of metrics that look at every vector; processes that sync have the union of their sets."""
+    """Base of metrics that look at every vector: a subclass computes its score from `sets()` in `compute`.
+
+    Processes that synchronise get the union of their sets. The vectors are kept on the CPU.
+    """
 
     is_differentiable = False
     full_state_update = False
@@ -21,10 +24,10 @@ class TwoSets(Metric):
         self.add_state("fake", default=[], dist_reduce_fx="cat")
 
     def update(self, values: Tensor, real: bool) -> None:
-        """Vectors [n, d] of the reference, or of the samples."""
+        """Vectors [n, d]: features, logits or pixels of the real reference, or of the samples."""
         (self.real if real else self.fake).append(values.detach().cpu())
 
     def sets(self) -> tuple[Tensor, Tensor]:
-        """Reference and samples, each [n, d]."""
+        """The vectors of the reference and of the samples, each [n, d]."""
         real, fake = (torch.cat([*part]) if isinstance(part, list) else part for part in (self.real, self.fake))
         return real, fake

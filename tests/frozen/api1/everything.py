@@ -6,7 +6,6 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torchmetrics import MeanMetric
 
 from gankit.plugin import (
     AdversarialLoss,
@@ -20,6 +19,7 @@ from gankit.plugin import (
     SampleGrid,
     TrainConfig,
     TrainingLoop,
+    TwoSets,
     Uniform,
     VariantInfo,
     Vector,
@@ -189,10 +189,9 @@ def gankit_metrics():
     return {"mean-feature": lambda space: Mean()}
 
 
-class Mean(MeanMetric):
-    def update(self, values, real):
-        if not real:
-            super().update(values.double())
+class Mean(TwoSets):
+    def compute(self):
+        return self.sets()[1].double().mean()
 
 
 @hookimpl
