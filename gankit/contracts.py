@@ -40,18 +40,21 @@ class DataSpec:
 
 @dataclass
 class Batch:
-    """One batch as a loss sees it. It grows by fields with defaults, so that an older plugin keeps working."""
+    """One batch, from the sampler to the loss. It grows by fields with defaults, so that a plugin keeps working.
+
+    The sampler gives real samples, labels and conditions; a phase that wants them adds z and the fakes made from it.
+    """
 
     real: Tensor
     """[N, *shape]."""
-    fake: Tensor
-    """[N, *shape]; without gradient in the discriminator's phase."""
-    z: Tensor
-    """[N, z_dim]."""
+    fake: Tensor = None  # type: ignore[assignment]
+    """[N, *shape], as the phase wants them: without gradient for the discriminator, with it for the generator."""
+    z: Tensor = None  # type: ignore[assignment]
+    """[N, z_dim]: what the fakes were made from."""
     labels: Tensor | None = None
     """[N] int64, of the real samples; None when the data has none."""
     condition: Tensor | None = None
-    """[N, K]: y of the real samples, and what G was told; None when unconditional."""
+    """[N, K]: y of the real samples and of the fakes made beside them; None when unconditional."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ class CriticOutput:
     """Numbers beside the score (class logits, say); 0: scores alone."""
     code: int = 0
     """Numbers in the auto-encoder's code; 0: no auto-encoder but scores."""
-    told_by: Literal["projection", "concatenation", "nothing"] = "projection"
-    """How D is told y in a conditional run."""
+    condition: Literal["projection", "concatenation", "none"] = "projection"
+    """How D takes y in a conditional run; none: it does not."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,6 @@ class ExtensionInfo:
     """A frozen dataclass with a default for every field, each made by `option`."""
     capturable: bool = False
     """Whether what it does in a step never depends on the host."""
-    penalised: bool = False
-    """Whether it adds a gradient penalty, and weighs it by `penalty_gain`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,5 @@ class VariantInfo:
     """Why it must or cannot, for people."""
     capturable: bool = False
     """Whether its steps never depend on the host, and so may be played from a CUDA graph."""
-    penalised: bool = False
-    """Whether its loss takes gradient penalties, and weighs them by `penalty_gain`."""
     scores: Literal["logits", "raw"] = "raw"
     """Whether sigmoid(D(x)) estimates the probability that x is real."""

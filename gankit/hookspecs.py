@@ -1,14 +1,17 @@
 """Every hook a plugin can implement. An implementation may take fewer arguments than its spec.
 
 Builders are answered by the variant, else by an extension named with --with, else by core. Extensions may also wrap a
-builder with `@hookimpl(wrapper=True)`. Events are sent to everybody; what they return is ignored.
+builder with `@hookimpl(wrapper=True)`. Catalogues are answered by every plugin, and the answers are put together.
+Events are for watching: they come in the first process of a run only, and what changes the game there would make the
+processes differ, which ends the run. The game is changed by parts (`gankit_parts`), which run in every process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pluggy
 
@@ -16,19 +19,105 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from gankit.contracts import CriticOutput, DataSpec, ExtensionInfo, SampleGrid, VariantInfo
-    from gankit.data import DatasetFactory
+    from gankit.data import Dataset, DatasetFactory
+    from gankit.game.ema import Ema
     from gankit.game.loop import Networks, TrainingLoop
     from gankit.game.loss import AdversarialLoss
+    from gankit.game.parts import Part
     from gankit.game.vectors import Vector
     from gankit.measure.features import FeatureFactory
     from gankit.measure.metrics import MetricFactory
-    from gankit.run.run import Run
-    from gankit.settings.config import TrainConfig
+    from gankit.measure.record import Score
+    from gankit.settings.config import RunConfig, TrainConfig
 
 PROJECT = "gankit"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function as an implementation of the hook of its name; `@hookimpl(wrapper=True)` wraps what others answer."""
+
+
+# -- what events are given ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Record:
+    """Something new in a run."""
+
+    kind: Literal["statistics", "scores", "picture"]
+    """What it is."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Statistics or scores by name."""
+    path: Path | None = None
+    """The file it is in: the picture, or metrics.jsonl."""
+
+
+class Run(Protocol):
+    """A training run, as events see it in its first process. It is to be read: the game is changed by parts."""
+
+    step: int
+    """Batches shown to the discriminator so far, over all attempts."""
+    train_s: float
+    """Seconds of training, over all attempts."""
+    stats: dict[str, float]
+    """The last statistics that were read from the device, by name."""
+    scores: dict[str, Score]
+    """The scores of the last evaluation, by name."""
+    dataset: Dataset
+    """The real samples."""
+    loop: TrainingLoop
+    """The game."""
+
+    @property
+    def id(self) -> str:
+        """The identity of the run, the same after a resume."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        ...
+
+    @property
+    def config(self) -> RunConfig:
+        """The resolved configuration."""
+        ...
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """Settings and options as JSON values."""
+        ...
+
+    @property
+    def data(self) -> DataSpec:
+        """What the networks are built for."""
+        ...
+
+    @property
+    def images_seen(self) -> int:
+        """Real samples shown to the discriminator so far."""
+        ...
+
+    @property
+    def images_per_s(self) -> float:
+        """Mean speed since the run was started or resumed."""
+        ...
+
+    @property
+    def share_done(self) -> float:
+        """0 at the start, 1 when the first of the budgets is used up."""
+        ...
+
+    def sample(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """z [N, z_dim] (and y [N, K]) -> samples [N, *shape] of the averaged generator, on the CPU."""
+        ...
+
+    def pack_generator(self, average: Ema | None = None) -> bytes:
+        """The sampleable file of the averaged generator as it is now, or of another average of it."""
+        ...
+
+    def save_picture(self, name: str, samples: Tensor, columns: int | None = None) -> Path:
+        """Samples [N, *shape] as `name` (.png) into the run folder: images as a sheet, points as a plot."""
+        ...
 
 
 # -- builders ----------------------------------------------------------------------------------------------------------
@@ -72,18 +161,28 @@ def gankit_loss(data: DataSpec, options: object) -> AdversarialLoss:  # type: ig
 def gankit_training_loop(  # type: ignore[empty-body]
     networks: Networks, loss: AdversarialLoss, config: TrainConfig, options: object, data: DataSpec
 ) -> TrainingLoop:
-    """One optimisation step of all players; networks and loss are on their device already.
+    """The players, their phases and the step; networks and loss are on their device already.
 
-    `data` is what the generator was built for. More networks come with `TrainingLoop.add_network`.
+    `data` is what the generator was built for. More players and networks come with `TrainingLoop.add_player` and
+    `add_network`, more phases with `TrainingLoop.phases`.
     """
 
 
 @hookspec(firstresult=True)
 def gankit_sample_grid(data: DataSpec, z: Tensor, condition: Tensor | None, options: object) -> SampleGrid:  # type: ignore[empty-body]
-    """What the sample grids show: z [256, z_dim] of the prior and y [256, K], of which it takes what it wants."""
+    """What the sample grids show, chosen from candidates: z [256, z_dim] of the prior and y [256, K], or None."""
 
 
 # -- catalogues --------------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def gankit_parts(loop: TrainingLoop, options: object, data: DataSpec) -> Sequence[Part]:  # type: ignore[empty-body]
+    """Parts that take part in every step, in every process: augmentation, regularisers, clipping, controllers.
+
+    They are asked for once, when the loop is built: the variant first, then extensions in the order of `--with`.
+    `options` are the variant's.
+    """
 
 
 @hookspec
@@ -111,19 +210,22 @@ def gankit_vectors() -> Sequence[Vector]:  # type: ignore[empty-body]
 
 @hookspec
 def gankit_run_start(run: Run) -> None:
-    """Networks are built and a checkpoint, if any, is restored; the first step comes next."""
+    """Networks are built and a checkpoint, if any, is restored; the first step comes next. First process only."""
 
 
 @hookspec
-def gankit_step_end(run: Run, stats: Mapping[str, Tensor]) -> None:
-    """A step was made. `stats` are 0-d tensors on the device: reading one (`.item()`) stops the pipeline."""
+def gankit_record(run: Run, record: Record) -> None:
+    """There is something new: statistics were read from the device, scores were made, or a picture was saved.
+
+    First process only.
+    """
 
 
 @hookspec
 def gankit_checkpoint(run: Run, path: Path) -> None:
-    """A checkpoint is on disk at `path`, durably."""
+    """A checkpoint is on disk at `path`, durably. First process only."""
 
 
 @hookspec
 def gankit_run_end(run: Run, error: BaseException | None) -> None:
-    """After the last step; `error` is None, or what ended the run early (Ctrl-C included)."""
+    """After the last step; `error` is None, or what ended the run early (Ctrl-C included). First process only."""

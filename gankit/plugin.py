@@ -7,9 +7,10 @@ from gankit.base.files import write_durably
 from gankit.contracts import API_VERSION, Batch, CriticOutput, DataSpec, ExtensionInfo, SampleGrid, VariantInfo
 from gankit.data import Dataset, DatasetFactory, Splits
 from gankit.errors import GankitError, InputError, PluginError, ResourceError
+from gankit.game.critic import Critic, CriticWrapper, Pair
 from gankit.game.ema import Ema
-from gankit.game.loop import BoundCritic, Networks, TrainingLoop
-from gankit.game.loss import AdversarialLoss, Critic
+from gankit.game.loop import Networks, TrainingLoop
+from gankit.game.loss import AdversarialLoss
 from gankit.game.networks import (
     AutoEncoder,
     Discriminator,
@@ -18,15 +19,20 @@ from gankit.game.networks import (
     PointDiscriminator,
     PointGenerator,
 )
+from gankit.game.parts import Part, Phase, Step
 from gankit.game.penalties import between, gradient_norms, gradient_penalty, input_gradients, leaf, squared_gradients
+from gankit.game.players import Player
 from gankit.game.state import State
 from gankit.game.vectors import LinearCritic, Vector
-from gankit.hookspecs import hookimpl
+from gankit.game.whole_batch import gather
+from gankit.game.whole_batch import mean as batch_mean
+from gankit.game.whole_batch import std as batch_std
+from gankit.hookspecs import Record, Run, hookimpl
 from gankit.measure.features import FeatureFactory, FeatureSpace
 from gankit.measure.metrics import MetricFactory
-from gankit.run.run import Run
 from gankit.settings.config import TrainConfig
 from gankit.settings.option import Choice, LogUniform, NoOptions, SameAs, Search, Uniform, option
+from gankit.settings.schedule import Number, Schedule
 
 if _TYPE_CHECKING:
     from gankit.measure.metrics.two_sets import TwoSets
@@ -36,10 +42,10 @@ __all__ = [
     "AdversarialLoss",
     "AutoEncoder",
     "Batch",
-    "BoundCritic",
     "Choice",
     "Critic",
     "CriticOutput",
+    "CriticWrapper",
     "DataSpec",
     "Dataset",
     "DatasetFactory",
@@ -56,24 +62,35 @@ __all__ = [
     "MetricFactory",
     "Networks",
     "NoOptions",
+    "Number",
+    "Pair",
+    "Part",
+    "Phase",
+    "Player",
     "PluginError",
     "PointAutoEncoder",
     "PointDiscriminator",
     "PointGenerator",
+    "Record",
     "ResourceError",
     "Run",
     "SameAs",
     "SampleGrid",
+    "Schedule",
     "Search",
     "Splits",
     "State",
+    "Step",
     "TrainConfig",
     "TrainingLoop",
     "TwoSets",
     "Uniform",
     "VariantInfo",
     "Vector",
+    "batch_mean",
+    "batch_std",
     "between",
+    "gather",
     "gradient_norms",
     "gradient_penalty",
     "hookimpl",

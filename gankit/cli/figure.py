@@ -69,7 +69,8 @@ def figure1d(
             settings |= {"options": key_values(option)} if option else {}
             count = moments or (6 if suffix == ".png" else FRAMES)
             layers = [Layer("flag", settings)]
-            found = figure_of_training(layers, moments=count, observers=[LiveLine()])
+            live = LiveLine()
+            found = figure_of_training(layers, moments=count, observers=[live], on_step=live.after_step)
     rows = describe(found)
     if suffix == ".png":
         write_image(strip(found), path, {"data": found.data, "moments": rows})

@@ -35,8 +35,8 @@ class LiveLine:
         if talk.is_terminal:
             self.progress.start()
 
-    @hookimpl
-    def gankit_step_end(self, run: Run) -> None:
+    def after_step(self, run: Run) -> None:
+        """Show where the run is, a few times a second."""
         now = time.monotonic()
         if now - self.shown_at >= (REFRESH_S if talk.is_terminal else PLAIN_LINE_S):
             self.shown_at = now

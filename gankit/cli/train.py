@@ -236,7 +236,8 @@ def resume(
         stored = stored_settings(RunFolder(run), settings)
         relaunch(gpus, *_where(plan_run([Layer("run", stored), Layer("flag", settings)])))
     with console.log_to_stderr():
-        result = resume_run(run, observers=[LiveLine()], **settings)
+        live = LiveLine()
+        result = resume_run(run, observers=[live], on_step=live.after_step, **settings)
     _print_result(result, as_json=json)
 
 
@@ -246,7 +247,8 @@ def _train(layers: list[Layer], out: Path | None, new: bool, *, as_json: bool) -
 
     with console.log_to_stderr():
         with console.progress_bar():
-            start = train_layers(layers, out, new, observers=[LiveLine()])
+            live = LiveLine()
+            start = train_layers(layers, out, new, observers=[live], on_step=live.after_step)
     _print_result(start, as_json=as_json)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gankit.base.seeds import derive_seed
+from gankit.contracts import Batch
 from gankit.data.dataset import Dataset, as_floats
 from gankit.data.prefetch import Prefetch
 from gankit.errors import InputError
@@ -52,8 +53,8 @@ class Sampler:
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Batch number `step` (from 0): real [N, *shape] float32, images in [-1, 1]; labels [N] or None; y or None.
+    def batch(self, step: int) -> Batch:
+        """Batch number `step` (from 0): real samples [N, *shape] float32, images in [-1, 1], labels and conditions.
 
         y [N, K] is there in a conditional run: the condition vectors, else the labels as one-hot rows.
         """
@@ -64,7 +65,7 @@ class Sampler:
             indices, rows = self._prefetch.batch(step)
             indices = indices.to(self._device)
         labels = None if self._labels is None else self._labels.index_select(0, indices)
-        return as_floats(rows), labels, self._condition(indices, labels)
+        return Batch(as_floats(rows), labels=labels, condition=self._condition(indices, labels))
 
     def close(self) -> None:
         """End the thread that gathers batches, if there is one."""

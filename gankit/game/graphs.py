@@ -1,9 +1,9 @@
-"""The two phases of a step as CUDA graphs: kernels are recorded once and launched as a whole, without Python between.
+"""The phases of a step as CUDA graphs: kernels are recorded once and launched as a whole, without Python between.
 
 For small networks the launches of an eager step cost more than its arithmetic. Each phase is recorded after a few eager
 rounds, once for each kind of it (with and without a lazy penalty, each shape of a batch), and then replayed on copies
-of its inputs. Counters, averages and learning-rate rules stay outside, in `TrainingLoop.step`. Random numbers
-are those of the eager step: the run seeds the generators before every step, and a replay reads their seed.
+of its inputs. Counters, schedules and averages stay outside, in `TrainingLoop.step`. Random numbers are those of the
+eager step: the run seeds the generators before every step, and a replay reads their seed.
 
 What a phase does on the host is done at its recording only: a plugin says with `capturable` that nothing in it depends
 on the host. THIS HAS NEVER RUN ON A GPU; on a CPU the bookkeeping is tested with a stand-in for the recorder.
@@ -12,18 +12,17 @@ on the host. THIS HAS NEVER RUN ON A GPU; on a CPU the bookkeeping is tested wit
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from gankit.contracts import Batch
 from gankit.game.loop import TrainingLoop
 
 log = logging.getLogger("gankit")
 
-Inputs = tuple[Tensor | None, ...]
-Phase = Callable[..., dict[str, Tensor]]
 WARM_UP = 3  # eager rounds of each kind: libraries choose their kernels, optimisers allocate their state
 
 
@@ -71,41 +70,38 @@ class CudaRecorder:
         return graph, found
 
 
-class GraphedPhase:
-    """A phase of the loop that is recorded when it has been played a few times, and replayed from then on."""
+class GraphedPhases:
+    """Plays the phases of a loop; each is recorded when it has been played a few times, and replayed from then on."""
 
-    def __init__(self, phase: Phase, kind: Callable[[], Hashable], recorder: Recorder) -> None:
-        self.phase, self.kind, self.recorder = phase, kind, recorder
+    def __init__(self, loop: TrainingLoop, recorder: Recorder) -> None:
+        self.loop, self.recorder = loop, recorder
         self.rounds: dict[Hashable, int] = {}
-        self.graphs: dict[Hashable, tuple[Replay, Inputs, dict[str, Tensor]]] = {}
+        self.graphs: dict[Hashable, tuple[Replay, Batch, dict[str, Tensor]]] = {}
         self.eager = False
 
-    def __call__(self, *inputs: Tensor | None) -> dict[str, Tensor]:
-        """Play the phase; what it returns is good until the next call."""
+    def __call__(self, name: str, data: Batch) -> dict[str, Tensor]:
+        """Play a phase on a batch of real samples; what it returns is good until the next call."""
         if self.eager:
-            return self.phase(*inputs)
-        key = (self.kind(), *(None if tensor is None else (tensor.shape, tensor.dtype) for tensor in inputs))
+            return self.loop.play(name, data)
+        key = (name, self.loop.penalty_gain(name), *(None if t is None else (t.shape, t.dtype) for t in _tensors(data)))
         if key not in self.graphs:
             self.rounds[key] = self.rounds.get(key, 0) + 1
             if self.rounds[key] <= WARM_UP:
-                return self.recorder.warm(lambda: self.phase(*inputs))
-            static = tuple(None if tensor is None else tensor.clone() for tensor in inputs)
+                return self.recorder.warm(lambda: self.loop.play(name, data))
+            static = Batch(data.real.clone(), labels=_clone(data.labels), condition=_clone(data.condition))
             try:
-                self.graphs[key] = self._record(static)
+                graph, outputs = self.recorder.record(lambda: self.loop.play(name, static))
             except RuntimeError as error:
                 self.eager = True
                 log.warning("no CUDA graphs, the steps go on without them: %s", str(error).partition("\n")[0])
-                return self.phase(*inputs)
+                return self.loop.play(name, data)
+            self.graphs[key] = (graph, static, outputs)
         graph, static, outputs = self.graphs[key]
-        for own, given in zip(static, inputs, strict=True):
+        for own, given in zip(_tensors(static), _tensors(data), strict=True):
             if own is not None and given is not None:
                 own.copy_(given)
         graph.replay()
         return dict(outputs)
-
-    def _record(self, static: Inputs) -> tuple[Replay, Inputs, dict[str, Tensor]]:
-        graph, outputs = self.recorder.record(lambda: self.phase(*static))
-        return graph, static, outputs
 
     def forget(self) -> None:
         """Drop what was recorded: the tensors of the optimisers are others now."""
@@ -113,19 +109,12 @@ class GraphedPhase:
         self.rounds.clear()
 
 
-def graph_phases(loop: TrainingLoop, recorder: Recorder) -> None:
-    """Let a loop play its two phases from graphs; a restored state makes it record them anew."""
-    d_phase = GraphedPhase(loop.d_step, lambda: loop.loss.penalty_gain, recorder)
-    phases = [d_phase, GraphedPhase(loop.g_step, lambda: None, recorder)]
-    loop.d_step, loop.g_step = phases  # type: ignore[method-assign, assignment]
-    load = loop.load_state_dict
+def _tensors(data: Batch) -> tuple[Tensor | None, ...]:
+    return data.real, data.labels, data.condition
 
-    def load_state_dict(state: Mapping[str, Tensor | int | float | str | bool]) -> None:
-        load(state)
-        for phase in phases:
-            phase.forget()
 
-    loop.load_state_dict = load_state_dict  # type: ignore[method-assign]
+def _clone(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.clone()
 
 
 def why_not(loop: TrainingLoop, host_bound: list[str], processes: int) -> str | None:
@@ -136,8 +125,10 @@ def why_not(loop: TrainingLoop, host_bound: list[str], processes: int) -> str | 
         return f"{', '.join(host_bound)} may work on the host in a step"
     if loop.config.reuse_fakes:
         return "--reuse-fakes ties the two phases together"
-    if loop.scalers["discriminator"].is_enabled():
+    if any(player.scaler.is_enabled() for player in loop.players.values()):
         return "fp16 decides on skipped steps between them"
+    if any(not beta.is_constant for player in loop.players.values() for beta in player.betas):
+        return "Adam's decay rates follow a schedule"
     if processes > 1:
         return "several processes wait for each other in a step"
     return None

@@ -1,111 +1,64 @@
-"""One optimisation step of the game: the discriminator's phase, then (at every d_steps-th batch) the generator's."""
+"""The training loop's step: phases in turn, and in each of them one player moves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from gankit.contracts import Batch
 from gankit.errors import InputError, PluginError
+from gankit.game.critic import Critic, frozen
 from gankit.game.ema import Ema
 from gankit.game.latent import draw_z
 from gankit.game.loss import AdversarialLoss
-from gankit.game.state import State, below, load_module, load_optimizer, module_state, optimizer_state
+from gankit.game.parts import METHODS, Part, Phase, Step, overrides
+from gankit.game.players import Player
+from gankit.game.state import State, load_module, module_state
 from gankit.machine import processes
-from gankit.machine.double_backward import FastDoubleBackward
 from gankit.machine.precision import Precision
 from gankit.settings.config import TrainConfig
+from gankit.settings.schedule import Number, Schedule
 
 
 @dataclass
 class Networks:
-    """The two players, on their device."""
+    """The networks of a game, on their device."""
 
     generator: nn.Module
     """z [N, z_dim] (and y [N, K]) -> samples [N, *shape]."""
     discriminator: nn.Module
     """Samples [N, *shape] (and y [N, K]) -> what the loss reads, as its `CriticOutput` says."""
+    extra: dict[str, nn.Module] = field(default_factory=dict)
+    """Name -> network: those that a variant or an extension has added."""
 
 
-class BoundCritic:
-    """The discriminator as a loss sees it in one phase: called with samples, it scores them."""
+class Replayed(Protocol):
+    """Phases that are replayed from recordings (CUDA graphs) in place of `TrainingLoop.play`."""
 
-    def __init__(
-        self,
-        discriminator: nn.Module,
-        batch: Batch,
-        precision: Precision,
-        told: bool = True,
-        augment: Callable[[Tensor], Tensor] | None = None,
-    ) -> None:
-        self.discriminator = discriminator
-        """The bare network: no precision, no condition, no augmentation."""
-        self.batch = batch
-        """The batch of this phase."""
-        self.precision = precision
-        """The arithmetic of the networks."""
-        self.told = () if batch.condition is None or not told else (batch.condition,)
-        """What the network is told beside samples: (y,), or nothing."""
-        self.augment = augment
-        """Whatever the discriminator is shown goes through it."""
-        self.scores: dict[str, Tensor] = {}
-        """'real', 'fake' -> [N], without gradient."""
+    def __call__(self, name: str, data: Batch) -> dict[str, Tensor]:
+        """Play a phase; its statistics."""
+        ...
 
-    def __call__(self, samples: Tensor) -> Tensor:
-        """Samples [N, …] -> the discriminator's output in float32.
-
-        Leaves that require grad are points at which a penalty takes a gradient: they are scored in full precision
-        (bf16 gives norms wrong by a half percent, fp16 loses small ones), and not by a network with batch norm.
-        """
-        penalised = samples.is_leaf and samples.requires_grad
-        if penalised:
-            refuse_coupled_samples(self.discriminator)
-        shown = samples if self.augment is None else self.augment(samples)
-        # Real and fake in one pass are twice the batch, each half told the same.
-        told = [y if len(y) == len(samples) else y.repeat(len(samples) // len(y), 1) for y in self.told]
-        with ExitStack() as contexts:
-            contexts.enter_context(self.precision.full() if penalised else self.precision.autocast())
-            if penalised:
-                contexts.enter_context(FastDoubleBackward())
-            output: Tensor = self.discriminator(shown, *told)
-        output = output if output.dtype == torch.float64 else output.float()
-        for name, known in (("real", self.batch.real), ("fake", self.batch.fake)):
-            if samples.data_ptr() == known.data_ptr() and output.ndim <= 2:
-                scores = output.detach()
-                self.scores[name] = scores[:, 0] if scores.ndim == 2 else scores
-        return output
-
-    @property
-    def stats(self) -> dict[str, Tensor]:
-        """`score/real` and `score/fake`: the means of the scores."""
-        return {f"score/{name}": scores.mean() for name, scores in self.scores.items()}
-
-
-def refuse_coupled_samples(discriminator: nn.Module) -> None:
-    """Batch norm makes each score depend on the whole batch: a penalty per sample would not be one."""
-    for name, module in discriminator.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
-            raise InputError(
-                f"gradient penalties are per sample, and the discriminator has batch norm ('{name}')",
-                hint="take networks without it: drop the --with that brings them, or its batch norm",
-            )
+    def forget(self) -> None:
+        """Drop what was recorded: a state was loaded."""
+        ...
 
 
 class TrainingLoop:
-    """Alternating gradient steps. Subclass it and override `d_step`, `g_step` or `d_steps` to play another game.
+    """The game: players, the phases in which they move, and the parts that take part in each.
 
-    One `step` shows one batch to the discriminator; the generator moves when it has made `d_steps()` of them.
-    Randomness comes from torch's global generators, which the run seeds anew before every step.
+    One `step` shows one batch to the discriminator; the generator moves at every `d_steps`-th of them. A variant with
+    more networks adds players and phases to the loop in its `gankit_training_loop`; there is no need to subclass it.
+    Random numbers come from torch's global generators, which the run seeds before every step.
     """
 
     def __init__(self, networks: Networks, loss: AdversarialLoss, config: TrainConfig) -> None:
         self.networks = networks
-        """Both players, on `device`."""
+        """All networks, on `device`."""
         self.loss = loss
         """Its buffers are part of every checkpoint, its parameters learn together with the generator."""
         self.config = config
@@ -114,109 +67,106 @@ class TrainingLoop:
         """Where networks and batches lie."""
         self.precision = Precision(config.precision, self.device)
         """The arithmetic of the networks: `with loop.precision.autocast():`."""
+        self.total_images: int | None = None
+        """The budget of the run in images, for schedules in shares of it; None where time alone ends the run."""
         self.ema = Ema(networks.generator, config.ema_halflife_images)
         """The average of the generator that is sampled."""
         self.steps = 0
-        """Of the discriminator, so far: the number of batches it was shown."""
-        self.g_steps = 0
-        """Of the generator, so far."""
-        self.last_g_step = 0
-        """`steps` when the generator moved last."""
-        self.augmentations = nn.ModuleDict()
-        """Name -> module, in the order of `add_augmentation`."""
-        self.averages: list[Ema] = []
-        """More averages of the generator, besides `ema`; the loop updates them. Their state belongs in `companions`."""
-        self.companions = nn.ModuleDict()
-        """Modules of extensions, or of a loop of one's own: parameters and buffers are part of every checkpoint."""
-        self.shown: tuple[Tensor, Tensor] | None = None
-        """z and fakes with their graph, from D's step to G's (`reuse_fakes`)."""
-        self.players: dict[str, dict[str, nn.Parameter]] = {
-            "generator": {
-                **dict(networks.generator.named_parameters()),
-                **{f"loss.{name}": parameter for name, parameter in loss.named_parameters()},
-            },
-            "discriminator": dict(networks.discriminator.named_parameters()),
+        """The number of batches shown to the discriminator so far."""
+        of_loss = {f"loss.{name}": parameter for name, parameter in loss.named_parameters()}
+        self.players: dict[str, Player] = {
+            "generator": self._player(
+                {**dict(networks.generator.named_parameters()), **of_loss}, config.g_lr, config.g_optimizer
+            ),
+            "discriminator": self._player(
+                dict(networks.discriminator.named_parameters()), config.d_lr, config.d_optimizer
+            ),
         }
-        """Player -> name -> parameter: what `minimise(player, …)` trains."""
-        self.optimizers: dict[str, Optimizer] = {
-            "generator": self._optimizer("generator", config.g_lr),
-            "discriminator": self._optimizer("discriminator", config.d_lr),
+        """Name -> player. `add_player` brings another one."""
+        self.phases: dict[str, Phase] = {
+            "discriminator": Phase(
+                "discriminator", loss.discriminator, prefix="d", fakes="detached", penalised=True, frozen=()
+            ),
+            "generator": Phase(
+                "generator", loss.generator, prefix="g", fakes="attached", due=lambda: self.due_every(self.d_steps())
+            ),
         }
-        """Player -> its optimiser; the state of both is part of every checkpoint."""
-        self.scalers = {player: self.precision.scaler() for player in self.players}
-        """Player -> the gradient scaler of fp16; idle in any other precision."""
+        """Name -> phase, in the order in which they are played."""
+        self.d_steps: Callable[[], int] = lambda: config.d_steps
+        """How many batches the discriminator is shown before the generator's next step."""
+        self.parts: dict[str, Part] = {}
+        """Name -> part, in their order; `add_part` adds one."""
+        self.replayed: Replayed | None = None
+        """Plays phases from recordings, where the run has them."""
+        self._taking: dict[str, list[Part]] = {method: [] for method in METHODS}
+        self._scheduled: dict[str, tuple[Schedule, Tensor]] = {}
 
-    def _optimizer(self, player: str, lr: float) -> Optimizer:
-        parameters = self.players[player].values()
-        # In a CUDA graph a number is a constant, a tensor is not.
-        capturable = self.config.graphs == "auto" and self.device.type == "cuda"
-        rate = torch.tensor(lr, device=self.device) if capturable else lr
-        if self.config.optimizer == "rmsprop":
-            return torch.optim.RMSprop(parameters, lr=rate, foreach=True, capturable=capturable)
-        fused = self.device.type in ("cpu", "cuda")
-        return torch.optim.Adam(parameters, lr=rate, betas=self.config.betas, fused=fused, capturable=capturable)
+    def _player(self, parameters: Mapping[str, nn.Parameter], lr: Number, optimizer: str | None) -> Player:
+        return Player(parameters, self.config, lr=lr, optimizer=optimizer, scaler=self.precision.scaler())
+
+    # -- before the first step -----------------------------------------------------------------------------------------
+
+    def add_player(
+        self, name: str, networks: Mapping[str, nn.Module], *, lr: Number | None = None, optimizer: str | None = None
+    ) -> Player:
+        """Add a player with networks of its own, by name; they lie in `networks.extra`.
+
+        `lr` is the generator's and `optimizer` that of the settings where they are None. The player moves in the phases
+        that name it.
+        """
+        parameters = {key: p for network, module in networks.items() for key, p in self._adopt(network, module).items()}
+        self.players[name] = self._player(parameters, self.config.g_lr if lr is None else lr, optimizer)
+        return self.players[name]
+
+    def add_network(self, player: str, name: str, module: nn.Module, *, lr_scale: float = 1.0) -> None:
+        """Add a network (an encoder, say) that moves with a player, at `lr_scale` times its learning rate."""
+        self.players[player].add(self._adopt(name, module), lr_scale)
+
+    def _adopt(self, name: str, module: nn.Module) -> dict[str, nn.Parameter]:
+        if name in self.networks.extra:
+            raise PluginError(f"two networks are called '{name}'", hint="give one of them another name")
+        self.networks.extra[name] = module.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return {f"{name}.{key}": parameter for key, parameter in module.named_parameters()}
+
+    def add_part(self, name: str, part: Part) -> None:
+        """Let a part take part in every step from now on; InputError where it changes samples that D reconstructs."""
+        if name in self.parts:
+            raise PluginError(f"two parts of the game are called '{name}'", hint="give one of them another name")
+        if overrides(part, "shown") and self.loss.output.code:
+            raise InputError(
+                f"'{name}' changes samples, and this discriminator is to reconstruct the ones it was given",
+                hint=f"leave out --with {name}, or take another variant",
+            )
+        self.parts[name] = part.to(self.device)
+        for method in METHODS:
+            if overrides(part, method):
+                self._taking[method].append(part)
+
+    def follow(self, name: str, schedule: Schedule, value: Tensor) -> None:
+        """Let a 0-d tensor follow a schedule: it is set before every step."""
+        self._scheduled[name] = (schedule, value)
+
+    # -- what a step needs ---------------------------------------------------------------------------------------------
 
     @property
     def generator(self) -> nn.Module:
         """The network to sample from: the averaged generator, in eval mode."""
         return self.ema.module
 
-    def d_steps(self) -> int:
-        """Discriminator steps before the next generator step."""
-        return self.config.d_steps
+    @property
+    def penalised(self) -> bool:
+        """Whether the loss or a part has gradient penalties."""
+        own = type(self.loss).penalties is not AdversarialLoss.penalties
+        return own or bool(self._taking["penalties"])
 
-    def generator_is_next(self) -> bool:
-        """Whether the generator moves after the present step of the discriminator."""
-        return self.steps + 1 - self.last_g_step >= self.d_steps()
-
-    def step(self, real: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> dict[str, Tensor]:
-        """Show real samples [N, *shape] to the discriminator; returns named 0-d tensors on the device.
-
-        `condition` is y [N, K] of the samples in a conditional run. Fake samples are made for the same y.
-        """
-        self.networks.generator.train()
-        self.networks.discriminator.train()
+    def penalty_gain(self, phase: str) -> int:
+        """The weight of gradient penalties in a phase of the present step; 0 where they are not due."""
         every = self.config.penalty_every
-        self.loss.penalty_gain = every if self.steps % every == 0 else 0
-        stats = self.d_step(real, labels, condition)
-        moving = self.generator_is_next()
-        self.steps += 1
-        if moving:
-            stats.update(self.g_step(real, labels, condition))
-            batch = len(real) * processes.size()
-            images = batch * (self.steps - self.last_g_step)
-            self.g_steps, self.last_g_step = self.g_steps + 1, self.steps
-            for average in (self.ema, *self.averages):
-                average.update(self.networks.generator, images=images, images_seen=batch * self.steps)
-        return stats
+        return every if self.phases[phase].penalised and self.steps % every == 0 else 0
 
-    def d_step(self, real: Tensor, labels: Tensor | None, condition: Tensor | None) -> dict[str, Tensor]:
-        """One step of the discriminator on a real and a freshly generated batch."""
-        z = self.sample_z(len(real))
-        with torch.set_grad_enabled(self.config.reuse_fakes and self.generator_is_next()):
-            fake = self.generate(z, condition)
-        self.shown = (z, fake) if fake.requires_grad else None
-        batch = Batch(real, fake.detach(), z, labels, condition)
-        critic = self.critic(batch)
-        terms = self.loss.discriminator(critic, batch)
-        self.minimise("discriminator", terms)
-        return {**self.named("d", terms), **critic.stats, **self.logged()}
-
-    def g_step(self, real: Tensor, labels: Tensor | None, condition: Tensor | None) -> dict[str, Tensor]:
-        """One step of the generator against the frozen discriminator."""
-        z, fake = self.shown or (self.sample_z(len(real)), None)
-        self.shown = None
-        with frozen(self.networks.discriminator):
-            batch = Batch(real, self.generate(z, condition) if fake is None else fake, z, labels, condition)
-            terms = self.loss.generator(self.critic(batch), batch)
-            self.minimise("generator", terms)
-        return {**self.named("g", terms), **self.logged()}
-
-    def logged(self) -> dict[str, Tensor]:
-        """What the loss has logged in this phase, as 0-d tensors."""
-        values = {name: value.float().mean() for name, value in self.loss.logged.items()}
-        self.loss.logged.clear()
-        return values
+    def due_every(self, batches: int, phase: str = "generator") -> bool:
+        """Whether a phase is due that is played once in so many batches."""
+        return self.steps + 1 - self.phases[phase].last >= batches
 
     def sample_z(self, n: int) -> Tensor:
         """z [n, z_dim] from the prior of the run."""
@@ -224,126 +174,242 @@ class TrainingLoop:
 
     def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """z [N, z_dim] (and y [N, K]) -> fake samples [N, *shape], float32."""
-        told = () if condition is None else (condition,)
         with self.precision.autocast():
-            fake: Tensor = self.networks.generator(z, *told)
+            fake: Tensor = self.networks.generator(z, *(() if condition is None else (condition,)))
         return fake.float()
 
-    def critic(self, batch: Batch) -> BoundCritic:
-        """The discriminator for one phase; augmentation wraps what this returns."""
-        return BoundCritic(
+    # -- the step ------------------------------------------------------------------------------------------------------
+
+    def step(self, data: Batch) -> dict[str, Tensor]:
+        """Show one batch of real samples and play the phases that are due; returns 0-d tensors on the device by name.
+
+        `data` is a batch as it comes from the sampler: real samples, their labels and conditions.
+        """
+        self._set_schedules()
+        for network in (self.networks.generator, self.networks.discriminator, *self.networks.extra.values()):
+            network.train()
+        due = [name for name, phase in self.phases.items() if phase.due()]
+        fakes = _Fakes(self, keep=self.config.reuse_fakes and sum(self.phases[n].fakes != "none" for n in due) > 1)
+        stats: dict[str, Tensor] = {}
+        for name in due:
+            stats |= self.play(name, data, fakes) if self.replayed is None else self.replayed(name, data)
+            phase, shown = self.phases[name], self.steps + 1
+            if phase.player == "generator":
+                batch = len(data.real) * processes.size()
+                images = {"images": batch * (shown - phase.last), "images_seen": batch * shown}
+                self.ema.update(self.networks.generator, total=self.total_images, **images)
+            phase.turns, phase.last = phase.turns + 1, shown
+        self.steps += 1
+        return stats
+
+    def play(self, name: str, data: Batch, fakes: _Fakes | None = None) -> dict[str, Tensor]:
+        """One phase: its player moves once. The docstring of `Part` shows the order."""
+        phase = self.phases[name]
+        player, scaler = self.players[phase.player], self.players[phase.player].scaler
+        others = [other for other in self.players if other != phase.player] if phase.frozen is None else phase.frozen
+        batch_size = len(data.real) * processes.size()
+        step = Step(
+            phase,
+            name,
+            player,
+            number=self.steps,
+            images=(self.steps + 1) * batch_size,
+            images_since=(self.steps + 1 - phase.last) * batch_size,
+            penalty_gain=self.penalty_gain(name),
+        )
+        with frozen(parameter for other in others for parameter in self.players[other].parameters.values()):
+            batch = (fakes or _Fakes(self, keep=False)).into(data, phase.fakes)
+            self._find_terms(step, self._critic(batch, step), batch)
+            total = torch.stack([term.float().mean() for term in step.terms.values()]).sum()
+            player.optimizer.zero_grad()
+            scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in player.parameters.values() if p.grad is not None]
+        processes.average(gradients)
+        for part in self._taking["before_update"]:
+            part.before_update(step)
+        stats = self._statistics(step, gradients)
+        scaler.step(player.optimizer)
+        if scaler.is_enabled():
+            stats[f"skipped/{phase.player}"] = _update_scale(scaler, self.device)
+        for part in self._taking["after_update"]:
+            stats |= part.after_update(step)
+        return stats
+
+    def _find_terms(self, step: Step, critic: Critic, batch: Batch) -> None:
+        """The terms of a phase: the loss's, penalties where they are due, and those of parts."""
+        self._collect(step, step.phase.objective(critic, batch))
+        if step.penalty_gain:
+            found = dict(self.loss.penalties(critic, batch))
+            for part in self._taking["penalties"]:
+                found |= part.penalties(critic, batch, step)
+            gain = step.penalty_gain
+            self._collect(step, found if gain == 1 else {key: gain * term for key, term in found.items()})
+        for part in self._taking["terms"]:
+            self._collect(step, part.terms(critic, batch, step))
+        if not step.terms:
+            raise PluginError(f"there is nothing to minimise in the phase '{step.name}'", hint="return named terms")
+
+    def _statistics(self, step: Step, gradients: list[Tensor]) -> dict[str, Tensor]:
+        """Terms, scores, what the loss has logged and the norm of the gradients, as 0-d tensors."""
+        prefix = step.phase.prefix or step.name
+        stats = {f"{prefix}/{name}": term.detach().float().mean() for name, term in step.terms.items()}
+        if step.phase.player == "discriminator" and step.critic is not None:
+            stats |= step.critic.stats
+        stats |= {key: value.float().mean() for key, value in self.loss.logged.items()}
+        self.loss.logged.clear()
+        if not step.player.scaler.is_enabled():
+            stats[f"grad/{step.phase.player}"] = torch.stack(torch._foreach_norm(gradients)).norm()
+        return stats
+
+    def _critic(self, batch: Batch, step: Step) -> Critic:
+        """The discriminator for one phase, as the parts change it."""
+
+        def shown(samples: Tensor) -> Tensor:
+            for part in self._taking["shown"]:
+                samples = part.shown(samples, step)
+            return samples
+
+        critic = Critic(
             self.networks.discriminator,
             batch,
             self.precision,
-            told=self.loss.output.told_by != "nothing",
-            augment=self.augment if len(self.augmentations) else None,
+            conditional=self.loss.output.condition != "none",
+            shown=shown if self._taking["shown"] else None,
+            penalties_due=step.penalty_gain > 0,
         )
-
-    def add_network(self, player: str, name: str, module: nn.Module) -> None:
-        """Before the first step: train one more network (an encoder, say) with 'generator' or 'discriminator'.
-
-        It lies in `companions` under its name, is trained by `minimise(player, …)`, and is part of every checkpoint.
-        """
-        self.companions[name] = module.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        added = {f"{name}.{key}": parameter for key, parameter in module.named_parameters()}
-        self.players[player].update(added)
-        self.optimizers[player].add_param_group({"params": list(added.values())})
-
-    def add_augmentation(self, name: str, module: nn.Module) -> None:
-        """Let everything that the discriminator is shown, real and fake, in both phases, go through a module.
-
-        It maps samples [N, *shape] to samples of that shape, differentiably (twice, where gradients are penalised),
-        with random numbers of torch's global generators. Its buffers are part of every checkpoint.
-        """
-        if self.loss.output.code:
-            raise InputError(
-                f"'{name}' changes samples, and this discriminator is to reconstruct the ones it was given"
-            )
-        self.augmentations[name] = module.to(self.device)
-
-    def augment(self, samples: Tensor) -> Tensor:
-        """Samples [N, *shape] through all augmentations, in the order in which they were added."""
-        for module in self.augmentations.values():
-            samples = module(samples)
-        return samples
-
-    def minimise(self, player: str, terms: Mapping[str, Tensor]) -> None:
-        """One optimiser step on the sum of the terms' means; logs the gradient's norm, or whether fp16 skipped it."""
-        if not isinstance(terms, Mapping) or not terms:
-            raise PluginError(
-                f"the loss gave {type(terms).__name__} for the {player}", hint="return a dict of named terms, not empty"
-            )
-        for name, term in terms.items():
-            if not isinstance(term, Tensor) or term.ndim > 1:
-                matrix = isinstance(term, Tensor)
-                what = list(term.shape) if matrix else type(term).__name__
-                raise PluginError(
-                    f"the loss gave '{name}' as {what} for the {player}",
-                    hint="a term is [N] or a scalar; scores [N] and [N, 1] make [N, N] of a difference"
-                    if matrix
-                    else "a term is a tensor with its graph, not what .item() gives",
-                )
-        total = torch.stack([term.float().mean() for term in terms.values()]).sum()
-        optimizer, scaler = self.optimizers[player], self.scalers[player]
-        optimizer.zero_grad()
-        scaler.scale(total).backward()  # type: ignore[no-untyped-call]
-        gradients = [p.grad for p in self.players[player].values() if p.grad is not None]
-        processes.average(gradients)
-        if not scaler.is_enabled():
-            self.loss.log(f"grad/{player}", torch.stack(torch._foreach_norm(gradients)).norm())
-        scaler.step(optimizer)
-        if scaler.is_enabled():
-            one = torch.ones((), device=self.device)
-            before = scaler.scale(one)
-            scaler.update()
-            self.loss.log(f"skipped/{player}", (scaler.scale(one) < before).float())
+        for part in self._taking["critic"]:
+            critic = part.critic(critic, step)
+        step.critic = critic
+        return critic
 
     @staticmethod
-    def named(prefix: str, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Terms as statistics: `<prefix>/<name>` -> 0-d tensor."""
-        return {f"{prefix}/{name}": term.detach().float().mean() for name, term in terms.items()}
+    def _collect(step: Step, terms: Mapping[str, Tensor]) -> None:
+        """Add terms to those of the phase; PluginError for what is none."""
+        if not isinstance(terms, Mapping):
+            raise PluginError(
+                f"the phase '{step.name}' was given {type(terms).__name__} for terms",
+                hint="return a dict of named terms",
+            )
+        for name, term in terms.items():
+            if not isinstance(term, Tensor):
+                raise PluginError(
+                    f"the term '{name}' of the phase '{step.name}' is {type(term).__name__}",
+                    hint="a term is a tensor with its graph, not what .item() gives",
+                )
+            if term.ndim > 1:
+                raise PluginError(
+                    f"the term '{name}' of the phase '{step.name}' is {list(term.shape)}",
+                    hint="a term is [N] or a scalar; scores [N] and [N, 1] make [N, N] of a difference",
+                )
+            if name in step.terms:
+                raise PluginError(
+                    f"two terms of the phase '{step.name}' are called '{name}'", hint="rename one of them"
+                )
+        step.terms |= terms
+
+    # -- schedules -----------------------------------------------------------------------------------------------------
+
+    def _set_schedules(self) -> None:
+        """Set every number that follows a schedule to its value for the coming step."""
+        images = self.steps * self.config.batch
+        for player in self.players.values():
+            if player.follows:
+                player.follow(images, self.total_images)
+        for schedule, value in self._scheduled.values():
+            value.fill_(schedule.at(images, self.total_images))
+
+    @property
+    def has_shares(self) -> bool:
+        """Whether a schedule has points that are shares of the budget."""
+        schedules = [schedule for schedule, _ in self._scheduled.values()] + [self.ema.halflife]
+        schedules += [schedule for player in self.players.values() for schedule in (player.lr, *player.betas)]
+        return any(schedule.has_shares for schedule in schedules)
+
+    def scheduled(self) -> dict[str, float]:
+        """The numbers that follow a schedule, by name, as they were in the last step; for the statistics."""
+        images, total = max(0, self.steps - 1) * self.config.batch, self.total_images
+        found = {
+            f"{name}/{key}": value
+            for key, player in self.players.items()
+            for name, value in player.values(images, total).items()
+        }
+        if not self.ema.halflife.is_constant:
+            found["ema_halflife"] = self.ema.halflife.at(images, total)
+        return found | {name: schedule.at(images, total) for name, (schedule, _) in self._scheduled.items()}
+
+    # -- state ---------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> State:
         """Everything a later step depends on, as flat names -> tensors or JSON scalars."""
-        state: State = {"steps": self.steps, "g_steps": self.g_steps, "last_g_step": self.last_g_step}
+        state: State = {"steps": self.steps}
+        for name, phase in self.phases.items():
+            state |= {f"phase.{name}.turns": phase.turns, f"phase.{name}.last": phase.last}
         for name, module in self._modules().items():
-            state.update(module_state(name, module))
-        for player, optimizer in self.optimizers.items():
-            state.update(optimizer_state(f"optimizer.{player}", optimizer, list(self.players[player])))
-            state.update({f"scaler.{player}.{k}": v for k, v in self.scalers[player].state_dict().items()})
+            state |= module_state(name, module)
+        for name, player in self.players.items():
+            state |= player.state_dict(name)
         return state
+
+    def shared_state(self) -> dict[str, Tensor]:
+        """The part of the state that is equal in all processes of a run: all but running statistics of batch norm."""
+        own = {
+            f"{prefix}.{place}.{name}".replace("..", ".")
+            for prefix, module in self._modules().items()
+            for place, layer in module.named_modules()
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm)
+            for name, _ in layer.named_buffers()
+        }
+        state = {name: value for name, value in self.state_dict().items() if name not in own}
+        return {name: torch.as_tensor(value) for name, value in state.items() if not isinstance(value, str)}
 
     def load_state_dict(self, state: Mapping[str, Tensor | int | float | str | bool]) -> None:
         """Continue exactly where `state_dict` was taken; raises InputError when names or shapes do not fit."""
         for name, module in self._modules().items():
             load_module(name, module, state)
-        for player, optimizer in self.optimizers.items():
-            load_optimizer(f"optimizer.{player}", optimizer, list(self.players[player]), state)
-            scaler = below(f"scaler.{player}", state)
-            if scaler and self.scalers[player].is_enabled():
-                self.scalers[player].load_state_dict(scaler)
-        self.steps, self.g_steps = int(state["steps"]), int(state["g_steps"])
-        self.last_g_step = int(state["last_g_step"])
+        for name, player in self.players.items():
+            player.load_state_dict(name, state)
+        for name, phase in self.phases.items():
+            phase.turns, phase.last = int(state[f"phase.{name}.turns"]), int(state[f"phase.{name}.last"])
+        self.steps = int(state["steps"])
+        if self.replayed is not None:
+            self.replayed.forget()
 
     def _modules(self) -> dict[str, nn.Module]:
         return {
             "generator": self.networks.generator,
             "discriminator": self.networks.discriminator,
+            **{f"extra.{name}": network for name, network in self.networks.extra.items()},
             "ema": self.ema.module,
             "loss": self.loss,
-            "augmentations": self.augmentations,
-            "companions": self.companions,
+            **{f"parts.{name}": part for name, part in self.parts.items()},
         }
 
 
-@contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Within the block the module's parameters get no gradient; gradients still flow through it to its input."""
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    for parameter in trainable:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trainable:
-            parameter.requires_grad_(True)
+class _Fakes:
+    """The fake samples of one step: drawn anew for each phase, or kept from D's phase for G's (`reuse_fakes`)."""
+
+    def __init__(self, loop: TrainingLoop, *, keep: bool) -> None:
+        self.loop, self.keep = loop, keep
+        self.kept: tuple[Tensor, Tensor] | None = None
+
+    def into(self, data: Batch, kind: str) -> Batch:
+        """The batch of a phase: the real samples of `data`, with fakes for the same conditions."""
+        if kind == "none":
+            return data
+        z, fake = self.kept or self._draw(data, graph=self.keep or kind == "attached")
+        self.kept = (z, fake) if self.keep else None
+        fake = fake if kind == "attached" else fake.detach()
+        return Batch(data.real, fake, z, data.labels, data.condition)
+
+    def _draw(self, data: Batch, *, graph: bool) -> tuple[Tensor, Tensor]:
+        z = self.loop.sample_z(len(data.real))
+        with torch.set_grad_enabled(graph):
+            return z, self.loop.generate(z, data.condition)
+
+
+def _update_scale(scaler: torch.amp.GradScaler, device: torch.device) -> Tensor:
+    """Adapt the scale of fp16 gradients; 1 where the step was skipped, else 0."""
+    one = torch.ones((), device=device)
+    before = scaler.scale(one)
+    scaler.update()
+    return (scaler.scale(one) < before).float()

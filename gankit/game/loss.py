@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from gankit.contracts import Batch, CriticOutput
-from gankit.machine import processes
-
-Critic = Callable[[Tensor], Tensor]
-"""The discriminator with everything else of the phase (labels, precision, augmentation) already bound.
-
-Samples [N, …] -> whatever the discriminator returns; scores come in float32.
-"""
+from gankit.game import whole_batch
+from gankit.game.critic import Critic
 
 
 class AdversarialLoss(nn.Module, ABC):
@@ -25,32 +20,18 @@ class AdversarialLoss(nn.Module, ABC):
     """
 
     output = CriticOutput()
-    """What the discriminator must give; whoever builds that network is told. Default: scores [N]."""
+    """What the discriminator must give; the builder of that network is given it. Default: scores [N]."""
+    boundary: float | None = None
+    """The score at which D takes a sample for neither real nor fake: 0 for logits, 1/2 for LSGAN's codes 0 and 1.
+
+    None where a single score says nothing (Wasserstein, relativistic and energy losses): what reads absolute scores, as
+    ADA's controller does, refuses such a loss.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.logged: dict[str, Tensor] = {}
         """What `log` was given in this phase."""
-        self.penalty_gain = 1
-        """The factor of gradient penalties in this step of the discriminator.
-
-        With `penalty_every` k it is k in every k-th step, so that their mean stays what it was, and 0 in the others,
-        where nothing need be computed.
-        """
-
-    def log(self, name: str, value: Tensor) -> None:
-        """Put a number beside the terms into the statistics of this step; nobody minimises it."""
-        self.logged[name] = value.detach()
-
-    @staticmethod
-    def mean(values: Tensor) -> Tensor:
-        """The mean of values [N] over the whole batch, that of other processes included; it carries no gradient.
-
-        For state that depends on the batch (BEGAN's k): every process must come to the same one.
-        """
-        found = values.detach().mean()
-        processes.average([found])
-        return found
 
     @abstractmethod
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
@@ -59,3 +40,22 @@ class AdversarialLoss(nn.Module, ABC):
     @abstractmethod
     def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
         """Terms the generator minimises; the discriminator's parameters are frozen meanwhile."""
+
+    def penalties(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        """Gradient penalties, more terms of the discriminator; a loss without them leaves this method alone.
+
+        With `--penalty-every k` they are asked for in every k-th step of the discriminator only, and weighed k times.
+        """
+        return {}
+
+    def log(self, name: str, value: Tensor) -> None:
+        """Put a number into the statistics of this step; it is not minimised."""
+        self.logged[name] = value.detach()
+
+    @staticmethod
+    def mean(values: Tensor) -> Tensor:
+        """The mean of values [N] over the whole batch, that of other processes included; it carries no gradient.
+
+        For state that depends on the batch (BEGAN's k): every process must come to the same one.
+        """
+        return whole_batch.mean(values)

@@ -98,7 +98,7 @@ class Discriminator(nn.Module):
         norm: Literal["none", "layer"] = "none",
     ) -> None:
         super().__init__()
-        self.planes = condition > 0 and output.told_by == "concatenation"
+        self.planes = condition > 0 and output.condition == "concatenation"
         trunk, features = downsampling((shape[0] + condition * self.planes, *shape[1:]), width, norm)
         self.layers = nn.Sequential(*trunk, nn.Flatten())
         self.score = nn.Linear(features, 1 + output.heads)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gankit.game.loss import Critic
+from gankit.game.critic import Critic
 from gankit.machine.double_backward import inputs_only
 
 

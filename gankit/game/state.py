@@ -57,18 +57,23 @@ def check_fit(what: str, expected: Mapping[str, tuple[int, ...]], got: Mapping[s
 
 
 def optimizer_state(prefix: str, optimizer: Optimizer, names: list[str]) -> State:
-    """`<prefix>.<parameter name>.<key>` and the learning rate; `names` in the order the parameters were given."""
+    """`<prefix>.<parameter name>.<key>`, and for each parameter group `<prefix>.lr.<index>` and `….lr_scale.<index>`.
+
+    `names` are those of the parameters, in the order in which the optimiser was given them.
+    """
     state: State = {}
     saved = optimizer.state_dict()
     for index, name in enumerate(names):
         for key, value in saved["state"].get(index, {}).items():
             state[f"{prefix}.{name}.{key}"] = value
-    state[f"{prefix}.lr"] = float(optimizer.param_groups[0]["lr"])
+    for index, group in enumerate(optimizer.param_groups):
+        state[f"{prefix}.lr.{index}"] = float(group["lr"])
+        state[f"{prefix}.lr_scale.{index}"] = float(group["lr_scale"])
     return state
 
 
 def load_optimizer(prefix: str, optimizer: Optimizer, names: list[str], state: Mapping[str, object]) -> None:
-    """Restore what `optimizer_state` gave. An optimiser that has not stepped yet has nothing but its learning rate."""
+    """Restore what `optimizer_state` gave. An optimiser that has not stepped yet has nothing but its learning rates."""
     values = below(prefix, state)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     restored: dict[int, dict[str, object]] = {}
@@ -84,8 +89,9 @@ def load_optimizer(prefix: str, optimizer: Optimizer, names: list[str], state: M
             restored.setdefault(index, {})[key] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": restored, "param_groups": groups})
-    for group in optimizer.param_groups:
-        rate = finite(values["lr"])
+    for index, group in enumerate(optimizer.param_groups):
+        rate = finite(values[f"lr.{index}"])
+        group["lr_scale"] = finite(values[f"lr_scale.{index}"])
         if isinstance(group["lr"], Tensor):  # of a loop that is played from CUDA graphs
             group["lr"].fill_(rate)
         else:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gankit.contracts import Batch
-from gankit.game.loop import BoundCritic
+from gankit.game.critic import Critic
 from gankit.game.loss import AdversarialLoss
 from gankit.machine.precision import Precision
 
@@ -110,10 +110,15 @@ def _compute(vector: Vector, device: torch.device, dtype: torch.dtype, precision
     )
     got: dict[str, float] = {}
     for player, terms in (
-        ("d", loss.discriminator(BoundCritic(critic, batch, precision), batch)),
-        ("g", loss.generator(BoundCritic(critic, batch, precision), batch)),
+        ("d", _d_terms(loss, Critic(critic, batch, precision, penalties_due=True), batch)),
+        ("g", loss.generator(Critic(critic, batch, precision), batch)),
     ):
         means = {f"{player}/{name}": float(term.detach().mean()) for name, term in terms.items()}
         got |= {**means, player: sum(means.values())}
     got |= {name: float(value.mean()) for name, value in loss.logged.items()}
     return got | {f"state/{name}": float(value) for name, value in loss.named_buffers() if value.numel() == 1}
+
+
+def _d_terms(loss: AdversarialLoss, critic: Critic, batch: Batch) -> dict[str, Tensor]:
+    """The discriminator's terms in a step in which penalties are due."""
+    return {**loss.discriminator(critic, batch), **loss.penalties(critic, batch)}

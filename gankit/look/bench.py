@@ -10,12 +10,10 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor
@@ -25,8 +23,11 @@ from torch.utils.flop_counter import flop_registry
 
 from gankit.base import progress
 from gankit.base.seeds import derive_seed
+from gankit.contracts import Batch
 from gankit.data import Sampler
+from gankit.game.critic import Critic
 from gankit.game.loop import TrainingLoop
+from gankit.game.parts import Part, Step
 from gankit.machine.device import choose_device
 from gankit.run.build import build_loop, data_spec, latent_space, make_sampler, own_streams
 from gankit.run.plan import load_data, plan_run
@@ -34,7 +35,6 @@ from gankit.settings.layers import Layer
 
 BLOCKS = 5  # of steps, each timed as a whole
 MATMUL_SIDES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192), "mps": (1024, 2048)}
-REST = "the rest"
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,15 @@ class _Game:
         _wait(self.loop.device)
         before = time.perf_counter()
         for _ in range(steps):
-            torch.manual_seed(derive_seed(self.seed, "step", self.step))
-            self.loop.step(*self.sampler.batch(self.step))
-            self.step += 1
+            self.loop.step(self.fetch())
         _wait(self.loop.device)
         return time.perf_counter() - before
+
+    def fetch(self) -> Batch:
+        """The next batch; the random numbers of its step are seeded."""
+        torch.manual_seed(derive_seed(self.seed, "step", self.step))
+        self.step += 1
+        return self.sampler.batch(self.step - 1)
 
 
 def _wait(device: torch.device) -> None:
@@ -134,71 +138,54 @@ def _wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-class Stopwatch:
-    """Seconds by phase. A phase within another one counts for itself only."""
+class Stopwatch(Part):
+    """Seconds by what is done, read at every place of a step where a part may take part."""
 
     def __init__(self, device: torch.device) -> None:
+        super().__init__()
         self.device = device
         self.seconds: dict[str, float] = {}
-        self.open: list[str] = []
         self.since = 0.0
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Within the block time counts for `name`."""
-        self._turn()
-        self.open.append(name)
-        try:
-            yield
-        finally:
-            self._turn()
-            self.open.pop()
+    def start(self) -> None:
+        """Begin to count."""
+        _wait(self.device)
+        self.since = time.perf_counter()
 
-    def _turn(self) -> None:
+    def lap(self, what: str) -> None:
+        """The time since the last call was spent on `what`."""
         _wait(self.device)
         now = time.perf_counter()
-        if self.open:
-            self.seconds[self.open[-1]] = self.seconds.get(self.open[-1], 0.0) + now - self.since
+        self.seconds[what] = self.seconds.get(what, 0.0) + now - self.since
         self.since = now
 
-    def around(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
-        """The same function as a phase."""
+    def critic(self, critic: Critic, step: Step) -> Critic:
+        self.lap("forward of G")
+        return critic
 
-        @wraps(function)
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            with self.phase(name):
-                return function(*args, **kwargs)
+    def terms(self, critic: Critic, batch: Batch, step: Step) -> Mapping[str, Tensor]:
+        self.lap("forward of D")
+        return {}
 
-        return timed
+    def before_update(self, step: Step) -> None:
+        self.lap(f"backward of {'D' if step.phase.player == 'discriminator' else 'G'}")
+
+    def after_update(self, step: Step) -> Mapping[str, Tensor]:
+        self.lap("optimisers")
+        return {}
 
 
 def _phases(game: _Game, steps: int) -> dict[str, float]:
-    """Seconds of each phase over some steps."""
-    loop, sampler, watch = game.loop, game.sampler, Stopwatch(game.loop.device)
-    step = sampler.batch
-
-    plain = loop.minimise
-
-    def minimise(player: str, *rest: Any) -> Any:
-        with watch.phase("backward of D" if player == "discriminator" else "backward of G"):
-            return plain(player, *rest)
-
-    replaced: list[tuple[Any, str, Callable[..., Any]]] = [
-        (sampler, "batch", watch.around(step, "batch of data")),
-        (loop, "generate", watch.around(loop.generate, "forward of G")),
-        (loop.loss, "discriminator", watch.around(loop.loss.discriminator, "forward of D")),
-        (loop.loss, "generator", watch.around(loop.loss.generator, "forward of D")),
-        (loop, "minimise", minimise),
-        (loop.ema, "update", watch.around(loop.ema.update, "average of G")),
-        *((o, "step", watch.around(o.step, "optimisers")) for o in loop.optimizers.values()),
-    ]
-    with ExitStack() as stack:
-        for owner, name, timed in replaced:
-            stack.enter_context(mock.patch.object(owner, name, timed))  # whatever stood there comes back
-        with watch.phase(REST):
-            game.play(steps)
-    rest = watch.seconds.pop(REST)
-    return {**dict(sorted(watch.seconds.items(), key=lambda item: -item[1])), REST: rest}
+    """Seconds of each kind of work over some steps. It ends the game: its parts have a stopwatch among them."""
+    watch = Stopwatch(game.loop.device)
+    game.loop.add_part("stopwatch", watch)
+    watch.start()
+    for _ in range(steps):
+        data = game.fetch()
+        watch.lap("batch of data")
+        game.loop.step(data)
+        watch.lap("average of G, and the rest")
+    return dict(sorted(watch.seconds.items(), key=lambda item: -item[1]))
 
 
 class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]

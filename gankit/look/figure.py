@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,13 @@ def modes(samples: Tensor, truth: Mixture) -> tuple[int, float]:
     return int((counts >= enough).sum()), float(sharp.double().mean())
 
 
-def figure_of_training(layers: Sequence[Layer], *, moments: int, observers: Sequence[object] = ()) -> Figure:
+def figure_of_training(
+    layers: Sequence[Layer],
+    *,
+    moments: int,
+    observers: Sequence[object] = (),
+    on_step: Callable[[Run], None] | None = None,
+) -> Figure:
     """Train in a folder that is thrown away, and look at D and G at `moments` times, denser at the beginning."""
     plan = plan_run([*layers])
     truth = truth_of(plan.config.data)
@@ -117,9 +123,15 @@ def figure_of_training(layers: Sequence[Layer], *, moments: int, observers: Sequ
         raise InputError("the figure needs a budget in images", hint="--images 60k")
     times = {0, *(round(total * SPREAD ** (i / (moments - 1) - 1)) for i in range(1, moments))}
     watcher = _Watcher(truth, sorted(times))
+
+    def after_step(run: Run) -> None:
+        watcher.after_step(run)
+        if on_step is not None:
+            on_step(run)
+
     with tempfile.TemporaryDirectory(prefix="gankit-figure-") as folder:
         try:
-            train_layers([*layers], Path(folder) / "run", observers=[*observers, watcher])
+            train_layers([*layers], Path(folder) / "run", observers=[*observers, watcher], on_step=after_step)
         except Stopped as stop:  # its own words promise a run to go on with, and this one is thrown away
             raise Stopped("stopped; no figure was drawn", signal_number=stop.signal_number) from stop
     return _figure(plan, truth, watcher.meaning, watcher.moments)
@@ -201,7 +213,7 @@ def meaning_of(info: VariantInfo | None, output: CriticOutput) -> str:
 
 @dataclass
 class _Watcher:
-    """An observer of the run that looks at the players when their time has come."""
+    """Looks at the players of a run when their time has come: as an observer at its start, then after each step."""
 
     truth: Mixture
     times: list[int]
@@ -211,13 +223,10 @@ class _Watcher:
     @hookimpl
     def gankit_run_start(self, run: Run) -> None:
         self.meaning = meaning_of(run.plan.composition.info, run.loop.loss.output)
-        self._look(run)
+        self.after_step(run)
 
-    @hookimpl
-    def gankit_step_end(self, run: Run, stats: Mapping[str, Tensor]) -> None:
-        self._look(run)
-
-    def _look(self, run: Run) -> None:
+    def after_step(self, run: Run) -> None:
+        """Look, if it is time."""
         done = len(self.moments)
         if done < len(self.times) and run.images_seen >= self.times[done]:
             with torch.random.fork_rng(devices=[]):

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -122,30 +123,41 @@ def from_first(make: Callable[[], T]) -> T:
     return found[0]  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class Agreed:
+    """What all processes do after a step."""
+
+    stop: bool
+    save: bool
+
+
 class Agreement:
-    """After which step all processes stop: one that got a signal must not leave the others waiting."""
+    """What all processes do after a step: one that got a signal must not leave the others waiting."""
 
     def __init__(self, request: StopRequest) -> None:
         self.request = request
-        self.signal_number = 0  # of the agreed end, if it was a signal
+        self.signal_number = 0
+        """The signal that ended the run by agreement; 0 for none."""
         self.next_check = 0
         self.since: tuple[int, float] | None = None
 
-    def reached(self, step: int, done: bool) -> bool:
-        """Whether to stop before this step, equal everywhere. `done` counts in the first process: its clock is used."""
+    def reached(self, step: int, *, done: bool, save: bool = False) -> Agreed:
+        """Whether to stop before this step, and whether to save; equal everywhere.
+
+        `done` and `save` count in the first process: its clock is used.
+        """
         if size() == 1:
             self.signal_number = self.request.signal_number or 0
-            return done or self.signal_number > 0
+            return Agreed(done or self.signal_number > 0, save)
         if step < self.next_check:
-            return False
-        said = torch.tensor(
-            [self.request.signal_number or 0, *((int(done), self._pause(step)) if rank() == 0 else (0, 0))]
-        )
+            return Agreed(stop=False, save=False)
+        mine = (int(done), int(save), self._pause(step)) if rank() == 0 else (0, 0, 0)
+        said = torch.tensor([self.request.signal_number or 0, *mine])
         with _explained():
             dist.all_reduce(said, op=dist.ReduceOp.MAX, group=_control)
-        self.signal_number, finished, pause = said.tolist()
+        self.signal_number, finished, saving, pause = said.tolist()
         self.next_check = step + pause
-        return bool(finished) or self.signal_number > 0
+        return Agreed(bool(finished) or self.signal_number > 0, bool(saving))
 
     def _pause(self, step: int) -> int:
         """Steps until the next question, so that it comes every CHECK_S seconds."""

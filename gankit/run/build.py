@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,10 +15,11 @@ from torch import nn
 from gankit.base.seeds import derive_seed
 from gankit.contracts import DataSpec
 from gankit.data import Dataset, Sampler
-from gankit.errors import InputError, ResourceError
+from gankit.errors import GankitError, InputError, PluginError, ResourceError
 from gankit.game.latent import EXAMPLES, MAX_CONDITION, Conditions, LatentSpace
 from gankit.game.loop import Networks, TrainingLoop
 from gankit.game.loss import AdversarialLoss
+from gankit.game.parts import Part
 from gankit.host.composition import BUILDERS, CORE, NETWORKS, BuiltBy
 from gankit.machine import processes
 from gankit.machine.device import choose_device, is_out_of_memory
@@ -72,8 +73,8 @@ def own_streams(device: torch.device) -> Iterator[None]:
             torch.set_flush_denormal(flushed)
 
 
-def out_of_memory(error: BaseException, config: RunConfig, shape: tuple[int, ...]) -> ResourceError | None:
-    """Out of memory is not a bug: what was asked for and what to do; None for any other exception."""
+def explained(error: BaseException, config: RunConfig, shape: tuple[int, ...]) -> GankitError | None:
+    """In words for the user: a machine without memory, say. None for any other exception."""
     if is_out_of_memory(error):
         return ResourceError(
             f"out of memory with --batch {config.batch}, --z-dim {config.z_dim} and samples of {list(shape)}",
@@ -87,8 +88,14 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: b
 
     Unless `rehearsed` is False, networks that do not fit this data are a PluginError.
     """
-    with answering(plan.composition) if rehearsed else nullcontext():
-        return _build_loop(plan, data, device, rehearsed=rehearsed)
+    try:
+        with answering(plan.composition) if rehearsed else nullcontext():
+            return _build_loop(plan, data, device, rehearsed=rehearsed)
+    except RuntimeError as error:
+        in_words = explained(error, plan.config, data.shape)
+        if in_words is None:
+            raise
+        raise in_words from error
 
 
 def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: bool) -> TrainingLoop:
@@ -99,7 +106,7 @@ def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: 
     check_built(by, "gankit_generator", generator, nn.Module, data)
     loss = hook.gankit_loss(data=data, options=options)
     check_built(by, "gankit_loss", loss, AdversarialLoss, data)
-    seen = data if loss.output.told_by != "nothing" else replace(data, condition=0)
+    seen = data if loss.output.condition != "none" else replace(data, condition=0)
     discriminator = hook.gankit_discriminator(data=seen, options=options, output=loss.output, z_dim=config.z_dim)
     check_built(by, "gankit_discriminator", discriminator, nn.Module, seen)
     networks = Networks(generator, discriminator)
@@ -116,11 +123,38 @@ def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: 
         networks=networks, loss=loss.to(device), config=config, options=options, data=data
     )
     check_built(by, "gankit_training_loop", loop, TrainingLoop, data)
-    if config.sync_bn:
-        share_batch_norm(loop.companions)
+    loop.total_images = plan.config.total_images
+    for name, part in _parts(plan, loop, data):
+        loop.add_part(name, part)
+    for network in loop.networks.extra.values():
+        if config.sync_bn:
+            share_batch_norm(network)
+    if config.penalty_every > 1 and not loop.penalised:
+        raise InputError("this game has no gradient penalty to leave out", hint="leave out --penalty-every")
     if rehearsed:
         check_state(loop)
     return loop
+
+
+def _parts(plan: Plan, loop: TrainingLoop, data: DataSpec) -> Iterator[tuple[str, Part]]:
+    """The parts of all plugins, each with a name: the variant's first, then those of extensions in their order."""
+    arguments = {"loop": loop, "options": plan.resolved.options, "data": data}
+    for supplier in reversed(plan.composition.suppliers("gankit_parts")):
+        parts = supplier.answer(**arguments)
+        if parts is None:
+            continue
+        if not isinstance(parts, Sequence) or not all(isinstance(part, Part) for part in parts):
+            raise PluginError(
+                f"gankit_parts of '{supplier.name}' returned {type(parts).__name__}",
+                hint="it must return a list of Part",
+            )
+        for number, part in enumerate(parts):
+            if "_modules" not in vars(part):
+                raise PluginError(
+                    f"gankit_parts of '{supplier.name}' returned a {type(part).__name__} that is not initialised",
+                    hint=f"{type(part).__name__}.__init__ begins with super().__init__()",
+                )
+            yield (supplier.name if number == 0 else f"{supplier.name}-{number + 1}"), part
 
 
 def _faster_precision(
@@ -205,7 +239,7 @@ def estimate(plan: Plan, dataset: Dataset, steps: int = 5) -> Estimate:
         seconds = []
         for step in range(2 + steps):  # the first ones pay for lazy initialisation
             before = time.perf_counter()
-            stats = loop.step(*sampler.batch(step))
+            stats = loop.step(sampler.batch(step))
             torch.stack(list(stats.values())).tolist()  # wait for the device
             seconds.append(time.perf_counter() - before)
         sampler.close()

@@ -6,35 +6,34 @@ Steps are functions of their number and the seed, so on a CPU the same thing hap
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from gankit.run.run import Run
+from gankit.game.loop import TrainingLoop
+from gankit.run.run import Run
 
-LIMIT_S = 120.0  # of looking
+SEARCH_S = 120.0  # seconds after which the search is given up
 
 
-def first_not_finite(run: Run, steps: Callable[[int], Iterator[object]]) -> str | None:
+def first_not_finite(run: Run, play_step: Callable[[], object]) -> str | None:
     """'discriminator.layers.2 (Conv2d) in step 1,234', found between the last checkpoint and the step of `run`.
 
-    `steps` plays from a step on. None: there is no checkpoint, or it did not happen again within two minutes. The
-    networks of the run are changed, its counters are not.
+    `play_step` makes the next step of the run once more. None: there is no checkpoint, or it did not happen again
+    within two minutes. The networks of the run are changed, its counters are not.
     """
     until, counters = run.step, (run.step, run.train_s, run.resumed_at)
     try:
         if not run.restore():
             return None
-        begun, deadline = run.step, time.monotonic() + LIMIT_S
-        with _Watch(run) as watch:
-            for number, _ in enumerate(steps(begun), begun + 1):
-                if watch.found or number >= until or time.monotonic() > deadline:
-                    return f"{watch.found} in step {number:,}" if watch.found else None
-        return None
+        deadline = time.monotonic() + SEARCH_S
+        with _Watch(run.loop) as watch:
+            while run.step < until and not watch.found and time.monotonic() <= deadline:
+                play_step()
+        return f"{watch.found} in step {run.step:,}" if watch.found else None
     finally:
         run.step, run.train_s, run.resumed_at = counters
 
@@ -42,16 +41,16 @@ def first_not_finite(run: Run, steps: Callable[[int], Iterator[object]]) -> str 
 class _Watch(ExitStack):
     """While it is open, the first value that is not finite is remembered: of a module's output, else of a gradient."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, loop: TrainingLoop) -> None:
         super().__init__()
         self.found: str | None = None
-        networks: dict[str, nn.Module] = dict(vars(run.loop.networks))
-        for player, network in networks.items():
-            for name, module in network.named_modules(prefix=player):
+        networks = {"generator": loop.networks.generator, "discriminator": loop.networks.discriminator}
+        for prefix, network in (networks | loop.networks.extra).items():
+            for name, module in network.named_modules(prefix=prefix):
                 if not list(module.children()):
                     self._hook(module.register_forward_hook, self._look_at(f"{name} ({type(module).__name__})"))
-        for player, optimizer in run.loop.optimizers.items():
-            self._hook(optimizer.register_step_pre_hook, self._look_at_gradients(run.loop.players[player], player))
+        for name, player in loop.players.items():
+            self._hook(player.optimizer.register_step_pre_hook, self._look_at_gradients(player.parameters, name))
 
     def _hook(self, register: Callable[[Any], Any], hook: Callable[..., None]) -> None:
         self.callback(register(hook).remove)

@@ -4,50 +4,48 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from gankit import __version__
 from gankit.base import progress
 from gankit.base.files import cannot_write
-from gankit.base.signals import StopRequest, stop_requests
-from gankit.data import Dataset, Sampler
-from gankit.errors import InputError, Stopped
-from gankit.game.graphs import CudaRecorder, graph_phases, why_not
-from gankit.game.loop import TrainingLoop
+from gankit.base.signals import stop_requests
+from gankit.data import Dataset
+from gankit.errors import DivergedError, InputError
+from gankit.game.graphs import CudaRecorder, GraphedPhases, why_not
+from gankit.game.state import State
 from gankit.machine import processes
 from gankit.machine.device import choose_device
 from gankit.machine.precision import Precision
-from gankit.run.build import (
-    build_loop,
-    built_by,
-    count_parameters,
-    data_spec,
-    latent_space,
-    make_sampler,
-    out_of_memory,
-    own_streams,
-)
-from gankit.run.observers.checkpoints import Checkpoints
+from gankit.run.build import build_loop, built_by, count_parameters, data_spec, latent_space, make_sampler, own_streams
 from gankit.run.observers.grids import SampleGrids
 from gankit.run.observers.scores import Evaluations, training_evaluator
 from gankit.run.observers.statistics import StatsWriter
 from gankit.run.plan import Plan, load_data
 from gankit.run.run import Run, RunResult
-from gankit.run.steps import _not_here, _play, _play_to_the_end, _Start
+from gankit.run.steps import Watchers, play
 from gankit.run.transfer import start_from
 from gankit.store.run_folder import RunFolder
 
 log = logging.getLogger("gankit")
 
 OpenFolder = Callable[[Dataset], RunFolder]
+MAX_ROLLBACKS = 3  # in the life of a run
 
 
-def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object]) -> RunResult:
-    """Build, restore, train, end: the life of one process of a run. The folder is opened once all else has worked."""
+def live(
+    plan: Plan, open_folder: OpenFolder, observers: Sequence[object], on_step: Callable[[Run], None] | None = None
+) -> RunResult:
+    """Build, restore, train, end. The folder is opened once all else has worked; only the first process writes in it.
+
+    `observers` implement events of `gankit.hookspecs`; `on_step` is called after each step of the first process.
+    """
     with ExitStack() as stack:
         request = stack.enter_context(stop_requests())
         device = stack.enter_context(processes.joined(choose_device(plan.config.device)))
@@ -57,75 +55,113 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object]) -> Ru
         dataset = load_data(plan)
         space = latent_space(plan, dataset)
         stack.enter_context(own_streams(device))
-        try:
-            loop = build_loop(plan, data_spec(dataset, space), device)
-        except RuntimeError as error:
-            explained = out_of_memory(error, plan.config, dataset.spec.shape)
-            if explained is None:
-                raise
-            raise explained from error
-
+        loop = build_loop(plan, data_spec(dataset, space), device)
+        if plan.config.on_diverge == "rollback" and processes.size() > 1:
+            raise InputError("--on-diverge rollback is for one process", hint="leave it out")
         sampler = make_sampler(plan, dataset, device)
         stack.callback(sampler.close)
         if plan.config.graphs == "auto":
-            _use_graphs(plan, loop)
-        if not first:
-            return _follow(plan, loop, sampler, request)
-        with processes.alone():
-            evaluator = training_evaluator(plan, dataset, device) if plan.config.eval_every else None
-        folder = open_folder(dataset)
-        stack.enter_context(folder.locked())
-        stack.callback(_log_to(folder))
-        if dataset.fingerprint != folder.identity()["data"]["fingerprint"]:
-            raise InputError(
-                f"{folder.path} was trained on other data: '{plan.config.data}' has changed since",
-                hint="bring the old data back, or start another run",
-            )
-        if plan.configuration != folder.configuration():  # a new budget, say, which a later resume must know
-            folder.write_configuration(plan.configuration)
-        run = Run(plan, folder, dataset, space, device, loop, processes=processes.size())
-        watchers = (*observers, Checkpoints(), Evaluations(evaluator), SampleGrids(), StatsWriter())
-        # pluggy calls the last one registered first: statistics, pictures, scores, the checkpoint, everybody else.
-        for index, observer in enumerate(watchers):
-            plan.composition.register_observer(observer, f"{type(observer).__name__}-{index}")
-        _announce(run, resumed=run.restore())
-        if run.step == 0 and plan.config.init_from is not None:
-            log.info("starts with %s; the rest is new", start_from(Path(plan.config.init_from), loop))
-        # A run that was killed between its last checkpoint and its end still has its last files to write.
-        finished = run.share_done >= 1 and folder.finished
-        processes.from_first(lambda: _Start(run.step, run.rollbacks, finished, loop.precision.name, loop.state_dict()))
+            reason = why_not(loop, plan.composition.host_bound, processes.size())
+            if reason is None:
+                loop.replayed = GraphedPhases(loop, CudaRecorder())
+            else:
+                log.info("no CUDA graphs: %s", reason)
+
+        evaluations = Evaluations(None)
+        if first and plan.config.eval_every:
+            with processes.alone():
+                evaluations = Evaluations(training_evaluator(plan, dataset, device))
+        folder = processes.from_first(lambda: open_folder(dataset))
+        run = Run(plan, folder, dataset, space, device, loop, first=first, processes=processes.size())
+        if first:
+            stack.enter_context(folder.locked())
+            stack.enter_context(_log_to(folder))
+            _prepare(run, observers)
+        finished = _start_together(run)
 
         if finished:
             log.info("nothing to do: %s has seen its %s images", folder.path, f"{run.images_seen:,}")
-            run.write_status("finished")
+            if first:
+                run.write_status("finished")
         else:
-            with progress.to(None):  # the training has a display of its own
-                _play_to_the_end(run, sampler, request)
+            watchers = Watchers((StatsWriter(), SampleGrids(), evaluations), on_step) if first else Watchers()
+            if plan.config.on_diverge == "rollback":
+                run.save_checkpoint()  # something to go back to
+            while True:
+                try:
+                    with progress.to(None):  # the training has a display of its own
+                        play(run, sampler, request, watchers)
+                    break
+                except DivergedError as error:
+                    _go_back(run, error)
         return processes.from_first(run.result)
 
 
-def _use_graphs(plan: Plan, loop: TrainingLoop) -> None:
-    reason = why_not(loop, plan.composition.host_bound, processes.size())
-    if reason is None:
-        graph_phases(loop, CudaRecorder())
-    else:
-        log.info("no CUDA graphs: %s", reason)
+def _prepare(run: Run, observers: Sequence[object]) -> None:
+    """In the first process: compare data and settings with those of the folder, and restore what is in it."""
+    plan, folder = run.plan, run.folder
+    if run.dataset.fingerprint != folder.identity()["data"]["fingerprint"]:
+        raise InputError(
+            f"{folder.path} was trained on other data: '{plan.config.data}' has changed since",
+            hint="bring the old data back, or start another run",
+        )
+    stored = folder.configuration()
+    if plan.configuration != stored:  # a new budget, say, which a later resume must know
+        folder.write_configuration(plan.configuration)
+    for index, observer in enumerate(observers):
+        plan.composition.register_observer(observer, f"{type(observer).__name__}-{index}")
+    _announce(run, resumed=run.restore())
+    if run.step == 0 and plan.config.init_from is not None:
+        log.info("starts with %s; the rest is new", start_from(Path(plan.config.init_from), run.loop))
+    if run.step and run.loop.has_shares and run.loop.total_images != _total_images(stored):
+        log.info("schedules in shares of the budget follow the new budget from here on")
 
 
-def _follow(plan: Plan, loop: TrainingLoop, sampler: Sampler, request: StopRequest) -> RunResult:
-    """A run in another process than the first: the same steps on another share of each batch, and nothing written."""
-    request.polite = True  # one that goes at once would leave the first process waiting
-    start: _Start = processes.from_first(_not_here)
-    loop.precision = Precision(start.precision, loop.device)
-    loop.load_state_dict({k: v.to(loop.device) if isinstance(v, Tensor) else v for k, v in start.state.items()})
-    agreement = processes.Agreement(request)
-    if not start.finished:
-        for _ in _play(plan, loop, sampler, start.step, agreement, start.rollbacks):
-            pass
-    if agreement.signal_number:
-        raise Stopped("stopped with the others", signal_number=agreement.signal_number)
-    result: RunResult = processes.from_first(_not_here)
-    return result
+def _total_images(stored: dict[str, Any]) -> int | None:
+    config = stored["config"]
+    budgets = [config["images"]] if config["images"] else []
+    budgets += [config["steps"] * config["batch"]] if config["steps"] else []
+    return min(budgets, default=None)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where the run begins, as the first process tells the others."""
+
+    step: int
+    rollbacks: int
+    finished: bool
+    precision: str
+    state: State
+
+
+def _start_together(run: Run) -> bool:
+    """Let all processes begin with the state of the first one; whether there is nothing left to do."""
+
+    def mine() -> _Start:
+        # A run that was killed between its last checkpoint and its end still has its last files to write.
+        finished = run.share_done >= 1 and run.folder.finished
+        return _Start(run.step, run.rollbacks, finished, run.loop.precision.name, run.loop.state_dict())
+
+    start = processes.from_first(mine)
+    if not run.first:
+        device = run.device
+        run.step, run.rollbacks = start.step, start.rollbacks
+        run.loop.precision = Precision(start.precision, device)
+        run.loop.load_state_dict({k: v.to(device) if isinstance(v, Tensor) else v for k, v in start.state.items()})
+    return start.finished
+
+
+def _go_back(run: Run, error: DivergedError) -> None:
+    """After a divergence: back to the last checkpoint, if that is wanted and was not tried too often."""
+    if run.config.on_diverge != "rollback" or run.rollbacks >= MAX_ROLLBACKS:
+        raise error
+    run.restore()
+    run.rollbacks += 1
+    log.warning(
+        "%s; back to %s images, with other random numbers (%d of %d)",
+        error.message, f"{run.images_seen:,}", run.rollbacks, MAX_ROLLBACKS,
+    )  # fmt: skip
 
 
 def _announce(run: Run, resumed: bool) -> None:
@@ -153,8 +189,9 @@ def _announce(run: Run, resumed: bool) -> None:
             log.info("goes on, but not bit for bit: %s", "; ".join(run.changed))
 
 
-def _log_to(folder: RunFolder) -> Callable[[], None]:
-    """Send gankit's log lines to log.txt as well; returns what takes that back."""
+@contextmanager
+def _log_to(folder: RunFolder) -> Iterator[None]:
+    """Within the block gankit's log lines go to log.txt as well."""
     path = folder.path / "log.txt"
     try:
         handler = _LogFile(path, encoding="utf-8")
@@ -164,14 +201,13 @@ def _log_to(folder: RunFolder) -> Callable[[], None]:
     level = log.level
     log.setLevel(min(level or logging.INFO, logging.INFO))
     log.addHandler(handler)
-
-    def undo() -> None:
+    try:
+        yield
+    finally:
         log.removeHandler(handler)
         log.setLevel(level)
         with suppress(OSError):
             handler.close()
-
-    return undo
 
 
 class _LogFile(logging.FileHandler):

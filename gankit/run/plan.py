@@ -113,9 +113,6 @@ def _check_game(config: RunConfig, composition: Composition) -> None:
         raise InputError(f"{info.title} is not trained conditionally{because}", hint="leave out --conditional")
     if not config.conditional and info.conditional == "required":
         raise InputError(f"{info.title} is conditional{because}", hint="leave out conditional = false")
-    penalised = info.penalised or any(extension.penalised for extension in composition.declared.values())
-    if config.penalty_every > 1 and not penalised:
-        raise InputError(f"{info.title} has no gradient penalty to leave out", hint="leave out --penalty-every")
 
 
 def _with_absolute_paths(

@@ -14,6 +14,7 @@ from gankit.contracts import CriticOutput, DataSpec
 from gankit.errors import GankitError, InputError, PluginError
 from gankit.game.loop import Networks, TrainingLoop
 from gankit.game.loss import AdversarialLoss
+from gankit.game.parts import overrides
 from gankit.host.composition import CORE, BuiltBy, Composition
 from gankit.host.discovery import Plugin
 from gankit.host.importing import one_line
@@ -98,7 +99,7 @@ def rehearse(
                 hint="it is given the shape of a sample as data.shape",
             )
         if by["gankit_training_loop"].name != CORE:
-            return  # a loop of its own may show its discriminator something else
+            return  # a game of its own may show its discriminator something else
         output = _play(composition, by, "gankit_discriminator", networks.discriminator, fake.float(), seen)
     wanted, hint = fitting(output, whole, loss.output)
     if wanted:
@@ -123,6 +124,14 @@ def check_state(loop: TrainingLoop) -> None:
                 f"the training loop's state has '{name}', {type(value).__name__} {str(value)[:50]}",
                 hint="a state is flat: names -> tensors, or finite int, float, str, bool",
             )
+
+
+def has_own_game(loop: TrainingLoop) -> bool:
+    """Whether a variant has phases of its own, or a part wraps the critic: D may then be shown something else."""
+    standard = list(loop.phases) == ["discriminator", "generator"] and type(loop) is TrainingLoop
+    objectives = [phase.objective for phase in loop.phases.values()]
+    own = objectives != [loop.loss.discriminator, loop.loss.generator]
+    return not standard or own or any(overrides(part, "critic") for part in loop.parts.values())
 
 
 def fitting(output: Tensor, samples: tuple[int, ...], reads: CriticOutput) -> tuple[str, str]:

@@ -1,8 +1,8 @@
-"""A run as observers see it: its place, its progress, and how its state is saved and restored."""
+"""A run: its place, its progress, and how its state is saved and restored."""
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,29 +11,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gankit import __version__
 from gankit.base.files import sha256, write_durably
 from gankit.base.seeds import derive_seed
 from gankit.contracts import DataSpec
 from gankit.data import Dataset
-from gankit.errors import DivergedError, GankitError, InputError
+from gankit.errors import DivergedError, GankitError, InputError, PluginError
+from gankit.game.ema import Ema
 from gankit.game.latent import LatentSpace
 from gankit.game.loop import TrainingLoop
 from gankit.game.state import finite
-from gankit.host.composition import CORE, BuiltBy
+from gankit.host.composition import BuiltBy
+from gankit.machine import processes
 from gankit.machine.precision import Precision
 from gankit.measure.record import Score
 from gankit.run.build import data_spec, suppliers
+from gankit.run.header import plugin_facts, preview, shareable_config
 from gankit.run.meter import Meter
 from gankit.run.plan import Plan
 from gankit.sample.pictures import generate, picture, png
 from gankit.settings.config import RunConfig
-from gankit.settings.option import to_json
 from gankit.store import checkpoint, generator_file
 from gankit.store.run_folder import RunFolder
 
-PREVIEW = 16  # samples in the preview inside the sampleable file
-MAX_PREVIEW_BYTES = 48 * 1024
+PREVIEW_SAMPLES = 16  # in the preview inside the sampleable file
+STATISTICS_SAMPLES, STATISTICS_BATCH = 512, 64  # on which running statistics of the averaged generator are measured
 SAMPLE_EVERY_WITHOUT_BUDGET = 50_000
 
 
@@ -61,12 +62,15 @@ class RunResult:
 
 @dataclass
 class Run:
-    """A training run as observers see it."""
+    """A training run in one of its processes. The first one writes; the others play the same steps.
+
+    Plugins see it as `gankit.hookspecs.Run`.
+    """
 
     plan: Plan
     """The configuration and the plugins, as resolved."""
     folder: RunFolder
-    """Where it writes: `folder.path` is the place."""
+    """Where the first process writes."""
     dataset: Dataset
     """The real samples."""
     space: LatentSpace
@@ -75,14 +79,16 @@ class Run:
     """Where the networks lie."""
     loop: TrainingLoop
     """The game."""
+    first: bool = True
+    """Whether this is the first process of the run, which writes."""
+    processes: int = 1
+    """The number of processes that share each batch."""
     step: int = 0
     """Batches shown so far, over all attempts."""
-    processes: int = 1
-    """That share each batch."""
     changed: list[str] = field(default_factory=list)
     """What is no longer as it was at the checkpoint that was resumed, a line each."""
     rollbacks: int = 0
-    """So often the run diverged and went back; each time with other random numbers."""
+    """How often the run diverged and went back; each time with other random numbers."""
     train_s: float = 0.0
     """Seconds of training, over all attempts."""
     resumed_at: int = 0
@@ -92,9 +98,10 @@ class Run:
     stats: dict[str, float] = field(default_factory=dict)
     """The last means that were read from the device, by name."""
     scores: dict[str, Score] = field(default_factory=dict)
-    """Of the last evaluation."""
+    """The scores of the last evaluation, by name."""
     meter: Meter = field(default_factory=Meter)
     """Means of statistics since they were read last."""
+    _refreshed_at: int = -1
 
     def __post_init__(self) -> None:
         # Read now: what is imported is this code, even if a file is edited while the run goes on.
@@ -104,20 +111,39 @@ class Run:
             if plugin.source is not None and plugin.source.is_file()
         }
 
+    # -- what it is ----------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The identity of the run, the same after a resume."""
+        return str(self.folder.identity().get("run_id"))
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
     @property
     def config(self) -> RunConfig:
         """The resolved configuration."""
         return self.plan.config
 
     @property
+    def configuration(self) -> dict[str, Any]:
+        """Settings and options as JSON values."""
+        return self.plan.configuration
+
+    @property
     def data(self) -> DataSpec:
-        """What the networks are built for: shape and classes of the data, and whether they are told a condition."""
+        """What the networks are built for: shape and classes of the data, and the length of the condition."""
         return data_spec(self.dataset, self.space)
 
     @cached_property
     def suppliers(self) -> dict[str, BuiltBy]:
         """Builder -> who built it."""
         return suppliers(self.plan, self.data)
+
+    # -- how far it is -------------------------------------------------------------------------------------------------
 
     @property
     def images_seen(self) -> int:
@@ -136,18 +162,74 @@ class Run:
         return self.config.sample_every or (max(1, total // 10) if total else SAMPLE_EVERY_WITHOUT_BUDGET)
 
     @property
+    def all_images_seen(self) -> bool:
+        """Whether the budget in images is used up; equal in all processes."""
+        total = self.config.total_images
+        return total is not None and self.images_seen >= total
+
+    @property
     def share_done(self) -> float:
-        """0 at the start, 1 when the first of the budgets is used up."""
+        """0 at the start, 1 when the first of the budgets is used up; by the clock of this process."""
         shares = [self.images_seen / self.config.total_images] if self.config.total_images else []
         shares += [self.train_s / self.config.time_s] if self.config.time_s else []
         return max(shares)
 
+    # -- its generator -------------------------------------------------------------------------------------------------
+
+    @property
+    def generator(self) -> nn.Module:
+        """The averaged generator, in eval mode, with running statistics that belong to its weights."""
+        if self._refreshed_at != self.step:
+            self._refresh(self.loop.ema)
+            self._refreshed_at = self.step
+        return self.loop.ema.module
+
+    def _refresh(self, average: Ema) -> None:
+        if average.has_running_statistics:
+            average.refresh(self._statistics_inputs())
+
+    def _statistics_inputs(self) -> Iterator[tuple[Tensor, ...]]:
+        """Inputs of the generator from a stream of their own: the same ones every time."""
+        z, condition = self.space.draw(STATISTICS_SAMPLES, derive_seed(self.config.seed, "statistics"))
+        inputs = (z,) if condition is None else (z, condition)
+        for start in range(0, len(z), STATISTICS_BATCH):
+            yield tuple(tensor[start : start + STATISTICS_BATCH].to(self.device) for tensor in inputs)
+
     def sample(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """z [N, z_dim] (and y [N, K]) -> samples [N, *shape] of the averaged generator, on the CPU.
 
-        Training streams do not notice.
+        Training does not notice.
         """
-        return generate(self.loop.generator, z, condition)
+        return generate(self.generator, z, condition)
+
+    def pack_generator(self, average: Ema | None = None) -> bytes:
+        """The sampleable file of the averaged generator as it is now, or of another average of it."""
+        return self.pack(average).data
+
+    def pack(self, average: Ema | None = None) -> generator_file.Packed:
+        """`pack_generator`, with its header."""
+        if average is None:
+            module = self.generator
+        else:
+            self._refresh(average)
+            module = average.module
+        drawn = generate(module, *self.space.draw(PREVIEW_SAMPLES, derive_seed(self.config.seed, "grid")))
+        header = {
+            **plugin_facts(self.plan, self.suppliers["gankit_generator"]),
+            "shape": self.data.shape,
+            "classes": self.data.classes,
+            "data": self.dataset.name,
+            "data_fingerprint": self.dataset.fingerprint,
+            "z_dim": self.config.z_dim,
+            "z_prior": self.config.z_prior,
+            "conditions": self.space.conditions,
+            "config": shareable_config(self.plan, self.dataset.name),
+            "images_seen": self.images_seen,
+            "step": self.step,
+            "seed": self.config.seed,
+            "preview_png": preview(drawn),
+        }
+        return generator_file.pack(module, header)
 
     def save_picture(self, name: str, samples: Tensor, columns: int | None = None) -> Path:
         """Samples [N, *shape] as a picture into the run folder: images as a sheet, points as a plot.
@@ -158,39 +240,56 @@ class Run:
         write_durably(path, png(picture(samples.detach().float().cpu(), columns=columns)))
         return path
 
+    # -- its state -----------------------------------------------------------------------------------------------------
+
     def save_checkpoint(self) -> Path:
-        """Write a resumable checkpoint and the file for sharing; returns once both are durable."""
-        state = {
-            **{f"loop.{name}": value for name, value in self.loop.state_dict().items()},
-            **{f"meter.{name}": value for name, value in self.meter.state_dict().items()},
-        }
-        bad = [name for name, v in state.items() if isinstance(v, Tensor) and not bool(torch.isfinite(v).all())]
-        if bad:
-            raise self.diverged(bad[0].removeprefix("loop."))
-        self.folder.sync_lines()
-        generator = self.pack_generator().data
-        existing = self.folder.checkpoints / f"step-{self.step:09d}"
-        if existing.is_dir():  # saved a moment ago, or resumed and stopped at once
-            return existing
-        progress = {
-            "step": self.step,
-            "rollbacks": self.rollbacks,
-            "train_s": self.train_s,
-            "run_id": self.folder.identity().get("run_id"),
-            **self._circumstances(),
-        }
-        path = checkpoint.save(
-            self.folder.checkpoints, step=self.step, state=state, progress=progress, generator=generator
-        )
-        write_durably(self.folder.generator, generator)
-        checkpoint.prune(self.folder.checkpoints)
-        self.write_status("running")
-        self.plan.composition.hook.gankit_checkpoint(run=self, path=path)
+        """Write a resumable checkpoint and the file for sharing; returns once both are durable.
+
+        Called in all processes: their networks are compared first, and the first process writes.
+        """
+        self._compare_processes()
+        folder = self.folder.checkpoints / f"step-{self.step:09d}"
+        if not self.first:
+            return folder
+        with processes.alone():
+            packed = self.pack_generator()  # first: it measures statistics that are part of the state
+            state = {
+                **{f"loop.{name}": value for name, value in self.loop.state_dict().items()},
+                **{f"meter.{name}": value for name, value in self.meter.state_dict().items()},
+            }
+            bad = [name for name, v in state.items() if isinstance(v, Tensor) and not bool(torch.isfinite(v).all())]
+            if bad:
+                raise self.diverged(_readable(bad[0]))
+            self.folder.sync_lines()
+            if folder.is_dir():  # saved a moment ago, or resumed and stopped at once
+                return folder
+            progress = {
+                "step": self.step,
+                "rollbacks": self.rollbacks,
+                "train_s": self.train_s,
+                "run_id": self.folder.identity().get("run_id"),
+                **self._circumstances(),
+            }
+            path = checkpoint.save(
+                self.folder.checkpoints, step=self.step, state=state, progress=progress, generator=packed
+            )
+            write_durably(self.folder.generator, packed)
+            checkpoint.prune(self.folder.checkpoints)
+            self.write_status("running")
+            self.plan.composition.hook.gankit_checkpoint(run=self, path=path)
         return path
 
-    def pack_generator(self, module: nn.Module | None = None) -> generator_file.Packed:
-        """The sampleable file of the averaged generator as it is now, or of another one of the same kind."""
-        return generator_file.pack(module or self.loop.generator, self._header())
+    def _compare_processes(self) -> None:
+        """PluginError when the processes of a run no longer have the same networks."""
+        if self.processes == 1:
+            return
+        different = processes.compare("the networks at a checkpoint", self.loop.shared_state())
+        if different:
+            raise PluginError(
+                f"the processes of this run differ at {self.images_seen:,} images: '{different[0]}' and "
+                f"{len(different) - 1} more",
+                hint="an event runs in the first process only; what changes the game belongs in a Part",
+            )
 
     def restore(self) -> bool:
         """Clear up after a crash and go back to the newest checkpoint that verifies; False when there is none."""
@@ -229,6 +328,7 @@ class Run:
         self.loop.load_state_dict(parts["loop"])
         self.meter.load_state_dict(parts["meter"])
         self.step = found.step
+        self._refreshed_at = -1
         self.rollbacks = max(self.rollbacks, int(finite(found.progress.get("rollbacks", 0))))
         self.train_s = finite(found.progress["train_s"])
         self.resumed_at = self.images_seen
@@ -240,7 +340,7 @@ class Run:
         ]
 
     def _circumstances(self) -> dict[str, Any]:
-        """What else than the state decides the bits of the next step."""
+        """What decides the bits of the next step beside the state."""
         return {
             "device": self.device.type,
             "precision": self.loop.precision.name,
@@ -259,7 +359,7 @@ class Run:
         )
 
     def write_status(self, state: str, error: BaseException | None = None) -> None:
-        """status.json: the truth about a run, whatever became of its process."""
+        """status.json: the last state of the run, whatever becomes of its process."""
         code = error.exit_code if isinstance(error, GankitError) else 1 if error else 0
         reason = " ".join(str(error).split()) if error else None
         facts = {"step": self.step, "images_seen": self.images_seen, "train_s": round(self.train_s, 3)}
@@ -278,41 +378,9 @@ class Run:
             best=self.folder.best if self.folder.best.exists() else None,
         )
 
-    def _header(self) -> dict[str, Any]:
-        composition, config = self.plan.composition, self.config
-        alone = self.suppliers["gankit_generator"] == BuiltBy(CORE)
-        refs = [
-            generator_file.PluginRef(name=plugin.name, dist=plugin.dist, version=plugin.version)
-            for plugin in composition.plugins
-        ]
-        return {
-            "gankit": __version__,
-            "torch": torch.__version__,
-            "variant": refs[0],
-            "extensions": tuple(refs[1:]),
-            "core_generator": alone,
-            "shape": self.data.shape,
-            "classes": self.data.classes,
-            "data": self.dataset.name,
-            "data_fingerprint": self.dataset.fingerprint,
-            "z_dim": config.z_dim,
-            "z_prior": config.z_prior,
-            "conditions": self.space.conditions,
-            "config": self._shareable_config(),
-            "options": self.plan.options,
-            "images_seen": self.images_seen,
-            "step": self.step,
-            "seed": config.seed,
-            "preview_png": self._preview(),
-        }
 
-    def _shareable_config(self) -> dict[str, Any]:
-        """The configuration with names in place of paths: the file is for other people's machines."""
-        names = [plugin.name for plugin in self.plan.composition.plugins]
-        anonymous = {"variant": names[0], "extensions": names[1:], "data": self.dataset.name, "init_from": None}
-        return {**to_json(self.config), **anonymous}
-
-    def _preview(self) -> str | None:
-        """A small contact sheet as base64, or None when it would be too large for a header."""
-        data = png(picture(self.sample(*self.space.draw(PREVIEW, derive_seed(self.config.seed, "grid")))))
-        return base64.b64encode(data).decode() if len(data) <= MAX_PREVIEW_BYTES else None
+def _readable(name: str) -> str:
+    """'loop.generator.layers.0.weight' -> 'generator.layers.0.weight', 'meter.sum.d/real' -> 'the statistic d/real'."""
+    if name.startswith("meter.sum."):
+        return f"the statistic {name.removeprefix('meter.sum.')} is"
+    return f"{name.removeprefix('loop.')} is"

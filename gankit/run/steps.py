@@ -2,75 +2,73 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from gankit.base.seeds import derive_seed
 from gankit.base.signals import StopRequest
 from gankit.data import Sampler
-from gankit.errors import DivergedError, InputError, ResourceError, Stopped
-from gankit.game.loop import TrainingLoop
-from gankit.game.state import State
+from gankit.errors import DivergedError, ResourceError, Stopped
 from gankit.machine import processes
-from gankit.run.build import (
-    out_of_memory,
-)
+from gankit.run.build import explained
 from gankit.run.divergence import first_not_finite
-from gankit.run.plan import Plan
+from gankit.run.observers.common import Observer, due, ends_well
 from gankit.run.run import Run
 
-log = logging.getLogger("gankit")
-
-MAX_ROLLBACKS = 3  # in the life of a run
+CHECKPOINT_EVERY_S = 120.0
 
 
-def _play_to_the_end(run: Run, sampler: Sampler, request: StopRequest) -> None:
-    """The training loop, and once more from the last checkpoint after each of a few divergences, if that is wanted."""
-    if run.config.on_diverge == "rollback":
-        if processes.size() > 1:
-            raise InputError("--on-diverge rollback is for one process", hint="leave it out")
-        run.save_checkpoint()  # something to go back to
-    while True:
-        try:
-            return _loop(run, sampler, request)
-        except DivergedError as error:
-            if run.config.on_diverge != "rollback" or run.rollbacks >= MAX_ROLLBACKS:
-                raise
-            run.restore()
-            run.rollbacks += 1
-            log.warning(
-                "%s; back to %s images, with other random numbers (%d of %d)",
-                error.message, f"{run.images_seen:,}", run.rollbacks, MAX_ROLLBACKS,
-            )  # fmt: skip
+@dataclass(frozen=True)
+class Watchers:
+    """Who is told of the steps, in the first process: core's observers in order, and what is called after each step."""
+
+    observers: Sequence[Observer] = ()
+    on_step: Callable[[Run], None] | None = None
 
 
-def _loop(run: Run, sampler: Sampler, request: StopRequest) -> None:
-    """The training loop: one batch, one step, everybody told; then the end, whatever it was."""
-    hook = run.plan.composition.hook
-    request.polite = True
-    run.write_status("running")
+def play(run: Run, sampler: Sampler, request: StopRequest, watchers: Watchers) -> None:
+    """Train until a budget is used up or a signal asks for the end; then the last files are written.
+
+    Every random number of a step is a function of (seed, step, process), so that a resumed run draws the same ones; a
+    run that went back after a divergence draws others.
+    """
     agreement = processes.Agreement(request)
+    request.polite = True  # from here on the first signal waits for the end of the step
     error: BaseException | None = None
     try:
-        with processes.alone():
-            hook.gankit_run_start(run=run)
-        before = time.monotonic()
-        done = lambda: run.share_done >= 1  # noqa: E731
-        for stats in _play(run.plan, run.loop, sampler, run.step, agreement, run.rollbacks, done):
-            run.step += 1
-            with processes.alone():
-                hook.gankit_step_end(run=run, stats=stats)
+        _begin(run, watchers)
+        before = saved_at = time.monotonic()
+        stop = run.all_images_seen or agreement.reached(run.step, done=run.share_done >= 1).stop
+        while not stop:
+            # Fetch: the batch is a function of the step's number.
+            data = sampler.batch(run.step)
 
+            # Step.
+            torch.manual_seed(step_seed(run))
+            stats = run.loop.step(data)
+            run.step += 1
+
+            # Tell: statistics, pictures, scores.
+            if run.first:
+                with processes.alone():
+                    for observer in watchers.observers:
+                        observer.after_step(run, stats)
+                    if watchers.on_step is not None:
+                        watchers.on_step(run)
             now = time.monotonic()
-            run.train_s += now - before
-            run.attempt_s += now - before
-            before = now
+            run.train_s, run.attempt_s, before = run.train_s + now - before, run.attempt_s + now - before, now
+
+            # Save, and stop: decided in the first process, by its clock, for all of them.
+            every = run.config.checkpoint_every
+            old = every is None and now - saved_at >= CHECKPOINT_EVERY_S
+            agreed = agreement.reached(run.step, done=run.share_done >= 1, save=old)
+            stop = agreed.stop or run.all_images_seen
+            if not stop and (agreed.save or (every is not None and due(run, every))):
+                run.save_checkpoint()
+                saved_at = time.monotonic()
         if agreement.signal_number:
             raise Stopped(
                 f"stopped at {run.images_seen:,} images, state saved",
@@ -78,78 +76,74 @@ def _loop(run: Run, sampler: Sampler, request: StopRequest) -> None:
                 hint=f"gankit resume {run.folder.path}",
             )
     except BaseException as caught:
-        error = _explain(caught, run, sampler)
-        raise error from (caught if error is not caught else caught.__cause__)
+        error = _in_words(caught, run, sampler)
+        if error is caught:
+            raise
+        raise error from caught
     finally:
-        _end(run, error)
+        _end(run, watchers, error)
 
 
-def _play(
-    plan: Plan,
-    loop: TrainingLoop,
-    sampler: Sampler,
-    step: int,
-    agreement: processes.Agreement,
-    rollbacks: int = 0,
-    done: Callable[[], bool] = lambda: False,
-) -> Iterator[dict[str, Tensor]]:
-    """Steps from number `step` on, with the statistics of each, until a budget is used up or somebody asks for the end.
-
-    Every random number of a step is a function of (seed, step, process): a resumed run draws the same ones. A run that
-    went back draws others.
-    """
-    config = plan.config
-    stream: tuple[int | str, ...] = (processes.rank(), processes.size()) if processes.rank() else ()
-    stream += ("rollback", rollbacks) if rollbacks else ()
-    while not (config.total_images and step * config.batch >= config.total_images):
-        if agreement.reached(step, done()):
-            return
-        torch.manual_seed(derive_seed(config.seed, "step", step, *stream))
-        yield loop.step(*sampler.batch(step))
-        step += 1
+def step_seed(run: Run) -> int:
+    """The seed of the coming step: another one in each process, and after each return to a checkpoint."""
+    parts: tuple[int | str, ...] = (processes.rank(), processes.size()) if processes.rank() else ()
+    parts += ("rollback", run.rollbacks) if run.rollbacks else ()
+    return derive_seed(run.config.seed, "step", run.step, *parts)
 
 
-@dataclass(frozen=True)
-class _Start:
-    """What the first process tells the others before the first step."""
-
-    step: int
-    rollbacks: int
-    finished: bool
-    precision: str
-    state: State
-
-
-def _not_here() -> Any:
-    raise AssertionError("only the first process is asked")
+def _begin(run: Run, watchers: Watchers) -> None:
+    if not run.first:
+        return
+    run.write_status("running")
+    with processes.alone():
+        for observer in watchers.observers:
+            observer.start(run)
+        run.plan.composition.hook.gankit_run_start(run=run)
 
 
-def _end(run: Run, error: BaseException | None) -> None:
-    """Tell the observers, which write the last files, and put the final state on record even if that fails."""
+def _end(run: Run, watchers: Watchers, error: BaseException | None) -> None:
+    """The last lines, pictures, scores and checkpoint; the final state is put on record even if that fails."""
     try:
-        with processes.alone():
-            run.plan.composition.hook.gankit_run_end(run=run, error=error)
+        if run.first:
+            with processes.alone():
+                for observer in watchers.observers:
+                    observer.end(run, error)
+        if ends_well(error):
+            run.save_checkpoint()
+        if run.first:
+            with processes.alone():
+                run.plan.composition.hook.gankit_run_end(run=run, error=error)
     except BaseException as late:
         error = error or late
         raise
     finally:
-        states: dict[type, str] = {Stopped: "stopped", DivergedError: "diverged", KeyboardInterrupt: "stopped"}
-        try:
-            run.write_status(states.get(type(error), "failed") if error else "finished", error)
-        except ResourceError:
-            if error is None:  # else it is the same disk, and the first failure says more
-                raise
+        if run.first:
+            _write_final_status(run, error)
 
 
-def _explain(error: BaseException, run: Run, sampler: Sampler) -> BaseException:
+def _write_final_status(run: Run, error: BaseException | None) -> None:
+    states: dict[type, str] = {Stopped: "stopped", DivergedError: "diverged", KeyboardInterrupt: "stopped"}
+    try:
+        run.write_status(states.get(type(error), "failed") if error else "finished", error)
+    except ResourceError:
+        if error is None:  # otherwise it is the same disk, and the first failure says more
+            raise
+
+
+def _in_words(error: BaseException, run: Run, sampler: Sampler) -> BaseException:
     """The same error in words for the user where it is not a bug: divergence, memory, or a second Ctrl-C."""
     if isinstance(error, DivergedError) and processes.size() == 1:
-        nobody = processes.Agreement(StopRequest())
-        replay = lambda step: _play(run.plan, run.loop, sampler, step, nobody, run.rollbacks)  # noqa: E731
-        where = first_not_finite(run, replay)
+        where = first_not_finite(run, lambda: _step_again(run, sampler))
         return DivergedError(f"{error.message}; first in {where}", hint=error.hint) if where else error
     if isinstance(error, Stopped) and error.at_once:
         message = f"stopped at once at {run.images_seen:,} images; what came after the last checkpoint is lost"
         hint = f"gankit resume {run.folder.path}"
         return Stopped(message, signal_number=error.signal_number, at_once=True, hint=hint)
-    return out_of_memory(error, run.config, run.data.shape) or error
+    return explained(error, run.config, run.data.shape) or error
+
+
+def _step_again(run: Run, sampler: Sampler) -> None:
+    data = sampler.batch(run.step)
+    torch.manual_seed(step_seed(run))
+    run.loop.step(data)
+    run.step += 1

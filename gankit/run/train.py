@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Unpack
@@ -14,9 +14,9 @@ from gankit.base.text import printable
 from gankit.data import Dataset
 from gankit.errors import InputError
 from gankit.host import discovery
-from gankit.run.life import _run
+from gankit.run.life import live
 from gankit.run.plan import Plan, plan_run, stored_settings
-from gankit.run.run import RunResult
+from gankit.run.run import Run, RunResult
 from gankit.settings.config import BUDGETS, Settings
 from gankit.settings.layers import Layer, read_toml
 from gankit.store import run_folder
@@ -32,6 +32,7 @@ def train(
     new: bool = False,
     config: str | Path | None = None,
     observers: Sequence[object] = (),
+    on_step: Callable[[Run], None] | None = None,
     **settings: Unpack[Settings],
 ) -> RunResult:
     """Train a GAN; the same call again continues a run that was stopped.
@@ -39,10 +40,14 @@ def train(
     `settings` are the fields of `RunConfig` plus `options` (the variant's own); what is absent or None comes from the
     TOML file `config`, then the variant, then core. Without `out` the run gets the next number below runs/, unless an
     unfinished run of exactly these settings is there (`new=True` starts afresh all the same). Raises GankitError for
-    everything a user can mend. `gankit.base.progress.to` shows the progress of what precedes the first step.
+    everything a user can mend.
+
+    `observers` are objects with event hooks (`gankit_record` and others, marked with `hookimpl`); `on_step` is called
+    after every step, for displays. Both are for watching, in the first process. `gankit.base.progress.to` shows the
+    progress of what precedes the first step.
     """
     layers = [read_toml(Path(config))] if config else []
-    return train_layers([*layers, _arguments({"variant": variant, **settings})], out, new, observers)
+    return train_layers([*layers, _arguments({"variant": variant, **settings})], out, new, observers, on_step)
 
 
 def train_layers(
@@ -50,11 +55,11 @@ def train_layers(
     out: str | Path | None = None,
     new: bool = False,
     observers: Sequence[object] = (),
+    on_step: Callable[[Run], None] | None = None,
 ) -> RunResult:
     """`train` for settings that come in several layers, as those of the command line do."""
-
     plan = plan_run(layers)
-    return _run(plan, lambda dataset: _open_folder(plan, dataset, out, new), observers)
+    return live(plan, lambda dataset: _open_folder(plan, dataset, out, new), observers, on_step)
 
 
 def resume(
@@ -62,6 +67,7 @@ def resume(
     *,
     variant: str | os.PathLike[str] | None = None,
     observers: Sequence[object] = (),
+    on_step: Callable[[Run], None] | None = None,
     **settings: Unpack[Settings],
 ) -> RunResult:
     """Continue the run in `folder`, to the end of its budget or of a new one (`images=…`, `steps=…`, `time_s=…`).
@@ -76,7 +82,7 @@ def resume(
         saved = {key: value for key, value in saved.items() if key not in BUDGETS}
     plan = plan_run([Layer("run", saved), given])
     run_folder.check_same(run, plan.configuration)
-    return _run(plan, lambda _: run, observers)
+    return live(plan, lambda _: run, observers, on_step)
 
 
 def _arguments(settings: Mapping[str, Any]) -> Layer:

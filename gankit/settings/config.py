@@ -21,7 +21,11 @@ class TrainConfig:
     z_dim: int = option(64, ge=1, le=1 << 20, help="length of the latent vector z")
     z_prior: Literal["normal", "uniform"] = option("normal", help="z ~ N(0, I), or uniform on [-1, 1]")
     conditional: bool = option(False, help="tell both players the label (or the condition vector) of each sample")
-    optimizer: Literal["adam", "rmsprop"] = option("adam", help="of both players; rmsprop has no use for betas")
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = option("adam", help="optimiser of both players")
+    g_optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] | None = option(None, help="optimiser of the generator")
+    d_optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] | None = option(None, help="optimiser of the discriminator")
+    momentum: float = option(0.0, ge=0, lt=1, help="momentum of sgd and rmsprop")
+    weight_decay: float = option(0.0, ge=0, help="weight decay of adamw")
     g_lr: float = option(
         5e-4,
         gt=0,
@@ -128,7 +132,7 @@ class Settings(TypedDict, total=False):
     z_dim: int
     z_prior: Literal["normal", "uniform"]
     conditional: bool
-    optimizer: Literal["adam", "rmsprop"]
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"]
     g_lr: float
     d_lr: float
     betas: tuple[float, float] | str

@@ -138,6 +138,10 @@ class Schedule:
         return f"{self.kind}({', '.join(arguments)})"
 
 
+Number = float | Schedule
+"""A number of a run: constant, or following a schedule."""
+
+
 def split_spellings(text: str) -> list[str]:
     """'0.5,cosine(0.9, 0.99, 20M)' -> ['0.5', 'cosine(0.9, 0.99, 20M)']: commas within brackets do not count."""
     parts, depth = [""], 0

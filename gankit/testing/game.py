@@ -2,51 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from typing import Any
-from unittest import mock
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
+from gankit.contracts import Batch
+from gankit.game.critic import Critic
 from gankit.game.loop import TrainingLoop
+from gankit.game.parts import Part, Step
+from gankit.game.players import Player
 from gankit.testing.subject import BATCH, Subject, require
 
-See = Callable[[str, Mapping[str, Tensor]], None]
+See = Callable[[str, Player, Mapping[str, Tensor]], None]
 
 
 def terms(subject: Subject) -> None:
-    """Each player's loss is a mapping of names to finite terms, each [N] or a scalar."""
-    loop = subject.loop()
+    """Each phase has named, finite terms, each [N] or a scalar."""
 
-    def see(player: str, found: Mapping[str, Tensor]) -> None:
-        require(
-            isinstance(found, Mapping) and len(found) > 0,
-            f"the {player}'s loss gave {type(found).__name__}",
-            "return a dict of named terms, not empty",
-        )
+    def see(phase: str, player: Player, found: Mapping[str, Tensor]) -> None:
         for name, term in found.items():
-            require(isinstance(term, Tensor), f"{player}: '{name}' is a {type(term).__name__}", "a term is a tensor")
             require(
                 tuple(term.shape) in ((), (BATCH,)),
-                f"{player}: '{name}' is {list(term.shape)} for a batch of {BATCH}",
+                f"{phase}: '{name}' is {list(term.shape)} for a batch of {BATCH}",
                 "a term is [N] or a scalar; scores [N] and [N, 1] make [N, N] of a difference",
             )
             require(
-                bool(term.isfinite().all()), f"{player}: '{name}' is not finite", "look for log(0), x / 0 and overflow"
+                bool(term.isfinite().all()), f"{phase}: '{name}' is not finite", "look for log(0), x / 0 and overflow"
             )
 
-    with _losses_seen(loop, see):
-        _play_both(subject, loop)
+    _play_every_phase(subject, _listening(subject, see))
 
 
 def trained_terms(subject: Subject) -> None:
     """Every term carries a gradient to its player's parameters, a penalty through a double backward."""
-    loop = subject.loop()
 
-    def see(player: str, found: Mapping[str, Tensor]) -> None:
-        parameters = [p for p in loop.players[player].values() if p.requires_grad]
+    def see(phase: str, player: Player, found: Mapping[str, Tensor]) -> None:
+        parameters = [p for p in player.parameters.values() if p.requires_grad]
         for name, term in found.items():
             reached = term.requires_grad and any(
                 gradient is not None
@@ -54,28 +46,27 @@ def trained_terms(subject: Subject) -> None:
             )
             require(
                 reached,
-                f"'{name}' has no gradient for the {player}: it is logged, but trains nothing",
+                f"'{name}' has no gradient for the {phase}: it is logged, but trains nothing",
                 "a penalty needs create_graph=True, as in gankit.plugin.input_gradients; constants belong in self.log",
             )
 
-    with _losses_seen(loop, see):
-        _play_both(subject, loop)
+    _play_every_phase(subject, _listening(subject, see))
 
 
 def gradients(subject: Subject) -> None:
     """In each player's steps all its parameters receive a finite gradient."""
     loop = subject.loop()
     found: dict[str, Tensor] = {}
-    for player, optimizer in loop.optimizers.items():
+    for name, player in loop.players.items():
 
-        def record(*_: object, player: str = player) -> None:
-            for name, parameter in loop.players[player].items():
-                if parameter.grad is not None:  # a player may move in several steps, a part of it in each
-                    found[f"{player}: {name}"] = parameter.grad
+        def record(*_: object, name: str = name, player: Player = player) -> None:
+            for key, parameter in player.parameters.items():
+                if parameter.grad is not None:  # a player may move in several phases, a part of it in each
+                    found[f"{name}: {key}"] = parameter.grad
 
-        optimizer.register_step_pre_hook(record)
-    _play_both(subject, loop)
-    wanted = {f"{player}: {name}" for player, names in loop.players.items() for name in names}
+        player.optimizer.register_step_pre_hook(record)
+    _play_every_phase(subject, loop)
+    wanted = {f"{name}: {key}" for name, player in loop.players.items() for key in player.parameters}
     missing = sorted(wanted - found.keys())
     require(
         not missing,
@@ -87,25 +78,26 @@ def gradients(subject: Subject) -> None:
 
 
 def separate_players(subject: Subject) -> None:
-    """The discriminator's step leaves the generator alone, and the reverse; nobody stays frozen."""
+    """A phase moves its own player only, and leaves nobody frozen."""
     loop = subject.loop()
-    trainable = {name for player in loop.players.values() for name, p in player.items() if p.requires_grad}
-    for player, other, step in (
-        ("discriminator", "generator", loop.d_step),
-        ("generator", "discriminator", loop.g_step),
-    ):
-        before = {name: p.detach().clone() for name, p in loop.players[other].items()}
-        step(*subject.batch(loop, 0))
-        moved = sorted(name for name, p in loop.players[other].items() if not torch.equal(p, before[name]))
+    trainable = {f"{name}.{key}" for name, key, p in _parameters(loop) if p.requires_grad}
+    for phase, turn in loop.phases.items():
+        before = {f"{name}.{key}": p.detach().clone() for name, key, p in _parameters(loop)}
+        loop.play(phase, subject.batch(loop, 0))
+        moved = sorted(
+            f"{name}.{key}"
+            for name, key, p in _parameters(loop)
+            if name != turn.player and not torch.equal(p, before[f"{name}.{key}"])
+        )
         require(
             not moved,
-            f"the {player}'s step moved the {other}: {_listing(moved)}",
-            "a step changes its own player's parameters only",
+            f"the {phase}'s phase moved {_listing(moved)}",
+            "a phase changes the parameters of its own player only",
         )
-        frozen = trainable - {name for one in loop.players.values() for name, p in one.items() if p.requires_grad}
+        frozen = trainable - {f"{name}.{key}" for name, key, p in _parameters(loop) if p.requires_grad}
         require(
             not frozen,
-            f"after the {player}'s step {_listing(sorted(frozen))} no longer require grad",
+            f"after the {phase}'s phase {_listing(sorted(frozen))} no longer require grad",
             "thaw what you freeze",
         )
 
@@ -115,7 +107,7 @@ def bf16(subject: Subject) -> None:
     loop = subject.loop(precision="bf16")
     stats = subject.play(loop, subject.enough(loop))
     bad = [name for step in stats for name, value in step.items() if not _finite(value)]
-    bad += [name for player in loop.players.values() for name, parameter in player.items() if not _finite(parameter)]
+    bad += [f"{name}.{key}" for name, key, parameter in _parameters(loop) if not _finite(parameter)]
     require(
         not bad,
         f"{_listing(bad)} not finite",
@@ -123,28 +115,36 @@ def bf16(subject: Subject) -> None:
     )
 
 
-def _play_both(subject: Subject, loop: TrainingLoop) -> None:
-    """A step of each player, whatever their ratio."""
+def _parameters(loop: TrainingLoop) -> list[tuple[str, str, Tensor]]:
+    """(player, name, parameter) of all players."""
+    return [(name, key, p) for name, player in loop.players.items() for key, p in player.parameters.items()]
+
+
+def _play_every_phase(subject: Subject, loop: TrainingLoop) -> None:
+    """A step, and each phase that was not due in it."""
     subject.play(loop, range(1))
-    loop.g_step(*subject.batch(loop, 1))
+    for name, phase in loop.phases.items():
+        if phase.turns == 0:
+            loop.play(name, subject.batch(loop, 1))
 
 
-@contextmanager
-def _losses_seen(loop: TrainingLoop, see: See) -> Iterator[None]:
-    """Within the block `see` gets the player's name and the terms of each loss, while their graph is alive."""
-    with ExitStack() as stack:
-        objectives: dict[str, Any] = {"discriminator": loop.loss.discriminator, "generator": loop.loss.generator}
-        for player, objective in objectives.items():
+class _Listener(Part):
+    """Shows the terms of every phase, while their graph is alive."""
 
-            def seen(
-                critic: object, batch: object, player: str = player, objective: Any = objective
-            ) -> Mapping[str, Tensor]:
-                found: Mapping[str, Tensor] = objective(critic, batch)
-                see(player, found)
-                return found
+    def __init__(self, see: See) -> None:
+        super().__init__()
+        self.see = see
 
-            stack.enter_context(mock.patch.object(loop.loss, player, seen))
-        yield
+    def terms(self, critic: Critic, batch: Batch, step: Step) -> Mapping[str, Tensor]:
+        self.see(step.name, step.player, step.terms)
+        return {}
+
+
+def _listening(subject: Subject, see: See) -> TrainingLoop:
+    """A loop whose last part shows the terms of every phase."""
+    loop = subject.loop()
+    loop.add_part("conformance", _Listener(see))
+    return loop
 
 
 def _finite(tensor: Tensor) -> bool:

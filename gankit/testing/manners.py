@@ -57,8 +57,9 @@ def untouched_seeds(subject: Subject) -> None:
             loop = subject.loop(seed=seed)
             built = _draw_all()
             _seed_all(seed)
-            loop.step(*subject.batch(loop, 0))
-            loop.g_step(*subject.batch(loop, 1))
+            loop.step(subject.batch(loop, 0))
+            for name in loop.phases:
+                loop.play(name, subject.batch(loop, 1))
             drawn.append({**{f"{k} while it is built": v for k, v in built.items()}, **_draw_all()})
     same = [name for name, value in drawn[0].items() if value == drawn[1][name]]
     require(
@@ -76,7 +77,8 @@ def no_waiting(subject: Subject) -> None:
     watch = _Watch(sources)
     with watch, _WatchDispatch(watch):
         subject.play(loop, range(1, 3))
-        loop.g_step(*subject.batch(loop, 3))
+        for name in loop.phases:
+            loop.play(name, subject.batch(loop, 3))
     require(
         not watch.seen,
         f"a step waits for the device: {', '.join(sorted(watch.seen))}",

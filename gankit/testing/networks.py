@@ -13,7 +13,7 @@ from gankit.errors import InputError
 from gankit.game.latent import draw_z, one_hot
 from gankit.game.loop import TrainingLoop
 from gankit.host.importing import one_line
-from gankit.run.rehearsal import fitting
+from gankit.run.rehearsal import fitting, has_own_game
 from gankit.testing.subject import CLASSES, POINTS, REFUSALS, CheckFailed, Subject, require
 
 SHAPES = ((1, 16, 16), (3, 16, 16), (1, 28, 28), (3, 32, 32))
@@ -60,11 +60,10 @@ def independent_samples(subject: Subject) -> None:
 def discriminator_output(subject: Subject) -> None:
     """For several sizes and channels, samples [N, *shape] give what the loss reads, finite: scores are [N]."""
     for shape, loop in _games(subject):
-        own = type(loop)
-        if own.critic is not TrainingLoop.critic or own.d_step is not TrainingLoop.d_step:
-            continue  # a loop of its own may show its discriminator something else
+        if has_own_game(loop):
+            continue  # it may show its discriminator something else than samples
         real = torch.rand(5, *shape, generator=torch.Generator().manual_seed(0)).to(subject.device)
-        told = _inputs(loop, 5)[1:] if loop.loss.output.told_by != "nothing" else ()
+        told = _inputs(loop, 5)[1:] if loop.loss.output.condition != "none" else ()
         with torch.no_grad(), _made_for(subject, shape):
             output = loop.networks.discriminator(real, *told)
         gave = f"for 5 samples of {list(shape)} the discriminator gave "
@@ -107,9 +106,9 @@ def conditional(subject: Subject) -> None:
     subject.play(loop, subject.enough(loop))
     for player, network, first in (
         ("generator", loop.networks.generator, _inputs(loop, 1)[0]),
-        ("discriminator", loop.networks.discriminator, subject.batch(loop, 0)[0][:1]),
+        ("discriminator", loop.networks.discriminator, subject.batch(loop, 0).real[:1]),
     ):
-        if player == "generator" or loop.loss.output.told_by != "nothing":
+        if player == "generator" or loop.loss.output.condition != "none":
             require(
                 _hears(network, first),
                 f"the {player} gives the same for every condition",

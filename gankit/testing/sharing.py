@@ -12,10 +12,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
 
+from gankit.contracts import Batch
 from gankit.errors import ResourceError
-from gankit.game.loop import TrainingLoop
 from gankit.machine import processes
 from gankit.run.build import own_streams
 from gankit.testing.subject import BATCH, CheckFailed, Subject, require
@@ -45,7 +44,7 @@ def two_processes(subject: Subject) -> None:
     require(
         not different,
         f"{len(different)} values differ between two processes, the first is '{''.join(different[:1])}'",
-        "step with TrainingLoop.minimise, which averages gradients; state follows self.mean(values)",
+        "state of the game follows numbers of the whole batch: batch_mean, batch_std and gather of gankit.plugin",
     )
 
 
@@ -58,10 +57,13 @@ def _differences(subject: Subject, rank: int, store: Path) -> list[str]:
         for step in subject.enough(loop):
             torch.manual_seed(2 * step + rank)
             share = processes.share(BATCH)
-            real, labels, y = subject.batch(loop, step)
-            loop.step(real[share], labels[share], None if y is None else y[share])
+            whole = subject.batch(loop, step)
+            assert whole.labels is not None
+            y = None if whole.condition is None else whole.condition[share]
+            loop.step(Batch(whole.real[share], labels=whole.labels[share], condition=y))
         different = []
-        for name, value in sorted(_shared(loop).items()):
+        for name, value in sorted(loop.shared_state().items()):
+            value = value.cpu()
             other = value.contiguous().clone()
             dist.broadcast(other, src=1)
             if not torch.equal(value, other):
@@ -69,27 +71,6 @@ def _differences(subject: Subject, rank: int, store: Path) -> list[str]:
         return different
     finally:
         dist.destroy_process_group()
-
-
-def _shared(loop: TrainingLoop) -> dict[str, Tensor]:
-    """The state without buffers of networks: statistics of batch norm, of an added one too, belong to a process."""
-    networks = {
-        "generator": loop.networks.generator,
-        "discriminator": loop.networks.discriminator,
-        "ema": loop.ema.module,
-    }
-    own = {f"{player}.{name}" for player, network in networks.items() for name, _ in network.named_buffers()}
-    own |= {
-        f"companions.{place}.{name}"
-        for place, module in loop.companions.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)
-        for name, _ in module.named_buffers()
-    }
-    return {
-        name: torch.as_tensor(value).cpu()
-        for name, value in loop.state_dict().items()
-        if name not in own and not isinstance(value, str)
-    }
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gankit.contracts import DataSpec, VariantInfo
+from gankit.contracts import Batch, DataSpec, VariantInfo
 from gankit.errors import InputError, PluginError
 from gankit.game.latent import one_hot
 from gankit.game.loop import TrainingLoop
@@ -105,21 +105,21 @@ class Subject:
         """The same data as a conditional run sees it."""
         return replace(data, condition=len(data.classes)) if conditional else data
 
-    def batch(self, loop: TrainingLoop, step: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Batch number `step`: real samples that know their class, labels, and y in a conditional run."""
+    def batch(self, loop: TrainingLoop, step: int) -> Batch:
+        """Batch number `step`: real samples that depend on their class, labels, and y in a conditional run."""
         draws = torch.Generator().manual_seed(step)
         labels = torch.arange(BATCH) % len(CLASSES)
         shift = (labels * 0.2 - 0.5).reshape(-1, *[1] * len(self.data.shape))
         real = torch.rand(BATCH, *self.data.shape, generator=draws) * 0.5 + shift
         y = one_hot(labels, len(CLASSES)).to(self.device) if loop.config.conditional else None
-        return real.to(self.device), labels.to(self.device), y
+        return Batch(real.to(self.device), labels=labels.to(self.device), condition=y)
 
     def play(self, loop: TrainingLoop, steps: range) -> list[dict[str, Tensor]]:
         """The statistics of some steps, each seeded by its number as in a run."""
         stats = []
         for step in steps:
             torch.manual_seed(step)
-            stats.append(loop.step(*self.batch(loop, step)))
+            stats.append(loop.step(self.batch(loop, step)))
         return stats
 
     def enough(self, loop: TrainingLoop) -> range:

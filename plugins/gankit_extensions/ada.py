@@ -5,13 +5,23 @@ filters are left out: they need grid_sample, whose second derivative older PyTor
 """
 
 import math
-from collections.abc import Generator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gankit.plugin import AdversarialLoss, BoundCritic, DataSpec, ExtensionInfo, TrainingLoop, hookimpl, option
+from gankit.plugin import (
+    AdversarialLoss,
+    DataSpec,
+    ExtensionInfo,
+    InputError,
+    Part,
+    Step,
+    TrainingLoop,
+    hookimpl,
+    option,
+)
 from gankit_extensions.diffaugment import refuse_points, shift, uniform, whole
 
 EVERY = 4  # steps of D between two changes of p
@@ -21,28 +31,53 @@ EVERY = 4  # steps of D between two changes of p
 class Options:
     target: float = option(0.6, ge=0, le=1, help="of r = E[sign(D(real) - boundary)]; above it p grows")
     images: int = option(500_000, ge=1, help="shown to D while p may go from 0 to 1")
-    boundary: float = option(0.0, help="score at which D says neither real nor fake: 0, and 0.5 for lsgan")
     start: float = option(0.0, ge=0, le=1, help="p at the beginning")
+    p: float | None = option(None, ge=0, le=1, help="a fixed or a scheduled p, in place of the controller")
 
 
-class Ada(nn.Module):
-    """Each transformation is applied to each image with probability `p`, a buffer."""
+class Ada(Part):
+    """Each transformation is applied to each image with probability `p`, a buffer.
+
+    The controller counts the signs of D's scores of real samples over four of D's steps, and moves p by what lets it go
+    from 0 to 1 within `images`. Nothing waits for the device.
+    """
 
     p: Tensor
     signs: Tensor
+    counted: Tensor
 
-    def __init__(self, start: float) -> None:
+    def __init__(self, options: Options, boundary: float, batch: int) -> None:
         super().__init__()
-        self.register_buffer("p", torch.tensor(start))
+        self.options, self.boundary, self.batch = options, boundary, batch
+        self.register_buffer("p", torch.tensor(options.start))
         self.register_buffer("signs", torch.zeros(()))  # summed over the steps since p changed
+        self.register_buffer("counted", torch.zeros(()))  # steps in that sum
+
+    def shown(self, samples: Tensor, step: Step) -> Tensor:
+        return self.colour(self.blit(samples))
+
+    def after_update(self, step: Step) -> Mapping[str, Tensor]:
+        if step.phase.player != "discriminator":
+            return {}
+        if self.options.p is not None:
+            self.p.copy_(torch.as_tensor(self.options.p))
+            return {"ada/p": self.p.clone()}
+        assert step.critic is not None
+        if step.critic.real is not None:
+            self.signs += AdversarialLoss.mean((step.critic.real - self.boundary).sign())
+            self.counted += 1
+        if (step.number + 1) % EVERY == 0:
+            r = self.signs / self.counted.clamp(min=1)
+            move = EVERY * self.batch / self.options.images * (r - self.options.target).sign()
+            self.p += torch.where(self.counted > 0, move, 0.0)
+            self.p.clamp_(0, 1)
+            self.signs.zero_()
+            self.counted.zero_()
+        return {"ada/p": self.p.clone()}
 
     def chosen(self, images: Tensor) -> Tensor:
         """Which images a transformation is applied to, [N, 1, 1, 1]."""
         return uniform(images) < self.p
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images [N, C, H, W] -> the same shape, within about [-1, 1]."""
-        return self.colour(self.blit(images))
 
     def blit(self, images: Tensor) -> Tensor:
         """Mirrored (half of the chosen), turned by quarters, shifted by up to an eighth of each side."""
@@ -76,45 +111,23 @@ def normal(images: Tensor) -> Tensor:
     return torch.randn(len(images), 1, 1, 1, device=images.device, dtype=images.dtype)
 
 
-class AdaptiveAugmentation:
-    """Adds the augmentation, and moves p after every fourth step of D; nothing waits for the device."""
+class Extension:
+    """Adds the augmentation to games on images."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
 
-    @hookimpl(wrapper=True)
-    def gankit_discriminator(self, data: DataSpec) -> Generator[None, nn.Module, nn.Module]:
+    @hookimpl
+    def gankit_parts(self, loop: TrainingLoop, data: DataSpec) -> Sequence[Part]:
         refuse_points(data, "ada")
-        return (yield)
-
-    @hookimpl(wrapper=True)
-    def gankit_training_loop(self) -> Generator[None, TrainingLoop, TrainingLoop]:
-        loop = yield
-        module, options = Ada(self.options.start), self.options
-        loop.add_augmentation("ada", module)
-        critic, d_step = loop.critic, loop.d_step
-        last: list[BoundCritic] = []
-
-        def remembered(*arguments: object) -> BoundCritic:
-            last[:] = [critic(*arguments)]  # type: ignore[arg-type]
-            return last[0]
-
-        def adapted(*arguments: object) -> dict[str, Tensor]:
-            stats = d_step(*arguments)  # type: ignore[arg-type]
-            real = last[0].scores.get("real")
-            if real is not None:
-                module.signs += AdversarialLoss.mean((real - options.boundary).sign())
-            if (loop.steps + 1) % EVERY == 0:
-                step = EVERY * loop.config.batch / options.images
-                module.p += step * (module.signs / EVERY - options.target).sign()
-                module.p.clamp_(0, 1)
-                module.signs.zero_()
-            return {**stats, "ada/p": module.p.clone()}
-
-        loop.critic, loop.d_step = remembered, adapted  # type: ignore[method-assign, assignment]
-        return loop
+        if self.options.p is None and loop.loss.boundary is None:
+            raise InputError(
+                "ada's controller counts real samples that D takes for real, and this loss has no score for that",
+                hint="give p itself: -s ada.p=0.2, or a schedule like -s 'ada.p=linear(0, 0.5, 50%)'",
+            )
+        return [Ada(self.options, loop.loss.boundary or 0.0, loop.config.batch)]
 
 
 @hookimpl
 def gankit_extension() -> ExtensionInfo:
-    return ExtensionInfo(api=1, title="ADA", options=Options, make=AdaptiveAugmentation)
+    return ExtensionInfo(api=1, title="ADA", options=Options, make=Extension)

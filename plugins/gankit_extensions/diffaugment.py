@@ -1,12 +1,12 @@
 """DiffAugment: what D sees, real and fake, is changed at random and differentiably (Zhao et al., 2020)."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from gankit.plugin import DataSpec, ExtensionInfo, InputError, TrainingLoop, hookimpl, option
+from gankit.plugin import DataSpec, ExtensionInfo, InputError, Part, Step, hookimpl, option
 
 TRANSLATION, CUTOUT = 1 / 8, 1 / 2  # shares of the side
 
@@ -67,17 +67,17 @@ def cutout(images: Tensor) -> Tensor:
 TRANSFORMATIONS: dict[str, Callable[[Tensor], Tensor]] = {"color": color, "translation": translation, "cutout": cutout}
 
 
-class Augment(nn.Module):
+class Augment(Part):
     """The transformations of a policy, one after the other."""
 
     def __init__(self, policy: list[str]) -> None:
         super().__init__()
         self.policy = policy
 
-    def forward(self, images: Tensor) -> Tensor:
+    def shown(self, samples: Tensor, step: Step) -> Tensor:
         for name in self.policy:
-            images = TRANSFORMATIONS[name](images)
-        return images
+            samples = TRANSFORMATIONS[name](samples)
+        return samples
 
 
 def refuse_points(data: DataSpec, who: str) -> None:
@@ -86,8 +86,8 @@ def refuse_points(data: DataSpec, who: str) -> None:
         raise InputError(f"{who} changes images, and the data are points", hint=f"leave out --with {who}")
 
 
-class DiffAugment:
-    """Adds the augmentation to the training loop."""
+class Extension:
+    """Adds the augmentation to games on images."""
 
     def __init__(self, options: Options) -> None:
         self.policy = [name.strip() for name in options.policy.split(",")]
@@ -95,18 +95,12 @@ class DiffAugment:
         if unknown:
             raise InputError(f"diffaugment knows no '{unknown[0]}'", hint=f"policy: {', '.join(TRANSFORMATIONS)}")
 
-    @hookimpl(wrapper=True)
-    def gankit_discriminator(self, data: DataSpec) -> Generator[None, nn.Module, nn.Module]:
+    @hookimpl
+    def gankit_parts(self, data: DataSpec) -> Sequence[Part]:
         refuse_points(data, "diffaugment")
-        return (yield)
-
-    @hookimpl(wrapper=True)
-    def gankit_training_loop(self) -> Generator[None, TrainingLoop, TrainingLoop]:
-        loop = yield
-        loop.add_augmentation("diffaugment", Augment(self.policy))
-        return loop
+        return [Augment(self.policy)]
 
 
 @hookimpl
 def gankit_extension() -> ExtensionInfo:
-    return ExtensionInfo(api=1, capturable=True, title="DiffAugment", options=Options, make=DiffAugment)
+    return ExtensionInfo(api=1, capturable=True, title="DiffAugment", options=Options, make=Extension)

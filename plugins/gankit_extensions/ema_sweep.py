@@ -1,15 +1,33 @@
 """Averages of the generator with several half-lives at once, each with a file of its own at every checkpoint."""
 
-from collections.abc import Generator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gankit.plugin import Ema, ExtensionInfo, InputError, Run, TrainingLoop, hookimpl, option, write_durably
+from torch import Tensor, nn
+
+from gankit.plugin import Ema, ExtensionInfo, InputError, Part, Run, Step, TrainingLoop, hookimpl, option, write_durably
 
 
 @dataclass(frozen=True)
 class Options:
-    halflives: str = option("1000,100000", help="in images, with commas between them")
+    halflives: str = option("1000,100000", help="half-lives in images, with commas between them")
+
+
+class Averages(Part):
+    """Averages that move whenever the generator has moved."""
+
+    def __init__(self, generator: nn.Module, halflives: Sequence[int]) -> None:
+        super().__init__()
+        self.generator = [generator]  # in a list, for it is no module of this part
+        self.averages = {n: Ema(generator, n) for n in halflives}
+        self.modules_by_halflife = nn.ModuleDict({str(n): average.module for n, average in self.averages.items()})
+
+    def after_update(self, step: Step) -> Mapping[str, Tensor]:
+        if step.phase.player == "generator":
+            for average in self.averages.values():
+                average.update(self.generator[0], images=step.images_since, images_seen=step.images)
+        return {}
 
 
 class EmaSweep:
@@ -26,19 +44,16 @@ class EmaSweep:
             raise InputError("ema-sweep: a half-life is one image at least", hint="halflives=1000,100000")
         self.averages: dict[int, Ema] = {}
 
-    @hookimpl(wrapper=True)
-    def gankit_training_loop(self) -> Generator[None, TrainingLoop, TrainingLoop]:
-        loop = yield
-        self.averages = {n: Ema(loop.networks.generator, n) for n in self.halflives}
-        for n, average in self.averages.items():
-            loop.companions[f"ema-{n}"] = average.module
-        loop.averages.extend(self.averages.values())
-        return loop
+    @hookimpl
+    def gankit_parts(self, loop: TrainingLoop) -> Sequence[Part]:
+        part = Averages(loop.networks.generator, self.halflives)
+        self.averages = part.averages
+        return [part]
 
     @hookimpl
     def gankit_checkpoint(self, run: Run, path: Path) -> None:
         for n, average in self.averages.items():
-            write_durably(run.folder.path / f"ema-{n}.safetensors", run.pack_generator(average.module).data)
+            write_durably(run.path / f"ema-{n}.safetensors", run.pack_generator(average))
 
 
 @hookimpl

@@ -1,12 +1,11 @@
 """Statistics, scores and sample grids in Weights & Biases, or in trackio, which has the same interface and is local."""
 
 import importlib
-from collections.abc import Generator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from gankit.plugin import ExtensionInfo, ResourceError, Run, TrainingLoop, hookimpl, option
+from gankit.plugin import ExtensionInfo, GankitError, Part, Record, ResourceError, Run, hookimpl, option
 
 
 @dataclass(frozen=True)
@@ -16,56 +15,54 @@ class Options:
 
 
 class Tracker:
-    """Sends what has been read from the device already: it costs a run nothing."""
+    """Sends what has been read from the device already: it costs a run nothing.
+
+    A resumed run goes on under its id, and a run that fails or diverges is reported as one.
+    """
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.stats: dict[str, float] | None = None
-        self.scores: Any = None
-        self.picture: Path | None = None
 
-    @hookimpl(wrapper=True)
-    def gankit_training_loop(self) -> Generator[None, TrainingLoop, TrainingLoop]:
+    @hookimpl
+    def gankit_parts(self) -> Sequence[Part]:
         try:  # now, before there is a run folder
             self.tool = importlib.import_module(self.options.tool)
         except ImportError as error:
             hint = f"pip install {self.options.tool}"
             raise ResourceError(f"--with wandb needs the package {self.options.tool}", hint=hint) from error
-        return (yield)
+        return []
 
     @hookimpl
     def gankit_run_start(self, run: Run) -> None:
+        # trackio knows a run by its name, wandb by its id.
+        identity: dict[str, Any] = {} if self.options.tool == "trackio" else {"id": run.id}
         self.session = self.tool.init(
-            project=self.options.project, name=run.folder.path.name, config=dict(run.plan.configuration)
+            project=self.options.project,
+            name=run.path.name,
+            config=dict(run.configuration),
+            resume="allow",
+            **identity,
         )
-        self.write(run)
 
     @hookimpl
-    def gankit_step_end(self, run: Run) -> None:
-        self.write(run)
+    def gankit_record(self, run: Run, record: Record) -> None:
+        """Everything new, with the images seen as a column of its own."""
+        if record.kind == "picture":
+            row: dict[str, Any] = {"samples": self.tool.Image(str(record.path))}
+        elif record.kind == "scores":
+            row = {f"score/{name}": value for name, value in record.values.items()}
+        else:
+            row = {**record.values, "images_per_s": run.images_per_s}
+        self.tool.log({**row, "images_seen": run.images_seen})
 
     @hookimpl
-    def gankit_run_end(self, run: Run) -> None:
-        self.write(run)
-        self.tool.finish()
-
-    def write(self, run: Run) -> None:
-        """What is new since the last call, with the images seen as a column of its own."""
-        row: dict[str, Any] = {}
-        if run.stats is not self.stats:
-            self.stats = run.stats
-            row |= {**run.stats, "images_per_s": run.images_per_s}
-        if run.scores is not self.scores:
-            self.scores = run.scores
-            row |= {f"score/{name}": score.value for name, score in run.scores.items()}
-        newest = run.folder.samples / f"{run.images_seen:09d}.png"
-        if newest != self.picture and newest.exists():
-            self.picture = newest
-            row["samples"] = self.tool.Image(str(newest))
-        if row:
-            self.tool.log({**row, "images_seen": run.images_seen})
+    def gankit_run_end(self, error: BaseException | None) -> None:
+        if self.options.tool == "trackio":
+            self.tool.finish()
+        else:
+            self.tool.finish(exit_code=error.exit_code if isinstance(error, GankitError) else int(error is not None))
 
 
 @hookimpl
 def gankit_extension() -> ExtensionInfo:
-    return ExtensionInfo(api=1, title="Weights & Biases", options=Options, make=Tracker)
+    return ExtensionInfo(api=1, capturable=True, title="Weights & Biases", options=Options, make=Tracker)

@@ -39,9 +39,10 @@ class AcganLoss(AdversarialLoss):
 
     def __init__(self, classes: int, real_weight: float, fake_weight: float, g_weight: float) -> None:
         super().__init__()
-        self.output = CriticOutput(heads=classes, told_by="nothing")
+        self.output = CriticOutput(heads=classes, condition="none")
         self.real_weight, self.fake_weight, self.g_weight = real_weight, fake_weight, g_weight
         self.game = GanLoss()
+        self.boundary = self.game.boundary
 
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
         real, fake = critic(batch.real), critic(batch.fake)

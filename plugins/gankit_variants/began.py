@@ -13,8 +13,8 @@ from gankit.plugin import (
     Critic,
     CriticOutput,
     LogUniform,
-    Networks,
-    State,
+    Part,
+    Step,
     TrainConfig,
     TrainingLoop,
     Uniform,
@@ -80,54 +80,51 @@ def reconstruction_error(critic: Critic, samples: Tensor) -> Tensor:
     return (critic(samples) - samples).abs().flatten(1).mean(1)
 
 
-class DecayingLoop(TrainingLoop):
-    """Halves both learning rates when the convergence measure M stalls (section 3.4.1)."""
+class Patience(Part):
+    """Halves the learning rates of both players when the convergence measure M stalls (section 3.4.1)."""
 
-    WINDOWS = 5  # in which the patience is looked at
+    WINDOWS = 5  # in each of which the mean of M is compared with the best one so far, within the patience
 
-    def __init__(self, networks: Networks, loss: BeganLoss, config: TrainConfig, patience_images: int) -> None:
-        super().__init__(networks, loss, config)
-        self.measure = loss
-        self.patience_images = patience_images
-        self.total = torch.zeros((), device=self.device)  # of M in the open window
-        self.best, self.windows_since_best = 1e30, 0  # JSON knows no infinity
+    total: Tensor
+    count: Tensor
+    best: Tensor
+    stalled: Tensor
 
-    def step(self, real: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> dict[str, Tensor]:
-        stats = super().step(real, labels, condition)
-        if self.patience_images:
-            self.total += self.measure.convergence
-            every = max(1, self.patience_images // (self.WINDOWS * self.config.batch))
-            if self.steps % every == 0:
-                self._close_window(float(self.total) / every)  # waits for the device, once in thousands of images
-        return stats
+    def __init__(self, loop: TrainingLoop, loss: BeganLoss, patience_images: int) -> None:
+        super().__init__()
+        self.players, self.loss = loop.players, [loss]  # in a list, for it is no module of this part
+        batch = loop.config.batch
+        self.window = batch * max(1, patience_images // (self.WINDOWS * batch))  # in images
+        self.register_buffer("total", torch.zeros(()))  # of M in the open window
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("best", torch.tensor(1e30))
+        self.register_buffer("stalled", torch.zeros(()))  # windows since the best one
 
-    def _close_window(self, convergence: float) -> None:
+    def after_update(self, step: Step) -> Mapping[str, Tensor]:
+        if step.phase.player == "generator":
+            self.total += self.loss[0].convergence
+            self.count += 1
+            if step.images // self.window > (step.images - step.images_since) // self.window:
+                self._close_window()  # waits for the device, once in thousands of images
+        return {}
+
+    def _close_window(self) -> None:
+        mean = self.total / self.count
+        better = bool(mean < 0.99 * self.best)
+        self.best.copy_(mean if better else self.best)
+        self.stalled.copy_(torch.zeros(()) if better else self.stalled + 1)
         self.total.zero_()
-        if convergence < 0.99 * self.best:
-            self.best, self.windows_since_best = convergence, 0
-            return
-        self.windows_since_best += 1
-        if self.windows_since_best >= self.WINDOWS:
-            self.windows_since_best = 0
-            for optimizer in self.optimizers.values():
-                for group in optimizer.param_groups:
-                    group["lr"] *= 0.5
-
-    def state_dict(self) -> State:
-        own: State = {"m.total": self.total, "m.best": self.best, "m.windows": self.windows_since_best}
-        return {**super().state_dict(), **own}
-
-    def load_state_dict(self, state: Mapping[str, Tensor | int | float | str | bool]) -> None:
-        super().load_state_dict(state)
-        self.total.copy_(torch.as_tensor(state["m.total"]))
-        self.best, self.windows_since_best = float(state["m.best"]), int(state["m.windows"])
+        self.count.zero_()
+        if self.stalled >= self.WINDOWS:
+            self.stalled.zero_()
+            for player in self.players.values():
+                player.scale_lr(0.5)
 
 
 @hookimpl
 def gankit_variant() -> VariantInfo:
     return VariantInfo(
         api=1,
-        capturable=True,
         title="BEGAN",
         paper="https://arxiv.org/abs/1703.10717",
         options=Options,
@@ -143,8 +140,9 @@ def gankit_loss(options: Options) -> AdversarialLoss:
 
 
 @hookimpl
-def gankit_training_loop(networks: Networks, loss: BeganLoss, config: TrainConfig, options: Options) -> TrainingLoop:
-    return DecayingLoop(networks, loss, config, options.patience_images)
+def gankit_parts(loop: TrainingLoop, options: Options) -> Sequence[Part]:
+    assert isinstance(loop.loss, BeganLoss)
+    return [Patience(loop, loop.loss, options.patience_images)] if options.patience_images else []
 
 
 class _Zero(nn.Module):

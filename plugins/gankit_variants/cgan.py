@@ -22,7 +22,7 @@ class Options:
 class ConditionalGanLoss(GanLoss):
     """The original game with D(x, y) and G(z, y), equation 2; the fakes are made for the labels of the real batch."""
 
-    output = CriticOutput(told_by="concatenation")
+    output = CriticOutput(condition="concatenation")
 
 
 class OriginalGenerator(nn.Module):

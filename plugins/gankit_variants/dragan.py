@@ -16,6 +16,7 @@ from gankit.plugin import (
     TrainConfig,
     VariantInfo,
     Vector,
+    batch_std,
     gradient_penalty,
     hookimpl,
     leaf,
@@ -39,8 +40,11 @@ class Options:
 
 
 def perturb(real: Tensor, noise: str, u: Tensor, alpha: Tensor) -> Tensor:
-    """x + alpha * noise: u [N, …] in [0, 1) per element, alpha [N, 1, …] in [0, 1) per sample; std over the batch."""
-    std = real.std(correction=0)  # as numpy's, in the authors' notebook
+    """x + alpha * noise: u [N, …] in [0, 1) per element, alpha [N, 1, …] in [0, 1) per sample.
+
+    The standard deviation is that of all elements of the whole batch, as numpy's in the authors' notebook.
+    """
+    std = batch_std(real)
     if noise == "one-sided":
         return real + alpha * 0.5 * std * u
     moved = (real + std * (u - 0.5)).clamp(-1, 1) if real.ndim == 4 else real + std * (u - 0.5)
@@ -55,14 +59,11 @@ class DraganLoss(GanLoss):
         self.penalty = penalty
         self.noise = noise
 
-    def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
-        terms = super().discriminator(critic, batch)
-        if not self.penalty_gain:
-            return terms
+    def penalties(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
         real = batch.real
         alpha = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device, dtype=real.dtype)
         points = leaf(perturb(real, self.noise, torch.rand_like(real), alpha))
-        return {**terms, "penalty": self.penalty_gain * self.penalty * gradient_penalty(critic, points)}
+        return {"penalty": self.penalty * gradient_penalty(critic, points)}
 
 
 @hookimpl
@@ -71,7 +72,6 @@ def gankit_variant() -> VariantInfo:
         api=1,
         capturable=True,
         scores="logits",
-        penalised=True,
         title="DRAGAN",
         paper="https://arxiv.org/abs/1705.07215",
         options=Options,

@@ -38,6 +38,8 @@ class Options:
 class GanLoss(AdversarialLoss):
     """Sigmoid cross-entropy on raw scores [N]: log D = logsigmoid(score), log(1 - D) = logsigmoid(-score)."""
 
+    boundary = 0.0
+
     def __init__(self, objective: str = "non-saturating", label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.objective = objective

@@ -11,6 +11,8 @@ from gankit.plugin import AdversarialLoss, Batch, Critic, TrainConfig, VariantIn
 class HingeLoss(AdversarialLoss):
     """Equations 16 and 17 of the paper, on raw scores [N] (also Lim and Ye, 2017)."""
 
+    boundary = 0.0
+
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
         return {"real": relu(1 - critic(batch.real)), "fake": relu(1 + critic(batch.fake))}
 

@@ -65,6 +65,7 @@ class InfoGanLoss(AdversarialLoss):
         self.options = options
         self.output = CriticOutput(heads=options.categories + options.continuous)
         self.game = GanLoss()
+        self.boundary = self.game.boundary
 
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
         real, fake = critic(batch.real), critic(batch.fake)

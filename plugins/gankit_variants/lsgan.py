@@ -21,6 +21,7 @@ class LeastSquaresLoss(AdversarialLoss):
     def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> None:
         super().__init__()
         self.a, self.b, self.c = a, b, c
+        self.boundary = (a + b) / 2
 
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
         real, fake = critic(batch.real), critic(batch.fake)

@@ -20,7 +20,6 @@ from gankit.plugin import (
     VariantInfo,
     Vector,
     hookimpl,
-    leaf,
     option,
     squared_gradients,
 )
@@ -51,15 +50,13 @@ class R3ganLoss(AdversarialLoss):
         self.gamma = gamma
 
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
-        if not self.penalty_gain:
-            return {"pair": -logsigmoid(critic(batch.real) - critic(batch.fake))}
-        points = leaf(torch.cat([batch.real, batch.fake]))
-        scores = critic(points)  # one forward pass for both sides, which serves the loss and both penalties
-        real, fake = scores.chunk(2)
-        r1, r2 = (self.penalty_gain * self.gamma / 2 * squared_gradients(scores, points)).chunk(2)
-        self.log("score/real", real.mean())
-        self.log("score/fake", fake.mean())
-        return {"pair": -logsigmoid(real - fake), "r1": r1, "r2": r2}
+        pair = critic.pair()  # one forward pass for both sides, which serves the penalties too
+        return {"pair": -logsigmoid(pair.real - pair.fake)}
+
+    def penalties(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        pair = critic.pair()
+        r1, r2 = (self.gamma / 2 * squared_gradients(pair.scores, pair.points)).chunk(2)
+        return {"r1": r1, "r2": r2}
 
     def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
         with torch.no_grad():
@@ -221,7 +218,6 @@ def gankit_variant() -> VariantInfo:
         paper="https://arxiv.org/abs/2501.05441",
         options=Options,
         config=TrainConfig(batch=32, g_lr=2e-3, d_lr=2e-3, betas=(0.0, 0.99)),
-        penalised=True,
     )
 
 

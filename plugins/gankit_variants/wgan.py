@@ -11,7 +11,8 @@ from gankit.plugin import (
     Batch,
     Critic,
     LogUniform,
-    Networks,
+    Part,
+    Step,
     TrainConfig,
     TrainingLoop,
     VariantInfo,
@@ -47,32 +48,31 @@ class WassersteinLoss(AdversarialLoss):
         return {"fake": -critic(batch.fake)}
 
 
-class ClippedLoop(TrainingLoop):
+class Clip(Part):
     """Algorithm 1 of the paper: step, then clip; so the generator meets a critic within its bounds."""
 
-    def __init__(
-        self, networks: Networks, loss: AdversarialLoss, config: TrainConfig, clip: float, warm_up: bool
-    ) -> None:
-        super().__init__(networks, loss, config)
-        self.clip = clip
-        self.warm_up = warm_up
-
-    def d_steps(self) -> int:
-        """The critic is brought close to its optimum at the start, and now and then later."""
-        warming = self.warm_up and (self.g_steps < 25 or self.g_steps % 500 == 0)
-        return 100 if warming else self.config.d_steps
+    def __init__(self, bound: float) -> None:
+        super().__init__()
+        self.bound = bound
 
     @torch.no_grad()
-    def clip_weights(self) -> None:
+    def after_update(self, step: Step) -> Mapping[str, Tensor]:
         """All parameters of the critic, biases and gains included, into [-c, c]."""
-        weights: list[Tensor] = list(self.players["discriminator"].values())
-        torch._foreach_clamp_min_(weights, -self.clip)
-        torch._foreach_clamp_max_(weights, self.clip)
+        if step.phase.player == "discriminator":
+            weights: list[Tensor] = list(step.player.parameters.values())
+            if isinstance(self.bound, Tensor):  # it follows a schedule
+                for weight in weights:
+                    weight.clamp_(-self.bound, self.bound)
+            else:
+                torch._foreach_clamp_min_(weights, -self.bound)
+                torch._foreach_clamp_max_(weights, self.bound)
+        return {}
 
-    def d_step(self, real: Tensor, labels: Tensor | None, condition: Tensor | None) -> dict[str, Tensor]:
-        stats = super().d_step(real, labels, condition)
-        self.clip_weights()
-        return stats
+
+def warm_up(loop: TrainingLoop) -> int:
+    """The authors' schedule of critic steps: the critic is brought close to its optimum first, and now and then."""
+    turns = loop.phases["generator"].turns
+    return 100 if turns < 25 or turns % 500 == 0 else loop.config.d_steps
 
 
 @hookimpl
@@ -89,10 +89,10 @@ def gankit_loss() -> AdversarialLoss:
 
 
 @hookimpl
-def gankit_training_loop(
-    networks: Networks, loss: AdversarialLoss, config: TrainConfig, options: Options
-) -> TrainingLoop:
-    return ClippedLoop(networks, loss, config, options.clip, options.warm_up)
+def gankit_parts(loop: TrainingLoop, options: Options) -> Sequence[Part]:
+    if options.warm_up:
+        loop.phases["generator"].due = lambda: loop.due_every(warm_up(loop))
+    return [Clip(options.clip)]
 
 
 @hookimpl

@@ -48,12 +48,9 @@ class WassersteinGpLoss(WassersteinLoss):
         self.penalty = penalty
         self.one_sided = one_sided
 
-    def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
-        terms = super().discriminator(critic, batch)
-        if not self.penalty_gain:
-            return terms
-        penalty = gradient_penalty(critic, between(batch.real, batch.fake), one_sided=self.one_sided)
-        return {**terms, "penalty": self.penalty_gain * self.penalty * penalty}
+    def penalties(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        points = between(batch.real, batch.fake)
+        return {"penalty": self.penalty * gradient_penalty(critic, points, one_sided=self.one_sided)}
 
 
 @hookimpl
@@ -66,7 +63,6 @@ def gankit_variant() -> VariantInfo:
         paper="https://arxiv.org/abs/1704.00028",
         options=Options,
         config=config,
-        penalised=True,
     )
 
 

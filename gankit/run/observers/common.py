@@ -1,21 +1,37 @@
-"""What several observers need: when something is due, and lines that a resumed run drops."""
+"""What core's observers have in common: when something is due, and lines that a resumed run drops."""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
+
+from torch import Tensor
 
 from gankit.base.files import cannot_write, write_durably
 from gankit.errors import Stopped
-
-if TYPE_CHECKING:
-    from gankit.run.run import Run
-
+from gankit.run.run import Run
 
 log = logging.getLogger("gankit")
+
+
+class Observer(Protocol):
+    """What the first process of a run does beside the steps. It may read everything and change nothing."""
+
+    def start(self, run: Run) -> None:
+        """The networks are built, and a checkpoint, if there is one, is restored."""
+        ...
+
+    def after_step(self, run: Run, stats: Mapping[str, Tensor]) -> None:
+        """A step was made. `stats` are 0-d tensors on the device: reading one waits for it."""
+        ...
+
+    def end(self, run: Run, error: BaseException | None) -> None:
+        """After the last step; `error` is what ended the run early, or None."""
+        ...
 
 
 def due(run: Run, every_images: int) -> bool:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from gankit.base.files import write_durably
 from gankit.base.seeds import derive_seed
 from gankit.contracts import SampleGrid
-from gankit.hookspecs import hookimpl
+from gankit.hookspecs import Record
 from gankit.run.observers.common import due, ends_well
+from gankit.run.run import Run
 from gankit.sample.pictures import picture, png
-
-if TYPE_CHECKING:
-    from gankit.run.run import Run
-
 
 OFFERED = 256  # latent vectors from which gankit_sample_grid chooses
 
@@ -26,8 +24,7 @@ POINTS = 2_000  # samples in a plot of points
 class SampleGrids:
     """The same z every time, so that the pictures in samples/ can be compared; the name is images seen."""
 
-    @hookimpl
-    def gankit_run_start(self, run: Run) -> None:
+    def start(self, run: Run) -> None:
         z, condition = run.space.draw(OFFERED if run.data.is_image else POINTS, derive_seed(run.config.seed, "grid"))
         self.grid = SampleGrid(z, condition)
         if run.data.is_image:
@@ -43,13 +40,11 @@ class SampleGrids:
         if run.step == 0:
             self.write(run)
 
-    @hookimpl
-    def gankit_step_end(self, run: Run) -> None:
+    def after_step(self, run: Run, stats: Mapping[str, Tensor]) -> None:
         if due(run, run.sample_every):
             self.write(run)
 
-    @hookimpl
-    def gankit_run_end(self, run: Run, error: BaseException | None) -> None:
+    def end(self, run: Run, error: BaseException | None) -> None:
         if ends_well(error):
             self.write(run)
 
@@ -58,3 +53,4 @@ class SampleGrids:
         path = run.folder.samples / f"{run.images_seen:09d}.png"
         samples = run.sample(self.grid.z, self.grid.condition)
         write_durably(path, png(picture(samples, self.real, self.grid.columns)))
+        run.plan.composition.hook.gankit_record(run=run, record=Record("picture", path=path))

@@ -5,25 +5,23 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from gankit.base.files import write_durably
 from gankit.data.dataset import Dataset
 from gankit.errors import DivergedError
-from gankit.hookspecs import hookimpl
+from gankit.hookspecs import Record
 from gankit.measure.describe import describe_samples, versions
 from gankit.measure.evaluator import Evaluator
 from gankit.measure.features import choose_space
 from gankit.measure.record import BEST_BY, FILE, Evaluation, read_lines
 from gankit.run.observers.common import drop_later_lines, due
 from gankit.run.plan import Plan
+from gankit.run.run import Run
 from gankit.sample.latent_source import latent_source
-
-if TYPE_CHECKING:
-    from gankit.run.run import Run
-
 
 log = logging.getLogger("gankit")
 
@@ -40,8 +38,7 @@ class Evaluations:
         self.best = math.inf
         self.evaluated_at = -1
 
-    @hookimpl
-    def gankit_run_start(self, run: Run) -> None:
+    def start(self, run: Run) -> None:
         path = run.folder.path / FILE
         if path.exists():
             drop_later_lines(path, run.step)
@@ -53,13 +50,11 @@ class Evaluations:
         self.best = min((e.scores[BEST_BY].value for e in earlier if BEST_BY in e.scores), default=math.inf)
         self.evaluated_at = max((e.step for e in earlier if e.step is not None), default=-1)
 
-    @hookimpl
-    def gankit_step_end(self, run: Run) -> None:
+    def after_step(self, run: Run, stats: Mapping[str, Tensor]) -> None:
         if run.config.eval_every is not None and due(run, run.config.eval_every):
             self.evaluate(run)
 
-    @hookimpl
-    def gankit_run_end(self, run: Run, error: BaseException | None) -> None:
+    def end(self, run: Run, error: BaseException | None) -> None:
         if error is None and self.evaluated_at != run.step:
             self.evaluate(run)
 
@@ -68,14 +63,14 @@ class Evaluations:
         if self.evaluator is None:
             return
         started = time.monotonic()
-        source = latent_source(run.loop.generator, run.space, self.evaluator.seed, run.device)
+        source = latent_source(run.generator, run.space, self.evaluator.seed, run.device)
         try:
             scores = self.evaluator.score(source)
         except DivergedError as error:  # samples without a score do not end a run; broken numbers do, elsewhere
             log.warning("no scores at %s images: %s", f"{run.images_seen:,}", error.message)
             return
         self.evaluated_at, run.scores = run.step, scores
-        packed = run.pack_generator()
+        packed = run.pack()
         line = Evaluation(
             what={"during": "training", "file": run.folder.generator.name, **describe_samples(packed.header)},
             protocol=self.evaluator.protocol,
@@ -90,12 +85,14 @@ class Evaluations:
         if BEST_BY in scores and scores[BEST_BY].value < self.best:
             self.best = scores[BEST_BY].value
             write_durably(run.folder.best, packed.data)
+        values = {name: score.value for name, score in scores.items()}
+        run.plan.composition.hook.gankit_record(run=run, record=Record("scores", values, run.folder.path / FILE))
 
     def _announce(self, run: Run, evaluator: Evaluator) -> None:
         """What the scores will cost, said beforehand."""
         every, total = run.config.eval_every, run.config.total_images
         assert every is not None
-        seconds = evaluator.estimate(latent_source(run.loop.generator, run.space, 0, run.device))
+        seconds = evaluator.estimate(latent_source(run.generator, run.space, 0, run.device))
         times = -(-(total - run.images_seen) // max(every, run.config.batch)) if total else None
         whole = f", {times} times: about {max(1, round(seconds * times)):,} s in all" if times else ""
         log.info(

@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from gankit.base.seeds import derive_seed
-from gankit.hookspecs import hookimpl
+from gankit.hookspecs import Record
 from gankit.run.health import findings, read_stats
 from gankit.run.observers.common import drop_later_lines
-
-if TYPE_CHECKING:
-    from gankit.run.run import Run
-
+from gankit.run.run import Run
+from gankit.sample.pictures import generate
 
 log = logging.getLogger("gankit")
 
@@ -30,8 +27,7 @@ KEPT_LINES = 1_000  # of the first and of the last statistics, in memory
 class StatsWriter:
     """Means of the statistics over about 2,000 images, a line each in stats.jsonl. Only here are they waited for."""
 
-    @hookimpl
-    def gankit_run_start(self, run: Run) -> None:
+    def start(self, run: Run) -> None:
         """Drop lines written after the checkpoint that is resumed: their steps will be made again.
 
         A line of the same step came after it too if the checkpoint still holds the statistics of that line.
@@ -42,14 +38,12 @@ class StatsWriter:
         self.warned = {finding.kind for finding in findings(self.lines, self._scores(run))}
         self.diversity = Diversity(run)
 
-    @hookimpl
-    def gankit_step_end(self, run: Run, stats: Mapping[str, Tensor]) -> None:
+    def after_step(self, run: Run, stats: Mapping[str, Tensor]) -> None:
         run.meter.add(stats)
         if run.step % max(1, STATS_EVERY_IMAGES // run.config.batch) == 0:
             self.write(run)
 
-    @hookimpl
-    def gankit_run_end(self, run: Run, error: BaseException | None) -> None:
+    def end(self, run: Run, error: BaseException | None) -> None:
         if error is None and run.meter.counts:
             self.write(run)
 
@@ -59,14 +53,16 @@ class StatsWriter:
         run.meter.reset()
         broken = [name for name, value in means.items() if not math.isfinite(value)]
         if broken:
-            raise run.diverged(", ".join(broken))
+            raise run.diverged(f"{', '.join(broken)} {'are' if len(broken) > 1 else 'is'}")
         run.stats = means
         timing = {"wall_s": round(run.train_s, 3), "images_per_s": round(run.images_per_s, 1)}
         health = self.diversity.measure(run)
-        record = {"step": run.step, "images_seen": run.images_seen, **timing, **means, **health}
+        scheduled = run.loop.scheduled()
+        record = {"step": run.step, "images_seen": run.images_seen, **timing, **means, **scheduled, **health}
         run.folder.append_line("stats.jsonl", record)
         self.lines.append(record)
         del self.lines[KEPT_LINES:-KEPT_LINES]
+        run.plan.composition.hook.gankit_record(run=run, record=Record("statistics", {**means, **scheduled, **health}))
         for finding in findings(self.lines, self._scores(run)):
             if finding.kind not in self.warned:
                 self.warned.add(finding.kind)
@@ -99,7 +95,7 @@ class Diversity:
         """`diversity` of the averaged generator, as it is now; nothing where real samples do not differ."""
         if not self.of_real:
             return {}
-        return {"diversity": self._spread(run.sample(self.z, self.condition)) / self.of_real}
+        return {"diversity": self._spread(generate(run.loop.generator, self.z, self.condition)) / self.of_real}
 
     @staticmethod
     def _spread(samples: Tensor) -> float:

@@ -1,0 +1,33 @@
+"""Numbers of the whole batch where several processes share it: state must not depend on one process's part."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from gankit.machine import processes
+
+
+def mean(values: Tensor) -> Tensor:
+    """The mean of values [N] over the batch of all processes, without gradient."""
+    found = values.detach().mean()
+    processes.average([found])
+    return found
+
+
+def std(values: Tensor) -> Tensor:
+    """The standard deviation (divisor: the number of values) over the batch of all processes, without gradient."""
+    centred = values.detach() - mean(values)
+    return mean(centred.square()).sqrt()
+
+
+def gather(values: Tensor) -> tuple[Tensor, slice]:
+    """Values [N] of every process as [P · N], without gradient, and the slice of them that is this process's own."""
+    size, n = processes.size(), len(values)
+    values = values.detach().contiguous()
+    if size == 1:
+        return values, slice(0, n)
+    parts = [torch.empty_like(values) for _ in range(size)]
+    dist.all_gather(parts, values)
+    return torch.cat(parts), slice(processes.rank() * n, (processes.rank() + 1) * n)
