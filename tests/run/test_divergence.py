@@ -84,23 +84,24 @@ def test_the_module_that_broke_first_is_named(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_run_goes_back_and_on_with_other_random_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    settings = {**RING8, "checkpoint_every": 16 * 100, "steps": 300, "on_diverge": "rollback"}
+    settings = {**RING8, "batch": 40, "checkpoint_every": 1_600, "steps": 120, "on_diverge": "rollback"}
     with caplog.at_level(logging.WARNING, logger="gankit"):
-        result = gankit.train("gan", out=tmp_path / "a", observers=[Poison(110)], **settings)
+        result = gankit.train("gan", out=tmp_path / "a", observers=[Poison(44)], **settings)
     assert [("back to 1,600 images" in r.message, "(1 of 3)" in r.message) for r in caplog.records] == [(True, True)]
-    assert result.step == 300
+    assert result.step == 120
     straight = gankit.train("gan", out=tmp_path / "b", **settings)
     assert result.generator.read_bytes() != straight.generator.read_bytes()
     steps = [json.loads(line)["step"] for line in (tmp_path / "a" / "stats.jsonl").read_text().splitlines()]
-    assert steps == [125, 250, 300]
+    assert steps == [50, 100, 120]
     # A resumed run keeps the stream it went on with.
-    longer = gankit.train("gan", out=tmp_path / "c", observers=[Poison(110)], **{**settings, "steps": 310})
-    resumed = gankit.resume(result.folder, steps=310)
+    longer = gankit.train("gan", out=tmp_path / "c", observers=[Poison(44)], **{**settings, "steps": 124})
+    resumed = gankit.resume(result.folder, steps=124)
     assert resumed.generator.read_bytes() == longer.generator.read_bytes()
 
 
 def test_it_goes_back_three_times_at_most(tmp_path: Path) -> None:
+    settings = {**RING8, "batch": 40, "steps": 120, "on_diverge": "rollback"}
     with pytest.raises(DivergedError):
-        gankit.train("gan", steps=300, on_diverge="rollback", out=tmp_path / "a", observers=[Poison(20, 99)], **RING8)
+        gankit.train("gan", out=tmp_path / "a", observers=[Poison(8, 99)], **settings)
     status = json.loads((tmp_path / "a" / "status.json").read_text())
     assert status["state"] == "diverged"

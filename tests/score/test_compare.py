@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,21 @@ from gankit.measure.record import FILE, read_lines
 from gankit.score.compare import collect
 from gankit.score.evaluate import evaluate
 
-pytestmark = pytest.mark.usefixtures("place")
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three runs, which are trained and scored once."""
+    folder = tmp_path_factory.mktemp("scored")
+    for seed in (0, 1, 2):
+        api.train("gan", steps=2, out=folder / f"gan-{seed}", seed=seed)
+        evaluate(str(folder / f"gan-{seed}"), n=100, metrics=["fid", "pr"])
+    return folder
 
 
 @pytest.fixture
-def runs(place: Path) -> Path:
-    for seed in (0, 1, 2):
-        api.train("gan", steps=2, out=f"gan-{seed}", seed=seed)
-        evaluate(f"gan-{seed}", n=100, metrics=["fid", "pr"])
+def runs(scored: Path, place: Path) -> Path:
+    """The current folder, with copies of the three runs."""
+    shutil.copytree(scored, place, dirs_exist_ok=True)
     return place
 
 
