@@ -189,10 +189,10 @@ def test_hostile_files_are_refused(tmp_path: Path, case: str, monkeypatch: pytes
     name, make = FILES[case]
     (tmp_path / name).write_bytes(make())
     path = tmp_path if name in ("a.png",) or name.startswith("train-") else tmp_path / name
-    before, peak = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before, peak = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError) as caught:
         load_dataset(str(path), {})
-    assert time.monotonic() - before < 5
+    assert time.process_time() - before < 5  # of this process: others on the machine do not count
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 256 * 1024
     assert caught.value.hint
     assert "\n" not in caught.value.message

@@ -15,6 +15,7 @@ from support import ROOT
 PATHS = f"{ROOT / 'tests'}:{ROOT}"
 
 # Files one after the other into the folder that readers look at, manifest first: what checkpoint.save must not do.
+# The first save of a run stops there, until it is killed.
 IN_PLACE = """
 import time
 from gankit.store import checkpoint
@@ -24,8 +25,11 @@ def save(root, *, step, state, progress, generator, honest=checkpoint.save):
     folder = root / made.name
     folder.mkdir(parents=True)
     for file in sorted(made.iterdir()):
-        time.sleep(0.02)
         rename(file, folder / file.name)
+        stopped = root.parent.parent / "stopped"
+        if root.parent.name.startswith("run-") and not stopped.exists():
+            stopped.touch()
+            time.sleep(600)
     made.rmdir()
     return folder
 checkpoint.save = save
@@ -57,6 +61,7 @@ def campaign(folder: Path, kills: int, sabotage: str = "", pairs: int = 0, stops
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600, check=False
     )
+    assert done.stdout, done.stderr
     figures: dict[str, Any] = json.loads(done.stdout)
     assert done.returncode == bool(figures["broken"]), done.stderr
     return figures

@@ -18,9 +18,10 @@ from gankit.store.run_folder import RunFolder
 SETTINGS = ["--data", "ring8", "--batch", "16", "--device", "cpu", "--checkpoint-every", "64", "--out", "a"]
 
 
-def wait_for_a_save(run: Path) -> None:
-    until = time.monotonic() + 120
+def wait_for_a_save(run: Path, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 300  # so that nothing hangs for ever
     while not list(run.glob("checkpoints/step-*")):
+        assert process.poll() is None
         assert time.monotonic() < until
         time.sleep(0.05)
 
@@ -39,7 +40,7 @@ def test_the_second_process_is_refused_and_the_lock_dies_with_the_first(tmp_path
         command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
     ) as first:
         try:
-            wait_for_a_save(run)
+            wait_for_a_save(run, first)
             before = still(run)
             second = gankit("train", *SETTINGS, "--images", "100M", cwd=tmp_path)
             third = gankit("resume", "a", "--steps", "9", cwd=tmp_path)

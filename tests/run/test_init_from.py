@@ -1,0 +1,68 @@
+"""A new run that starts with the networks of an old one (`init_from`)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from support_runs import RING8
+
+import gankit
+from gankit.errors import InputError
+from gankit.store import checkpoint
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> gankit.RunResult:
+    return gankit.train("gan", steps=20, out=tmp_path_factory.mktemp("old") / "run", **RING8)
+
+
+def weights(file: Path) -> torch.Tensor:
+    module = gankit.load(file).module
+    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+
+
+def test_a_new_run_starts_with_the_networks_of_an_old_one(
+    old: gankit.RunResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = checkpoint.load_latest(old.folder / "checkpoints")
+    assert found is not None
+    raw = [
+        v.flatten()
+        for name, v in found.state.items()
+        if name.startswith("loop.generator.") and isinstance(v, torch.Tensor)
+    ]
+    for what, before in ((old.folder, torch.cat(raw)), (old.generator, weights(old.generator))):
+        out = tmp_path / what.name
+        settings = {**RING8, "g_lr": 1e-12, "ema_halflife_images": 0}
+        with caplog.at_level(logging.INFO, logger="gankit"):
+            new = gankit.train("lsgan", steps=1, out=out, init_from=what, **settings)
+        assert torch.allclose(weights(new.generator).sort().values, before.sort().values, atol=1e-6)
+        assert (new.step, new.images_seen) == (1, 16)  # its own count
+    starts = [record.message for record in caplog.records if record.message.startswith("starts with")]
+    assert ["the networks of" in starts[0], "the averaged generator of" in starts[1]] == [True, True]
+    header = gankit.load(new.generator).header
+    assert str(tmp_path.parent) not in json.dumps(header.config)  # the file for sharing names no place
+
+
+def test_a_discriminator_of_another_game_starts_anew_and_another_generator_is_refused(
+    old: gankit.RunResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="gankit"):
+        gankit.train("began", steps=1, out=tmp_path / "a", init_from=old.folder, z_prior="uniform", **RING8)
+    assert any("but for the discriminator, which does not fit" in record.message for record in caplog.records)
+    with pytest.raises(InputError, match="do not fit the network"):
+        gankit.train("gan", steps=1, out=tmp_path / "b", init_from=old.folder, z_dim=5, **RING8)
+    with pytest.raises(InputError, match="holds no checkpoint"):
+        gankit.train("gan", steps=1, out=tmp_path / "c", init_from=tmp_path, **RING8)
+
+
+def test_a_resumed_run_does_not_need_the_old_one(old: gankit.RunResult, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(old.generator.read_bytes())
+    new = gankit.train("gan", steps=3, out=tmp_path / "new", init_from=copy, **RING8)
+    copy.unlink()
+    assert gankit.resume(new.folder, steps=5).step == 5
