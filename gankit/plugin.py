@@ -24,6 +24,7 @@ from gankit.measure.metrics import MetricFactory
 from gankit.run.run import Run
 from gankit.settings.config import TrainConfig
 from gankit.settings.option import Choice, LogUniform, NoOptions, SameAs, Search, Uniform, option
+from gankit.settings.schedule import Number, Schedule, value_at
 
 __all__ = [
     "API_VERSION",
@@ -50,6 +51,7 @@ __all__ = [
     "MetricFactory",
     "Networks",
     "NoOptions",
+    "Number",
     "PluginError",
     "PointAutoEncoder",
     "PointDiscriminator",
@@ -58,6 +60,7 @@ __all__ = [
     "Run",
     "SameAs",
     "SampleGrid",
+    "Schedule",
     "Search",
     "Splits",
     "State",
@@ -74,5 +77,6 @@ __all__ = [
     "leaf",
     "option",
     "squared_gradients",
+    "value_at",
     "write_durably",
 ]

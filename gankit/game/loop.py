@@ -20,6 +20,7 @@ from gankit.machine import processes
 from gankit.machine.double_backward import FastDoubleBackward
 from gankit.machine.precision import Precision
 from gankit.settings.config import TrainConfig
+from gankit.settings.schedule import Number, Schedule
 
 
 @dataclass
@@ -96,6 +97,12 @@ def refuse_coupled_samples(discriminator: nn.Module) -> None:
             )
 
 
+def _constant(number: Number) -> float:
+    if isinstance(number, Schedule):
+        raise InputError(f"this loop follows no schedule, and one is given: {number}", hint="give a number")
+    return number
+
+
 class TrainingLoop:
     """Alternating gradient steps. Subclass it and override `d_step`, `g_step` or `d_steps` to play another game.
 
@@ -114,7 +121,7 @@ class TrainingLoop:
         """Where networks and batches lie."""
         self.precision = Precision(config.precision, self.device)
         """The arithmetic of the networks: `with loop.precision.autocast():`."""
-        self.ema = Ema(networks.generator, config.ema_halflife_images)
+        self.ema = Ema(networks.generator, int(_constant(config.ema_halflife_images)))
         """The average of the generator that is sampled."""
         self.steps = 0
         """Of the discriminator, so far: the number of batches it was shown."""
@@ -139,14 +146,16 @@ class TrainingLoop:
         }
         """Player -> name -> parameter: what `minimise(player, …)` trains."""
         self.optimizers: dict[str, Optimizer] = {
-            "generator": self._optimizer("generator", config.g_lr),
-            "discriminator": self._optimizer("discriminator", config.d_lr),
+            "generator": self._optimizer("generator", _constant(config.g_lr)),
+            "discriminator": self._optimizer("discriminator", _constant(config.d_lr)),
         }
         """Player -> its optimiser; the state of both is part of every checkpoint."""
         self.scalers = {player: self.precision.scaler() for player in self.players}
         """Player -> the gradient scaler of fp16; idle in any other precision."""
 
     def _optimizer(self, player: str, lr: float) -> Optimizer:
+        if self.config.optimizers - {"adam", "rmsprop"} or len(self.config.optimizers) > 1 or self.config.momentum:
+            raise InputError("this loop has adam or rmsprop for both players, without momentum", hint="choose one")
         parameters = self.players[player].values()
         # In a CUDA graph a number is a constant, a tensor is not.
         capturable = self.config.graphs == "auto" and self.device.type == "cuda"
@@ -154,7 +163,8 @@ class TrainingLoop:
         if self.config.optimizer == "rmsprop":
             return torch.optim.RMSprop(parameters, lr=rate, foreach=True, capturable=capturable)
         fused = self.device.type in ("cpu", "cuda")
-        return torch.optim.Adam(parameters, lr=rate, betas=self.config.betas, fused=fused, capturable=capturable)
+        betas = (_constant(self.config.betas[0]), _constant(self.config.betas[1]))
+        return torch.optim.Adam(parameters, lr=rate, betas=betas, fused=fused, capturable=capturable)
 
     @property
     def generator(self) -> nn.Module:

@@ -300,6 +300,7 @@ class Run:
             "conditions": self.space.conditions,
             "config": self._shareable_config(),
             "options": self.plan.options,
+            "extension_options": self.plan.extension_options,
             "images_seen": self.images_seen,
             "step": self.step,
             "seed": config.seed,
