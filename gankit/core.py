@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -88,11 +89,11 @@ def gankit_metrics() -> Mapping[str, MetricFactory]:
 
 
 def compose(
-    variant: Plugin | None, extensions: Sequence[Plugin] = (), options: Mapping[str, object] | None = None
+    variant: Plugin | None, extensions: Sequence[Plugin] = (), options: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Composition:
     """Import the chosen plugins, check them and put them into one plugin manager with the core's own hooks.
 
-    `options` are those of the extensions, as 'extension.option' -> value; what is absent has its default. Raises
+    `options` maps the names of extensions to their options; what is absent has its default. Raises
     PluginError for a plugin that is broken or does not fit, InputError for an option that nobody knows.
     """
     return composition.compose(sys.modules[__name__], variant, extensions, options)

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -17,7 +17,13 @@ from gankit.contracts import API_VERSION, ExtensionInfo, VariantInfo
 from gankit.errors import InputError, PluginError
 from gankit.host.discovery import EXTENSIONS, Plugin, normalise
 from gankit.host.importing import _where, load, one_line
-from gankit.settings.option import to_json, validate
+from gankit.host.live import live
+from gankit.settings.option import to_json
+from gankit.settings.schedule import Schedule
+from gankit.settings.validate import validate
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CORE = "core"
 
@@ -74,6 +80,7 @@ class Composition:
     info: VariantInfo | None  # None when no variant is part of it
     declared: Mapping[str, ExtensionInfo] = field(default_factory=dict)  # by extensions that have options
     chosen: Mapping[str, Any] = field(default_factory=dict)  # extension -> its options
+    following: Mapping[str, tuple[Schedule, Tensor]] = field(default_factory=dict)  # 'extension.option' on a schedule
     deprecated: tuple[str, ...] = ()  # what these plugins use that will go, a line each
 
     @property
@@ -90,9 +97,9 @@ class Composition:
         return [plugin.name for plugin in self.plugins if plugin.name not in able]
 
     @property
-    def extension_options(self) -> dict[str, Any]:
-        """'extension.option' -> JSON value, defaults included."""
-        return {f"{name}.{key}": v for name, chosen in self.chosen.items() for key, v in to_json(chosen).items()}
+    def extension_options(self) -> dict[str, dict[str, Any]]:
+        """Extension -> its options as JSON values, defaults included."""
+        return {name: to_json(chosen) for name, chosen in self.chosen.items()}
 
     def suppliers(self, builder: str) -> list[Supplier]:
         """Who may answer a builder, the first to be asked first; an answer of None leaves it to the next one."""
@@ -136,19 +143,21 @@ def compose(
     core: object,
     variant: Plugin | None,
     extensions: Sequence[Plugin] = (),
-    options: Mapping[str, object] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Composition:
     """Import the chosen plugins, check them one by one and put them into a fresh manager.
 
-    `options` are those of the extensions, as 'extension.option' -> value; what is absent has its default.
+    `options` maps the names of extensions to their options; what is absent has its default.
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.register(core, name=CORE)
     plugins = tuple(extensions) if variant is None else (variant, *extensions)
-    given = _by_extension(options or {}, extensions, variant)
+    given = {normalise(name): table for name, table in (options or {}).items()}
+    _check_extensions(given, extensions, variant)
     declared: dict[str, ExtensionInfo] = {}
     chosen: dict[str, Any] = {}
+    following: dict[str, tuple[Schedule, Tensor]] = {}
     deprecated: list[str] = []
     for plugin in plugins:
         module = load(plugin)
@@ -157,13 +166,16 @@ def compose(
             where = f"extension '{plugin.name}'"
             declared[plugin.name] = info
             chosen[plugin.name] = validate(info.options, given.pop(plugin.name, {}), what="option", where=where)
-            module = info.make(chosen[plugin.name])
+            given_to_it = live(chosen[plugin.name])
+            following |= {f"{plugin.name}.{name}": pair for name, pair in given_to_it.following.items()}
+            module = info.make(given_to_it.options)
         deprecated += _register(manager, plugin, module)
+    given = {name: table for name, table in given.items() if table}
     if given:
         name = next(iter(given))
-        raise InputError(f"extension '{name}' has no options", hint=f"leave out -o {name}.{next(iter(given[name]))}")
+        raise InputError(f"extension '{name}' has no options", hint=f"leave out -s {name}.{next(iter(given[name]))}")
     info_of_variant = _variant_info(manager, variant) if variant else None
-    composition = Composition(manager, plugins, info_of_variant, declared, chosen, tuple(deprecated))
+    composition = Composition(manager, plugins, info_of_variant, declared, chosen, following, tuple(deprecated))
     for builder in BUILDERS:
         # A variant's network may be None, for core's or an extension's: that shows when it is built.
         aside = plugins[0].name if variant and builder in NETWORKS else CORE
@@ -171,27 +183,18 @@ def compose(
     return composition
 
 
-def canonical(option: str) -> str:
-    """'top_k.least' -> 'top-k.least'."""
-    extension, _, name = option.partition(".")
-    return f"{normalise(extension)}.{name}"
-
-
-def _by_extension(
-    options: Mapping[str, object], extensions: Sequence[Plugin], variant: Plugin | None
-) -> dict[str, dict[str, object]]:
-    """'top_k.least' -> {'top-k': {'least': …}}; InputError for an extension that is not there."""
-    found: dict[str, dict[str, object]] = {}
+def _check_extensions(
+    given: Mapping[str, Mapping[str, Any]], extensions: Sequence[Plugin], variant: Plugin | None
+) -> None:
+    """InputError for options of an extension that is no part of the run."""
     names = [plugin.name for plugin in extensions]
-    for option, value in options.items():
-        name, _, key = canonical(option).partition(".")
-        if name not in names:
+    for name, options in given.items():
+        if options and name not in names:
+            option = next(iter(options))
             hint = f"{did_you_mean(name, names)}add --with {name}, or leave the option out"
             if variant is not None and name == variant.name:
-                hint = f"an option of the variant is written alone: -o {option.partition('.')[2]}=…"
-            raise InputError(f"option '{option}': no extension '{name}' is part of this run", hint=hint)
-        found.setdefault(name, {})[key] = value
-    return found
+                hint = f"an option of the variant has no name in front: -s {option}=…"
+            raise InputError(f"option '{name}.{option}': no extension '{name}' is part of this run", hint=hint)
 
 
 def _extension_info(plugin: Plugin, module: object) -> ExtensionInfo | None:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from gankit.game.state import State
 from gankit.run.plan import stored_settings
-from gankit.run.train import resume, train
+from gankit.run.train import resume, train_layers
 from gankit.settings.config import BUDGETS
+from gankit.settings.layers import RUN, Layer
 from gankit.store import checkpoint
 from gankit.store.run_folder import RunFolder
 
@@ -48,7 +49,7 @@ def verify_resume(run: Path, **given: Any) -> ResumeCheck:
         states = []
         for name, stops in (("straight", [STEPS]), ("resumed", [STOP, STEPS])):
             folder = Path(place) / name
-            train(**settings, out=folder, new=True, steps=stops[0])
+            train_layers([Layer(RUN, {**settings, "steps": stops[0]})], out=folder, new=True)
             for steps in stops[1:]:
                 resume(folder, variant=settings["variant"], extensions=settings["extensions"], steps=steps)
             saved = checkpoint.load_latest(RunFolder(folder).checkpoints)

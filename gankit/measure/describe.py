@@ -19,7 +19,7 @@ def describe_samples(header: GeneratorHeader) -> dict[str, Any]:
     return {
         "kind": "generator",
         "variant": header.variant.name,
-        "settings": sha256(canonical_json([settings, header.options]).encode())[:16],
+        "settings": sha256(canonical_json([settings, header.options, header.extension_options]).encode())[:16],
         "training_seed": header.seed,
         "tensors_sha256": header.tensors_sha256,
     }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from gankit.base.seeds import derive_seed
 from gankit.contracts import DataSpec
@@ -89,17 +90,42 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: b
     Unless `rehearsed` is False, networks that do not fit this data are a PluginError.
     """
     try:
-        with answering(plan.composition) if rehearsed else nullcontext():
-            return _build_loop(plan, data, device, rehearsed=rehearsed)
+        with ExitStack() as contexts:
+            if rehearsed:
+                contexts.enter_context(answering(plan.composition))
+            if plan.following:
+                contexts.enter_context(_Untouched(plan))
+            loop = _build_loop(plan, data, device, rehearsed=rehearsed)
     except RuntimeError as error:
         in_words = explained(error, plan.config, data.shape)
         if in_words is None:
             raise
         raise in_words from error
+    for name, (schedule, value) in plan.following.items():
+        value.data = value.data.to(device)  # in place: plugins have this tensor
+        loop.follow(f"options.{name}", schedule, value)
+    return loop
+
+
+class _Untouched(TorchFunctionMode):
+    """Refuses arithmetic on options that follow a schedule while things are built: the result would stay as it is."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.names = {id(tensor): name for name, (_, tensor) in plan.following.items()}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for value in (*args, *(kwargs or {}).values()):
+            if id(value) in self.names and getattr(func, "__name__", "") != "__get__":
+                raise PluginError(
+                    f"option '{self.names[id(value)]}' follows a schedule, and is computed with before the first step",
+                    hint="give it one number; its author computes with it in the step, or marks it schedule=False",
+                )
+        return func(*args, **(kwargs or {}))
 
 
 def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: bool) -> TrainingLoop:
-    hook, config, options = plan.composition.hook, plan.config, plan.resolved.options
+    hook, config, options = plan.composition.hook, plan.config, plan.live.options
     torch.manual_seed(derive_seed(config.seed, "init"))
     by = suppliers(plan, data)  # refuses two
     generator = hook.gankit_generator(data=data, z_dim=config.z_dim, options=options)
@@ -138,7 +164,7 @@ def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: 
 
 def _parts(plan: Plan, loop: TrainingLoop, data: DataSpec) -> Iterator[tuple[str, Part]]:
     """The parts of all plugins, each with a name: the variant's first, then those of extensions in their order."""
-    arguments = {"loop": loop, "options": plan.resolved.options, "data": data}
+    arguments = {"loop": loop, "options": plan.live.options, "data": data}
     for supplier in reversed(plan.composition.suppliers("gankit_parts")):
         parts = supplier.answer(**arguments)
         if parts is None:
@@ -200,7 +226,7 @@ def count_parameters(module: nn.Module) -> int:
 
 def suppliers(plan: Plan, data: DataSpec) -> dict[str, BuiltBy]:
     """Builder -> who builds it for this data; PluginError when a variant and an extension both bring a network."""
-    composition, options = plan.composition, plan.resolved.options
+    composition, options = plan.composition, plan.live.options
     found = {}
     for builder in BUILDERS[1:]:
         names = [supplier.name for supplier in composition.suppliers(builder)]

@@ -31,6 +31,7 @@ def plugin_facts(plan: Plan, generator: BuiltBy) -> dict[str, Any]:
         "extensions": tuple(refs[1:]),
         "core_generator": generator == BuiltBy(CORE),
         "options": plan.options,
+        "extension_options": plan.extension_options,
     }
 
 

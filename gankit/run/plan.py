@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from gankit import core
 from gankit.data import Dataset, load_dataset, parse_size
 from gankit.errors import InputError, PluginError
 from gankit.host import discovery
-from gankit.host.composition import Composition, canonical
+from gankit.host.composition import Composition
+from gankit.host.live import Live, live
 from gankit.settings.config import RunConfig
-from gankit.settings.layers import Layer, Resolved, chosen, extension_options, resolve
-from gankit.settings.option import to_json
+from gankit.settings.layers import EXTENSION, Layer, Resolved, chosen, resolve
+from gankit.settings.option import schedules_in, to_json
+from gankit.settings.schedule import SHARES, Schedule
 from gankit.store.run_folder import RunFolder
+
+log = logging.getLogger("gankit")
+
+# Settings that only some optimisers use.
+USED_BY = {"betas": ("adam", "adamw"), "momentum": ("sgd", "rmsprop"), "weight_decay": ("adamw",)}
 
 
 @dataclass(frozen=True)
@@ -34,12 +45,54 @@ class Plan:
     @property
     def configuration(self) -> dict[str, Any]:
         """config.json: everything that decides what the run computes."""
-        return {"config": to_json(self.config), "options": self.options}
+        return {"config": to_json(self.config), "options": self.options, "extension_options": self.extension_options}
 
     @property
     def options(self) -> dict[str, Any]:
-        """The variant's options, and those of extensions as 'extension.option', as JSON values."""
-        return {**to_json(self.resolved.options), **self.composition.extension_options}
+        """The variant's options as JSON values."""
+        return to_json(self.resolved.options)
+
+    @property
+    def extension_options(self) -> dict[str, dict[str, Any]]:
+        """Extension -> its options as JSON values."""
+        return self.composition.extension_options
+
+    @cached_property
+    def live(self) -> Live:
+        """The variant's options as its hooks are given them."""
+        return live(self.resolved.options)
+
+    @property
+    def following(self) -> dict[str, tuple[Schedule, Tensor]]:
+        """The options that follow a schedule, each with the tensor that plugins have: 'gamma', 'ada.target'."""
+        return {**self.live.following, **self.composition.following}
+
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """What follows a schedule in this run: 'g_lr', 'betas.1', 'options.gamma', 'options.ada.target'."""
+        found = schedules_in(self.config)
+        found |= {f"options.{name}": schedule for name, schedule in schedules_in(self.resolved.options).items()}
+        for extension, options in self.composition.chosen.items():
+            found |= {f"options.{extension}.{name}": schedule for name, schedule in schedules_in(options).items()}
+        return found
+
+    def schedule_table(self) -> dict[str, list[float]]:
+        """The values of each schedule at `SHARES` of the budget; at the start only, where time alone ends the run."""
+        total = self.config.total_images
+        shares = SHARES if total is not None else SHARES[:1]
+        return {
+            name: [schedule.at(share * (total or 0), total) for share in shares]
+            for name, schedule in self.schedules.items()
+        }
+
+    def settings_table(self) -> dict[str, dict[str, Any]]:
+        """Setting -> its value and the source of it; options are 'options.NAME' and 'options.EXTENSION.NAME'."""
+        values = dict(self.configuration["config"])
+        values |= {f"options.{name}": value for name, value in self.options.items()}
+        for extension, options in self.extension_options.items():
+            values |= {f"options.{extension}.{name}": value for name, value in options.items()}
+        sources = self.resolved.sources
+        return {name: {"value": value, "source": sources.get(name, EXTENSION)} for name, value in values.items()}
 
 
 def stored_settings(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +103,7 @@ def stored_settings(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
     if not run.exists:
         raise InputError(f"{run.path} is not the folder of a run", hint="runs lie below runs/, each with a run.json")
     stored = run.configuration()
-    saved = {**stored["config"], "options": stored["options"]}
+    saved = {**stored["config"], "options": stored["options"], "extension_options": stored["extension_options"]}
     for key, flag in (("variant", "--variant"), ("extensions", "--with")):
         names = saved[key] if isinstance(saved[key], list) else [saved[key]]
         if key not in given and any(str(name).endswith(".py") for name in names):
@@ -89,20 +142,29 @@ def plan_run(layers: list[Layer]) -> Plan:
         raise InputError("variant must be a name and extensions a list of names", hint="see examples/run.toml")
     variant = discovery.find(name, discovery.VARIANTS)
     extensions = [discovery.find(extension, discovery.EXTENSIONS) for extension in names]
-    composition = core.compose(variant, extensions, extension_options(layers))
+    options, sources = _extension_options(layers)
+    composition = core.compose(variant, extensions, options)
     assert composition.info is not None
     resolved = resolve(layers, composition.info.config, composition.info.options)
-    own = {f"options.{name}": "extension" for name in composition.extension_options}
-    given = {f"options.{canonical(name)}": source for name, source in _extension_sources(layers).items()}
-    resolved = replace(resolved, sources={**resolved.sources, **own, **given})
+    resolved = replace(resolved, sources={**resolved.sources, **sources})
     _check_game(resolved.config, composition)
-    return Plan(
-        composition, replace(resolved, config=_with_absolute_paths(resolved.config, variant, extensions, composition))
-    )
+    _check_optimizers(resolved)
+    config = _with_absolute_paths(resolved.config, variant, extensions, composition)
+    plan = Plan(composition, replace(resolved, config=config))
+    _check_budget(plan)
+    return plan
 
 
-def _extension_sources(layers: list[Layer]) -> dict[str, str]:
-    return {name: layer.source for layer in layers for name in extension_options([layer])}
+def _extension_options(layers: list[Layer]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Extension -> its options, the last layer wins; and the source of each, by the name of `settings_table`."""
+    options: dict[str, dict[str, Any]] = {}
+    sources: dict[str, str] = {}
+    for layer in layers:
+        for written, table in layer.extension_options.items():
+            extension = discovery.normalise(written)
+            options.setdefault(extension, {}).update(table)
+            sources |= {f"options.{extension}.{name}": layer.source for name in table}
+    return options, sources
 
 
 def _check_game(config: RunConfig, composition: Composition) -> None:
@@ -113,6 +175,37 @@ def _check_game(config: RunConfig, composition: Composition) -> None:
         raise InputError(f"{info.title} is not trained conditionally{because}", hint="leave out --conditional")
     if not config.conditional and info.conditional == "required":
         raise InputError(f"{info.title} is conditional{because}", hint="leave out conditional = false")
+
+
+def _check_optimizers(resolved: Resolved) -> None:
+    """InputError for a setting the user chose and that no optimiser of this run uses."""
+    config = resolved.config
+    for name, optimizers in USED_BY.items():
+        if resolved.is_chosen(name) and not config.optimizers & set(optimizers):
+            used = " and ".join(sorted(config.optimizers))
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{name} has no effect: the players are trained with {used}, not with {' or '.join(optimizers)}",
+                hint=f"leave out {flag}, or choose --optimizer {optimizers[0]}",
+            )
+
+
+def _check_budget(plan: Plan) -> None:
+    """InputError for a schedule that this budget does not define; a warning when it ends before G moves once."""
+    config, total = plan.config, plan.config.total_images
+    for name, schedule in plan.schedules.items():
+        try:
+            schedule.check_budget(total)
+        except ValueError as error:
+            raise InputError(
+                f"{name}={schedule}: {error}", hint="give --images or --steps, or points in images"
+            ) from None
+    if total is not None and (steps := -(-total // config.batch)) < config.d_steps:
+        log.warning(
+            "the generator never moves: the budget is %d steps, and it moves after %d of the discriminator (--d-steps)",
+            steps,
+            config.d_steps,
+        )
 
 
 def _with_absolute_paths(

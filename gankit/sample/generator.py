@@ -22,9 +22,11 @@ from gankit.game.latent import LatentSpace, one_hot
 from gankit.game.state import check_fit, shapes
 from gankit.host import discovery
 from gankit.host.composition import Composition
+from gankit.host.live import live
 from gankit.machine.device import choose_device
 from gankit.sample.pictures import to_pixels
-from gankit.settings.option import NoOptions, validate
+from gankit.settings.option import NoOptions
+from gankit.settings.validate import validate
 from gankit.store.generator_file import GeneratorHeader, PluginRef, read
 
 
@@ -171,12 +173,10 @@ def _compose(
         if extensions
         else [_installed(ref, discovery.EXTENSIONS, file, "extension") for ref in header.extensions]
     )
-    of_extensions = {name: value for name, value in header.options.items() if "." in name}
-    own = {name: value for name, value in header.options.items() if "." not in name}
-    composition = core.compose(chosen, wanted, of_extensions)
+    composition = core.compose(chosen, wanted, header.extension_options)
     assert composition.info is not None
     where = f"variant '{header.variant.name}' in {file}"
-    return composition, validate(composition.info.options, own, what="option", where=where)
+    return composition, live(validate(composition.info.options, header.options, what="option", where=where)).options
 
 
 def _installed(ref: PluginRef, group: str, file: Path, kind: str) -> discovery.Plugin:

@@ -1,4 +1,4 @@
-"""The settings of a run: every field says once what it is."""
+"""The settings of a run: each field is the only place that says what is known about it."""
 
 from __future__ import annotations
 
@@ -8,94 +8,237 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from gankit.settings.option import Choice, Decay, LogUniform, SameAs, Uniform, option
+from gankit.settings.option import Choice, LogUniform, Panel, SameAs, Setting, Uniform, facts_of, option
+from gankit.settings.schedule import Number, Schedule
 
 MAX_COUNT = 1 << 62
+MOST = 1 << 20
+
+Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How the game is played. A variant recommends values; TOML, environment and flags override them."""
 
-    batch: int = option(64, ge=1, le=1 << 20, help="images shown to the discriminator at a time, over all devices")
-    z_dim: int = option(64, ge=1, le=1 << 20, help="length of the latent vector z")
+    conditional: bool = option(
+        False,
+        help="tell both players the label (or the condition vector) of each sample",
+        setting=Setting(brief="tell both players each sample's class"),
+    )
+    batch: int = option(
+        64,
+        ge=1,
+        le=MOST,
+        help="images shown to the discriminator at a time, over all devices",
+        setting=Setting(brief="images per step, over all devices"),
+    )
+    z_dim: int = option(64, ge=1, le=MOST, help="length of the latent vector z")
     z_prior: Literal["normal", "uniform"] = option("normal", help="z ~ N(0, I), or uniform on [-1, 1]")
-    conditional: bool = option(False, help="tell both players the label (or the condition vector) of each sample")
-    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = option("adam", help="optimiser of both players")
-    g_optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] | None = option(None, help="optimiser of the generator")
-    d_optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] | None = option(None, help="optimiser of the discriminator")
-    momentum: float = option(0.0, ge=0, lt=1, help="momentum of sgd and rmsprop")
-    weight_decay: float = option(0.0, ge=0, help="weight decay of adamw")
-    g_lr: float = option(
+    optimizer: Optimizer = option("adam", help="of both players")
+    g_optimizer: Optimizer | None = option(
+        None,
+        help="of the generator, if it is not that of both players",
+        setting=Setting(brief="that of the generator"),
+    )
+    d_optimizer: Optimizer | None = option(
+        None,
+        help="of the discriminator, if it is not that of both players",
+        setting=Setting(brief="that of the discriminator"),
+    )
+    g_lr: Number = option(
         5e-4,
-        gt=0,
-        help="learning rate of the generator",
+        ge=0,
+        help="learning rate of the generator; a number, or a schedule such as linear(2e-4, 0, 50%-100%)",
         search={"wide": LogUniform(1e-5, 1e-2), "narrow": LogUniform(1e-4, 1e-3)},
+        setting=Setting(brief="of the generator: 2e-4, or a schedule", metavar="RATE"),
     )
-    d_lr: float = option(
+    d_lr: Number = option(
         5e-4,
-        gt=0,
-        help="learning rate of the discriminator",
+        ge=0,
+        help="learning rate of the discriminator; a number, or a schedule such as cosine(2e-4, 5e-5, 20M)",
         search={"wide": SameAs("g_lr"), "narrow": SameAs("g_lr")},
+        setting=Setting(brief="of the discriminator, likewise", metavar="RATE"),
     )
-    betas: tuple[Decay, Decay] = option(
-        (0.5, 0.999), help="Adam's two decay rates", search={"wide": Uniform(0, 1), "narrow": Choice((0.5,))}
-    )  # what a search draws is the first of the two
+    betas: tuple[Number, Number] = option(
+        (0.5, 0.999),
+        ge=0,
+        lt=1,
+        help="decay rates of adam and adamw; each a number or a schedule",
+        # A search draws the first of the two.
+        search={"wide": Uniform(0, 1), "narrow": Choice((0.5,))},
+        setting=Setting(brief="decay rates of adam: 0.5,0.999", metavar="B1,B2"),
+    )
+    momentum: float = option(0.0, ge=0, lt=1, schedule=False, help="of sgd and rmsprop")
+    weight_decay: float = option(0.0, ge=0, schedule=False, help="decoupled decay of the weights, of adamw")
     d_steps: int = option(
         1,
         ge=1,
-        le=1 << 20,
+        le=MOST,
         help="discriminator steps for each generator step",
         search={"wide": Choice((1, 5)), "narrow": Choice((1,))},
+        setting=Setting(brief="steps of D for each step of G"),
     )
     reuse_fakes: bool = option(
-        False, help="G learns from the fakes that D has just seen, not from new ones: one forward pass less"
+        False,
+        help="the generator learns from the fakes that the discriminator was just shown: one forward pass less",
+        setting=Setting(brief="G learns from the fakes D was just shown"),
     )
     penalty_every: int = option(
-        1, ge=1, le=1 << 20, help="gradient penalties in every k-th discriminator step only, weighted k times"
+        1,
+        ge=1,
+        le=MOST,
+        help="gradient penalties in every k-th discriminator step only, weighted k times",
+        setting=Setting(brief="penalise every k-th step of D, k times"),
     )
-    ema_halflife_images: int = option(
-        10_000, ge=0, le=1 << 62, help="half-life of the averaged generator; 0 samples the raw one"
+    ema_halflife_images: int | Schedule = option(
+        10_000,
+        ge=0,
+        le=MAX_COUNT,
+        schedule=True,
+        kind="count",
+        help="half-life of the averaged generator in images, a number or a schedule; 0 samples the raw one",
+        setting=Setting(flag="ema-halflife", brief="half-life of G's average; 0: none", metavar="IMAGES"),
     )
     graphs: Literal["auto", "off"] = option(
-        "off", help="auto plays steps from CUDA graphs where every plugin allows it; never run on a GPU so far"
+        "off",
+        help="auto plays steps from CUDA graphs where every plugin allows it; never run on a GPU so far",
+        setting=Setting(Panel.RUN, brief="steps from CUDA graphs", resumable=True, repeatable=True),
     )
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = option(
-        "auto", help="arithmetic of the networks; auto is bf16 on CUDA, and on a CPU the faster of bf16 and fp32"
+        "auto",
+        help="arithmetic of the networks; auto is bf16 on CUDA, and on a CPU the faster of bf16 and fp32",
+        setting=Setting(Panel.RUN, brief=""),
     )
+
+    @property
+    def optimizers(self) -> set[Optimizer]:
+        """The optimisers that the two players use."""
+        return {self.g_optimizer or self.optimizer, self.d_optimizer or self.optimizer}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(TrainConfig):
     """Everything that decides what a run computes. It is stored in the run folder and in every checkpoint."""
 
-    variant: str = option("gan", help="name of the variant, DIST:NAME, or ./file.py")
-    extensions: tuple[str, ...] = option((), help="extensions, in order: names or ./file.py")
-    data: str = option("digits", help="name of a data set, or the path of a folder, zip, .npz or .npy")
-    size: str | None = option(None, help="HEIGHTxWIDTH to which images are cropped and resized; None keeps their own")
-    on_bad_image: Literal["error", "skip"] = option("error", help="what an unreadable image does")
-    images: int | None = option(None, ge=1, le=MAX_COUNT, help="budget: images shown to the discriminator")
-    steps: int | None = option(None, ge=1, le=MAX_COUNT, help="budget: batches shown to the discriminator")
-    time_s: float | None = option(None, gt=0, le=1e9, help="budget: training time in seconds")
-    seed: int = option(0, ge=0, lt=2**63, help="the one number all random streams are derived from")
-    device: str = option("auto", help="auto takes cuda, then mps, then cpu")
-    init_from: str | None = option(None, help="run folder or .safetensors file whose networks a new run starts with")
-    sync_bn: bool = option(False, help="batch norm over the whole batch when several processes share it")
+    variant: str = option(
+        "gan",
+        kind="name",
+        help="name of the variant, DIST:NAME, or ./file.py",
+        setting=Setting(brief="a name, DIST:NAME, or ./file.py"),
+    )
+    extensions: tuple[str, ...] = option(
+        (),
+        help="extensions, in order: names or ./file.py",
+        setting=Setting(flag="with", brief="extension; may be repeated", metavar="EXTENSION"),
+    )
+    init_from: str | None = option(
+        None,
+        kind="name",
+        help="run folder or .safetensors file whose networks a new run starts with",
+        setting=Setting(brief="start with the networks of a run or file", metavar="CKPT"),
+    )
+    data: str = option(
+        "digits",
+        kind="name",
+        help="name of a data set, or the path of a folder, .zip, .npz, .npy or .gkpack",
+        setting=Setting(Panel.DATA, brief="a name, folder, .zip, .npz, .npy, .gkpack", resumable=True),
+    )
+    size: str | None = option(
+        None,
+        kind="name",
+        help="HEIGHTxWIDTH, or one side, to which images are cropped and resized; None keeps their own",
+        setting=Setting(Panel.DATA, brief="crop and resize to HEIGHTxWIDTH, or 64"),
+    )
+    on_bad_image: Literal["error", "skip"] = option(
+        "error",
+        help="whether an unreadable image ends the run or is named and left out",
+        setting=Setting(Panel.DATA, brief="at an unreadable image"),
+    )
+    images: int | None = option(
+        None,
+        ge=1,
+        le=MAX_COUNT,
+        kind="count",
+        help="budget: images shown to the discriminator",
+        setting=Setting(Panel.BUDGET, brief="images shown to D: 500k", resumable=True, repeatable=True),
+    )
+    steps: int | None = option(
+        None,
+        ge=1,
+        le=MAX_COUNT,
+        kind="count",
+        help="budget: batches shown to the discriminator",
+        setting=Setting(Panel.BUDGET, brief="batches shown to D", resumable=True, repeatable=True),
+    )
+    time_s: float | None = option(
+        None,
+        gt=0,
+        le=1e9,
+        kind="duration",
+        help="budget: training time in seconds",
+        setting=Setting(Panel.BUDGET, flag="time", brief="training time: 2h, 15m", resumable=True, repeatable=True),
+    )
+    seed: int = option(
+        0,
+        ge=0,
+        lt=2**63,
+        help="the one number from which all random streams are derived",
+        setting=Setting(Panel.RUN, brief="of all random streams", repeatable=True),
+    )
+    device: str = option(
+        "auto",
+        kind="name",
+        help="auto takes cuda, then mps, then cpu",
+        setting=Setting(Panel.RUN, resumable=True, repeatable=True),
+    )
+    sync_bn: bool = option(
+        False,
+        help="batch norm over the whole batch when several processes share it",
+        setting=Setting(Panel.RUN, brief="batch norm over the batches of all GPUs"),
+    )
+    on_diverge: Literal["stop", "rollback"] = option(
+        "stop",
+        help="numbers that are no longer finite end the run, or send it back to the last checkpoint",
+        setting=Setting(Panel.RUN, brief="at numbers not finite", resumable=True, repeatable=True),
+    )
     sample_every: int | None = option(
-        None, ge=1, le=MAX_COUNT, help="images between two sample grids; None: a tenth of the run"
+        None,
+        ge=1,
+        le=MAX_COUNT,
+        kind="count",
+        help="images between two sample grids; None: a tenth of the run",
+        setting=Setting(Panel.OUTPUT, brief="images between two grids", resumable=True, repeatable=True),
     )
     checkpoint_every: int | None = option(
-        None, ge=1, le=MAX_COUNT, help="images between two checkpoints; None: every two minutes"
-    )
-
-    on_diverge: Literal["stop", "rollback"] = option(
-        "stop", help="what numbers that are no longer finite do: end the run, or send it back to the last checkpoint"
+        None,
+        ge=1,
+        le=MAX_COUNT,
+        kind="count",
+        help="images between two checkpoints; None: every two minutes",
+        setting=Setting(Panel.OUTPUT, brief="images between checkpoints", resumable=True, repeatable=True),
     )
     eval_every: int | None = option(
-        None, ge=1, le=MAX_COUNT, help="images between two evaluations; None: no scores during training"
+        None,
+        ge=1,
+        le=MAX_COUNT,
+        kind="count",
+        help="images between two evaluations; None: no scores during training",
+        setting=Setting(Panel.SCORES, brief="images between evaluations", resumable=True, repeatable=True),
     )
-    eval_n: int = option(2_000, ge=50, le=1 << 30, help="samples of an evaluation during training")
-    eval_features: str | None = option(None, help="feature space of the scores; None takes the best one that is here")
+    eval_n: int = option(
+        2_000,
+        ge=50,
+        le=1 << 30,
+        kind="count",
+        help="samples of an evaluation during training",
+        setting=Setting(Panel.SCORES, brief="samples of each", resumable=True, repeatable=True),
+    )
+    eval_features: str | None = option(
+        None,
+        help="feature space of the scores; None takes the best one that is here",
+        setting=Setting(Panel.SCORES, brief="feature space", resumable=True, repeatable=True),
+    )
 
     @property
     def total_images(self) -> int | None:
@@ -105,11 +248,11 @@ class RunConfig(TrainConfig):
         return min(budgets, default=None)
 
 
-SWITCHES = frozenset(field.name for field in dataclasses.fields(RunConfig) if field.type == "bool")
-
-
 class Settings(TypedDict, total=False):
-    """What a user may say about a run besides its variant; what is absent comes from the variant, else from core."""
+    """What a user may say about a run besides its variant; what is absent comes from the variant, else from core.
+
+    A number that may follow a schedule takes its spelling, too: `g_lr="cosine(2e-4, 5e-5, 20M)"`.
+    """
 
     extensions: tuple[str, ...] | list[str]
     data: str | os.PathLike[str]
@@ -132,38 +275,29 @@ class Settings(TypedDict, total=False):
     z_dim: int
     z_prior: Literal["normal", "uniform"]
     conditional: bool
-    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"]
-    g_lr: float
-    d_lr: float
-    betas: tuple[float, float] | str
+    optimizer: Optimizer
+    g_optimizer: Optimizer | None
+    d_optimizer: Optimizer | None
+    g_lr: Number | str
+    d_lr: Number | str
+    betas: tuple[Number | str, Number | str] | str
+    momentum: float
+    weight_decay: float
     d_steps: int
     reuse_fakes: bool
     penalty_every: int
-    ema_halflife_images: int | str
+    ema_halflife_images: int | str | Schedule
     graphs: Literal["auto", "off"]
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"]
     options: Mapping[str, object]
 
 
 DEFAULT_IMAGES = 200_000
+"""The budget of a run for which the user gives none."""
 
-
-BUDGETS = ("images", "steps", "time_s")
-
-
-COUNTS = ("images", "steps", "sample_every", "checkpoint_every", "ema_halflife_images", "eval_every", "eval_n")
-
-
-# Names of settings on the command line, understood in a TOML file too.
-ALIASES = {"with": "extensions", "time": "time_s", "ema_halflife": "ema_halflife_images"}
-
-
-# What may differ when a run goes on: none of these changes what a step computes (data is compared by its content).
-WATCHING = frozenset({"sample_every", "checkpoint_every", "eval_every", "eval_n", "eval_features"})
-
-
-RESUMABLE_CHANGES = frozenset({*BUDGETS, "data", "device", "on_diverge", "graphs", *WATCHING})
-
-
-# In what two runs may differ that are repetitions of one experiment.
-REPETITION_CHANGES = frozenset({*BUDGETS, "seed", "device", "on_diverge", "graphs", *WATCHING})
+SETTINGS = {field.name: facts_of(field).setting for field in dataclasses.fields(RunConfig)}
+ALIASES = {setting.flag.replace("-", "_"): name for name, setting in SETTINGS.items() if setting.flag}
+"""Names of flags that are not those of their settings, understood in a TOML file too."""
+BUDGETS = tuple(name for name, setting in SETTINGS.items() if setting.panel is Panel.BUDGET)
+RESUMABLE_CHANGES = frozenset(name for name, setting in SETTINGS.items() if setting.resumable)
+REPETITION_CHANGES = frozenset(name for name, setting in SETTINGS.items() if setting.repeatable)

@@ -9,8 +9,9 @@ One spelling everywhere (command line, TOML, Python):
     steps(2e-4, 1e-4@100k, 5e-5@200k)      another value from so many images on
     cosine(2e-4, 5e-5, 20M, warmup=500k)   the value times images / 500k during the first 500,000 images
 
-Points in time are images (`50k`, `20M`) or shares of the budget (`25%`). A schedule with shares follows the budget of
-the run: when a resumed run is given a larger one, the shares are those of the new budget from there on.
+Points in time are images (`50k`, `20M`) or shares of the budget (`25%`; kept to 12 decimal places of the whole).
+A schedule with shares follows the budget of the run: when a resumed run is given a larger one, the shares are those of
+the new budget from there on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from itertools import pairwise
 from typing import Literal
 
 Kind = Literal["constant", "linear", "cosine", "steps"]
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the budget at which people are shown the value of a schedule."""
 
 SPELLING = "write 2e-4, linear(2e-4, 0, 20M), cosine(2e-4, 5e-5, 50%-100%) or steps(2e-4, 1e-4@100k)"
 _CALL = re.compile(r"\s*(constant|linear|cosine|steps)\s*\((.*)\)\s*", re.DOTALL)
@@ -40,14 +44,14 @@ class Point:
     @classmethod
     def parse(cls, text: str) -> Point:
         """'50000', '50k', '20M' or '25%'; ValueError for anything else."""
-        found = re.fullmatch(r"\s*([\d_]+(?:\.\d+)?)\s*([kKmM%]?)\s*", text)
+        found = re.fullmatch(r"\s*(\d[\d_]{0,20}(?:\.\d{1,20})?)\s*([kKmM%]?)\s*", text)
         if found is None:
             raise ValueError(f"'{text.strip()}' is neither a number of images (50k) nor a share of the budget (25%)")
         number, unit = float(found[1].replace("_", "")), found[2].lower()
         if unit == "%":
             if number > 100:
                 raise ValueError(f"'{text.strip()}' is more than the whole budget")
-            return cls(number / 100, is_share=True)
+            return cls(round(number / 100, 12), is_share=True)
         return cls(round(number * _UNITS[unit]))
 
     def images(self, total: int | None) -> float:
@@ -59,7 +63,9 @@ class Point:
         return self.amount * total
 
     def __str__(self) -> str:
-        return f"{100 * self.amount:g}%" if self.is_share else f"{int(self.amount)}"
+        if not self.is_share:
+            return f"{int(self.amount)}"
+        return f"{100 * self.amount:.10f}".rstrip("0").rstrip(".") + "%"
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class Schedule:
     def parse(cls, value: object) -> Schedule:
         """A number, a spelling or a schedule as a schedule; ValueError says what is wrong with it."""
         if isinstance(value, Schedule):
-            return value
+            value = str(value)  # the parser checks one that was put together by hand, too
         if isinstance(value, int | float) and not isinstance(value, bool):
             return cls("constant", (_number(str(value)),))
         if not isinstance(value, str):
@@ -102,6 +108,15 @@ class Schedule:
     def has_shares(self) -> bool:
         """Whether a point of it is a share of the budget."""
         return any(point.is_share for point in (*self.points, *([self.warmup] if self.warmup else [])))
+
+    def check_budget(self, total: int | None) -> None:
+        """Raise ValueError for shares of no budget, and for a change that would end before it begins."""
+        if self.has_shares and total is None:
+            raise ValueError("a share of the budget (50%) needs a budget in images or steps")
+        if self.kind in ("linear", "cosine"):
+            begin, end = (point.images(total) for point in self.points)
+            if begin > end:
+                raise ValueError(f"with a budget of {total:,} images it ends before it begins")
 
     def at(self, images: float, total: int | None = None) -> float:
         """The value after so many images; `total` is the budget of the run in images, where shares need it."""
@@ -139,7 +154,17 @@ class Schedule:
 
 
 Number = float | Schedule
-"""A number of a run: constant, or following a schedule."""
+"""A number of a run, which may follow a schedule. A constant is held as the plain number that it is."""
+
+
+def value_at(number: Number, images: float, total: int | None = None) -> float:
+    """A number after so many images; `total` is the budget of the run in images, where shares need it."""
+    return number.at(images, total) if isinstance(number, Schedule) else number
+
+
+def is_spelling(text: str) -> bool:
+    """Whether a text looks like a schedule that is not a plain number: 'cosine(…)'."""
+    return _CALL.fullmatch(text) is not None
 
 
 def split_spellings(text: str) -> list[str]:

@@ -58,6 +58,7 @@ class GeneratorHeader:
     conditions: Conditions | None = None  # None: unconditional
     config: dict[str, Any]
     options: dict[str, Any]
+    extension_options: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     images_seen: int
     step: int
     seed: int

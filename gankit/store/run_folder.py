@@ -90,15 +90,19 @@ class RunFolder:
         return identity
 
     def configuration(self) -> dict[str, Any]:
-        """What config.json says: `config` and `options` as JSON values."""
+        """What config.json says: `config`, `options` and `extension_options` as JSON values."""
         path = self.path / "config.json"
         stored = read_json(path)
-        config, options, known = stored.get("config"), stored.get("options"), to_json(RunConfig())
-        if not isinstance(config, dict) or not isinstance(options, dict) or config.keys() - known.keys():
+        parts = [stored.get(key, {}) for key in ("config", "options", "extension_options")]
+        config, options, of_extensions = parts
+        known = to_json(RunConfig())
+        tables = (*parts, *of_extensions.values()) if isinstance(of_extensions, dict) else parts
+        if not all(isinstance(table, dict) for table in tables) or not config or config.keys() - known.keys():
             raise InputError(
                 f"{path} is damaged, or of a newer gankit", hint="bring back the file as it was, or upgrade"
             )
-        return {"config": {**known, **config}, "options": options}  # settings that came later have their defaults
+        # Settings that are newer than the file have their defaults.
+        return {"config": {**known, **config}, "options": options, "extension_options": of_extensions}
 
     def status(self) -> dict[str, Any]:
         """The last state written: running, finished, stopped, diverged or failed, with counters and the reason."""
@@ -257,7 +261,7 @@ def check_same(folder: RunFolder, configuration: Mapping[str, Any]) -> None:
     A variant or extension that was a file may lie elsewhere now, or have become a package, as data may lie elsewhere.
     """
     old, new = folder.configuration(), configuration
-    changed = {**differences(old["config"], new["config"]), **differences(old["options"], new["options"])}
+    changed = {**differences(old["config"], new["config"]), **differences(_options(old), _options(new))}
     refused = {
         key: (before, now)
         for key, (before, now) in changed.items()
@@ -266,6 +270,15 @@ def check_same(folder: RunFolder, configuration: Mapping[str, Any]) -> None:
     if refused:
         listing = ", ".join(f"{key} {before!r} -> {now!r}" for key, (before, now) in refused.items())
         raise InputError(f"{folder.path} is another run: {listing}", hint="choose another --out, or the same settings")
+
+
+def _options(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of variant and extensions, by the names that people give them: 'gamma', 'ada.target'."""
+    of_extensions = configuration["extension_options"]
+    return {
+        **configuration["options"],
+        **{f"{name}.{key}": value for name, table in of_extensions.items() for key, value in table.items()},
+    }
 
 
 def _same_plugins(before: str | list[str], now: str | list[str]) -> bool:

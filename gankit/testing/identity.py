@@ -9,7 +9,8 @@ from gankit import core
 from gankit.errors import InputError
 from gankit.game.vectors import check
 from gankit.host import discovery
-from gankit.settings.option import to_json, validate
+from gankit.settings.option import facts_of, to_json
+from gankit.settings.validate import validate
 from gankit.testing.subject import CheckFailed, Subject, require
 
 
@@ -48,7 +49,7 @@ def options(subject: Subject) -> None:
     )
     for field in dataclasses.fields(cls):
         require(
-            bool(field.metadata.get("help")),
+            bool(facts_of(field).help),
             f"option '{field.name}' has no help",
             "write it as option(default, help=…)",
         )

@@ -31,7 +31,7 @@ EVERY = 4  # steps of D between two changes of p
 class Options:
     target: float = option(0.6, ge=0, le=1, help="of r = E[sign(D(real) - boundary)]; above it p grows")
     images: int = option(500_000, ge=1, help="shown to D while p may go from 0 to 1")
-    start: float = option(0.0, ge=0, le=1, help="p at the beginning")
+    start: float = option(0.0, ge=0, le=1, schedule=False, help="p at the beginning")
     p: float | None = option(None, ge=0, le=1, help="a fixed or a scheduled p, in place of the controller")
 
 

@@ -22,9 +22,9 @@ from gankit.plugin import (
 
 @dataclass(frozen=True)
 class Options:
-    least: float = option(0.5, gt=0, le=1, help="share of each batch below which k never falls")
+    least: float = option(0.5, gt=0, le=1, schedule=False, help="share of each batch below which k never falls")
     decay: float = option(
-        0.99, gt=0, le=1, help="factor of k for every `images`; the paper's for every epoch"
+        0.99, gt=0, le=1, schedule=False, help="factor of k for every `images`; the paper's for every epoch"
     )
     images: int = option(50_000, ge=1, help="images shown to D between two reductions of k")
 

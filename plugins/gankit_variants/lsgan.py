@@ -10,8 +10,8 @@ from gankit.plugin import AdversarialLoss, Batch, Critic, VariantInfo, Vector, h
 
 @dataclass(frozen=True)
 class Options:
-    a: float = option(0.0, help="code of fake samples for the discriminator")
-    b: float = option(1.0, help="code of real samples for the discriminator")
+    a: float = option(0.0, schedule=False, help="code of fake samples for the discriminator")
+    b: float = option(1.0, schedule=False, help="code of real samples for the discriminator")
     c: float = option(1.0, help="code the generator wants its samples to get")
 
 

@@ -11,8 +11,10 @@ import pytest
 from gankit.contracts import VariantInfo
 from gankit.errors import InputError
 from gankit.settings.config import TrainConfig
-from gankit.settings.layers import Layer, parse_count, parse_duration, read_toml, resolve
-from gankit.settings.option import differences, option, to_json, validate
+from gankit.settings.layers import Layer, read_toml, resolve
+from gankit.settings.option import differences, option, to_json
+from gankit.settings.spelling import parse_count, parse_duration
+from gankit.settings.validate import validate
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ def test_human_spellings() -> None:
         layers(flag={"images": "2M", "time_s": "1h30m", "betas": "0,0.99", "size": 64}), INFO.config, INFO.options
     ).config
     assert (config.images, config.time_s, config.betas, config.size) == (2_000_000, 5400.0, (0.0, 0.99), "64")
-    assert parse_count("1.5k", "images", "flag") == 1500
-    assert parse_duration("90", "flag") == 90
-    assert parse_duration("2h", "flag") == 7200
+    assert parse_count("1.5k") == 1500
+    assert parse_duration("90") == 90
+    assert parse_duration("2h") == 7200
 
 
 def test_the_default_budget_goes_away_when_another_one_is_given() -> None:
@@ -76,15 +78,17 @@ def test_the_default_budget_goes_away_when_another_one_is_given() -> None:
     [
         ({"bacth": 3}, "unknown setting: bacth", "did you mean 'batch'?"),
         ({"batch": "many"}, "batch='many'", "batch"),
-        ({"batch": 0, "seed": -1}, "batch=0", "batch, seed"),
+        ({"batch": 0, "seed": -1}, "batch=0", "batch (flag), seed (flag)"),
         ({"betas": "0.5"}, "betas", "betas"),
         ({"betas": "0.5,1.5"}, "betas", "betas"),
         ({"g_lr": float("nan")}, "g_lr", "g_lr"),
-        ({"images": "lots"}, "images (flag): 'lots' is not a count", "50k"),
-        ({"time_s": "soon"}, "time (flag): 'soon' is not a duration", "1h30m"),
+        ({"images": "lots"}, "images='lots': not a count: write 50000, 50k or 2M", "images (flag)"),
+        ({"images": "lots", "batch": 0}, "batch=0: input should be greater than", "batch (flag), images (flag)"),
+        ({"time_s": "soon"}, "time_s='soon': not a duration: write 90s, 15m, 2h or 1h30m", "time_s"),
+        ({"batch": True}, "batch=True: true is not a value for it", "batch"),
         ({"precision": "fp8"}, "precision='fp8'", "precision"),
         ({"options": {"smooth": 0.1}}, "unknown option of variant 'gan': smooth", "did you mean 'smoothing'?"),
-        ({"options": {"smoothing": "x", "kind": "c"}}, "kind='c'", "kind, smoothing"),
+        ({"options": {"smoothing": "x", "kind": "c"}}, "kind='c'", "kind (flag), smoothing (flag)"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_setting(settings: dict[str, Any], message: str, hint: str) -> None:

@@ -30,7 +30,7 @@ class SampleGrids:
         if run.data.is_image:
             plan = run.plan
             self.grid = plan.composition.hook.gankit_sample_grid(
-                data=run.data, z=z, condition=condition, options=plan.resolved.options
+                data=run.data, z=z, condition=condition, options=plan.live.options
             )
         n = len(self.grid.z)
         spread = torch.linspace(0, len(run.dataset) - 1, min(n, len(run.dataset))).long()  # all classes of a sorted set

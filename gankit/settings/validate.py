@@ -1,0 +1,146 @@
+"""Loose values (texts, TOML, JSON) become a checked dataclass; every mistake is reported at once, in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import typing
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import Annotated, Any, Literal, TypeVar
+
+from gankit.base.text import did_you_mean
+from gankit.errors import InputError
+from gankit.settings.option import Facts, facts_of
+from gankit.settings.schedule import Number, Schedule, is_spelling, split_spellings
+from gankit.settings.spelling import parse_count, parse_duration
+
+T = TypeVar("T")
+
+
+def validate(
+    cls: type[T], values: Mapping[str, Any], *, what: str, where: str = "", sources: Mapping[str, str] | None = None
+) -> T:
+    """A frozen dataclass from loose values; unknown names and all bad values are one InputError.
+
+    `what` and `where` name the values in it ('option', "variant 'gan'"), `sources` says where each value came from.
+    """
+    import pydantic  # 0.1 s: not for `gankit --help`
+
+    known: Any = cls
+    names = [field.name for field in dataclasses.fields(known)]
+    place = f" of {where}" if where else ""
+    unknown = [key for key in values if key not in names]
+    if unknown:
+        hint = f"{did_you_mean(unknown[0], names)}{what}s: {', '.join(names) or 'none'}"
+        raise InputError(f"unknown {what}{place}: {', '.join(unknown)}", hint=hint)
+    try:
+        checked = _model(known).model_validate(dict(values))
+    except pydantic.ValidationError as error:
+        found = [(item["loc"], item["input"], item["msg"].removeprefix("Value error, ")) for item in error.errors()]
+        problems = "; ".join(
+            f"{'.'.join(map(str, loc))}={value!r}: {msg[0].lower()}{msg[1:]}" for loc, value, msg in found
+        )
+        bad = sorted({str(loc[0]) for loc, _, _ in found})
+        mend = ", ".join(f"{name} ({sources[name]})" if sources and name in sources else name for name in bad)
+        raise InputError(f"bad {what}{place}: {problems}", hint=f"mend {mend}") from None
+    return cls(**{name: getattr(checked, name) for name in names})
+
+
+@cache
+def _model(cls: type) -> Any:
+    """The pydantic model that checks the fields of a dataclass."""
+    import pydantic
+
+    hints = typing.get_type_hints(cls, include_extras=True)
+    forbid = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+    fields: dict[str, Any] = {
+        field.name: (_type_of(hints[field.name], facts_of(field)), field.default) for field in dataclasses.fields(cls)
+    }
+    return pydantic.create_model(cls.__name__, __config__=forbid, **fields)
+
+
+def _takes_schedule(hint: Any, facts: Facts) -> bool:
+    """Whether a field of this type, or an item of a tuple, may follow a schedule."""
+    if facts.schedule is not None:
+        return facts.schedule
+    return hint in (float, Number)
+
+
+def _type_of(hint: Any, facts: Facts) -> Any:
+    """The type of a field as pydantic checks it: what people write, then the type, then the bounds."""
+    import pydantic
+
+    if typing.get_origin(hint) is tuple:
+        items = tuple(item if item is ... else _type_of(item, facts) for item in typing.get_args(hint))
+        return Annotated[tuple.__class_getitem__(items), pydantic.BeforeValidator(_split)]
+    if _takes_schedule(hint, facts):
+        return Annotated[Any, pydantic.PlainValidator(partial(_number, hint, facts))]
+    bounds: dict[str, Any] = dict(facts.bounds)
+    return Annotated[hint, pydantic.Field(**bounds), pydantic.BeforeValidator(partial(_read, hint, facts))]
+
+
+def _split(value: object) -> object:
+    return split_spellings(value) if isinstance(value, str) else value
+
+
+def _read(hint: Any, facts: Facts, value: object) -> object:
+    """A value as people write it, for its type to be checked: ValueError for a schedule, and for true and false."""
+    if hint is bool:
+        return value
+    if isinstance(value, bool) and Literal not in _parts(hint):  # it would pass as 1 or 0
+        raise ValueError(f"{str(value).lower()} is not a value for it")
+    if isinstance(value, Schedule) or (str not in _parts(hint) and isinstance(value, str) and is_spelling(value)):
+        raise ValueError("it takes one value for the whole run, not a schedule")
+    if isinstance(value, str):
+        return _from_text(hint, facts, value)
+    return str(value) if facts.kind == "name" and value is not None else value
+
+
+def _from_text(hint: Any, facts: Facts, text: str) -> object:
+    if facts.kind == "count":
+        return parse_count(text)
+    if facts.kind == "duration":
+        return parse_duration(text)
+    # pydantic compares a choice with the text: '4' is not 4.
+    choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+    return next((choice for choice in choices if str(choice) == text), text)
+
+
+def _number(hint: Any, facts: Facts, value: object) -> float | Schedule:
+    """The number or the schedule that a value spells, within the bounds; a whole one for a field of whole numbers."""
+    if facts.kind == "count" and isinstance(value, str) and not is_spelling(value):
+        value = parse_count(value)
+    schedule = Schedule.parse(value)
+    for number in schedule.values:
+        _check_bounds(number, facts.bounds)
+    if not schedule.is_constant:
+        return schedule
+    constant = schedule.values[0]
+    if int not in _parts(hint):
+        return constant
+    if constant != int(constant):
+        raise ValueError(f"{constant:g} is not a whole number")
+    return int(value) if isinstance(value, int) else int(constant)
+
+
+_RULES = {
+    "gt": (operator.gt, "greater than"),
+    "ge": (operator.ge, "greater than or equal to"),
+    "lt": (operator.lt, "less than"),
+    "le": (operator.le, "less than or equal to"),
+}
+
+
+def _check_bounds(number: float, bounds: Mapping[str, float]) -> None:
+    for name, bound in bounds.items():
+        holds, words = _RULES[name]
+        if not holds(number, bound):
+            raise ValueError(f"{number:g} should be {words} {bound:g}")
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    """float | None -> (float, NoneType); Literal['a'] -> (Literal,)."""
+    if typing.get_origin(hint) is Literal:
+        return (Literal,)
+    return tuple(part for argument in typing.get_args(hint) for part in _parts(argument)) or (hint,)
