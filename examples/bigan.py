@@ -1,13 +1,13 @@
 """BiGAN: an encoder learns the inverse of the generator, because D judges pairs of a sample and its code.
 
-Donahue et al., 2017 (https://arxiv.org/abs/1605.09782), eq. 3, with the non-saturating game of both sides: a loop with
-a third network and a critic of its own. `reconstructions.png` in the run folder has real images, and below each row
-what G makes of their codes.
+Donahue et al., 2017 (https://arxiv.org/abs/1605.09782), eq. 3, with the non-saturating game of both sides: a third
+network that moves with the generator, and a part that gives the critic codes. `reconstructions.png` in the run folder
+has real images, and below each row what G makes of their codes.
 
 gankit train --variant ./examples/bigan.py
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +16,15 @@ from torch.nn.functional import softplus
 from gankit.plugin import (
     AdversarialLoss,
     Batch,
-    BoundCritic,
     Critic,
     CriticOutput,
+    CriticWrapper,
     DataSpec,
     Discriminator,
-    Networks,
+    Part,
     PointDiscriminator,
     Run,
+    Step,
     TrainConfig,
     TrainingLoop,
     VariantInfo,
@@ -62,33 +63,28 @@ def network(data: DataSpec, numbers: int) -> nn.Module:
     return Discriminator(data.shape, output=output) if data.is_image else PointDiscriminator(*data.shape, output=output)
 
 
-class PairCritic(BoundCritic):
-    """Tells D the code beside each sample: E(x) of a real one, the z that made a fake one."""
+class PairCritic(CriticWrapper):
+    """Gives D the code beside each sample: E(x) of a real one, the z that made a fake one."""
 
-    encoder: nn.Module
+    def __init__(self, inner: Critic, loop: TrainingLoop) -> None:
+        super().__init__(inner)
+        self.loop = loop
 
-    def __call__(self, samples: Tensor) -> Tensor:
+    def __call__(self, samples: Tensor, condition: Tensor | None = None) -> Tensor:
         if samples is self.batch.real:
-            with self.precision.autocast():
-                self.told = (self.encoder(samples).float(),)
-        else:
-            self.told = (self.batch.z,)
-        return super().__call__(samples)
+            return self.inner(samples, self.loop.call(self.loop.networks.extra["encoder"], samples))
+        return self.inner(samples, self.batch.z)
 
 
-class BiLoop(TrainingLoop):
-    """The core's game, with an encoder that learns together with G."""
+class Pairs(Part):
+    """D judges pairs in every phase."""
 
-    def __init__(self, networks: Networks, loss: AdversarialLoss, config: TrainConfig, data: DataSpec) -> None:
-        super().__init__(networks, loss, config)
-        # Codes have mean 0 and variance 1, as z has: else E begins with one code for all samples, and stays there.
-        last = [nn.LeakyReLU(0.2), nn.Linear(FEATURES, config.z_dim), nn.BatchNorm1d(config.z_dim, affine=False)]
-        self.add_network("generator", "encoder", nn.Sequential(network(data, FEATURES), *last))
+    def __init__(self, loop: TrainingLoop) -> None:
+        super().__init__()
+        self.loop = loop
 
-    def critic(self, batch: Batch) -> BoundCritic:
-        critic = PairCritic(self.networks.discriminator, batch, self.precision, augment=self.augment)
-        critic.encoder = self.companions["encoder"]
-        return critic
+    def critic(self, critic: Critic, step: Step) -> Critic:
+        return PairCritic(critic, self.loop)
 
 
 @hookimpl
@@ -117,10 +113,12 @@ def gankit_loss() -> AdversarialLoss:
 
 
 @hookimpl
-def gankit_training_loop(
-    networks: Networks, loss: AdversarialLoss, config: TrainConfig, data: DataSpec
-) -> TrainingLoop:
-    return BiLoop(networks, loss, config, data)
+def gankit_parts(loop: TrainingLoop, data: DataSpec) -> Sequence[Part]:
+    z_dim = loop.config.z_dim
+    # Codes have mean 0 and variance 1, as z has: else E begins with one code for all samples, and stays there.
+    last = [nn.LeakyReLU(0.2), nn.Linear(FEATURES, z_dim), nn.BatchNorm1d(z_dim, affine=False)]
+    loop.add_network("generator", "encoder", nn.Sequential(network(data, FEATURES), *last))
+    return [Pairs(loop)]
 
 
 @hookimpl
@@ -128,8 +126,8 @@ def gankit_checkpoint(run: Run) -> None:
     """The picture of G(E(x)), beside each checkpoint."""
     if not run.data.is_image:
         return
-    real = run.dataset.real(torch.arange(min(16, len(run.dataset)))).to(run.device)
-    encoder = run.loop.companions["encoder"].eval()
+    real = run.dataset.real(torch.arange(min(16, len(run.dataset)))).to(run.loop.device)
+    encoder = run.loop.networks.extra["encoder"].eval()
     with torch.no_grad():
         again = run.loop.generator(encoder(real))
     encoder.train()

@@ -1,39 +1,41 @@
 """An extension with an option: no gradient of either player is longer than a bound.
 
-gankit train --with ./examples/clip_gradients.py -o clip-gradients.norm=0.5
+gankit train --with ./examples/clip_gradients.py -s clip-gradients.norm=0.5
 """
 
-from collections.abc import Generator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch.nn.utils import clip_grad_norm_
 
-from gankit.plugin import ExtensionInfo, TrainingLoop, hookimpl, option
+from gankit.plugin import ExtensionInfo, Part, Step, hookimpl, option
 
 
 @dataclass(frozen=True)
 class Options:
-    norm: float = option(1.0, gt=0, help="longest gradient of all parameters of a player together")
+    norm: float = option(1.0, gt=0, schedule=False, help="longest gradient of all parameters of a player together")
 
 
-class ClipGradients:
+class ClipGradients(Part):
     """Shortens gradients before each optimiser's step; nothing waits for the device."""
 
+    def __init__(self, norm: float) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def before_update(self, step: Step) -> None:
+        clip_grad_norm_(step.player.parameters.values(), self.norm)
+
+
+class Extension:
     def __init__(self, options: Options) -> None:
-        self.norm = options.norm
+        self.options = options
 
-    @hookimpl(wrapper=True)
-    def gankit_training_loop(self) -> Generator[None, TrainingLoop, TrainingLoop]:
-        loop = yield
-        for player, optimizer in loop.optimizers.items():
-
-            def clip(*_: object, player: str = player) -> None:
-                clip_grad_norm_(loop.players[player].values(), self.norm)
-
-            optimizer.register_step_pre_hook(clip)
-        return loop
+    @hookimpl
+    def gankit_parts(self) -> Sequence[Part]:
+        return [ClipGradients(self.options.norm)]
 
 
 @hookimpl
 def gankit_extension() -> ExtensionInfo:
-    return ExtensionInfo(api=1, title="Clipped gradients", options=Options, make=ClipGradients)
+    return ExtensionInfo(api=1, capturable=True, title="Clipped gradients", options=Options, make=Extension)

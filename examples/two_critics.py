@@ -1,4 +1,4 @@
-"""A training loop of its own: two critics, each trained on a batch of fakes of its own; G plays against their mean.
+"""Phases of its own: two critics, each trained on a batch of fakes of its own; G plays against their mean.
 
 gankit train --variant ./examples/two_critics.py
 """
@@ -16,6 +16,7 @@ from gankit.plugin import (
     DataSpec,
     Discriminator,
     Networks,
+    Phase,
     PointDiscriminator,
     TrainConfig,
     TrainingLoop,
@@ -34,10 +35,10 @@ class Pair(nn.Module):
         self.active: int | None = None
 
     def forward(self, samples: Tensor, condition: Tensor | None = None) -> Tensor:
-        told = () if condition is None else (condition,)
+        given = () if condition is None else (condition,)
         if self.active is not None:
-            return self.critics[self.active](samples, *told)
-        return torch.stack([critic(samples, *told) for critic in self.critics]).mean(0)
+            return self.critics[self.active](samples, *given)
+        return torch.stack([critic(samples, *given) for critic in self.critics]).mean(0)
 
 
 class TwoCriticsLoss(AdversarialLoss):
@@ -48,19 +49,6 @@ class TwoCriticsLoss(AdversarialLoss):
 
     def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
         return {"fake": softplus(-critic(batch.fake))}
-
-
-class TwoCriticsLoop(TrainingLoop):
-    """The discriminator's phase is played twice; everything else is the core's."""
-
-    def d_step(self, real: Tensor, labels: Tensor | None, condition: Tensor | None) -> dict[str, Tensor]:
-        pair, stats = self.networks.discriminator, {}
-        for active in range(2):
-            pair.active = active
-            found = super().d_step(real, labels, condition)
-            stats.update({f"{name}/{active}": value for name, value in found.items()})
-        pair.active = None
-        return stats
 
 
 @hookimpl
@@ -80,4 +68,17 @@ def gankit_loss() -> AdversarialLoss:
 
 @hookimpl
 def gankit_training_loop(networks: Networks, loss: AdversarialLoss, config: TrainConfig) -> TrainingLoop:
-    return TwoCriticsLoop(networks, loss, config)
+    """The discriminator's phase twice, each time for one of the critics; then the generator's."""
+    loop = TrainingLoop(networks, loss, config)
+
+    def of_critic(number: int) -> Phase:
+        def objective(critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+            networks.discriminator.active = number
+            terms = loss.discriminator(critic, batch)
+            networks.discriminator.active = None
+            return terms
+
+        return Phase("discriminator", objective, prefix=f"d{number}", fakes="detached", frozen=())
+
+    loop.phases = {"critic 0": of_critic(0), "critic 1": of_critic(1), "generator": loop.phases["generator"]}
+    return loop

@@ -28,12 +28,12 @@ gankit plugin list --load --json >plugins.json
 python - <<'CHECK'
 import json
 rows = {row["name"]: row for row in json.load(open("plugins.json"))}
-for name in ("ebgan", "half-cosine"):
+for name in ("ebgan", "gradient-noise"):
     assert (rows[name]["dist"], rows[name]["version"], rows[name]["state"]) == ("gankit-ebgan", "0.1.0", "ok"), rows[name]
 CHECK
-gankit plugin check ebgan --with half-cosine --device cpu
+gankit plugin check ebgan --with gradient-noise --device cpu
 gankit verify ebgan
-gankit train --variant ebgan --with half-cosine --steps 20 --device cpu --out energy
+gankit train --variant ebgan --with gradient-noise --steps 20 --device cpu --out energy
 gankit sample energy -n 4 -o energy.png
 PIP_QUIET=1 PIP_YES=1 gankit uninstall gankit-ebgan
 gankit sample energy -n 4 -o again.png # its generator is the core's

@@ -174,9 +174,13 @@ class TrainingLoop:
 
     def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """z [N, z_dim] (and y [N, K]) -> fake samples [N, *shape], float32."""
+        return self.call(self.networks.generator, z, *(() if condition is None else (condition,)))
+
+    def call(self, network: nn.Module, *inputs: Tensor) -> Tensor:
+        """A network's output for some inputs in the precision of the run, as float32."""
         with self.precision.autocast():
-            fake: Tensor = self.networks.generator(z, *(() if condition is None else (condition,)))
-        return fake.float()
+            output: Tensor = network(*inputs)
+        return output.float()
 
     # -- the step ------------------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ class Player:
     def add(self, parameters: Mapping[str, nn.Parameter], lr_scale: float = 1.0) -> None:
         """Before the first step: train more parameters with this player, at `lr_scale` times its learning rate."""
         self.parameters.update(parameters)
-        rate = self.lr.at(0) * lr_scale
+        rate = self.lr.values[0] * lr_scale
         self.optimizer.add_param_group({"params": list(parameters.values()), "lr": rate, "lr_scale": lr_scale})
 
     def scale_lr(self, factor: float) -> None:
@@ -93,8 +93,8 @@ def make_optimizer(
 ) -> Optimizer:
     """The optimiser of a player, fused where PyTorch has it; its rates are tensors where CUDA graphs may replay it."""
     graphed = config.graphs == "auto" and device.type == "cuda"
-    rate: float | Tensor = torch.tensor(lr.at(0), device=device) if graphed else lr.at(0)
-    beta1, beta2 = (Schedule.parse(beta).at(0) for beta in config.betas)
+    rate: float | Tensor = torch.tensor(lr.values[0], device=device) if graphed else lr.values[0]
+    beta1, beta2 = (Schedule.parse(beta).values[0] for beta in config.betas)
     group = {"params": list(parameters.values()), "lr_scale": 1.0}
     fused = device.type in ("cpu", "cuda")
     if kind == "rmsprop":
