@@ -1,4 +1,4 @@
-"""The state of installed plugins: told without importing them, and by importing them; and the allow-list."""
+"""The state of installed plugins, with and without importing them, and the allow-list."""
 
 from __future__ import annotations
 

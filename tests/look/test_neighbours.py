@@ -32,7 +32,7 @@ def test_the_nearest_are_exact_and_in_order_also_over_several_parts() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on forty small images of two classes, one of which is what it draws for seed 5."""
+    """A run on forty small images of two classes; one of them equals its sample for seed 5."""
     base = tmp_path_factory.mktemp("neighbours")
     images = np.random.RandomState(0).randint(0, 255, (40, 12, 12)).astype(np.uint8)
     np.savez(base / "data.npz", images=images, labels=np.arange(40) % 2)

@@ -1,4 +1,4 @@
-"""What keeps the tests of feature networks away from this machine's own files."""
+"""Fixtures that keep the tests of feature networks away from this machine's own files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_torch_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever opens a file with torch fails the test."""
+    """torch.load and torch.jit.load fail the test."""
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a file was opened before it was verified")

@@ -17,7 +17,7 @@ from gankit.score.evaluate import evaluate
 
 @pytest.fixture(autouse=True)
 def home(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache; classifiers are trained for a few steps only, for nobody asks how good they are."""
+    """An empty cache; classifiers are trained for a few steps only, since no test here depends on their accuracy."""
     monkeypatch.setattr("gankit.measure.features.classifier.STEPS", 20)
     monkeypatch.setenv("GANKIT_HOME", str(place / "home"))
     return place / "home"

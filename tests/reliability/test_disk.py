@@ -1,4 +1,4 @@
-"""Real disks that refuse: full, read-only, files of limited size. Every operation of a save: tests/test_faults.py."""
+"""Real disks that refuse: full, read-only, files of limited size. Every operation of a save: tests/reliability/test_faults.py."""
 
 from __future__ import annotations
 

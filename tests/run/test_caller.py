@@ -1,4 +1,4 @@
-"""Training within a caller's program: the seed alone decides the result, and the process is left as it was."""
+"""Training within a caller's program: the seed determines the result, and the process is left as it was."""
 
 from __future__ import annotations
 
