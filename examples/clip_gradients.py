@@ -1,6 +1,6 @@
 """An extension with an option: no gradient of either player is longer than a bound.
 
-gankit train --with ./examples/clip_gradients.py -o clip-gradients.norm=0.5
+gankit train --with ./examples/clip_gradients.py -s clip-gradients.norm=0.5
 """
 
 from collections.abc import Generator
