@@ -1,8 +1,8 @@
 """CycleGAN on points: two domains without pairs, a translator and a critic for each (https://arxiv.org/abs/1703.10593).
 
 Zhu et al., 2017: four networks with an optimiser each, and two real batches a step. The data set `two-domains` of this
-file has points b of one domain as samples, and beside each a point a of the other as its condition: the generator is the
-translator G(a), and the inverse F(b) another player. `gankit sample` translates.
+file has points b of one domain as samples, and beside each a point a of the other as its condition: the generator is
+the translator G(a), and the inverse F(b) another player. `gankit sample` translates.
 
 gankit train --variant ./examples/cycle_gan.py --data two-domains --images 200k
 """

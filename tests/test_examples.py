@@ -38,7 +38,7 @@ def test_every_example_is_tested_here() -> None:
 
 def test_the_one_file_variant_trains_with_its_own_recommendation(tmp_path: Path) -> None:
     options = ("--variant", EXAMPLES / "relativistic.py", "--device", "cpu")
-    shown = json.loads(gankit("train", *options, "--print-config", "--json", cwd=tmp_path).stdout)
+    shown = json.loads(gankit("train", *options, "--print-config", "--json", cwd=tmp_path).stdout)["settings"]
     assert shown["d_lr"] == {"value": 4e-4, "source": "variant"}
     result = gankit("train", *options, "--steps", 2, "--out", "run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -58,7 +58,7 @@ def test_the_one_file_variant_has_the_values_of_its_paper() -> None:
 
 def test_the_toml_run_is_a_valid_configuration(tmp_path: Path) -> None:
     result = gankit("train", "--config", EXAMPLES / "run.toml", "--print-config", "--json", cwd=tmp_path)
-    shown = json.loads(result.stdout)
+    shown = json.loads(result.stdout)["settings"]
     assert shown["images"] == {"value": 20_000, "source": "run.toml"}
     assert shown["options.label_smoothing"] == {"value": 0.1, "source": "run.toml"}
 
@@ -124,7 +124,7 @@ def test_the_extension_bounds_gradients(tmp_path: Path) -> None:
                 {
                     "variant": "gan",
                     "extensions": [str(EXAMPLES / "clip_gradients.py")],
-                    "options": {"clip-gradients.norm": 1e-3},
+                    "options": {"clip-gradients": {"norm": 1e-3}},
                 },
             )
         ]

@@ -37,7 +37,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 ok, 1 bug, 2 bad input, 3 plugin, 4 environment, 5 diverged, 130 or 143 stopped (resumable).",
 )
-app.command("train", context_settings={"auto_envvar_prefix": "GANKIT_TRAIN"})(train.train)
+app.command(
+    "train",
+    context_settings={"auto_envvar_prefix": train.VARIABLES},
+    epilog=f"The first of several words is the default. In the environment: {train.VARIABLES}_IMAGES=500k, and so on.",
+)(train.train)
 app.command("resume")(train.resume)
 app.command("sample")(sample.sample)
 app.command("interpolate")(latent.interpolate)

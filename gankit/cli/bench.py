@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gankit.cli import console
-from gankit.cli.flags import Device, Json, complete_extension, complete_variant, key_values
+from gankit.cli.flags import Json
+from gankit.cli.settings import OPTIONS, takes_settings
+from gankit.settings.config import TrainConfig
 from gankit.settings.layers import Layer
+from gankit.settings.option import values_of
+
+if TYPE_CHECKING:
+    from gankit.look.bench import Benchmark
+
+SETTINGS = ("variant", OPTIONS, "extensions", "data", "size", "device", *values_of(TrainConfig()))
 
 
+@takes_settings(SETTINGS)
 def bench(
-    variant: Annotated[
-        str | None, typer.Option(autocompletion=complete_variant, help="NAME or ./file.py (else the default one).")
-    ] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("-o", "--option", metavar="KEY=VALUE", help="Option of the variant.")
-    ] = None,
-    with_: Annotated[
-        list[str] | None, typer.Option("--with", autocompletion=complete_extension, help="Extension; may be repeated.")
-    ] = None,
-    data: Annotated[str | None, typer.Option(help="As for `gankit train`.")] = None,
-    size: Annotated[str | None, typer.Option(help="Side of the images, e.g. 64.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images per step (default: the variant's).")] = None,
-    d_steps: Annotated[int | None, typer.Option(help="D steps for each G step.")] = None,
-    penalty_every: Annotated[int | None, typer.Option(help="Gradient penalties in every k-th D step only.")] = None,
-    conditional: Annotated[bool | None, typer.Option("--conditional", help="Tell both players the class.")] = None,
-    device: Device = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "tf32", "bf16", "fp16"], typer.Option(help="Arithmetic of the networks.")
-    ] = "auto",
+    layers: list[Layer],
     steps: Annotated[int, typer.Option(min=1, help="Steps in each of five blocks.")] = 20,
     json: Json = False,
 ) -> None:
@@ -41,25 +32,15 @@ def bench(
     """
     from gankit.look.bench import bench as measure
 
-    chosen = {
-        "variant": variant,
-        "options": key_values(option) if option else None,
-        "extensions": with_,
-        "data": data,
-        "size": size,
-        "batch": batch,
-        "d_steps": d_steps,
-        "penalty_every": penalty_every,
-        "conditional": conditional,
-        "device": device,
-        "precision": precision,
-    }
-    settings: dict[str, Any] = {key: value for key, value in chosen.items() if value is not None}
     with console.log_to_stderr(), console.progress_bar():
-        found = measure([Layer("flag", settings)], steps)
+        found = measure(layers, steps)
     if json:
         console.print_json({**dataclasses.asdict(found), "of_matmul": found.of_matmul})
-        return
+    else:
+        _print(found)
+
+
+def _print(found: Benchmark) -> None:
     out = console.data.print
     threads = f", {found.threads} threads" if found.device == "cpu" else ""
     out(f"{found.variant} on {found.device}{threads} in {found.precision}, batch {found.batch}, torch {found.torch}")

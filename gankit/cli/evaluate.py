@@ -10,13 +10,11 @@ import typer
 from gankit.base.text import printable
 from gankit.cli import console
 from gankit.cli.flags import Device, File, Json, path_of
+from gankit.cli.scores import print_protocol, text_of, title_of
 from gankit.errors import InputError
 
 if TYPE_CHECKING:
     from gankit.measure.record import Evaluation
-
-ARROW = {True: " ↑", False: " ↓", None: ""}
-TITLES = {"fid": "FID", "kid": "KID ×1000", "is": "IS", "f1": "F1"}
 
 
 def evaluate(
@@ -75,8 +73,7 @@ def evaluate(
             extensions=with_ or (),
         )
         evaluation = score(target, settings)
-    _show(target, evaluation, as_json=json)
-    _store(evaluation, store_of(target, save))
+    _store_and_show(target, evaluation, store_of(target, save), as_json=json)
 
 
 def manifold(
@@ -110,8 +107,7 @@ def manifold(
             variant=variant,
             extensions=with_ or (),
         )
-    _show(checkpoint, evaluation, as_json=json)
-    _store(evaluation, store_of(checkpoint, save))
+    _store_and_show(checkpoint, evaluation, store_of(checkpoint, save), as_json=json)
 
 
 def _count(text: str) -> int | Literal["all"]:
@@ -141,11 +137,14 @@ def _store_path(out: str | None) -> Path | None:
     return path
 
 
-def _store(evaluation: Evaluation, path: Path) -> None:
-    """After the numbers were shown: a folder that cannot be written must not cost them."""
+def _store_and_show(target: Path, evaluation: Evaluation, path: Path, *, as_json: bool) -> None:
+    """A closed pipe does not cost the stored line, and a folder that cannot be written does not cost the numbers."""
     from gankit.base.files import append_line
 
-    append_line(path, evaluation.record())
+    try:
+        append_line(path, evaluation.record())
+    finally:
+        _show(target, evaluation, as_json=as_json)
     console.talk.print(f"stored in {printable(path)}", markup=False)
 
 
@@ -164,33 +163,7 @@ def _show(target: Path, evaluation: Evaluation, *, as_json: bool) -> None:
         value, floor = (
             text_of(name, v, s) for v, s in ((score.value, score.spread), (score.floor, score.floor_spread))
         )
-        table.add_row(console.cell(TITLES.get(name, name) + ARROW[score.higher_is_better]), value, floor)
+        table.add_row(console.cell(title_of(name, score.higher_is_better)), value, floor)
     console.print_table(table)
     for finding in evaluation.findings():
         console.data.print(finding, markup=False)
-
-
-def print_protocol(evaluation: Evaluation) -> None:
-    p = evaluation.protocol
-    prepared = ", ".join(f"{key} {value}" for key, value in p.preparation.items())
-    weights = f" {p.features_sha256[:8]}" if p.features_sha256 != "none" else ""
-    lines = [
-        f"features {p.features}{weights}" + (f" ({prepared})" if prepared else ""),
-        f"{p.n:,} samples as {p.quantisation} against {p.n_real:,} of {p.split}; "
-        + (f"floor: {p.n_floor:,} others" if p.n_floor else "no floor: no other real images")
-        + f"; seed {p.seed}",
-    ]
-    for line in lines:
-        console.data.print(printable(line), markup=False)
-
-
-def text_of(name: str, value: float | None, spread: float | None = None) -> str:
-    """A score for people: KID in thousandths, the share of duplicates in per cent."""
-    if value is None:
-        return ""
-    if name == "duplicates":
-        return f"{value:.1%}"
-    factor = 1000 if name == "kid" else 1
-    number = factor * value
-    text = f"{number:.3f}" if abs(number) < 10 else f"{number:.1f}" if abs(number) < 1000 else f"{number:,.0f}"
-    return text if spread is None else f"{text} ± {factor * spread:,.2f}"

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,14 +58,16 @@ def picture_path(text: str, flag: str, films: Collection[str] = ()) -> tuple[Pat
     raise InputError(f"{text}: unknown kind of output '{suffix}'", hint=" or ".join(f"x{s}" for s in (".png", *films)))
 
 
-def key_values(pairs: list[str]) -> dict[str, str]:
-    """['smoothing=0.1'] -> {'smoothing': '0.1'}."""
-    values = {}
+def key_values(pairs: list[str]) -> dict[str, Any]:
+    """['smoothing=0.1', 'ada.target=0.6'] -> {'smoothing': '0.1', 'ada': {'target': '0.6'}}."""
+    values: dict[str, Any] = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
-        if not separator or not key:
-            raise InputError(f"-o {pair}: not KEY=VALUE", hint="for example -o label_smoothing=0.1")
-        values[key.strip().replace("-", "_")] = value.strip()
+        extension, dot, name = key.strip().rpartition(".")
+        if not separator or not name or (dot and not extension):
+            raise InputError(f"-s {pair}: not KEY=VALUE", hint="for example -s label_smoothing=0.1 -s ada.target=0.5")
+        table = values.setdefault(extension, {}) if extension else values
+        table[name.replace("-", "_")] = value.strip()
     return values
 
 

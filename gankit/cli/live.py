@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from gankit.cli.console import PLAIN_LINE_S, talk
-from gankit.cli.evaluate import text_of
+from gankit.cli.scores import text_of
 from gankit.hookspecs import hookimpl
 from gankit.measure.record import BEST_BY
 

@@ -25,7 +25,7 @@ from gankit.run.plan import Plan, load_data, plan_run, stored_settings
 from gankit.run.run import Run
 from gankit.run.train import train_layers
 from gankit.sample.pictures import generate
-from gankit.settings.layers import Layer
+from gankit.settings.layers import Layer, chosen
 from gankit.store import checkpoint
 from gankit.store.run_folder import RunFolder
 
@@ -34,6 +34,20 @@ ARROWS = 17  # from z to x
 GRID_1D, GRID_2D = 641, 96  # places at which D is asked, along an axis
 SPREAD = 64  # the end of a training comes so many times later than a moment early in it
 COVERED = 0.1  # of the samples an equal share would give: then a mode counts as covered
+
+# On the line the discriminator is near its optimum and the generator slow, as the argument of the articles assumes; in
+# the plane both have the variant's own settings.
+LINE: dict[str, Any] = {
+    "data": "gaussian1d",
+    "device": "cpu",
+    "z_dim": 1,
+    "images": 1_000_000,
+    "batch": 512,
+    "d_steps": 5,
+    "d_lr": 2e-3,
+    "g_lr": 5e-4,
+}
+PLANE: dict[str, Any] = {"device": "cpu", "z_dim": 2, "images": 200_000}
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,12 @@ def modes(samples: Tensor, truth: Mixture) -> tuple[int, float]:
     counts = torch.bincount(nearest[sharp], minlength=len(truth.centres))
     enough = COVERED * len(samples) / len(truth.centres)
     return int((counts >= enough).sum()), float(sharp.double().mean())
+
+
+def with_defaults(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers on top of the settings with which the figure is usually drawn, on the line or in the plane."""
+    data = chosen([*layers], "data", LINE["data"])
+    return [Layer("figure", LINE if data == LINE["data"] else PLANE), *layers]
 
 
 def figure_of_training(

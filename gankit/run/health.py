@@ -94,7 +94,7 @@ def _sure_discriminator(lines: Sequence[Line]) -> Finding | None:
     if real is None or fake is None:
         return None
     figure = f"D is sure: mean logits {real[1]:.1f} for real samples and {fake[1]:.1f} for fakes"
-    advice = "a lower --d-lr, or -o label_smoothing=0.1 where the variant has it"
+    advice = "a lower --d-lr, or -s label_smoothing=0.1 where the variant has it"
     return Finding("sure discriminator", max(real[0], fake[0]), figure, advice)
 
 

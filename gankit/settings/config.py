@@ -34,31 +34,33 @@ class TrainConfig:
         setting=Setting(brief="images per step, over all devices"),
     )
     z_dim: int = option(64, ge=1, le=MOST, help="length of the latent vector z")
-    z_prior: Literal["normal", "uniform"] = option("normal", help="z ~ N(0, I), or uniform on [-1, 1]")
-    optimizer: Optimizer = option("adam", help="of both players")
+    z_prior: Literal["normal", "uniform"] = option(
+        "normal", help="z ~ N(0, I), or uniform on [-1, 1]", setting=Setting(brief="distribution of z")
+    )
+    optimizer: Optimizer = option("adam", help="of both players", setting=Setting(brief="of both"))
     g_optimizer: Optimizer | None = option(
         None,
         help="of the generator, if it is not that of both players",
-        setting=Setting(brief="that of the generator"),
+        setting=Setting(brief="of G alone"),
     )
     d_optimizer: Optimizer | None = option(
         None,
         help="of the discriminator, if it is not that of both players",
-        setting=Setting(brief="that of the discriminator"),
+        setting=Setting(brief="of D alone"),
     )
     g_lr: Number = option(
         5e-4,
         ge=0,
         help="learning rate of the generator; a number, or a schedule such as linear(2e-4, 0, 50%-100%)",
         search={"wide": LogUniform(1e-5, 1e-2), "narrow": LogUniform(1e-4, 1e-3)},
-        setting=Setting(brief="of the generator: 2e-4, or a schedule", metavar="RATE"),
+        setting=Setting(brief="of G, a number or a schedule", metavar="RATE"),
     )
     d_lr: Number = option(
         5e-4,
         ge=0,
         help="learning rate of the discriminator; a number, or a schedule such as cosine(2e-4, 5e-5, 20M)",
         search={"wide": SameAs("g_lr"), "narrow": SameAs("g_lr")},
-        setting=Setting(brief="of the discriminator, likewise", metavar="RATE"),
+        setting=Setting(brief="of D, likewise", metavar="RATE"),
     )
     betas: tuple[Number, Number] = option(
         (0.5, 0.999),
@@ -70,7 +72,7 @@ class TrainConfig:
         setting=Setting(brief="decay rates of adam: 0.5,0.999", metavar="B1,B2"),
     )
     momentum: float = option(0.0, ge=0, lt=1, schedule=False, help="of sgd and rmsprop")
-    weight_decay: float = option(0.0, ge=0, schedule=False, help="decoupled decay of the weights, of adamw")
+    weight_decay: float = option(0.0, ge=0, schedule=False, help="decoupled weight decay of adamw")
     d_steps: int = option(
         1,
         ge=1,
@@ -82,14 +84,14 @@ class TrainConfig:
     reuse_fakes: bool = option(
         False,
         help="the generator learns from the fakes that the discriminator was just shown: one forward pass less",
-        setting=Setting(brief="G learns from the fakes D was just shown"),
+        setting=Setting(brief="G learns from the last fakes of D"),
     )
     penalty_every: int = option(
         1,
         ge=1,
         le=MOST,
         help="gradient penalties in every k-th discriminator step only, weighted k times",
-        setting=Setting(brief="penalise every k-th step of D, k times"),
+        setting=Setting(brief="penalise in every k-th step of D"),
     )
     ema_halflife_images: int | Schedule = option(
         10_000,
@@ -98,9 +100,9 @@ class TrainConfig:
         schedule=True,
         kind="count",
         help="half-life of the averaged generator in images, a number or a schedule; 0 samples the raw one",
-        setting=Setting(flag="ema-halflife", brief="half-life of G's average; 0: none", metavar="IMAGES"),
+        setting=Setting(flag="ema-halflife", brief="half-life of G's average", metavar="IMAGES"),
     )
-    graphs: Literal["auto", "off"] = option(
+    graphs: Literal["off", "auto"] = option(
         "off",
         help="auto plays steps from CUDA graphs where every plugin allows it; never run on a GPU so far",
         setting=Setting(Panel.RUN, brief="steps from CUDA graphs", resumable=True, repeatable=True),
@@ -108,7 +110,7 @@ class TrainConfig:
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = option(
         "auto",
         help="arithmetic of the networks; auto is bf16 on CUDA, and on a CPU the faster of bf16 and fp32",
-        setting=Setting(Panel.RUN, brief=""),
+        setting=Setting(Panel.RUN, brief="arithmetic"),
     )
 
     @property
@@ -136,19 +138,19 @@ class RunConfig(TrainConfig):
         None,
         kind="name",
         help="run folder or .safetensors file whose networks a new run starts with",
-        setting=Setting(brief="start with the networks of a run or file", metavar="CKPT"),
+        setting=Setting(brief="start with these networks", metavar="CKPT"),
     )
     data: str = option(
         "digits",
         kind="name",
         help="name of a data set, or the path of a folder, .zip, .npz, .npy or .gkpack",
-        setting=Setting(Panel.DATA, brief="a name, folder, .zip, .npz, .npy, .gkpack", resumable=True),
+        setting=Setting(Panel.DATA, brief="name, folder, zip, npz, npy, gkpack", resumable=True),
     )
     size: str | None = option(
         None,
         kind="name",
         help="HEIGHTxWIDTH, or one side, to which images are cropped and resized; None keeps their own",
-        setting=Setting(Panel.DATA, brief="crop and resize to HEIGHTxWIDTH, or 64"),
+        setting=Setting(Panel.DATA, brief="crop and resize to this, or to one side: 64", metavar="HxW"),
     )
     on_bad_image: Literal["error", "skip"] = option(
         "error",
@@ -190,12 +192,12 @@ class RunConfig(TrainConfig):
         "auto",
         kind="name",
         help="auto takes cuda, then mps, then cpu",
-        setting=Setting(Panel.RUN, resumable=True, repeatable=True),
+        setting=Setting(Panel.RUN, brief="the best one here, or cpu, cuda:1", resumable=True, repeatable=True),
     )
     sync_bn: bool = option(
         False,
         help="batch norm over the whole batch when several processes share it",
-        setting=Setting(Panel.RUN, brief="batch norm over the batches of all GPUs"),
+        setting=Setting(Panel.RUN, brief="batch norm over all GPUs"),
     )
     on_diverge: Literal["stop", "rollback"] = option(
         "stop",

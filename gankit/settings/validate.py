@@ -23,7 +23,7 @@ def validate(
 ) -> T:
     """A frozen dataclass from loose values; unknown names and all bad values are one InputError.
 
-    `what` and `where` name the values in it ('option', "variant 'gan'"), `sources` says where each value came from.
+    `what` and `where` name the values in it ('option', "variant 'x'"), `sources` says where each value came from.
     """
     import pydantic  # 0.1 s: not for `gankit --help`
 

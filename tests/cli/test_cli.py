@@ -14,8 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from support import GANKIT, OWN_NETWORKS, TINY_VARIANT, gankit, install
+from typer.testing import CliRunner
+
+from gankit.cli import app
 
 TINY = ("--data", "tiny.npz", "--batch", 8, "--z-dim", 8, "--device", "cpu")
 
@@ -26,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cli")
     rng = np.random.default_rng(0)
     np.savez(path / "tiny.npz", images=rng.integers(0, 256, (40, 8, 8), dtype=np.uint8), labels=np.arange(40) % 4)
-    done = gankit("train", "--variant", "lsgan", *TINY, "--steps", 5, "--out", "done", cwd=path)
+    done = gankit("train", "--variant", "lsgan", *TINY, "--steps", 5, "-o", "done", cwd=path)
     assert done.returncode == 0, done.stderr
     return path
 
@@ -59,6 +63,46 @@ def test_train_json_is_one_document(folder: Path) -> None:
     document = json.loads(result.stdout)
     assert (document["folder"], document["images_seen"]) == ("json", 16)
     assert Path(folder, document["generator"]).exists()
+
+
+def test_print_config_shows_each_schedule_over_the_budget(folder: Path) -> None:
+    command = ("train", *TINY, "--print-config", "--steps", 100, "--g-lr", "linear(4e-4, 0, 50%-100%)")
+    options = ("--betas", "0.5,steps(0.9, 0.99@400)", "-s", "label_smoothing=linear(0.2, 0, 800)")
+    shown = gankit(*command, *options, cwd=folder)
+    assert shown.returncode == 0, shown.stderr
+    rows = {line.split()[0]: line.split()[1:] for line in shown.stdout.splitlines() if line.strip()}
+    assert rows["schedule"] == ["at", "the", "start", "25%", "50%", "75%", "100%"]
+    assert rows["betas.1"] == ["0.9", "0.9", "0.99", "0.99", "0.99"]
+    document = json.loads(gankit(*command, *options, "--json", cwd=folder).stdout)
+    assert document["settings"]["g_lr"] == {"value": "linear(0.0004, 0.0, 50%-100%)", "source": "flag"}
+    assert document["schedules"]["g_lr"] == pytest.approx([4e-4, 4e-4, 4e-4, 2e-4, 0])
+    assert document["schedules"]["options.label_smoothing"] == pytest.approx([0.2, 0.15, 0.1, 0.05, 0])
+
+
+def test_a_budget_in_which_the_generator_never_moves_is_a_warning(folder: Path) -> None:
+    result = gankit("train", *TINY, "--print-config", "--steps", 3, "--d-steps", 5, cwd=folder)
+    assert result.returncode == 0
+    assert result.stderr == (
+        "warning: the generator never moves: the budget is 3 steps, and it moves after 5 of the discriminator (--d-steps)\n"
+    )
+    assert gankit("train", *TINY, "--print-config", "--steps", 5, "--d-steps", 5, cwd=folder).stderr == ""
+
+
+def commands(command: object, words: list[str]) -> list[list[str]]:
+    """Every command below this one."""
+    below = getattr(command, "commands", {})
+    return [words, *(found for name, child in below.items() for found in commands(child, [*words, name]))]
+
+
+@pytest.mark.parametrize("words", commands(typer.main.get_command(app), []), ids=" ".join)
+def test_help_fits_eighty_columns_and_two_screens(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    lines = CliRunner().invoke(app, [*words, "--help"]).output.splitlines()
+    assert lines
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 100
+    assert not any("…" in line for line in lines if line.startswith("│"))  # nothing is cut
 
 
 def test_dry_run_tells_everything_and_writes_nothing(folder: Path) -> None:
@@ -207,12 +251,19 @@ def test_help_is_there(folder: Path, command: list[str]) -> None:
 BAD = {
     "unknown variant": (["train", "--variant", "lsgam"], 2, "unknown variant 'lsgam' — did you mean 'lsgan'?"),
     "missing file variant": (["train", "--variant", "./no.py"], 2, "no such plugin file: ./no.py"),
-    "unknown option": (["train", "-o", "smooth=1"], 2, "unknown option of variant 'gan': smooth — did you mean 'label_smoothing'?"),
-    "option of a wrong type": (["train", "-o", "label_smoothing=much"], 2, "label_smoothing='much'"),
-    "option without a value": (["train", "-o", "label_smoothing"], 2, "-o label_smoothing: not KEY=VALUE"),
-    "option out of range": (["train", "-o", "label_smoothing=2"], 2, "less than 1"),
-    "budget no number": (["train", "--images", "lots"], 2, "'lots' is not a count"),
-    "zero batch": (["train", "--batch", "0"], 2, "batch=0"),
+    "unknown option": (["train", "-s", "smooth=1"], 2, "unknown option of variant 'gan': smooth — did you mean 'label_smoothing'?"),
+    "option of a wrong type": (["train", "-s", "label_smoothing=much"], 2, "label_smoothing='much'"),
+    "option without a value": (["train", "-s", "label_smoothing"], 2, "-s label_smoothing: not KEY=VALUE"),
+    "option out of range": (["train", "-s", "label_smoothing=2"], 2, "less than 1"),
+    "option of an absent extension": (["train", "-s", "ada.target=0.6"], 2, "option 'ada.target': no extension 'ada' is part of this run"),
+    "bad schedule": (["train", "--g-lr", "cosine(2e-4, 0)"], 2, "g_lr='cosine(2e-4, 0)': cosine takes two values and a length"),
+    "schedule of an integer": (["train", "--batch", "linear(8, 64, 1k)"], 2, "batch='linear(8, 64, 1k)': it takes one value for the whole run"),
+    "schedule out of bounds": (["train", "--betas", "0.5,linear(0.9, 1, 1k)"], 2, "betas.1='linear(0.9, 1, 1k)': 1 should be less than 1"),
+    "share of no budget": (["train", "--g-lr", "linear(1e-3, 0, 50%-100%)", "--time", "1h"], 2, "a share of the budget (50%) needs a budget in images or steps"),
+    "momentum of adam": (["train", "--momentum", "0.9"], 2, "momentum has no effect: the players are trained with adam"),
+    "betas of rmsprop": (["train", "--optimizer", "rmsprop", "--betas", "0,0.9"], 2, "betas has no effect"),
+    "budget no number": (["train", "--images", "lots"], 2, "images='lots': not a count: write 50000, 50k or 2M — mend images (flag)"),
+    "zero batch": (["train", "--batch", "0"], 2, "batch='0': input should be greater than or equal to 1"),
     "unknown data": (["train", "--data", "digitz"], 2, "did you mean 'digits'?"),
     "missing data folder": (["train", "--data", "./nothing"], 2, "nothing"),
     "empty data folder": (["train", "--data", "empty"], 2, "empty"),

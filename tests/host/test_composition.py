@@ -95,8 +95,8 @@ def test_the_module_of_a_package_is_called_as_its_plugin(tmp_path: Path) -> None
 def test_an_option_of_the_variant_is_not_an_extensions(site: Path) -> None:
     install(site, "gankit-x", TINY_VARIANT, variants=("x",))
     with pytest.raises(InputError) as caught:
-        core.compose(variant("x"), options={"x.margin": 2})
-    assert caught.value.hint == "an option of the variant is written alone: -o margin=…"
+        core.compose(variant("x"), options={"x": {"margin": 2}})
+    assert caught.value.hint == "an option of the variant has no name in front: -s margin=…"
 
 
 def test_a_file_is_a_variant(tmp_path: Path) -> None:

