@@ -27,6 +27,7 @@ from gankit.base.progress import Progress
 from gankit.base.seeds import derive_seed
 from gankit.data import Sampler
 from gankit.game.loop import TrainingLoop
+from gankit.machine import streams
 from gankit.machine.device import choose_device
 from gankit.run.build import build_loop, data_spec, latent_space, make_sampler, own_streams
 from gankit.run.plan import load_data, plan_run
@@ -121,7 +122,7 @@ class _Game:
         _wait(self.loop.device)
         before = time.perf_counter()
         for _ in range(steps):
-            torch.manual_seed(derive_seed(self.seed, "step", self.step))
+            streams.seed_all(derive_seed(self.seed, "step", self.step))
             self.loop.step(*self.sampler.batch(self.step))
             self.step += 1
         _wait(self.loop.device)

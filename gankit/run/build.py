@@ -20,7 +20,7 @@ from gankit.game.latent import EXAMPLES, MAX_CONDITION, Conditions, LatentSpace
 from gankit.game.loop import Networks, TrainingLoop
 from gankit.game.loss import AdversarialLoss
 from gankit.host.composition import BUILDERS, CORE, NETWORKS, BuiltBy
-from gankit.machine import processes
+from gankit.machine import processes, streams
 from gankit.machine.device import choose_device, is_out_of_memory
 from gankit.machine.precision import Precision, faster_on_cpu
 from gankit.machine.sync_batch_norm import share_batch_norm
@@ -93,7 +93,7 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: b
 
 def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: bool) -> TrainingLoop:
     hook, config, options = plan.composition.hook, plan.config, plan.resolved.options
-    torch.manual_seed(derive_seed(config.seed, "init"))
+    streams.seed_all(derive_seed(config.seed, "init"))
     by = suppliers(plan, data)  # refuses two
     generator = hook.gankit_generator(data=data, z_dim=config.z_dim, options=options)
     check_built(by, "gankit_generator", generator, nn.Module, data)

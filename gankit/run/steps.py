@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gankit.base.seeds import derive_seed
@@ -17,7 +16,7 @@ from gankit.data import Sampler
 from gankit.errors import DivergedError, InputError, ResourceError, Stopped
 from gankit.game.loop import TrainingLoop
 from gankit.game.state import State
-from gankit.machine import processes
+from gankit.machine import processes, streams
 from gankit.run.build import (
     out_of_memory,
 )
@@ -104,7 +103,7 @@ def _play(
     while not (config.total_images and step * config.batch >= config.total_images):
         if agreement.reached(step, done()):
             return
-        torch.manual_seed(derive_seed(config.seed, "step", step, *stream))
+        streams.seed_all(derive_seed(config.seed, "step", step, *stream))
         yield loop.step(*sampler.batch(step))
         step += 1
 
