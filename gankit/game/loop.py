@@ -288,7 +288,7 @@ class TrainingLoop:
         optimizer.zero_grad()
         scaler.scale(total).backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in self.players[player].values() if p.grad is not None]
-        processes.average(gradients)
+        processes.average(gradients, f"the gradients of the {player}")
         if not scaler.is_enabled():
             self.loss.log(f"grad/{player}", torch.stack(torch._foreach_norm(gradients)).norm())
         scaler.step(optimizer)

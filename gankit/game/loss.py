@@ -49,7 +49,7 @@ class AdversarialLoss(nn.Module, ABC):
         For state that depends on the batch (BEGAN's k): every process must come to the same one.
         """
         found = values.detach().mean()
-        processes.average([found])
+        processes.average([found], "a value that the loss keeps")
         return found
 
     @abstractmethod

@@ -126,13 +126,13 @@ def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: 
 def _faster_precision(
     networks: Networks, told: DataSpec, seen: DataSpec, config: TrainConfig, by: Mapping[str, BuiltBy]
 ) -> Literal["fp32", "bf16"]:
-    """fp32 or bf16, from the time that both networks take for a batch on this CPU.
+    """fp32 or bf16, from the time that both networks take for a share of a batch on this CPU.
 
     The generator decides alone where a loop of its own may show its discriminator something else than samples.
     """
     alone = by["gankit_training_loop"].name != CORE
     copies = copy.deepcopy(networks)  # statistics of batch norm must not notice
-    n = config.batch
+    n = len(range(config.batch)[processes.share(config.batch)])
     z = torch.zeros(n, config.z_dim)
     conditions = [(torch.zeros(n, data.condition),) if data.condition else () for data in (told, seen)]
 

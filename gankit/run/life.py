@@ -45,6 +45,8 @@ log = logging.getLogger("gankit")
 
 OpenFolder = Callable[[Dataset], RunFolder]
 
+START, END = "the state at the start", "the result of the run"  # what the first process sends
+
 
 def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progress: Progress | None) -> RunResult:
     """Build, restore, train, end: the life of one process of a run. The folder is opened once all else has worked."""
@@ -69,7 +71,7 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
             _use_graphs(plan, loop)
         if not first:
             return _follow(plan, loop, sampler, request)
-        with processes.alone():
+        with processes.local():
             evaluator = training_evaluator(plan, dataset, device, progress) if plan.config.eval_every else None
         folder = open_folder(dataset)
         stack.enter_context(folder.locked())
@@ -91,14 +93,15 @@ def _run(plan: Plan, open_folder: OpenFolder, observers: Sequence[object], progr
             log.info("starts with %s; the rest is new", start_from(Path(plan.config.init_from), loop))
         # A run that was killed between its last checkpoint and its end still has its last files to write.
         finished = run.share_done >= 1 and folder.finished
-        processes.from_first(lambda: _Start(run.step, run.rollbacks, finished, loop.precision.name, loop.state_dict()))
+        start = _Start(run.step, run.rollbacks, finished, loop.precision.name, loop.state_dict())
+        processes.from_first(lambda: start, START)
 
         if finished:
             log.info("nothing to do: %s has seen its %s images", folder.path, f"{run.images_seen:,}")
             run.write_status("finished")
         else:
             _play_to_the_end(run, sampler, request)
-        return processes.from_first(run.result)
+        return processes.from_first(run.result, END)
 
 
 def _use_graphs(plan: Plan, loop: TrainingLoop) -> None:
@@ -112,7 +115,7 @@ def _use_graphs(plan: Plan, loop: TrainingLoop) -> None:
 def _follow(plan: Plan, loop: TrainingLoop, sampler: Sampler, request: StopRequest) -> RunResult:
     """A run in another process than the first: the same steps on another share of each batch, and nothing written."""
     request.polite = True  # one that goes at once would leave the first process waiting
-    start: _Start = processes.from_first(_not_here)
+    start: _Start = processes.from_first(_not_here, START)
     loop.precision = Precision(start.precision, loop.device)
     loop.load_state_dict({k: v.to(loop.device) if isinstance(v, Tensor) else v for k, v in start.state.items()})
     agreement = processes.Agreement(request)
@@ -121,7 +124,7 @@ def _follow(plan: Plan, loop: TrainingLoop, sampler: Sampler, request: StopReque
             pass
     if agreement.signal_number:
         raise Stopped("stopped with the others", signal_number=agreement.signal_number)
-    result: RunResult = processes.from_first(_not_here)
+    result: RunResult = processes.from_first(_not_here, END)
     return result
 
 

@@ -57,13 +57,13 @@ def _loop(run: Run, sampler: Sampler, request: StopRequest) -> None:
     agreement = processes.Agreement(request)
     error: BaseException | None = None
     try:
-        with processes.alone():
+        with processes.local():
             hook.gankit_run_start(run=run)
         before = time.monotonic()
         done = lambda: run.share_done >= 1  # noqa: E731
         for stats in _play(run.plan, run.loop, sampler, run.step, agreement, run.rollbacks, done):
             run.step += 1
-            with processes.alone():
+            with processes.local():
                 hook.gankit_step_end(run=run, stats=stats)
 
             now = time.monotonic()
@@ -126,7 +126,7 @@ def _not_here() -> Any:
 def _end(run: Run, error: BaseException | None) -> None:
     """Tell the observers, which write the last files, and put the final state on record even if that fails."""
     try:
-        with processes.alone():
+        with processes.local():
             run.plan.composition.hook.gankit_run_end(run=run, error=error)
     except BaseException as late:
         error = error or late
