@@ -109,7 +109,7 @@ def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: 
         if config.sync_bn:
             share_batch_norm(module)
     if rehearsed:
-        rehearse(plan.composition, by, networks, loss, config.z_dim, data, seen)
+        rehearse(plan.composition, by, networks, loss, config, data, seen)
     if config.precision == "auto" and device.type == "cpu":
         config = replace(config, precision=_faster_precision(networks, data, seen, config, by))
     loop: TrainingLoop = hook.gankit_training_loop(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +18,12 @@ from gankit.game.loss import AdversarialLoss
 from gankit.host.composition import CORE, BuiltBy, Composition
 from gankit.host.discovery import Plugin
 from gankit.host.importing import one_line
+from gankit.machine import processes
 from gankit.machine.device import is_out_of_memory
+from gankit.machine.sync_batch_norm import values_per_channel
+from gankit.settings.config import TrainConfig
 
-N = 2  # samples
+SAMPLES = 2  # in a rehearsal of sampling
 
 
 def check_built(by: Mapping[str, BuiltBy], builder: str, built: object, wanted: type, data: DataSpec) -> None:
@@ -78,35 +82,41 @@ def rehearse(
     by: Mapping[str, BuiltBy],
     networks: Networks,
     loss: AdversarialLoss,
-    z_dim: int,
+    config: TrainConfig,
     told: DataSpec,
     seen: DataSpec,
 ) -> None:
-    """Play a few z through both networks, in eval mode as sampling does; PluginError names who built the wrong one.
+    """Play z through both networks: a few in eval mode as sampling does, this process's share of a batch in training.
 
-    `by` names who answered each builder; `told` and `seen` are the data as G and D were built for it.
+    PluginError names who built a network that does not fit, InputError a batch norm that gets one value a channel. The
+    networks and the random streams stay as they are. `by` names who answered each builder; `told` and `seen` are the
+    data as G and D were built for it. All processes have to rehearse together: batch norm may be synchronised.
     """
     device = next(networks.generator.parameters()).device
-    whole = (N, *told.shape)
+    play = partial(_play, composition, by)
+    share = len(range(config.batch)[processes.share(config.batch)])
+    sampled, trained = (torch.zeros(n, config.z_dim, device=device) for n in (SAMPLES, share))
+    whole = (SAMPLES, *told.shape)
     with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        z = torch.zeros(N, z_dim, device=device)
-        fake = _play(composition, by, "gankit_generator", networks.generator, z, told)
+        fake = play("gankit_generator", networks.generator, sampled, told)
         if fake.shape != whole:
             raise PluginError(
-                f"gankit_generator of '{by['gankit_generator']}': z [{N}, {z_dim}] gave {list(fake.shape)}, "
+                f"gankit_generator of '{by['gankit_generator']}': z {list(sampled.shape)} gave {list(fake.shape)}, "
                 f"and samples of this data are {list(whole)}",
                 hint="it is given the shape of a sample as data.shape",
             )
+        fakes = play("gankit_generator", networks.generator, trained, told, training=True)
         if by["gankit_training_loop"].name != CORE:
             return  # a loop of its own may show its discriminator something else
-        output = _play(composition, by, "gankit_discriminator", networks.discriminator, fake.float(), seen)
-    wanted, hint = fitting(output, whole, loss.output)
-    if wanted:
-        raise PluginError(
-            f"gankit_discriminator of '{by['gankit_discriminator']}': {N} samples gave {list(output.shape)}, "
-            f"and the loss reads {wanted}",
-            hint=hint,
-        )
+        output = play("gankit_discriminator", networks.discriminator, fake.float(), seen)
+        wanted, hint = fitting(output, whole, loss.output)
+        if wanted:
+            raise PluginError(
+                f"gankit_discriminator of '{by['gankit_discriminator']}': {SAMPLES} samples gave "
+                f"{list(output.shape)}, and the loss reads {wanted}",
+                hint=hint,
+            )
+        play("gankit_discriminator", networks.discriminator, fakes.float(), seen, training=True)
 
 
 def check_state(loop: TrainingLoop) -> None:
@@ -140,13 +150,21 @@ def fitting(output: Tensor, samples: tuple[int, ...], reads: CriticOutput) -> tu
 
 
 def _play(
-    composition: Composition, by: Mapping[str, BuiltBy], builder: str, network: nn.Module, given: Tensor, data: DataSpec
+    composition: Composition,
+    by: Mapping[str, BuiltBy],
+    builder: str,
+    network: nn.Module,
+    given: Tensor,
+    data: DataSpec,
+    *,
+    training: bool = False,
 ) -> Tensor:
     who = f"{builder} of '{by[builder]}'"
-    y = (torch.zeros(N, data.condition, device=given.device),) if data.condition else ()
-    network.eval()
+    y = (torch.zeros(len(given), data.condition, device=given.device),) if data.condition else ()
+    network.train(training)
     try:
-        output = network(given, *y)
+        with _buffers_kept(network), _single_values_refused(network, who):
+            output = network(given, *y)
     except GankitError:
         raise
     except Exception as error:
@@ -165,3 +183,41 @@ def _play(
     if not isinstance(output, Tensor):
         raise PluginError(f"{who} built a network that returns {type(output).__name__}", hint="return one tensor")
     return output
+
+
+@contextmanager
+def _buffers_kept(network: nn.Module) -> Iterator[None]:
+    """After the block the buffers, such as the statistics of batch norm, are what they were."""
+    before = [
+        (module, name, buffer, buffer.clone())
+        for module in network.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    try:
+        yield
+    finally:
+        for module, name, buffer, value in before:
+            module._buffers[name] = buffer.copy_(value)
+
+
+@contextmanager
+def _single_values_refused(network: nn.Module, who: str) -> Iterator[None]:
+    """Within the block a batch norm that is trained on one value a channel, its own mean, is an InputError."""
+
+    def check(name: str, layer: nn.Module, x: Tensor) -> None:
+        if not layer.training or values_per_channel(layer, x) > 1:
+            return
+        shared = "--sync-bn, " if processes.size() > 1 else ""
+        raise InputError(
+            f"{who}: batch norm '{name}' gets one value a channel, {list(x.shape)}, and cannot normalise it",
+            hint=f"--batch {2 * processes.size()} or more, {shared}a larger --size, or networks without batch norm: "
+            "another --variant, or without the --with that brings them",
+        )
+
+    with ExitStack() as stack:
+        for name, layer in network.named_modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                hook = lambda layer, args, kwargs, name=name: check(name, layer, [*args, *kwargs.values()][0])  # noqa: E731
+                stack.callback(layer.register_forward_pre_hook(hook, with_kwargs=True).remove)
+        yield

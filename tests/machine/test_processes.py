@@ -180,6 +180,20 @@ def test_the_precision_is_measured_by_one_process_where_batch_norm_is_synchronis
     assert state["progress"]["precision"] == verdict.read_text()
 
 
+COMMAND = "from gankit.cli import main; main()"
+
+
+def test_synchronised_batch_norm_counts_the_values_of_all_processes(tmp_path: Path) -> None:
+    small = "train --variant dcgan --data digits --size 4 --batch 2 --device cpu --precision fp32 --steps 1"
+    refused = torchrun(COMMAND, tmp_path, *small.split(), "--out", "apart")
+    assert "gets one value a channel, [1, 128, 1, 1]" in refused.stderr
+    assert "--batch 4 or more, --sync-bn, a larger --size" in refused.stderr
+    assert "Error: Expected more" not in refused.stderr
+    assert not (tmp_path / "apart").exists()
+    together = torchrun(COMMAND, tmp_path, *small.split(), "--sync-bn", "--out", "together")
+    assert together.returncode == 0, together.stderr
+
+
 OWN_VERDICTS = """
 import torch
 from gankit.machine import precision, processes
