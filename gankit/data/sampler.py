@@ -11,6 +11,7 @@ from gankit.data.dataset import Dataset, as_floats
 from gankit.data.prefetch import Prefetch
 from gankit.errors import InputError
 from gankit.game.latent import one_hot
+from gankit.machine import streams
 
 RESIDENT_SHARE = 0.5  # of the free memory of a GPU, at most, is taken by the samples
 
@@ -93,7 +94,7 @@ class Sampler:
 
     def _order_of(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(derive_seed(self._seed, "data", epoch))
+            generator = streams.generator(derive_seed(self._seed, "data", epoch))
             # Drawn on the CPU, so that the order does not depend on the device; one copy per epoch, not per batch.
             order = torch.randperm(self._count, generator=generator)
             self._order, self._epoch = order.to(self._samples.device, non_blocking=True), epoch

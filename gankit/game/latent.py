@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gankit.base.seeds import derive_seed
+from gankit.machine import streams
 from gankit.settings.option import Prior
 
 MAX_CONDITION = 1 << 12  # length of y
@@ -86,12 +87,11 @@ class LatentSpace:
 
     def z(self, seeds: Sequence[int]) -> Tensor:
         """z [N, z_dim]: each row depends on its own seed alone, on every device."""
-        generator = torch.Generator()
-        return torch.cat([draw_z(1, self.z_dim, self.prior, generator=generator.manual_seed(seed)) for seed in seeds])
+        return torch.cat([draw_z(1, self.z_dim, self.prior, generator=streams.generator(seed)) for seed in seeds])
 
     def draw(self, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
         """z [n, z_dim] of one stream, and y [n, K] or None."""
-        z = draw_z(n, self.z_dim, self.prior, generator=torch.Generator().manual_seed(seed))
+        z = draw_z(n, self.z_dim, self.prior, generator=streams.generator(seed))
         y = self.conditions.of_seeds([derive_seed(seed, i) for i in range(n)]) if self.conditions else None
         return z, y
 

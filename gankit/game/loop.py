@@ -228,7 +228,7 @@ class TrainingLoop:
             player.optimizer.zero_grad()
             scaler.scale(total).backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in player.parameters.values() if p.grad is not None]
-        processes.average(gradients)
+        processes.average(gradients, f"the gradients in the phase '{name}'")
         for part in self._taking["before_update"]:
             part.before_update(step)
         stats = self._statistics(step, gradients)

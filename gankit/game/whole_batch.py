@@ -12,7 +12,7 @@ from gankit.machine import processes
 def mean(values: Tensor) -> Tensor:
     """The mean of values [N] over the batch of all processes, without gradient."""
     found = values.detach().mean()
-    processes.average([found])
+    processes.average([found], "a number of the whole batch")
     return found
 
 

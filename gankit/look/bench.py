@@ -28,6 +28,7 @@ from gankit.data import Sampler
 from gankit.game.critic import Critic
 from gankit.game.loop import TrainingLoop
 from gankit.game.parts import Part, Step
+from gankit.machine import streams
 from gankit.machine.device import choose_device
 from gankit.run.build import build_loop, data_spec, latent_space, make_sampler, own_streams
 from gankit.run.plan import load_data, plan_run
@@ -126,7 +127,7 @@ class _Game:
 
     def fetch(self) -> Batch:
         """The next batch; the random numbers of its step are seeded."""
-        torch.manual_seed(derive_seed(self.seed, "step", self.step))
+        streams.seed_all(derive_seed(self.seed, "step", self.step))
         self.step += 1
         return self.sampler.batch(self.step - 1)
 

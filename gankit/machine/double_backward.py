@@ -8,15 +8,14 @@ its input gradient and its weight gradient are closed under differentiation, so 
     gw = W(gy, x)    d<gw, u>/dgy = C(x, u)    d<gw, u>/dx = I(gy, u)
 
 This holds for any stride, padding, dilation and number of groups, and for transposed convolutions, in 1 to 3 dims.
-Which of the two is faster depends on the layer and on the machine: it is measured once for each (see `autotune`).
-It has not been run on a GPU yet.
+It is used for every layer, although a few are slightly faster without: a choice by the clock could differ between two
+processes, and between a run and its resume. It has not been run on a GPU yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -25,9 +24,6 @@ from torch.autograd import Function
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from gankit.machine.autotune import fastest
-
-MIN_GAIN = 1.05  # a layer leaves PyTorch's own double backward when it gets so much faster
 DIMENSIONS = {
     functional.conv1d: (1, False),
     functional.conv2d: (2, False),
@@ -148,9 +144,9 @@ def weight_gradient(gy: Tensor, x: Tensor, like: Tensor, geometry: Geometry) -> 
 
 
 class FastDoubleBackward(TorchFunctionMode):
-    """Within this context convolutions of any module take the faster double backward; nothing else changes.
+    """Within this context convolutions of any module take the fast double backward; nothing else changes.
 
-    For forward passes in full precision: autocast is not seen by the operations above.
+    It is for forward passes in float32 or float64: the operations above know nothing of autocast.
     """
 
     def __torch_function__(
@@ -162,7 +158,7 @@ class FastDoubleBackward(TorchFunctionMode):
         if known is None or not torch.is_grad_enabled():
             return function(*args, **kwargs)
         x, weight, bias, geometry = _arguments(*known, *args, **kwargs)
-        if geometry is None or x.ndim != known[0] + 2 or not _worth_it(x, weight, geometry):
+        if geometry is None or x.ndim != known[0] + 2 or x.dtype not in (torch.float32, torch.float64):
             return function(*args, **kwargs)
         y = convolution(x, weight, geometry)
         return y if bias is None else y + bias.reshape(-1, *[1] * known[0])
@@ -198,42 +194,3 @@ def _arguments(
         found["groups"],
     )
     return input, weight, bias, geometry
-
-
-def _worth_it(x: Tensor, weight: Tensor, geometry: Geometry) -> bool:
-    if x.dtype not in (torch.float32, torch.float64):
-        return False
-    return _verdict(tuple(x.shape), x.stride(), tuple(weight.shape), weight.stride(), geometry, x.dtype, x.device)
-
-
-@cache
-def _verdict(
-    shape: tuple[int, ...],
-    stride: tuple[int, ...],
-    weight_shape: tuple[int, ...],
-    weight_stride: tuple[int, ...],
-    geometry: Geometry,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> bool:
-    """Time one penalty of one layer both ways."""
-    # The mode that asks is not active while its __torch_function__ runs: what follows is not rerouted.
-    x, weight = (
-        torch.empty_strided(size, steps, dtype=dtype, device=device).fill_(0.1).requires_grad_()
-        for size, steps in ((shape, stride), (weight_shape, weight_stride))
-    )
-    v = torch.full_like(x, 0.1)
-
-    def play(convolve: Callable[[], Tensor]) -> None:
-        y = convolve()
-        with inputs_only():
-            (gx,) = torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)
-        torch.autograd.grad(gx, weight, v)
-
-    ways = {
-        "native": lambda: play(lambda: torch.convolution(x, weight, None, *geometry)),
-        "fast": lambda: play(lambda: convolution(x, weight, geometry)),
-    }
-    what = f"double backward\0{shape}\0{stride}\0{weight_shape}\0{weight_stride}\0{tuple(geometry)}\0{dtype}"
-    with torch.enable_grad():
-        return fastest(what, ways, device, MIN_GAIN) == "fast"

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from gankit.errors import InputError
+from gankit.machine import processes
 from gankit.machine.autotune import fastest
 
 MIN_GAIN = 1.2  # bf16 must be so much faster than fp32 on a CPU to be chosen
@@ -50,9 +51,15 @@ class Precision:
 
 
 def faster_on_cpu(what: str, play: Callable[[Precision], object]) -> Literal["fp32", "bf16"]:
-    """bf16 where `play`, the work of a step, takes clearly less time in it on this CPU, else fp32."""
-    cpu = torch.device("cpu")
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return "fp32"
-    ways = {name: partial(play, Precision(name, cpu)) for name in ("fp32", "bf16")}
-    return "bf16" if fastest(f"precision\0{what}", ways, cpu, MIN_GAIN) == "bf16" else "fp32"
+    """bf16 where `play`, the work of a step, takes clearly less time in it on this CPU, else fp32.
+
+    All processes have to ask together. The first one measures, without the others, and they get its answer.
+    """
+
+    def choose() -> Literal["fp32", "bf16"]:
+        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return "fp32"
+        ways = {name: partial(play, Precision(name, torch.device("cpu"))) for name in ("fp32", "bf16")}
+        return "bf16" if fastest(f"precision\0{what}", ways, MIN_GAIN) == "bf16" else "fp32"
+
+    return processes.from_first(choose, "the precision that is faster")

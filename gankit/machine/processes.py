@@ -1,13 +1,15 @@
 """The processes of one run, as torchrun starts them: who they are, what they add up, and what they agree on.
 
 Without torchrun there is one process, and nothing here costs anything. NCCL has not been run on GPUs yet.
+Every function that waits for the other processes says so; all processes have to call it in the same order. It must not
+be called inside a file lock or a cache: the others may be waiting for that.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,14 +21,15 @@ from torch import Tensor
 
 from gankit.base.signals import StopRequest
 from gankit.errors import InputError, ResourceError
+from gankit.machine.digest import digests
 
 T = TypeVar("T")
 
-TIMEOUT = timedelta(minutes=30)  # the first process may be busy with scores for so long
+TIMEOUT = timedelta(minutes=30)  # of each wait: the first process may be busy with scores for so long
 CHECK_S = 0.25  # how often the processes ask each other whether to stop
 
 _control: dist.ProcessGroup | None = None  # over TCP, whatever the gradients take
-_alone = False
+_local = False
 
 
 @contextmanager
@@ -42,7 +45,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    with _explained():
+    with _waiting("the start of all processes"):
         store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
         # torchrun keeps one store for all its restarts: the addresses of the processes that died are still in it.
         store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
@@ -57,7 +60,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
 
 
 def _started_by_torchrun() -> bool:
-    """Whether there are several processes. What is wrong in their variables is refused before anybody waits for it."""
+    """Whether there are several processes; InputError if torchrun's variables are unusable, before anybody waits."""
     numbers = {name: os.environ.get(name, "0") for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT")}
     wrong = [name for name, value in numbers.items() if not value.isdecimal() or int(value) > 65_535]
     size = 1 if wrong else int(numbers["WORLD_SIZE"])
@@ -65,25 +68,25 @@ def _started_by_torchrun() -> bool:
         wrong += [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
         wrong += ["RANK"] if int(numbers["RANK"]) >= size else []
     if wrong:
-        told = ", ".join(f"{name}={os.environ.get(name, '')!r}" for name in dict.fromkeys(wrong))
-        raise InputError(f"torchrun's variables are not sound: {told}", hint="start with torchrun, or unset them")
+        values = ", ".join(f"{name}={os.environ.get(name, '')!r}" for name in dict.fromkeys(wrong))
+        raise InputError(f"torchrun's variables are not sound: {values}", hint="start with torchrun, or unset them")
     return size > 1
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Within the block this process works for itself: the others are busy or waiting."""
-    global _alone
-    before, _alone = _alone, True
+def local() -> Iterator[None]:
+    """Within the block this process waits for no other: `size` is 1, `rank` is 0, and no function here communicates."""
+    global _local
+    before, _local = _local, True
     try:
         yield
     finally:
-        _alone = before
+        _local = before
 
 
 def size() -> int:
-    """Processes that work together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() and not _alone else 1
+    """The number of processes that work together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() and not _local else 1
 
 
 def rank() -> int:
@@ -101,26 +104,50 @@ def share(batch: int) -> slice:
     return slice(rank() * part, (rank() + 1) * part)
 
 
-def average(tensors: Sequence[Tensor]) -> None:
-    """Replace each tensor by its mean over the processes, in one transfer; nothing is waited for on a GPU."""
+def average(tensors: Sequence[Tensor], what: str) -> None:
+    """Replace each tensor by its mean over the processes, in one transfer. A GPU is not waited for.
+
+    `what` names the means in the error of a process that loses the others: "the gradients of the generator".
+    """
     if size() == 1 or not tensors:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    with _explained():
+    with _waiting(f"the average of {what}"):
         dist.all_reduce(flat)
     flat /= size()
     parts = torch.split(flat, [tensor.numel() for tensor in tensors])
     torch._foreach_copy_(list(tensors), [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
 
 
-def from_first(make: Callable[[], T]) -> T:
-    """What `make` returns in the first process, in all of them; the others do not call it. Moves through pickle."""
+def from_first(make: Callable[[], T], what: str) -> T:
+    """The result of `make` in the first process, which alone calls it, in all processes. It moves through pickle.
+
+    `make` runs in `local`: it may not communicate, for the others are waiting for it. `what` names the result.
+    """
     if size() == 1:
         return make()
-    found: list[Any] = [make() if rank() == 0 else None]
-    with _explained():
+    found: list[Any] = [None]
+    if rank() == 0:
+        with local():
+            found = [make()]
+    with _waiting(what):
         dist.broadcast_object_list(found, src=0, group=_control)
     return found[0]  # type: ignore[no-any-return]
+
+
+def compare(what: str, tensors: Mapping[str, Tensor]) -> list[str]:
+    """The names whose dtype, shape or bits are not the same in all processes, sorted; equal in all processes.
+
+    Each process sends a number for every tensor. A name that a process lacks is one of those that differ.
+    """
+    if size() == 1:
+        return []
+    found: list[Any] = [None] * size()
+    own = digests(tensors)
+    with _waiting(f"the comparison of {what}"):
+        dist.all_gather_object(found, own, group=_control)
+    names = {name for process in found for name in process}
+    return sorted(name for name in names if len({process.get(name) for process in found}) > 1)
 
 
 @dataclass(frozen=True)
@@ -152,10 +179,10 @@ class Agreement:
         if step < self.next_check:
             return Agreed(stop=False, save=False)
         mine = (int(done), int(save), self._pause(step)) if rank() == 0 else (0, 0, 0)
-        said = torch.tensor([self.request.signal_number or 0, *mine])
-        with _explained():
-            dist.all_reduce(said, op=dist.ReduceOp.MAX, group=_control)
-        self.signal_number, finished, saving, pause = said.tolist()
+        votes = torch.tensor([self.request.signal_number or 0, *mine])
+        with _waiting(f"the agreement on what to do before step {step + 1:,}"):
+            dist.all_reduce(votes, op=dist.ReduceOp.MAX, group=_control)
+        self.signal_number, finished, saving, pause = votes.tolist()
         self.next_check = step + pause
         return Agreed(bool(finished) or self.signal_number > 0, bool(saving))
 
@@ -169,13 +196,13 @@ class Agreement:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """A process that is gone is no bug of this one."""
+def _waiting(what: str) -> Iterator[None]:
+    """Around each communication: a process that is gone, or late by TIMEOUT, is no bug of this one."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ResourceError(
-            f"process {os.environ.get('RANK', '?')} lost the others: {reason}",
+            f"process {os.environ.get('RANK', '?')} lost the others while it waited for {what}: {reason}",
             hint="look above for the first error; the same command goes on from the last checkpoint",
         ) from error

@@ -20,7 +20,7 @@ class _Mean(Function):
     @staticmethod
     def forward(_ctx: Any, values: Tensor) -> Tensor:
         mean = values.clone()
-        processes.average([mean])
+        processes.average([mean], "the statistics of batch norm")
         return mean
 
     @staticmethod
@@ -28,7 +28,7 @@ class _Mean(Function):
         return _Mean.apply(gradient)  # type: ignore[no-untyped-call,no-any-return]
 
 
-class _Shared(nn.modules.batchnorm._BatchNorm):
+class _SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm of samples [N, C, …] whose mean and variance are those of all processes' samples."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class _Shared(nn.modules.batchnorm._BatchNorm):
         mean: Tensor = _Mean.apply(values.mean(axes))  # type: ignore[no-untyped-call]
         centred = values - mean.reshape(shape)
         variance: Tensor = _Mean.apply(centred.square().mean(axes))  # type: ignore[no-untyped-call]
-        self._remember(mean.detach(), variance.detach(), processes.size() * x.numel() // x.shape[1])
+        self._remember(mean.detach(), variance.detach(), values_per_channel(self, x))
         y = centred * (variance + self.eps).rsqrt().reshape(shape)
         if self.affine:
             y = y * self.weight.reshape(shape) + self.bias.reshape(shape)
@@ -59,16 +59,22 @@ class _Shared(nn.modules.batchnorm._BatchNorm):
         self.running_var.lerp_(variance * count / max(1, count - 1), share)
 
 
-class _Shared1d(_Shared, nn.BatchNorm1d):
+class _Shared1d(_SharedBatchNorm, nn.BatchNorm1d):
     pass
 
 
-class _Shared2d(_Shared, nn.BatchNorm2d):
+class _Shared2d(_SharedBatchNorm, nn.BatchNorm2d):
     pass
 
 
-class _Shared3d(_Shared, nn.BatchNorm3d):
+class _Shared3d(_SharedBatchNorm, nn.BatchNorm3d):
     pass
+
+
+def values_per_channel(layer: nn.Module, x: Tensor) -> int:
+    """How many values of x [N, C, …], and of the other processes' if the layer is shared, give one mean of `layer`."""
+    processes_together = processes.size() if isinstance(layer, _SharedBatchNorm) else 1
+    return processes_together * x.numel() // x.shape[1]
 
 
 def share_batch_norm(module: nn.Module) -> None:

@@ -19,7 +19,7 @@ from gankit.base.seeds import derive_seed
 from gankit.base.text import did_you_mean
 from gankit.data import Dataset
 from gankit.errors import DivergedError, InputError, PluginError
-from gankit.machine import processes
+from gankit.machine import processes, streams
 from gankit.measure.features import FeatureSpace
 from gankit.measure.features.extract import BATCH, Source, Views, extract, flaw, not_finite, pixels_of
 from gankit.measure.metrics import MetricFactory, reads
@@ -134,7 +134,7 @@ class Evaluator:
 
     @cached_property
     def _order(self) -> Tensor:
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, "reference"))
+        generator = streams.generator(derive_seed(self.seed, "reference"))
         return torch.randperm(len(self.real), generator=generator)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -22,12 +22,12 @@ from gankit.game.loop import Networks, TrainingLoop
 from gankit.game.loss import AdversarialLoss
 from gankit.game.parts import Part
 from gankit.host.composition import BUILDERS, CORE, NETWORKS, BuiltBy
-from gankit.machine import processes
+from gankit.machine import processes, streams
 from gankit.machine.device import choose_device, is_out_of_memory
 from gankit.machine.precision import Precision, faster_on_cpu
 from gankit.machine.sync_batch_norm import share_batch_norm
 from gankit.run.plan import Plan
-from gankit.run.rehearsal import answering, check_built, check_state, rehearse
+from gankit.run.rehearsal import Rehearsal, answering, check_built, check_state, has_own_game
 from gankit.settings.config import RunConfig, TrainConfig
 
 
@@ -75,7 +75,12 @@ def own_streams(device: torch.device) -> Iterator[None]:
 
 
 def explained(error: BaseException, config: RunConfig, shape: tuple[int, ...]) -> GankitError | None:
-    """In words for the user: a machine without memory, say. None for any other exception."""
+    """In words for the user: a machine without memory, a batch too small for batch norm. None for other exceptions."""
+    if isinstance(error, ValueError) and "more than 1 value per channel" in str(error):
+        return InputError(
+            f"batch norm gets one value a channel with --batch {config.batch}, and cannot normalise it",
+            hint="a larger --batch or --size, or networks without batch norm",
+        )
     if is_out_of_memory(error):
         return ResourceError(
             f"out of memory with --batch {config.batch}, --z-dim {config.z_dim} and samples of {list(shape)}",
@@ -126,25 +131,24 @@ class _Untouched(TorchFunctionMode):
 
 def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: bool) -> TrainingLoop:
     hook, config, options = plan.composition.hook, plan.config, plan.live.options
-    torch.manual_seed(derive_seed(config.seed, "init"))
+    streams.seed_all(derive_seed(config.seed, "init"))
     by = suppliers(plan, data)  # refuses two
     generator = hook.gankit_generator(data=data, z_dim=config.z_dim, options=options)
     check_built(by, "gankit_generator", generator, nn.Module, data)
     loss = hook.gankit_loss(data=data, options=options)
     check_built(by, "gankit_loss", loss, AdversarialLoss, data)
-    seen = data if loss.output.condition != "none" else replace(data, condition=0)
-    discriminator = hook.gankit_discriminator(data=seen, options=options, output=loss.output, z_dim=config.z_dim)
-    check_built(by, "gankit_discriminator", discriminator, nn.Module, seen)
+    data_for_d = data if loss.output.condition != "none" else replace(data, condition=0)
+    discriminator = hook.gankit_discriminator(data=data_for_d, options=options, output=loss.output, z_dim=config.z_dim)
+    check_built(by, "gankit_discriminator", discriminator, nn.Module, data_for_d)
     networks = Networks(generator, discriminator)
     for module in (networks.generator, networks.discriminator):
         # channels_last is several times faster for convolutions, on the CPU too; tensors of other ranks do not change.
         module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.sync_bn:
             share_batch_norm(module)
+    rehearsal = Rehearsal(plan.composition, by, config, data, data_for_d)
     if rehearsed:
-        rehearse(plan.composition, by, networks, loss, config.z_dim, data, seen)
-    if config.precision == "auto" and device.type == "cpu":
-        config = replace(config, precision=_faster_precision(networks, data, seen, config, by))
+        rehearsal.generator(networks.generator)
     loop: TrainingLoop = hook.gankit_training_loop(
         networks=networks, loss=loss.to(device), config=config, options=options, data=data
     )
@@ -157,8 +161,13 @@ def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: 
             share_batch_norm(network)
     if config.penalty_every > 1 and not loop.penalised:
         raise InputError("this game has no gradient penalty to leave out", hint="leave out --penalty-every")
+    own_game = has_own_game(loop)
     if rehearsed:
+        if not own_game:
+            rehearsal.discriminator(networks, loss.output)
         check_state(loop)
+    if config.precision == "auto" and device.type == "cpu":
+        loop.precision = Precision(_faster_precision(networks, data, data_for_d, config, own_game), device)
     return loop
 
 
@@ -184,26 +193,25 @@ def _parts(plan: Plan, loop: TrainingLoop, data: DataSpec) -> Iterator[tuple[str
 
 
 def _faster_precision(
-    networks: Networks, told: DataSpec, seen: DataSpec, config: TrainConfig, by: Mapping[str, BuiltBy]
+    networks: Networks, data: DataSpec, data_for_d: DataSpec, config: TrainConfig, own_game: bool
 ) -> Literal["fp32", "bf16"]:
-    """fp32 or bf16, from the time that both networks take for a batch on this CPU.
+    """fp32 or bf16, from the time that both networks take for a share of a batch on this CPU.
 
-    The generator decides alone where a loop of its own may show its discriminator something else than samples.
+    The generator alone decides in a game of its own, which may show its discriminator something else than samples.
     """
-    alone = by["gankit_training_loop"].name != CORE
     copies = copy.deepcopy(networks)  # statistics of batch norm must not notice
-    n = config.batch
+    n = len(range(config.batch)[processes.share(config.batch)])
     z = torch.zeros(n, config.z_dim)
-    conditions = [(torch.zeros(n, data.condition),) if data.condition else () for data in (told, seen)]
+    conditions = [(torch.zeros(n, data.condition),) if data.condition else () for data in (data, data_for_d)]
 
     def play(precision: Precision) -> None:
         with precision.autocast():
             fake = copies.generator(z, *conditions[0])
-            output = fake if alone else copies.discriminator(fake, *conditions[1])
+            output = fake if own_game else copies.discriminator(fake, *conditions[1])
         output.float().sum().backward()
 
     with torch.random.fork_rng(devices=[]):
-        return faster_on_cpu(f"{networks.generator}\0{networks.discriminator}\0{seen.shape}\0{n}", play)
+        return faster_on_cpu(f"{networks.generator}\0{networks.discriminator}\0{data_for_d.shape}\0{n}", play)
 
 
 def make_sampler(plan: Plan, dataset: Dataset, device: torch.device) -> Sampler:

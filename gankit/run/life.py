@@ -69,9 +69,9 @@ def live(
 
         evaluations = Evaluations(None)
         if first and plan.config.eval_every:
-            with processes.alone():
+            with processes.local():
                 evaluations = Evaluations(training_evaluator(plan, dataset, device))
-        folder = processes.from_first(lambda: open_folder(dataset))
+        folder = processes.from_first(lambda: open_folder(dataset), "the run folder")
         run = Run(plan, folder, dataset, space, device, loop, first=first, processes=processes.size())
         if first:
             stack.enter_context(folder.locked())
@@ -94,7 +94,7 @@ def live(
                     break
                 except DivergedError as error:
                     _go_back(run, error)
-        return processes.from_first(run.result)
+        return processes.from_first(run.result, "the result of the run")
 
 
 def _prepare(run: Run, observers: Sequence[object]) -> None:
@@ -143,7 +143,7 @@ def _start_together(run: Run) -> bool:
         finished = run.share_done >= 1 and run.folder.finished
         return _Start(run.step, run.rollbacks, finished, run.loop.precision.name, run.loop.state_dict())
 
-    start = processes.from_first(mine)
+    start = processes.from_first(mine, "the state at the start")
     if not run.first:
         device = run.device
         run.step, run.rollbacks = start.step, start.rollbacks

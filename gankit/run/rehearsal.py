@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +16,15 @@ from gankit.errors import GankitError, InputError, PluginError
 from gankit.game.loop import Networks, TrainingLoop
 from gankit.game.loss import AdversarialLoss
 from gankit.game.parts import overrides
-from gankit.host.composition import CORE, BuiltBy, Composition
+from gankit.host.composition import BuiltBy, Composition
 from gankit.host.discovery import Plugin
 from gankit.host.importing import one_line
+from gankit.machine import processes
 from gankit.machine.device import is_out_of_memory
+from gankit.machine.sync_batch_norm import values_per_channel
+from gankit.settings.config import TrainConfig
 
-N = 2  # samples
+SAMPLES = 2  # in a rehearsal of sampling
 
 
 def check_built(by: Mapping[str, BuiltBy], builder: str, built: object, wanted: type, data: DataSpec) -> None:
@@ -47,7 +51,7 @@ def check_built(by: Mapping[str, BuiltBy], builder: str, built: object, wanted: 
             inspect.signature(built.forward).bind(object(), object())
         except TypeError:
             raise InputError(
-                f"{who} built a network that cannot be told a condition",
+                f"{who} built a network that takes no condition",
                 hint="leave out --conditional; to support it, its forward takes a second argument, y [N, K]",
             ) from None
 
@@ -74,40 +78,99 @@ def _is_theirs(plugin: Plugin, error: Exception) -> bool:
     return plugin.dist != "gankit" and not is_out_of_memory(error)
 
 
-def rehearse(
-    composition: Composition,
-    by: Mapping[str, BuiltBy],
-    networks: Networks,
-    loss: AdversarialLoss,
-    z_dim: int,
-    told: DataSpec,
-    seen: DataSpec,
-) -> None:
-    """Play a few z through both networks, in eval mode as sampling does; PluginError names who built the wrong one.
+@dataclass(frozen=True)
+class Rehearsal:
+    """Plays each network before the first step: a few inputs in eval mode as sampling does, then a batch in training.
 
-    `by` names who answered each builder; `told` and `seen` are the data as G and D were built for it.
+    PluginError names who built a network that does not fit, InputError a batch norm that gets one value a channel. The
+    networks and the random streams stay as they are. All processes rehearse together: batch norm may be synchronised.
     """
-    device = next(networks.generator.parameters()).device
-    whole = (N, *told.shape)
-    with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        z = torch.zeros(N, z_dim, device=device)
-        fake = _play(composition, by, "gankit_generator", networks.generator, z, told)
-        if fake.shape != whole:
-            raise PluginError(
-                f"gankit_generator of '{by['gankit_generator']}': z [{N}, {z_dim}] gave {list(fake.shape)}, "
-                f"and samples of this data are {list(whole)}",
-                hint="it is given the shape of a sample as data.shape",
+
+    composition: Composition
+    by: Mapping[str, BuiltBy]
+    """Who answered each builder."""
+    config: TrainConfig
+    data_for_g: DataSpec
+    data_for_d: DataSpec
+    """The data as each network was built for it."""
+
+    def generator(self, generator: nn.Module) -> None:
+        """z gives samples of the data's shape."""
+        builder, whole = "gankit_generator", (SAMPLES, *self.data_for_g.shape)
+        with _unnoticed(generator):
+            z = self._z(SAMPLES, generator)
+            fake = self._play(builder, generator, z, self.data_for_g)
+            if fake.shape != whole:
+                raise PluginError(
+                    f"{builder} of '{self.by[builder]}': z {list(z.shape)} gave {list(fake.shape)}, "
+                    f"and samples of this data are {list(whole)}",
+                    hint="it is given the shape of a sample as data.shape",
+                )
+            self._play(builder, generator, self._z(self._share(), generator), self.data_for_g, training=True)
+
+    def discriminator(self, networks: Networks, reads: CriticOutput) -> None:
+        """Fake samples give what the loss reads."""
+        builder, whole = "gankit_discriminator", (SAMPLES, *self.data_for_g.shape)
+        with _unnoticed(networks.generator):
+            few, batch = (
+                self._play("gankit_generator", networks.generator, self._z(n, networks.generator), self.data_for_g)
+                for n in (SAMPLES, self._share())
             )
-        if by["gankit_training_loop"].name != CORE:
-            return  # a game of its own may show its discriminator something else
-        output = _play(composition, by, "gankit_discriminator", networks.discriminator, fake.float(), seen)
-    wanted, hint = fitting(output, whole, loss.output)
-    if wanted:
-        raise PluginError(
-            f"gankit_discriminator of '{by['gankit_discriminator']}': {N} samples gave {list(output.shape)}, "
-            f"and the loss reads {wanted}",
-            hint=hint,
-        )
+            output = self._play(builder, networks.discriminator, few.float(), self.data_for_d)
+            wanted, hint = fitting(output, whole, reads)
+            if wanted:
+                raise PluginError(
+                    f"{builder} of '{self.by[builder]}': {SAMPLES} samples gave {list(output.shape)}, "
+                    f"and the loss reads {wanted}",
+                    hint=hint,
+                )
+            self._play(builder, networks.discriminator, batch.float(), self.data_for_d, training=True)
+
+    def _share(self) -> int:
+        """The samples of a batch that this process works on."""
+        return len(range(self.config.batch)[processes.share(self.config.batch)])
+
+    def _z(self, n: int, network: nn.Module) -> Tensor:
+        return torch.zeros(n, self.config.z_dim, device=next(network.parameters()).device)
+
+    def _play(
+        self, builder: str, network: nn.Module, inputs: Tensor, data: DataSpec, *, training: bool = False
+    ) -> Tensor:
+        who = f"{builder} of '{self.by[builder]}'"
+        y = (torch.zeros(len(inputs), data.condition, device=inputs.device),) if data.condition else ()
+        network.train(training)
+        try:
+            with _buffers_kept(network), _single_values_refused(network, who):
+                output = network(inputs, *y)
+        except GankitError:
+            raise
+        except Exception as error:
+            builders = [
+                p for p in self.composition.plugins if p.name in (self.by[builder].name, *self.by[builder].wrappers)
+            ]
+            guilty = [p for p in builders if p.place_of(error) or p.name == self.by[builder].name]
+            plugin = guilty[-1] if guilty else None
+            if plugin is None or not _is_theirs(plugin, error):
+                raise
+            shapes = " and ".join(str(list(tensor.shape)) for tensor in (inputs, *y))
+            raise PluginError(
+                f"{who} built a network that fails on {shapes}: {one_line(error)}{plugin.place_of(error)}",
+                hint="GANKIT_DEBUG=1 shows its traceback; raise InputError in the builder for data that it is not "
+                "made for",
+            ) from error
+        finally:
+            network.train()
+        if not isinstance(output, Tensor):
+            raise PluginError(f"{who} built a network that returns {type(output).__name__}", hint="return one tensor")
+        return output
+
+
+@contextmanager
+def _unnoticed(network: nn.Module) -> Iterator[None]:
+    """Within the block nothing is differentiated, and the random streams come back as they were."""
+    device = next(network.parameters()).device
+    with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
 
 
 def check_state(loop: TrainingLoop) -> None:
@@ -148,29 +211,39 @@ def fitting(output: Tensor, samples: tuple[int, ...], reads: CriticOutput) -> tu
     return wanted, "let it end with nn.Flatten(0)" if output.shape == (n, 1) else "see CriticOutput in gankit.plugin"
 
 
-def _play(
-    composition: Composition, by: Mapping[str, BuiltBy], builder: str, network: nn.Module, given: Tensor, data: DataSpec
-) -> Tensor:
-    who = f"{builder} of '{by[builder]}'"
-    y = (torch.zeros(N, data.condition, device=given.device),) if data.condition else ()
-    network.eval()
+@contextmanager
+def _buffers_kept(network: nn.Module) -> Iterator[None]:
+    """After the block the buffers, such as the statistics of batch norm, are what they were."""
+    before = [
+        (module, name, buffer, buffer.clone())
+        for module in network.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
     try:
-        output = network(given, *y)
-    except GankitError:
-        raise
-    except Exception as error:
-        builders = [p for p in composition.plugins if p.name in (by[builder].name, *by[builder].wrappers)]
-        guilty = [p for p in builders if p.place_of(error) or p.name == by[builder].name]
-        plugin = guilty[-1] if guilty else None
-        if plugin is None or not _is_theirs(plugin, error):
-            raise
-        shapes = " and ".join(str(list(tensor.shape)) for tensor in (given, *y))
-        raise PluginError(
-            f"{who} built a network that fails on {shapes}: {one_line(error)}{plugin.place_of(error)}",
-            hint="GANKIT_DEBUG=1 shows its traceback; raise InputError in the builder for data that it is not made for",
-        ) from error
+        yield
     finally:
-        network.train()
-    if not isinstance(output, Tensor):
-        raise PluginError(f"{who} built a network that returns {type(output).__name__}", hint="return one tensor")
-    return output
+        for module, name, buffer, value in before:
+            module._buffers[name] = buffer.copy_(value)
+
+
+@contextmanager
+def _single_values_refused(network: nn.Module, who: str) -> Iterator[None]:
+    """Within the block a batch norm that is trained on one value a channel, its own mean, is an InputError."""
+
+    def check(name: str, layer: nn.Module, x: Tensor) -> None:
+        if not layer.training or values_per_channel(layer, x) > 1:
+            return
+        shared = "--sync-bn, " if processes.size() > 1 else ""
+        raise InputError(
+            f"{who}: batch norm '{name}' gets one value a channel, {list(x.shape)}, and cannot normalise it",
+            hint=f"--batch {2 * processes.size()} or more, {shared}a larger --size, or networks without batch norm: "
+            "another --variant, or without the --with that brings them",
+        )
+
+    with ExitStack() as stack:
+        for name, layer in network.named_modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                hook = lambda layer, args, kwargs, name=name: check(name, layer, [*args, *kwargs.values()][0])  # noqa: E731
+                stack.callback(layer.register_forward_pre_hook(hook, with_kwargs=True).remove)
+        yield

@@ -251,7 +251,7 @@ class Run:
         folder = self.folder.checkpoints / f"step-{self.step:09d}"
         if not self.first:
             return folder
-        with processes.alone():
+        with processes.local():
             packed = self.pack_generator()  # first: it measures statistics that are part of the state
             state = {
                 **{f"loop.{name}": value for name, value in self.loop.state_dict().items()},

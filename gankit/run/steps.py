@@ -6,13 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from gankit.base.seeds import derive_seed
 from gankit.base.signals import StopRequest
 from gankit.data import Sampler
 from gankit.errors import DivergedError, ResourceError, Stopped
-from gankit.machine import processes
+from gankit.machine import processes, streams
 from gankit.run.build import explained
 from gankit.run.divergence import first_not_finite
 from gankit.run.observers.common import Observer, due, ends_well
@@ -47,13 +45,13 @@ def play(run: Run, sampler: Sampler, request: StopRequest, watchers: Watchers) -
             data = sampler.batch(run.step)
 
             # Step.
-            torch.manual_seed(step_seed(run))
+            streams.seed_all(step_seed(run))
             stats = run.loop.step(data)
             run.step += 1
 
             # Tell: statistics, pictures, scores.
             if run.first:
-                with processes.alone():
+                with processes.local():
                     for observer in watchers.observers:
                         observer.after_step(run, stats)
                     if watchers.on_step is not None:
@@ -95,7 +93,7 @@ def _begin(run: Run, watchers: Watchers) -> None:
     if not run.first:
         return
     run.write_status("running")
-    with processes.alone():
+    with processes.local():
         for observer in watchers.observers:
             observer.start(run)
         run.plan.composition.hook.gankit_run_start(run=run)
@@ -105,13 +103,13 @@ def _end(run: Run, watchers: Watchers, error: BaseException | None) -> None:
     """The last lines, pictures, scores and checkpoint; the final state is put on record even if that fails."""
     try:
         if run.first:
-            with processes.alone():
+            with processes.local():
                 for observer in watchers.observers:
                     observer.end(run, error)
         if ends_well(error):
             run.save_checkpoint()
         if run.first:
-            with processes.alone():
+            with processes.local():
                 run.plan.composition.hook.gankit_run_end(run=run, error=error)
     except BaseException as late:
         error = error or late
@@ -144,6 +142,6 @@ def _in_words(error: BaseException, run: Run, sampler: Sampler) -> BaseException
 
 def _step_again(run: Run, sampler: Sampler) -> None:
     data = sampler.batch(run.step)
-    torch.manual_seed(step_seed(run))
+    streams.seed_all(step_seed(run))
     run.loop.step(data)
     run.step += 1

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gankit.errors import InputError
 from gankit.game.latent import one_hot
+from gankit.machine import streams
 from gankit.sample.generator import TrainedGenerator
 from gankit.sample.pictures import MAX_GRID, Pixels, generate, to_pixels
 
@@ -104,7 +105,7 @@ def arithmetic(
         mean = z.mean(0, keepdim=True)
         total += sign * mean[0]
         groups.append(Group(sign, seeds, images_of(trained, z, y), images_of(trained, mean, y)))
-    noise = torch.rand(9, trained.space.z_dim, generator=torch.Generator().manual_seed(seed)).mul(2).sub(1) * AROUND
+    noise = torch.rand(9, trained.space.z_dim, generator=streams.generator(seed)).mul(2).sub(1) * AROUND
     noise[4] = 0
     return Equation(tuple(groups), images_of(trained, within(trained, total + noise), y))
 

@@ -20,6 +20,7 @@ from gankit.data import Dataset, load_dataset, parse_size
 from gankit.errors import InputError, ResourceError
 from gankit.host import discovery
 from gankit.host.composition import Composition
+from gankit.machine import streams
 from gankit.machine.device import choose_device
 from gankit.measure.describe import describe_samples, versions
 from gankit.measure.evaluator import MOST, Evaluator, select_metrics
@@ -173,7 +174,7 @@ def _score_set(path: Path, chosen: Settings) -> Evaluation:
     if chosen.n is not None and chosen.n > len(samples):
         raise InputError(f"-n {chosen.n:,}: {printable(path)} holds {len(samples):,}", hint="leave out -n")
     n = min(len(samples), chosen.n or min(MOST, len(real) // 2))
-    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(derive_seed(chosen.seed, "samples")))
+    order = torch.randperm(len(samples), generator=streams.generator(derive_seed(chosen.seed, "samples")))
     evaluator = _evaluator(real, train, chosen, composition, device, n=n)
     scores = evaluator.score(lambda start, stop: samples.samples[order[start:stop]])
     return Evaluation(

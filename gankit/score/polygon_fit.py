@@ -29,7 +29,7 @@ def distances(
     Every image is fitted from `restarts` random polygons and from the nearest of a bank. What counts is the distance
     to the polygon as the data set draws it, so a polygon of the data set can have distance 0.
     """
-    rng = np.random.RandomState(seed)
+    rng = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))  # of all bits of the seed
     bank = rng.random_sample((POLYGONS, family.n_vertices + 1))
     pixels = _draw(bank, family).astype(np.float32)
     lengths = (pixels**2).sum(axis=1)

@@ -18,7 +18,7 @@ from gankit.machine.double_backward import FastDoubleBackward, Geometry, convolu
 from gankit.machine.precision import Precision
 
 CPU = torch.device("cpu")
-Bend = Callable[[bool], None]
+Choose = Callable[[bool], None]
 
 GEOMETRIES = [
     (2, Geometry((1, 1), (1, 1), (1, 1), False, (0, 0), 1)),
@@ -33,13 +33,14 @@ GEOMETRIES = [
 
 
 @pytest.fixture
-def always(monkeypatch: pytest.MonkeyPatch) -> Bend:
-    """Takes the verdict of the clock's place."""
+def choose(monkeypatch: pytest.MonkeyPatch) -> Choose:
+    """Turns the fast double backward on or off."""
+    known = double_backward.DIMENSIONS
 
-    def bend(fast: bool) -> None:
-        monkeypatch.setattr(double_backward, "_worth_it", lambda *_: fast)
+    def chosen(fast: bool) -> None:
+        monkeypatch.setattr(double_backward, "DIMENSIONS", known if fast else {})
 
-    return bend
+    return chosen
 
 
 @pytest.mark.parametrize(("dimensions", "geometry"), GEOMETRIES)
@@ -67,10 +68,10 @@ CALLS: list[Callable[[Tensor, Tensor, Tensor], Tensor]] = [
 
 
 @pytest.mark.parametrize("number", range(len(CALLS)))
-def test_every_way_to_call_a_convolution_gives_what_pytorch_gives(number: int, always: Bend) -> None:
+def test_every_way_to_call_a_convolution_gives_what_pytorch_gives(number: int, choose: Choose) -> None:
     found: list[tuple[Tensor, ...]] = []
     for fast in (False, True):
-        always(fast)
+        choose(fast)
         torch.manual_seed(0)
         x, weight = (torch.randn(4, 4, 6, 6, dtype=torch.float64), torch.randn(4, 4, 3, 3, dtype=torch.float64))
         bias = torch.randn(4, dtype=torch.float64)
@@ -86,10 +87,10 @@ def test_every_way_to_call_a_convolution_gives_what_pytorch_gives(number: int, a
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_penalties_of_a_critic_are_the_same_either_way(layout: torch.memory_format, always: Bend) -> None:
+def test_penalties_of_a_critic_are_the_same_either_way(layout: torch.memory_format, choose: Choose) -> None:
     found = []
     for fast in (False, True):
-        always(fast)
+        choose(fast)
         torch.manual_seed(0)
         discriminator = Discriminator((3, 16, 16)).to(memory_format=layout)  # type: ignore[call-overload]
         with torch.no_grad():
@@ -107,8 +108,7 @@ def test_penalties_of_a_critic_are_the_same_either_way(layout: torch.memory_form
     assert float(found[0][0].abs().max()) > 0
 
 
-def test_the_gradient_of_samples_computes_no_gradient_of_weights(always: Bend, monkeypatch: pytest.MonkeyPatch) -> None:
-    always(True)
+def test_the_gradient_of_samples_computes_no_gradient_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     original = double_backward.weight_gradient
     monkeypatch.setattr(double_backward, "weight_gradient", lambda *a: calls.append(1) or original(*a))
@@ -122,28 +122,3 @@ def test_the_gradient_of_samples_computes_no_gradient_of_weights(always: Bend, m
     (gx.square().sum() + scores.sum()).backward()
     assert len(calls) == 4  # two layers, each in the penalty and in the scores
     assert all(parameter.grad is not None for parameter in network.parameters())
-
-
-@pytest.mark.parametrize("winner", ["native", "fast"])
-def test_the_clock_decides_once_for_each_layer(winner: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr(double_backward, "fastest", lambda what, *_: asked.append(what) or winner)
-    double_backward._verdict.cache_clear()
-    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3))
-    x = torch.randn(2, 1, 6, 6, requires_grad=True)
-    for _ in range(3):
-        with FastDoubleBackward():
-            y = network(x)
-    assert len(asked) == 2
-    assert ("ConvolutionBackward" in str(y.grad_fn)) == (winner == "native")
-    double_backward._verdict.cache_clear()
-
-
-def test_the_measurement_measures_both_ways_of_what_it_is_asked_for() -> None:
-    """No clock is trusted here: only that both ways run, for a layer that is not square, and give a verdict."""
-    double_backward._verdict.cache_clear()
-    x = torch.randn(3, 4, 9, 7, requires_grad=True)
-    with FastDoubleBackward():
-        y = functional.conv_transpose2d(x, torch.randn(4, 2, 3, 2, requires_grad=True), stride=2, groups=2)
-    assert y.shape == (3, 4, 19, 14)
-    assert double_backward._verdict.cache_info().currsize == 1

@@ -140,6 +140,137 @@ def process_of_rank(rank: int, cwd: Path) -> int:
     raise AssertionError("no such process")
 
 
+def torchrun(source: str, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in two processes, with an empty cache."""
+    (cwd / "script.py").write_text(source)
+    command = [*TORCHRUN, "script.py", *arguments]
+    variables = {**environment(cwd), "GANKIT_HOME": str(cwd / "home")}
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+FAST_BF16 = """
+import torch
+from gankit.cli import main
+
+torch.ops.mkldnn._is_mkldnn_bf16_supported = lambda: True
+main()
+"""
+
+
+def test_the_precision_is_measured_by_one_process_where_batch_norm_is_synchronised(tmp_path: Path) -> None:
+    settings = "train --variant dcgan --data digits --device cpu --sync-bn --batch 16 --steps 1 --out run"
+    result = torchrun(FAST_BF16, tmp_path, *settings.split())
+    assert result.returncode == 0, result.stderr
+    (verdict,) = (path for path in (tmp_path / "home" / "autotune").iterdir() if not path.name.startswith("."))
+    state = json.loads((tmp_path / "run" / "checkpoints" / "step-000000001" / "state.json").read_text())
+    assert state["progress"]["precision"] == verdict.read_text()
+
+
+COMMAND = "from gankit.cli import main; main()"
+
+
+def test_synchronised_batch_norm_counts_the_values_of_all_processes(tmp_path: Path) -> None:
+    small = "train --variant dcgan --data digits --size 4 --batch 2 --device cpu --precision fp32 --steps 1"
+    refused = torchrun(COMMAND, tmp_path, *small.split(), "--out", "apart")
+    assert "gets one value a channel, [1, 128, 1, 1]" in refused.stderr
+    assert "--batch 4 or more, --sync-bn, a larger --size" in refused.stderr
+    assert "Error: Expected more" not in refused.stderr
+    assert not (tmp_path / "apart").exists()
+    together = torchrun(COMMAND, tmp_path, *small.split(), "--sync-bn", "--out", "together")
+    assert together.returncode == 0, together.stderr
+
+
+OWN_VERDICTS = """
+import torch
+from gankit.machine import precision, processes
+
+with processes.joined(torch.device("cpu")):
+    rank = processes.rank()
+    torch.ops.mkldnn._is_mkldnn_bf16_supported = lambda: rank == 0
+    precision.fastest = lambda *_: "bf16"
+    open(f"{rank}", "w").write(precision.faster_on_cpu("networks", lambda policy: None))
+"""
+
+
+def test_all_processes_get_the_precision_of_the_first(tmp_path: Path) -> None:
+    assert torchrun(OWN_VERDICTS, tmp_path).returncode == 0
+    assert [(tmp_path / rank).read_text() for rank in "01"] == ["bf16", "bf16"]
+
+
+DIFFERENT = """
+import json, torch
+from gankit.machine import processes
+
+with processes.joined(torch.device("cpu")):
+    first = processes.rank() == 0
+    image = torch.arange(48.0).reshape(1, 3, 4, 4)
+    flags = torch.tensor([True, False, True])
+    long = torch.zeros((1 << 20) + 3, dtype=torch.float64)
+    flipped = long.clone()
+    flipped[[5, -1]] = 0.0 if first else -0.0
+    moved = long.clone()
+    moved[5 if first else -1] = 1.0
+    tensors = {
+        "nan": torch.tensor(float("nan")),
+        "layout": image if first else image.to(memory_format=torch.channels_last),
+        "empty": torch.empty(0),
+        "flags": flags,
+        "part": torch.arange(7, dtype=torch.bfloat16)[1:],
+        "long": long,
+        "sign of zero": torch.tensor([0.0 if first else -0.0]),
+        "signs of two": flipped,
+        "place": moved,
+        "shape": flags if first else flags[None],
+        "dtype": flags if first else flags.byte(),
+        **({"in one process": flags} if first else {}),
+    }
+    with processes.local():
+        assert processes.compare("the state", tensors) == []
+    open(f"{processes.rank()}", "w").write(json.dumps(processes.compare("the state", tensors)))
+"""
+
+
+def test_processes_compare_their_tensors_bit_for_bit(tmp_path: Path) -> None:
+    result = torchrun(DIFFERENT, tmp_path)
+    assert result.returncode == 0, result.stderr
+    expected = ["dtype", "in one process", "place", "shape", "sign of zero", "signs of two"]
+    assert [json.loads((tmp_path / rank).read_text()) for rank in "01"] == [expected, expected]
+
+
+LOST = """
+import os, torch
+from gankit.errors import ResourceError
+from gankit.machine import processes
+
+with processes.joined(torch.device("cpu")):
+    if processes.rank() == 1:
+        os._exit(0)
+    try:
+        processes.average([torch.ones(3)], "the gradients of the generator")
+    except ResourceError as error:
+        print(error.message)
+"""
+
+
+def test_a_process_that_loses_the_others_says_what_it_waited_for(tmp_path: Path) -> None:
+    said = torchrun(LOST, tmp_path).stdout
+    assert "process 0 lost the others while it waited for the average of the gradients of the generator" in said
+
+
 LONG = [*SMALL, "--images", "10M", "--checkpoint-every", "320", "--out", "run"]
 
 

@@ -154,7 +154,9 @@ def test_standardised_kid_does_not_depend_on_the_unit_of_the_features() -> None:
 def test_inception_score_by_hand() -> None:
     """Two sure classes in equal parts: exp(log 2) = 2; the same class always, or no certainty at all: 1."""
     sure = torch.tensor([[50.0, 0.0], [0.0, 50.0]]).repeat(500, 1)
-    assert float(told(InceptionScore(), sure, sure).compute()[0]) == pytest.approx(2, abs=1e-2)
+    assert float(told(InceptionScore(), sure, sure).compute()[0]) == pytest.approx(
+        2, abs=2e-2
+    )  # splits of 100 are not exactly half and half
     assert float(told(InceptionScore(), sure, sure[:1].expand(1000, 2)).compute()[0]) == pytest.approx(1, abs=1e-9)
     assert float(told(InceptionScore(), sure, torch.zeros(1000, 2)).compute()[0]) == pytest.approx(1, abs=1e-9)
 

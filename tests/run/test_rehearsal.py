@@ -158,6 +158,39 @@ def test_the_rehearsal_changes_nothing_that_training_starts_from(tmp_path: Path)
     assert rehearsed.networks.discriminator.training
 
 
+NORM = f"nn.Flatten(), nn.BatchNorm1d({PIXELS}), nn.Linear({PIXELS}, 1), nn.Flatten(0)"
+
+
+@pytest.mark.parametrize(
+    ("source", "who"),
+    [
+        (discriminator(NORM), "gankit_discriminator of 'mine': batch norm '1'"),
+        (
+            generator(f"nn.Linear(z_dim, {PIXELS}), nn.BatchNorm1d({PIXELS}), nn.Unflatten(1, (1, 16, 16))"),
+            "gankit_generator of 'mine': batch norm '1'",
+        ),
+    ],
+)
+def test_batch_norm_over_one_value_a_channel_is_refused(tmp_path: Path, source: str, who: str) -> None:
+    with pytest.raises(InputError) as caught:
+        build(tmp_path, source, batch=1)
+    assert caught.value.message == f"{who} gets one value a channel, [1, {PIXELS}], and cannot normalise it"
+    assert (caught.value.hint or "").startswith("--batch 2 or more, a larger --size")
+    build(tmp_path, source, batch=2).step(torch.rand(2, *IMAGES.shape))
+
+
+def test_batch_norm_of_one_image_with_several_pixels_is_fine(tmp_path: Path) -> None:
+    source = discriminator(f"nn.BatchNorm2d(1), nn.Flatten(), nn.Linear({PIXELS}, 1), nn.Flatten(0)")
+    build(tmp_path, source, batch=1).step(torch.rand(1, *IMAGES.shape))
+
+
+def test_a_network_that_fails_in_training_only_is_named(tmp_path: Path) -> None:
+    network = "class Mine(nn.Linear):\n    def forward(self, x):\n        assert not self.training\n        return super().forward(x.flatten(1))[:, 0]\n"
+    hook = f"\n@hookimpl\ndef gankit_discriminator():\n    return Mine({PIXELS}, 1)\n"
+    with pytest.raises(PluginError, match="gankit_discriminator of 'mine' built a network that fails on"):
+        build(tmp_path, network + TINY_VARIANT + hook)
+
+
 def test_a_loop_of_its_own_may_show_its_discriminator_something_else(tmp_path: Path) -> None:
     joint = "class Joint(nn.Linear):\n    def forward(self, x, z):\n        return super().forward(z)[:, 0]\n"
     hooks = """

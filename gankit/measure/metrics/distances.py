@@ -17,6 +17,7 @@ from torchmetrics.image.inception import InceptionScore as TorchmetricsInception
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from gankit.base.seeds import derive_seed
+from gankit.machine import streams
 
 KID_SUBSETS = 100
 KID_SUBSET_SIZE = 1000
@@ -83,7 +84,7 @@ class KernelDistance(KernelInceptionDistance):
         self.real_features, self.fake_features = [(real - origin) / scale], [(fake - origin) / scale]
         self.subset_size = max(1, min(self.largest_subset, len(real) // 2, len(fake) // 2))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(self.seed, "kid"))
+            streams.seed_all(derive_seed(self.seed, "kid"))
             mean, spread = super().compute()
         self.real_features, self.fake_features = [real], [fake]
         return mean, spread
@@ -110,5 +111,5 @@ class InceptionScore(TorchmetricsInceptionScore):
     def compute(self) -> Any:
         """Mean and standard deviation over the splits of a random order."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(self.seed, "is"))
+            streams.seed_all(derive_seed(self.seed, "is"))
             return super().compute()

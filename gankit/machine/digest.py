@@ -1,0 +1,54 @@
+"""Fingerprints of tensors, computed where they lie: equal tensors have equal ones, on the CPU and on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+CHUNK = 1 << 23  # bytes at a time
+
+# The finaliser of SplitMix64 (Steele, Lea and Flood 2014); int64 stands for 64 bits without sign.
+GOLDEN, FIRST, SECOND = (value - 2**64 for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+Digest = tuple[str, tuple[int, ...], int]
+"""dtype, shape, and a number that depends on every bit and on its place."""
+
+
+def digests(tensors: Mapping[str, Tensor]) -> dict[str, Digest]:
+    """A fingerprint of each tensor, by name. Only these numbers leave the device, in one transfer."""
+    if not tensors:
+        return {}
+    sums = [_sum_of_hashes(tensor.detach()) for tensor in tensors.values()]
+    where = sums[0].device
+    numbers = torch.stack([number.to(where) for number in sums]).tolist()
+    return {
+        name: (str(tensor.dtype), tuple(tensor.shape), number)
+        for (name, tensor), number in zip(tensors.items(), numbers, strict=True)
+    }
+
+
+def _sum_of_hashes(tensor: Tensor) -> Tensor:
+    """0-d int64. Sums of integers wrap around: they do not depend on the order, which floats' would."""
+    raw = tensor.contiguous().reshape(-1).view(torch.uint8)
+    total = torch.zeros((), dtype=torch.int64, device=raw.device)
+    for number, chunk in enumerate(torch.split(raw, CHUNK)):
+        padded = torch.zeros(-(-len(chunk) // 8) * 8, dtype=torch.uint8, device=raw.device)
+        padded[: len(chunk)] = chunk
+        words = padded.view(torch.int64)
+        place = torch.arange(1, 1 + len(words), device=raw.device) + number * (CHUNK // 8)
+        total += _mixed(words + place * GOLDEN).sum()
+    return total
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """A bijection of 64-bit words under which every bit depends on all."""
+    x = (x ^ _shifted(x, 30)) * FIRST
+    x = (x ^ _shifted(x, 27)) * SECOND
+    return x ^ _shifted(x, 31)
+
+
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    """A logical shift to the right: no copies of the sign come in."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
