@@ -33,6 +33,10 @@ FROZEN = {
 }
 
 
+# Names of the plugin API that are younger than the frozen plugins.
+LATER = {"Number", "Schedule", "value_at"}
+
+
 def test_every_api_that_is_spoken_has_frozen_plugins_and_they_are_as_they_were() -> None:
     assert set(FROZEN) == SUPPORTED_API
     for api, files in FROZEN.items():
@@ -48,7 +52,7 @@ def test_they_use_every_hook_and_every_name() -> None:
     implemented = {node.name for node in nodes if isinstance(node, ast.FunctionDef) and node.name.startswith("gankit_")}
     imported = {name.name for node in nodes if isinstance(node, ast.ImportFrom) for name in node.names}
     assert implemented == {name for name in vars(hookspecs) if name.startswith("gankit_")}
-    assert set(plugin.__all__) <= imported
+    assert set(plugin.__all__) - LATER <= imported
 
 
 @parametrize_checks(str(VARIANT), extensions=(str(EXTENSION),))
@@ -59,7 +63,7 @@ def test_they_keep_the_rules(check: Callable[[], None]) -> None:
 def test_they_train_are_scored_and_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     own: dict[str, Any] = {"variant": str(VARIANT), "extensions": [str(EXTENSION)]}
-    options = {"weight": 2.0, "watching.scale": 0.5}
+    options = {"weight": 2.0, "watching": {"scale": 0.5}}
     gankit.train(**own, options=options, data="ramps", steps=3, device="cpu", out="run")
     result = gankit.resume("run", **own, steps=6)
     assert Path("run/watched.txt").read_text() == "6 48 8 run None\n"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Runs, or metrics.jsonl files.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Runs, or metrics.jsonl files.")],
     best: Annotated[
         bool, typer.Option("--best", help="The evaluation with the lowest FID of each run, not the last one.")
     ] = False,

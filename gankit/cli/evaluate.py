@@ -30,7 +30,9 @@ def evaluate(
         str | None,
         typer.Option(help="classifier, lite0, lite0@SIDE, inception, inception@FILE (default: the best that is here)."),
     ] = None,
-    metrics: Annotated[str | None, typer.Option(help="Some of fid,kid,is,pr,dc,duplicates (default: all).")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Some of fid, kid, is, pr, dc, duplicates (default: all).")
+    ] = None,
     n: Annotated[
         int | None, typer.Option("-n", min=1, max=10_000_000, help="Samples (default: 10,000 or half of the data).")
     ] = None,

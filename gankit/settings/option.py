@@ -151,9 +151,13 @@ def to_json(config: object) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Schedule):
+        return str(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Schedule) else value
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return to_json(value) if dataclasses.is_dataclass(value) else value
 
 
 def schedules_in(config: object) -> dict[str, Schedule]:

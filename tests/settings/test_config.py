@@ -194,7 +194,7 @@ def test_a_constant_is_a_plain_number_and_everything_else_a_schedule() -> None:
         ({"images": "linear(5, 0, 1k)"}, "0 should be greater than or equal to 1"),
         ({"images": 1.5}, "1.5 is not a whole number"),
         ({"free": "linear(1, 0"}, "neither a number nor a schedule"),
-        ({"free": True}, "True is neither a number nor a schedule"),
+        ({"free": True}, "true is neither a number nor a schedule"),
     ],
 )
 def test_a_schedule_that_does_not_fit_is_one_line(options: dict[str, Any], message: str) -> None:
