@@ -1,4 +1,4 @@
-"""Whether what plugins built fits together: what does not is one line, before the first step."""
+"""Checks before the first step that what plugins built fits together; each failure is one line."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from gankit.settings.config import TrainConfig
 SAMPLES = 2  # in a rehearsal of sampling
 
 
-def check_built(by: Mapping[str, BuiltBy], builder: str, built: object, wanted: type, data: DataSpec) -> None:
-    """What a builder returned is of the wanted kind, and a network is able to hear y in a conditional run."""
-    who = f"{builder} of '{by[builder]}'"
+def check_built(suppliers: Mapping[str, BuiltBy], builder: str, built: object, wanted: type, data: DataSpec) -> None:
+    """PluginError if a builder returned another type; InputError if a network takes no y in a conditional run."""
+    who = f"{builder} of '{suppliers[builder]}'"
     if not isinstance(built, wanted):
         article = "an" if wanted.__name__[0] in "AEIOU" else "a"
         raise PluginError(
@@ -50,14 +50,14 @@ def check_built(by: Mapping[str, BuiltBy], builder: str, built: object, wanted: 
             inspect.signature(built.forward).bind(object(), object())
         except TypeError:
             raise InputError(
-                f"{who} built a network that cannot be told a condition",
+                f"{who} built a network that takes no condition",
                 hint="leave out --conditional; to support it, its forward takes a second argument, y [N, K]",
             ) from None
 
 
 @contextmanager
 def answering(composition: Composition) -> Iterator[None]:
-    """Within the block an exception from somebody's plugin is a PluginError that names the line; ours stay bugs."""
+    """Turn an exception of a third party's plugin into a PluginError that names its line; ours stay bugs."""
     try:
         yield
     except GankitError:
@@ -79,48 +79,48 @@ def _is_theirs(plugin: Plugin, error: Exception) -> bool:
 
 def rehearse(
     composition: Composition,
-    by: Mapping[str, BuiltBy],
+    suppliers: Mapping[str, BuiltBy],
     networks: Networks,
     loss: AdversarialLoss,
     config: TrainConfig,
-    told: DataSpec,
-    seen: DataSpec,
+    data_of_g: DataSpec,
+    data_of_d: DataSpec,
 ) -> None:
     """Play z through both networks: a few in eval mode as sampling does, this process's share of a batch in training.
 
     PluginError names who built a network that does not fit, InputError a batch norm that gets one value a channel. The
-    networks and the random streams stay as they are. `by` names who answered each builder; `told` and `seen` are the
-    data as G and D were built for it. All processes have to rehearse together: batch norm may be synchronised.
+    networks and the random streams stay as they are. `data_of_g` and `data_of_d` are what the builders of G and D were
+    given. All processes have to rehearse together: batch norm may be synchronised.
     """
     device = next(networks.generator.parameters()).device
-    play = partial(_play, composition, by)
+    play = partial(_play, composition, suppliers)
     share = len(range(config.batch)[processes.share(config.batch)])
     sampled, trained = (torch.zeros(n, config.z_dim, device=device) for n in (SAMPLES, share))
-    whole = (SAMPLES, *told.shape)
+    whole = (SAMPLES, *data_of_g.shape)
     with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        fake = play("gankit_generator", networks.generator, sampled, told)
+        fake = play("gankit_generator", networks.generator, sampled, data_of_g)
         if fake.shape != whole:
             raise PluginError(
-                f"gankit_generator of '{by['gankit_generator']}': z {list(sampled.shape)} gave {list(fake.shape)}, "
-                f"and samples of this data are {list(whole)}",
+                f"gankit_generator of '{suppliers['gankit_generator']}': z {list(sampled.shape)} gave "
+                f"{list(fake.shape)}, and samples of this data are {list(whole)}",
                 hint="it is given the shape of a sample as data.shape",
             )
-        fakes = play("gankit_generator", networks.generator, trained, told, training=True)
-        if by["gankit_training_loop"].name != CORE:
+        fakes = play("gankit_generator", networks.generator, trained, data_of_g, training=True)
+        if suppliers["gankit_training_loop"].name != CORE:
             return  # a loop of its own may show its discriminator something else
-        output = play("gankit_discriminator", networks.discriminator, fake.float(), seen)
+        output = play("gankit_discriminator", networks.discriminator, fake.float(), data_of_d)
         wanted, hint = fitting(output, whole, loss.output)
         if wanted:
             raise PluginError(
-                f"gankit_discriminator of '{by['gankit_discriminator']}': {SAMPLES} samples gave "
+                f"gankit_discriminator of '{suppliers['gankit_discriminator']}': {SAMPLES} samples gave "
                 f"{list(output.shape)}, and the loss reads {wanted}",
                 hint=hint,
             )
-        play("gankit_discriminator", networks.discriminator, fakes.float(), seen, training=True)
+        play("gankit_discriminator", networks.discriminator, fakes.float(), data_of_d, training=True)
 
 
 def check_state(loop: TrainingLoop) -> None:
-    """What a checkpoint would hold is finite, and tensors or JSON scalars: found before the first step."""
+    """PluginError unless all that a checkpoint would hold is finite, and a tensor or a JSON scalar."""
     for name, value in loop.state_dict().items():
         if isinstance(value, Tensor):
             if not bool(value.isfinite().all()):
@@ -136,13 +136,13 @@ def check_state(loop: TrainingLoop) -> None:
 
 
 def fitting(output: Tensor, samples: tuple[int, ...], reads: CriticOutput) -> tuple[str, str]:
-    """What the loss reads instead of this output for samples [N, *shape], and what to do; ('', '') when it fits."""
+    """What the loss would read in place of this output for samples [N, *shape], and a hint; ('', '') if it fits."""
     n, heads = samples[0], reads.heads
     if reads.code:
         fits, wanted = output.shape == samples, f"a reconstruction {list(samples)}"
     elif heads:
         fits, wanted = output.shape == (n, 1 + heads), f"a score and {heads} heads, [{n}, {1 + heads}]"
-    else:  # maps of scores, [N, …], are the loss's affair
+    else:  # what to do with maps of scores, [N, …], is up to the loss
         fits, wanted = output.shape[:1] == (n,) and output.shape != (n, 1), f"scores [{n}]"
     if fits:
         return "", ""
@@ -151,7 +151,7 @@ def fitting(output: Tensor, samples: tuple[int, ...], reads: CriticOutput) -> tu
 
 def _play(
     composition: Composition,
-    by: Mapping[str, BuiltBy],
+    suppliers: Mapping[str, BuiltBy],
     builder: str,
     network: nn.Module,
     given: Tensor,
@@ -159,7 +159,7 @@ def _play(
     *,
     training: bool = False,
 ) -> Tensor:
-    who = f"{builder} of '{by[builder]}'"
+    who = f"{builder} of '{suppliers[builder]}'"
     y = (torch.zeros(len(given), data.condition, device=given.device),) if data.condition else ()
     network.train(training)
     try:
@@ -168,8 +168,8 @@ def _play(
     except GankitError:
         raise
     except Exception as error:
-        builders = [p for p in composition.plugins if p.name in (by[builder].name, *by[builder].wrappers)]
-        guilty = [p for p in builders if p.place_of(error) or p.name == by[builder].name]
+        builders = [p for p in composition.plugins if p.name in (suppliers[builder].name, *suppliers[builder].wrappers)]
+        guilty = [p for p in builders if p.place_of(error) or p.name == suppliers[builder].name]
         plugin = guilty[-1] if guilty else None
         if plugin is None or not _is_theirs(plugin, error):
             raise
