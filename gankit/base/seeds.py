@@ -1,4 +1,4 @@
-"""All random streams of a run are derived from (seed, purpose, position): none has to be stored or advanced."""
+"""Seeds of the random streams of a run: functions of (seed, purpose, position), so that no stream is ever stored."""
 
 from __future__ import annotations
 

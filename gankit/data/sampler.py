@@ -13,15 +13,15 @@ from gankit.errors import InputError
 from gankit.game.latent import one_hot
 from gankit.machine import streams
 
-RESIDENT_SHARE = 0.5  # of the free memory of a GPU, at most, is taken by the samples
+RESIDENT_SHARE = 0.5  # of the free memory of a GPU, which resident samples may take
 
 
 class Sampler:
-    """Batches of real samples; every sample is shown once per epoch, and a batch may reach over epochs.
+    """Batches of real samples. Every sample is shown once per epoch, and a batch may cross the end of an epoch.
 
-    The samples are `resident` on the device: always on a CPU, where those of a packed file stay in its memory map, and
-    on a GPU if they take at most half of its free memory. Else they are gathered one batch ahead (see `Prefetch`). The
-    batches are the same.
+    `resident` samples lie on the device as a whole: always on a CPU, where those of a packed file stay in its memory
+    map, and on a GPU if they take at most half of its free memory. Otherwise they are gathered one batch ahead (see
+    `Prefetch`). The batches are the same.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Sampler:
             raise InputError(f"a batch of {batch} samples cannot be drawn", hint="use a batch of 1 or more")
         self._batch = batch
         self._seed = seed
-        self._share = share  # of each batch, for one of several processes
+        self._share = share  # the part of each batch that this process draws
         self._count = len(dataset)
         resident = fits(dataset.samples, device) if resident is None else resident
         # Images stay bytes on the device: a quarter of the memory, and the conversion of a batch costs next to nothing.
@@ -57,7 +57,7 @@ class Sampler:
     def batch(self, step: int) -> Batch:
         """Batch number `step` (from 0): real samples [N, *shape] float32, images in [-1, 1], labels and conditions.
 
-        y [N, K] is there in a conditional run: the condition vectors, else the labels as one-hot rows.
+        In a conditional run y [N, K] holds the condition vectors, or else the labels as one-hot rows.
         """
         if self._prefetch is None:
             indices = self._indices(step)
@@ -74,7 +74,7 @@ class Sampler:
             self._prefetch.close()
 
     def _indices(self, step: int) -> Tensor:
-        """Which samples are batch `step`, in the memory where the samples are."""
+        """The indices [N] of the samples of batch `step`, on the device of the samples."""
         position, end = step * self._batch, (step + 1) * self._batch
         pieces = []
         while position < end:

@@ -1,4 +1,4 @@
-"""What goes into a generator: latent vectors z, drawn by seed, and in a conditional run what each sample shall be."""
+"""The inputs of a generator: latent vectors z, drawn from seeds, and the conditions y of a conditional run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gankit.machine import streams
 from gankit.settings.option import Prior
 
 MAX_CONDITION = 1 << 12  # length of y
-EXAMPLES = 64  # condition vectors a file carries
+EXAMPLES = 64  # condition vectors that a generator file holds
 
 
 def draw_z(
@@ -43,7 +43,7 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Conditions:
-    """Which y occur in the data: how often each label, or examples of condition vectors. One of the two is empty."""
+    """The conditions y in the data: counts of labels, or examples of vectors. One of the two is empty."""
 
     counts: Annotated[tuple[Annotated[int, Ge(0)], ...], Len(0, MAX_CONDITION)] = ()
     examples: Annotated[
@@ -62,7 +62,7 @@ class Conditions:
         return len(self.counts) or len(self.examples[0])
 
     def of_seeds(self, seeds: Sequence[int]) -> Tensor:
-        """y [N, K]: each row depends on its own seed alone; labels come as often as in the data."""
+        """y [N, K]. Each row depends only on its own seed; labels are as frequent as in the data."""
         if self.examples:
             chosen = [self.examples[derive_seed(seed, "condition") % len(self.examples)] for seed in seeds]
             return torch.tensor(chosen)
@@ -86,17 +86,17 @@ class LatentSpace:
     conditions: Conditions | None = None
 
     def z(self, seeds: Sequence[int]) -> Tensor:
-        """z [N, z_dim]: each row depends on its own seed alone, on every device."""
+        """z [N, z_dim] on the CPU. Each row depends only on its own seed; InputError for one outside of [0, 2**63)."""
         return torch.cat([draw_z(1, self.z_dim, self.prior, generator=streams.generator(seed)) for seed in seeds])
 
     def draw(self, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
-        """z [n, z_dim] of one stream, and y [n, K] or None."""
+        """z [n, z_dim] on the CPU, all from the stream of one seed, and y [n, K] or None."""
         z = draw_z(n, self.z_dim, self.prior, generator=streams.generator(seed))
         y = self.conditions.of_seeds([derive_seed(seed, i) for i in range(n)]) if self.conditions else None
         return z, y
 
     def inputs(self, seeds: Sequence[int], y: Tensor | None = None) -> tuple[Tensor, ...]:
-        """What the generator is called with for some seeds: (z,), or (z, y [N, K]), by default y as in the data."""
+        """The arguments of the generator for some seeds: (z,), or (z, y [N, K]). y is by default as in the data."""
         z = self.z(seeds)
         if self.conditions is None:
             return (z,)

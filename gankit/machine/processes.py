@@ -119,10 +119,20 @@ def average(tensors: Sequence[Tensor], what: str) -> None:
     torch._foreach_copy_(list(tensors), [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
 
 
-def from_first(make: Callable[[], T], what: str) -> T:
-    """The result of `make` in the first process, which alone calls it, in all processes. It moves through pickle.
+def total(values: Tensor, what: str) -> Tensor:
+    """The sum of values on the CPU over the processes, on the CPU; `what` names it."""
+    if size() == 1:
+        return values
+    moved = values.to("cuda" if dist.get_backend() == "nccl" else "cpu")
+    with _waiting(what):
+        dist.all_reduce(moved)
+    return moved.cpu()
 
-    `make` runs in `local`: it may not communicate, for the others are waiting for it. `what` names the result.
+
+def from_first(make: Callable[[], T], what: str) -> T:
+    """The result of `make` in the first process, sent to all processes by pickle; the others do not call `make`.
+
+    It runs in `local`: it cannot communicate with the others, which are waiting for it. `what` names the result.
     """
     if size() == 1:
         return make()

@@ -1,4 +1,4 @@
-"""Whether what plugins built fits together: what does not is one line, before the first step."""
+"""Checks before the first step that what plugins built fits together; each failure is one line."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from gankit.settings.config import TrainConfig
 SAMPLES = 2  # in a rehearsal of sampling
 
 
-def check_built(by: Mapping[str, BuiltBy], builder: str, built: object, wanted: type, data: DataSpec) -> None:
-    """What a builder returned is of the wanted kind, and a network is able to hear y in a conditional run."""
-    who = f"{builder} of '{by[builder]}'"
+def check_built(suppliers: Mapping[str, BuiltBy], builder: str, built: object, wanted: type, data: DataSpec) -> None:
+    """PluginError if a builder returned another type; InputError if a network takes no y in a conditional run."""
+    who = f"{builder} of '{suppliers[builder]}'"
     if not isinstance(built, wanted):
         article = "an" if wanted.__name__[0] in "AEIOU" else "a"
         raise PluginError(
@@ -58,7 +58,7 @@ def check_built(by: Mapping[str, BuiltBy], builder: str, built: object, wanted: 
 
 @contextmanager
 def answering(composition: Composition) -> Iterator[None]:
-    """Within the block an exception from somebody's plugin is a PluginError that names the line; ours stay bugs."""
+    """Turn an exception of a third party's plugin into a PluginError that names its line; ours stay bugs."""
     try:
         yield
     except GankitError:
@@ -174,7 +174,7 @@ def _unnoticed(network: nn.Module) -> Iterator[None]:
 
 
 def check_state(loop: TrainingLoop) -> None:
-    """What a checkpoint would hold is finite, and tensors or JSON scalars: found before the first step."""
+    """PluginError unless all that a checkpoint would hold is finite, and a tensor or a JSON scalar."""
     for name, value in loop.state_dict().items():
         if isinstance(value, Tensor):
             if not bool(value.isfinite().all()):
@@ -198,13 +198,13 @@ def has_own_game(loop: TrainingLoop) -> bool:
 
 
 def fitting(output: Tensor, samples: tuple[int, ...], reads: CriticOutput) -> tuple[str, str]:
-    """What the loss reads instead of this output for samples [N, *shape], and what to do; ('', '') when it fits."""
+    """What the loss would read in place of this output for samples [N, *shape], and a hint; ('', '') if it fits."""
     n, heads = samples[0], reads.heads
     if reads.code:
         fits, wanted = output.shape == samples, f"a reconstruction {list(samples)}"
     elif heads:
         fits, wanted = output.shape == (n, 1 + heads), f"a score and {heads} heads, [{n}, {1 + heads}]"
-    else:  # maps of scores, [N, …], are the loss's affair
+    else:  # what to do with maps of scores, [N, …], is up to the loss
         fits, wanted = output.shape[:1] == (n,) and output.shape != (n, 1), f"scores [{n}]"
     if fits:
         return "", ""

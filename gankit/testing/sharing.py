@@ -61,14 +61,7 @@ def _differences(subject: Subject, rank: int, store: Path) -> list[str]:
             assert whole.labels is not None
             y = None if whole.condition is None else whole.condition[share]
             loop.step(Batch(whole.real[share], labels=whole.labels[share], condition=y))
-        different = []
-        for name, value in sorted(loop.shared_state().items()):
-            value = value.cpu()
-            other = value.contiguous().clone()
-            dist.broadcast(other, src=1)
-            if not torch.equal(value, other):
-                different.append(name)
-        return different
+        return processes.compare("the state", loop.shared_state())
     finally:
         dist.destroy_process_group()
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from gankit.base.seeds import derive_seed
 from gankit.data import Dataset, Sampler, builtin_datasets, load_dataset
 from gankit.data.prefetch import Prefetch
 from gankit.data.sampler import fits
@@ -136,13 +135,6 @@ def test_points_are_not_scaled_and_the_data_set_is_not_changed_by_drawing() -> N
 def test_an_empty_batch_is_refused() -> None:
     with pytest.raises(InputError, match="batch of 0"):
         Sampler(numbered(3), batch=0, seed=0, device=CPU)
-
-
-def test_derived_seeds_are_stable_and_keep_types_and_parts_apart() -> None:
-    assert derive_seed(0, "data", 0) == 5712977863368614637
-    seeds = [derive_seed(*parts) for parts in [(1,), ("1",), ("ab", "c"), ("a", "bc"), ("abc",), (0, "data", 1)]]
-    assert len(set(seeds)) == len(seeds)
-    assert all(0 <= seed < 2**63 for seed in seeds)
 
 
 @pytest.mark.parametrize(

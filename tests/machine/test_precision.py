@@ -163,7 +163,7 @@ def test_losses_and_gradients_of_every_variant_stay_close_to_float64(variant: st
     """Relative to the norm of all gradients of a player."""
     loss, exact = gradients(variant, player, "fp64")
     signs = variant == "began"  # derivatives of absolute values: some of them flip
-    for precision, bound in (("fp32", 1e-5), ("bf16", 0.15 if signs else 0.1), ("fp16", 0.08 if signs else 0.03)):
+    for precision, bound in (("fp32", 1e-5), ("bf16", 0.15 if signs else 0.1), ("fp16", 0.08 if signs else 0.05)):
         value, got = gradients(variant, player, precision)
         assert value == pytest.approx(loss, rel=bound, abs=bound), precision
         assert float((got - exact).norm() / exact.norm()) < bound, precision

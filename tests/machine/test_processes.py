@@ -62,8 +62,14 @@ def test_two_processes_give_the_gradients_of_one_for_every_variant(tmp_path: Pat
             continue
         for name, gradient in expected.items():
             assert torch.equal(first[what][name], second[what][name]), (what, name)
-            scale = float(gradient.abs().max())
-            torch.testing.assert_close(first[what][name], gradient, rtol=1e-4, atol=1e-5 * scale + 1e-9, msg=name)
+            scale = float(gradient.abs().max())  # the gradient of a bias may be a sum of numbers near 1 that cancel
+            torch.testing.assert_close(
+                first[what][name],
+                gradient,
+                rtol=1e-4,
+                atol=1e-5 * scale + 1e-7,
+                msg=lambda said, name=name, what=what: f"{what}, {name}: {said}",
+            )
         checked.add(what)
     assert checked == one.keys() - COUPLED
 

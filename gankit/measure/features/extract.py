@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from gankit.base import progress
@@ -67,7 +66,8 @@ def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, w
             estimate = (time.monotonic() - begun) / (number + 1) * len(mine)
             if number == 1 and estimate > TELL_AFTER_S:
                 log.info("%s: about %.0f s for %s in '%s'", what, estimate, f"{n:,}", space.name)
-    gathered = {name: _gathered(rows) for name, rows in parts.items()}
+    # Each process has zeros where others worked, and x + 0 is exact.
+    gathered = {name: processes.total(rows, f"the {name} of the other processes") for name, rows in parts.items()}
     return Views(gathered["features"], gathered.get("logits"), gathered.get("pixels"))
 
 
@@ -102,12 +102,3 @@ def _checked(space: FeatureSpace, result: object, n: int) -> tuple[Tensor, Tenso
         f"features '{space.name}' of {n} samples are {got}",
         hint=f"it must return tensors [{n}, {space.dim}] and [{n}, K], or None for the second",
     )
-
-
-def _gathered(rows: Tensor) -> Tensor:
-    """The rows of all processes: each has zeros where others worked, and x + 0 is exact."""
-    if processes.size() == 1:
-        return rows
-    moved = rows.to("cuda" if dist.get_backend() == "nccl" else "cpu")
-    dist.all_reduce(moved)
-    return moved.cpu()
