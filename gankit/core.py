@@ -23,8 +23,8 @@ from gankit.game.networks import (
 )
 from gankit.hookspecs import hookimpl
 from gankit.host import composition
-from gankit.host.composition import Composition
-from gankit.host.discovery import Plugin
+from gankit.host.composition import Catalogues, Composition
+from gankit.host.discovery import VARIANTS, Plugin
 from gankit.measure.features import FeatureFactory, builtin_features
 from gankit.measure.metrics import MetricFactory, builtin_metrics
 from gankit.settings.config import TrainConfig
@@ -88,11 +88,24 @@ def gankit_metrics() -> Mapping[str, MetricFactory]:
 
 
 def compose(
-    variant: Plugin | None, extensions: Sequence[Plugin] = (), options: Mapping[str, object] | None = None
+    variant: Plugin, extensions: Sequence[Plugin] = (), options: Mapping[str, object] | None = None
 ) -> Composition:
-    """Import the chosen plugins, check them and put them into one plugin manager with the core's own hooks.
+    """Import the plugins of a run, check them and put them into one plugin manager with the core's own hooks.
 
     `options` are those of the extensions, as 'extension.option' -> value; what is absent has its default. Raises
-    PluginError for a plugin that is broken or does not fit, InputError for an option that nobody knows.
+    PluginError for a plugin that is broken or does not fit, InputError for an unknown option.
     """
-    return composition.compose(sys.modules[__name__], variant, extensions, options)
+    return composition.compose(sys.modules[__name__], variant, extensions, options or {})
+
+
+def compose_catalogues(extensions: Sequence[Plugin] = ()) -> Catalogues:
+    """Core and extensions without a variant, for their data sets, feature spaces and metrics.
+
+    Raises PluginError for an extension that is broken or does not fit.
+    """
+    return composition.compose_catalogues(sys.modules[__name__], extensions)
+
+
+def compose_single(plugin: Plugin) -> Catalogues:
+    """One variant or extension with core and nothing else; PluginError if it is broken."""
+    return compose(plugin) if plugin.group == VARIANTS else compose_catalogues([plugin])

@@ -62,12 +62,12 @@ def _scores() -> list[str]:
 def _plugins() -> list[dict[str, str]]:
     """One row a plugin, each of them loaded for it."""
 
-    from gankit.core import compose
+    from gankit.core import compose_single
 
-    found = [(health, health.plugin) for health in survey(compose)]
+    found = [(row, row.plugin) for row in survey(compose_single)]
     return [
-        {"name": p.name, "kind": p.kind, "origin": p.origin, "state": health.state, "reason": health.reason}
-        for health, p in found
+        {"name": p.name, "kind": p.kind, "origin": p.origin, "state": row.state, "reason": row.reason}
+        for row, p in found
     ]
 
 

@@ -87,7 +87,6 @@ def describe(name: str) -> dict[str, Any]:
     plugin = discovery.find(name, discovery.VARIANTS)
     composition = core.compose(plugin)
     info = composition.info
-    assert info is not None
     plan = Plan(composition, resolve([Layer("argument", {"variant": name})], info.config, info.options))
     defaults = TrainConfig()
     return {

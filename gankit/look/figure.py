@@ -142,7 +142,7 @@ def figure_of_run(folder: Path, *, variant: str | None = None, extensions: Seque
         meaning = meaning_of(plan.composition.info, loop.loss.output)
         found.append(look(loop, space, truth, 0, meaning))
         for step, path in reversed(checkpoint.steps(run.checkpoints)):
-            state = checkpoint.load(path).state
+            state = checkpoint.read(path).state
             loop.load_state_dict({k.removeprefix("loop."): v for k, v in state.items() if k.startswith("loop.")})
             found.append(look(loop, space, truth, step * plan.config.batch, meaning))
     return _figure(plan, truth, meaning, found)
@@ -193,9 +193,8 @@ def places_of(truth: Mixture) -> Tensor:
     return torch.stack([x.flatten(), y.flatten()], dim=1)
 
 
-def meaning_of(info: VariantInfo | None, output: CriticOutput) -> str:
+def meaning_of(info: VariantInfo, output: CriticOutput) -> str:
     """'error' for an auto-encoder, else what the variant says of its scores."""
-    assert info is not None
     return "error" if output.code else info.scores
 
 

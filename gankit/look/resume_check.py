@@ -51,7 +51,7 @@ def verify_resume(run: Path, **given: Any) -> ResumeCheck:
             train(**settings, out=folder, new=True, steps=stops[0])
             for steps in stops[1:]:
                 resume(folder, variant=settings["variant"], extensions=settings["extensions"], steps=steps)
-            saved = checkpoint.load_latest(RunFolder(folder).checkpoints)
+            saved = checkpoint.read_latest(RunFolder(folder).checkpoints)
             assert saved is not None
             states.append(saved.state)
     straight, resumed = states

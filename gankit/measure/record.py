@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gankit import __version__
 from gankit.base.text import printable
 from gankit.errors import InputError
 from gankit.settings.option import to_json
@@ -72,6 +74,17 @@ class Evaluation:
     def findings(self) -> list[str]:
         """What the numbers say in words, where they are far from the floor."""
         return [text for judge in (_copies, _unlike, _uncovered) if (text := judge(self.scores))]
+
+
+def versions() -> dict[str, str]:
+    """The software that computes a score; recorded, not compared."""
+    import torch
+
+    return {
+        "gankit": __version__,
+        "torch": torch.__version__,
+        "torchmetrics": importlib.metadata.version("torchmetrics"),
+    }
 
 
 def from_record(record: object, where: str) -> Evaluation:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gankit import core
 from gankit.data import Dataset, load_dataset, parse_size
-from gankit.errors import InputError, PluginError
+from gankit.errors import InputError
 from gankit.host import discovery
 from gankit.host.composition import Composition, canonical
 from gankit.settings.config import RunConfig
@@ -74,11 +74,10 @@ def stored_settings(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _require_installed(run: RunFolder, kind: str, name: str, origin: str) -> None:
     """PluginError that says what to install, when a plugin of the run is gone; one that was a file is passed again."""
-    group = discovery.VARIANTS if kind == "variant" else discovery.EXTENSIONS
-    if origin.endswith(".py") or any(plugin.name == name for plugin in discovery.installed(group)):
-        return
-    dist, _, version = origin.partition(" ")
-    raise PluginError(f"{run.path} needs {kind} '{name}' from {origin}", hint=f"gankit install {dist}=={version}")
+    if not origin.endswith(".py"):
+        dist, _, version = origin.partition(" ")
+        group = discovery.VARIANTS if kind == "variant" else discovery.EXTENSIONS
+        discovery.require(name, group, dist, version, run.path)
 
 
 def plan_run(layers: list[Layer]) -> Plan:
@@ -90,7 +89,6 @@ def plan_run(layers: list[Layer]) -> Plan:
     variant = discovery.find(name, discovery.VARIANTS)
     extensions = [discovery.find(extension, discovery.EXTENSIONS) for extension in names]
     composition = core.compose(variant, extensions, extension_options(layers))
-    assert composition.info is not None
     resolved = resolve(layers, composition.info.config, composition.info.options)
     own = {f"options.{name}": "extension" for name in composition.extension_options}
     given = {f"options.{canonical(name)}": source for name, source in _extension_sources(layers).items()}
@@ -107,7 +105,6 @@ def _extension_sources(layers: list[Layer]) -> dict[str, str]:
 
 def _check_game(config: RunConfig, composition: Composition) -> None:
     info = composition.info
-    assert info is not None
     because = f": {info.conditional_note}" if info.conditional_note else ""
     if config.conditional and info.conditional == "no":
         raise InputError(f"{info.title} is not trained conditionally{because}", hint="leave out --conditional")

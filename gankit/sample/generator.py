@@ -17,14 +17,16 @@ from torch import Tensor, nn
 from gankit import core
 from gankit.base.text import did_you_mean, printable
 from gankit.contracts import DataSpec
-from gankit.errors import InputError, PluginError
+from gankit.errors import InputError
 from gankit.game.latent import LatentSpace, one_hot
 from gankit.game.state import check_fit, shapes
 from gankit.host import discovery
-from gankit.host.composition import Composition
+from gankit.host.composition import Catalogues
 from gankit.machine.device import choose_device
+from gankit.measure.features.extract import Source
 from gankit.sample.pictures import to_pixels
 from gankit.settings.option import NoOptions, validate
+from gankit.store.find import generator_file
 from gankit.store.generator_file import GeneratorHeader, PluginRef, read
 
 
@@ -115,6 +117,28 @@ def draw(module: nn.Module, inputs: Sequence[Tensor], device: torch.device) -> n
     return to_pixels(samples) if samples.ndim == 4 else samples.numpy()
 
 
+def latent_source(module: nn.Module, space: LatentSpace, first: int, device: torch.device) -> Source:
+    """Samples of a generator by number: sample i is that of latent seed `first + i`, as `gankit sample` makes it."""
+
+    def source(start: int, stop: int) -> Tensor:
+        samples = torch.from_numpy(draw(module, space.inputs(range(first + start, first + stop)), device))
+        return samples.permute(0, 3, 1, 2) if samples.ndim == 4 else samples
+
+    return source
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """What a user may name to have a generator rebuilt."""
+
+    device: str = "auto"
+    """'auto', 'cpu', 'cuda', 'cuda:1', …"""
+    variant: str | None = None
+    """NAME, DIST:NAME or ./file.py in place of the installed variant that the file asks for."""
+    extensions: Sequence[str] = ()
+    """Likewise, in place of all extensions that the file asks for."""
+
+
 def load(
     path: str | Path, *, device: str = "cpu", variant: str | None = None, extensions: Sequence[str] = ()
 ) -> TrainedGenerator:
@@ -123,23 +147,19 @@ def load(
     The file needs no plugin when its generator is core's own. Otherwise its variant must be installed, or given as
     `variant="./file.py"`: nothing is imported because a file says so.
     """
-    file = Path(path)
-    if file.is_dir():
-        file = file / "generator.safetensors"
-    header, tensors = read(file)
-    target = choose_device(device)
-    module = rebuild(header, tensors, file, variant, extensions)
-    return TrainedGenerator(module.to(target).eval().requires_grad_(False), header, target)
+    file = generator_file(Path(path))
+    return rebuild(file, *read(file), LoadOptions(device=device, variant=variant, extensions=extensions))
 
 
-def rebuild(
-    header: GeneratorHeader, tensors: dict[str, Tensor], file: Path, variant: str | None, extensions: Sequence[str]
-) -> nn.Module:
-    """The network of a header with its tensors in it. Sizes are compared before anything is allocated."""
-    composition, options = _compose(header, file, variant, extensions)
+def rebuild(file: Path, header: GeneratorHeader, tensors: dict[str, Tensor], options: LoadOptions) -> TrainedGenerator:
+    """The generator of a file that has been read. Sizes are compared before anything is allocated."""
+    target = choose_device(options.device)
+    plugins, network_options = _compose(header, file, options)
 
     def build() -> nn.Module:
-        network: nn.Module = composition.hook.gankit_generator(data=header.spec, z_dim=header.z_dim, options=options)
+        network: nn.Module = plugins.hook.gankit_generator(
+            data=header.spec, z_dim=header.z_dim, options=network_options
+        )
         return network
 
     try:
@@ -151,46 +171,27 @@ def rebuild(
     with torch.random.fork_rng(devices=[]):
         module = build()
     module.load_state_dict(tensors)
-    return module
+    return TrainedGenerator(module.to(target).eval().requires_grad_(False), header, target)
 
 
-def _compose(
-    header: GeneratorHeader, file: Path, variant: str | None, extensions: Sequence[str]
-) -> tuple[Composition, object]:
-    if header.core_generator and variant is None and not extensions:
-        return core.compose(None), NoOptions()
-    if variant and (name := discovery.find(variant, discovery.VARIANTS).name) != header.variant.name:
-        raise InputError(f"{file} was trained with variant '{header.variant.name}', not '{name}'")
-    chosen = (
-        discovery.find(variant, discovery.VARIANTS)
-        if variant
-        else _installed(header.variant, discovery.VARIANTS, file, "variant")
-    )
-    wanted = (
-        [discovery.find(name, discovery.EXTENSIONS) for name in extensions]
-        if extensions
-        else [_installed(ref, discovery.EXTENSIONS, file, "extension") for ref in header.extensions]
-    )
+def _compose(header: GeneratorHeader, file: Path, options: LoadOptions) -> tuple[Catalogues, object]:
+    """The plugins that build the generator of a file, and the variant's options."""
+    if header.core_generator and options.variant is None and not options.extensions:
+        return core.compose_catalogues(), NoOptions()
+    if options.variant is not None:
+        variant = discovery.find(options.variant, discovery.VARIANTS)
+        if variant.name != header.variant.name:
+            raise InputError(f"{file} was trained with variant '{header.variant.name}', not '{variant.name}'")
+    else:
+        variant = _required(header.variant, discovery.VARIANTS, file)
+    extensions = [discovery.find(name, discovery.EXTENSIONS) for name in options.extensions]
+    extensions = extensions or [_required(ref, discovery.EXTENSIONS, file) for ref in header.extensions]
     of_extensions = {name: value for name, value in header.options.items() if "." in name}
     own = {name: value for name, value in header.options.items() if "." not in name}
-    composition = core.compose(chosen, wanted, of_extensions)
-    assert composition.info is not None
+    composition = core.compose(variant, extensions, of_extensions)
     where = f"variant '{header.variant.name}' in {file}"
     return composition, validate(composition.info.options, own, what="option", where=where)
 
 
-def _installed(ref: PluginRef, group: str, file: Path, kind: str) -> discovery.Plugin:
-    """The installed plugin a file asks for; a file never names code to import, only a package to install."""
-    if ref.dist is None:
-        flag = "--variant" if kind == "variant" else "--with"
-        raise PluginError(
-            f"{file} needs {kind} '{ref.name}', which was a file of its author's",
-            hint=f"pass that file: {flag} ./FILE.py",
-        )
-    for plugin in discovery.installed(group):
-        if plugin.name == ref.name and plugin.dist == ref.dist:
-            return discovery.find(f"{ref.dist}:{ref.name}", group)  # which may not be allowed
-    raise PluginError(
-        f"{file} needs {kind} '{ref.name}' from {ref.dist} {ref.version}",
-        hint=f"gankit install {ref.dist}=={ref.version}",
-    )
+def _required(ref: PluginRef, group: str, file: Path) -> discovery.Plugin:
+    return discovery.require(ref.name, group, ref.dist, ref.version, file)

@@ -11,6 +11,7 @@ from typing import Any
 from gankit.base.text import printable
 from gankit.errors import InputError
 from gankit.measure.record import BEST_BY, FILE, Evaluation, read_lines, unlike
+from gankit.store.find import run_of
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def repetitions(rows: Sequence[Row], *, best: bool = False) -> list[dict[str, An
 
 def _run_or_file(path: Path) -> Path:
     """The metrics.jsonl of a run means the run."""
-    return path.parent if path.name == FILE and (path.parent / "run.json").exists() else path
+    run = run_of(path) if path.name == FILE else None
+    return path if run is None else run.path
 
 
 def _evaluations(path: Path) -> list[Evaluation]:

@@ -139,7 +139,7 @@ def test_a_bad_variant_is_refused_in_one_line(site: Path, source: str, message: 
 def test_the_place_of_an_import_error_is_named(site: Path) -> None:
     install(site, "gankit-x", "\n\nimport no_such_module", variants=("x",))
     with pytest.raises(PluginError, match=r"gankit_x\.py, line 3"):
-        importing.load(variant("x"))
+        importing.load_plugin(variant("x"))
 
 
 def test_two_suppliers_of_one_builder_are_refused(site: Path) -> None:

@@ -43,7 +43,7 @@ def train(variant: str = "lsgan", **settings: Any) -> gankit.RunResult:
 
 
 def state_of(folder: Path) -> dict[str, Any]:
-    found = checkpoint.load_latest(folder / "checkpoints")
+    found = checkpoint.read_latest(folder / "checkpoints")
     assert found is not None
     return dict(found.state)
 
@@ -435,7 +435,7 @@ def test_the_second_signal_leaves_at_once_and_says_what_is_lost() -> None:
     assert caught.value.exit_code == 130
     status = json.loads(Path("a/status.json").read_text())
     assert (status["state"], status["exit_code"]) == ("stopped", 130)
-    found = checkpoint.load_latest(Path("a/checkpoints"))
+    found = checkpoint.read_latest(Path("a/checkpoints"))
     assert found is not None
     assert found.step == 20
 

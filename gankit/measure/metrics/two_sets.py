@@ -16,7 +16,9 @@ class TwoSets(Metric):
     is_differentiable = False
     full_state_update = False
     real: list[Tensor]
+    """Vectors of the reference so far, a tensor for each update."""
     fake: list[Tensor]
+    """Vectors of the samples so far, likewise."""
 
     def __init__(self) -> None:
         super().__init__()

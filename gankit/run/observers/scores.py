@@ -13,13 +13,12 @@ from gankit.base.files import write_durably
 from gankit.data.dataset import Dataset
 from gankit.errors import DivergedError
 from gankit.hookspecs import hookimpl
-from gankit.measure.describe import describe_samples, versions
 from gankit.measure.evaluator import Evaluator
 from gankit.measure.features import choose_space
-from gankit.measure.record import BEST_BY, FILE, Evaluation, read_lines
+from gankit.measure.record import BEST_BY, FILE, Evaluation, read_lines, versions
 from gankit.run.observers.common import drop_later_lines, due
 from gankit.run.plan import Plan
-from gankit.sample.latent_source import latent_source
+from gankit.sample.generator import latent_source
 
 if TYPE_CHECKING:
     from gankit.run.run import Run
@@ -77,7 +76,7 @@ class Evaluations:
         self.evaluated_at, run.scores = run.step, scores
         packed = run.pack_generator()
         line = Evaluation(
-            what={"during": "training", "file": run.folder.generator.name, **describe_samples(packed.header)},
+            what={"during": "training", "file": run.folder.generator.name, **packed.header.describe()},
             protocol=self.evaluator.protocol,
             scores=scores,
             data=run.dataset.name,
