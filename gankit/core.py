@@ -29,8 +29,8 @@ from gankit.measure.features import FeatureFactory, builtin_features
 from gankit.measure.metrics import MetricFactory, builtin_metrics
 from gankit.settings.config import TrainConfig
 
-GRID = 64  # samples in a grid
-GRID_ROWS, GRID_COLUMNS = 16, 8  # of a grid with one row a class, at most
+GRID_SAMPLES = 64
+GRID_ROWS, GRID_COLUMNS = 16, 8  # at most, with one row a class
 
 
 @hookimpl(trylast=True)
@@ -61,9 +61,9 @@ def gankit_training_loop(networks: Networks, loss: AdversarialLoss, config: Trai
 
 @hookimpl(trylast=True)
 def gankit_sample_grid(data: DataSpec, z: Tensor, condition: Tensor | None) -> SampleGrid:
-    """64 samples; one row a class where labels are told."""
+    """64 samples; in a run on labels one row a class."""
     if condition is None or data.condition != len(data.classes):
-        return SampleGrid(z[:GRID], None if condition is None else condition[:GRID])
+        return SampleGrid(z[:GRID_SAMPLES], None if condition is None else condition[:GRID_SAMPLES])
     rows = min(len(data.classes), GRID_ROWS)
     labels = torch.arange(rows).repeat_interleave(GRID_COLUMNS)
     return SampleGrid(z[: len(labels)], one_hot(labels, len(data.classes)), GRID_COLUMNS)

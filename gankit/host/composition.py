@@ -50,13 +50,13 @@ class Supplier:
         return self.impl.plugin_name
 
     def answer(self, **arguments: object) -> object:
-        """What this implementation alone gives, wrappers aside."""
+        """What this implementation answers, without wrappers."""
         return self.impl.function(*(arguments[name] for name in self.impl.argnames))
 
 
 @dataclass(frozen=True)
 class BuiltBy:
-    """Who answers a builder, and which extensions wrap the answer."""
+    """The plugin that answers a builder, and the extensions that wrap its answer."""
 
     name: str
     wrappers: tuple[str, ...] = ()

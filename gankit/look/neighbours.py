@@ -19,7 +19,7 @@ from gankit.sample.walks import drawable
 from gankit.score.evaluate import EvalSettings, open_checkpoint, training_data
 
 PIXELS = "pixels"
-_ROWS = 4096  # training images that are compared at a time
+_IMAGES_AT_A_TIME = 4096
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ def neighbours(
     as_data = torch.from_numpy(samples).permute(0, 3, 1, 2)
     if features == PIXELS:
         ours = _as_vectors(as_data)
-        parts: Iterable[Tensor] = map(_as_vectors, torch.split(data.samples, _ROWS))
+        parts: Iterable[Tensor] = map(_as_vectors, torch.split(data.samples, _IMAGES_AT_A_TIME))
     else:
         space = choose_space(features, data, catalogue).to(trained.device)
         ours = extract(space, lambda a, b: as_data[a:b], len(as_data), trained.device, "samples").features
         theirs = extract(space, lambda a, b: data.samples[a:b], len(data), trained.device, "images").features
-        parts = torch.split(theirs, _ROWS)
+        parts = torch.split(theirs, _IMAGES_AT_A_TIME)
     distances, indices = nearest(ours, parts, k)
     return Neighbours(tuple(seeds), samples, _pictures(data, indices), indices, distances, features)
 

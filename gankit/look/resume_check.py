@@ -17,7 +17,7 @@ from gankit.settings.config import BUDGETS
 from gankit.store import checkpoint
 from gankit.store.run_folder import RunFolder
 
-STEPS, STOP = 12, 5  # beyond a cycle of critic steps, and within one
+STEPS, STOP = 12, 5  # the run ends after a cycle of critic steps and is stopped within one
 
 
 @dataclass(frozen=True)

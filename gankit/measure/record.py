@@ -1,4 +1,4 @@
-"""A score and its protocol: what was compared with what, and how, so that unlike numbers are never compared."""
+"""A score and its protocol: what was compared with what, and how, so that incompatible numbers are never compared."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
 
 
-def unlike(first: Protocol, second: Protocol) -> dict[str, tuple[Any, Any]]:
+def protocol_differences(first: Protocol, second: Protocol) -> dict[str, tuple[Any, Any]]:
     """The fields in which two protocols differ: name -> (of the first, of the second).
 
     Parameters count only of metrics that both have: scores that one of them lacks cannot be compared anyway.
@@ -155,7 +155,7 @@ def _unlike(scores: Mapping[str, Score]) -> str | None:
     score = scores.get("precision") or scores.get("density")
     if score is None or score.floor is None or score.value >= score.floor / 2:
         return None
-    return "looks unlike the data: few samples lie where real images do (precision below half of its floor)"
+    return "looks different from the data: few samples lie where real images do (precision below half of its floor)"
 
 
 def _uncovered(scores: Mapping[str, Score]) -> str | None:

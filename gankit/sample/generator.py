@@ -103,11 +103,11 @@ class TrainedGenerator:
     def stream(
         self, seeds: Iterable[int], condition: Tensor | None = None, *, batch: int = 64
     ) -> Iterator[npt.NDArray[Any]]:
-        """Samples in batches, in the order of the seeds, all told y [K] if given; memory does not grow."""
+        """Samples in batches, in the order of the seeds, all with condition y [K] if given; memory does not grow."""
         iterator = iter(seeds)
         while chunk := list(islice(iterator, batch)):
-            told = None if condition is None else condition.expand(len(chunk), -1)
-            yield draw(self.module, self.space.inputs(chunk, told), self.device)
+            y = None if condition is None else condition.expand(len(chunk), -1)
+            yield draw(self.module, self.space.inputs(chunk, y), self.device)
 
 
 @torch.no_grad()

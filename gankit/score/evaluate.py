@@ -21,7 +21,7 @@ from gankit.errors import GankitError, InputError, ResourceError
 from gankit.host import discovery
 from gankit.host.composition import Catalogues
 from gankit.machine.device import choose_device
-from gankit.measure.evaluator import MOST, Evaluator, select_metrics
+from gankit.measure.evaluator import DEFAULT_SAMPLES, Evaluator, select_metrics
 from gankit.measure.features import choose_space
 from gankit.measure.record import FILE, Evaluation, versions
 from gankit.sample.generator import LoadOptions, TrainedGenerator, latent_source, rebuild
@@ -147,7 +147,7 @@ def _score_set(path: Path, chosen: EvalSettings) -> Evaluation:
     device = choose_device(chosen.device)
     if chosen.n is not None and chosen.n > len(samples):
         raise InputError(f"-n {chosen.n:,}: {printable(path)} holds {len(samples):,}", hint="leave out -n")
-    n = min(len(samples), chosen.n or min(MOST, len(real) // 2))
+    n = min(len(samples), chosen.n or min(DEFAULT_SAMPLES, len(real) // 2))
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(derive_seed(chosen.seed, "samples")))
     evaluator = _evaluator(real, train, chosen, composition, device, n=n)
     scores = evaluator.score(lambda start, stop: samples.samples[order[start:stop]])

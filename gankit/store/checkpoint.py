@@ -173,6 +173,6 @@ def prune(root: Path, keep: int = KEEP) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Delete what a save or prune left behind when it was killed. Nobody else may be writing there."""
+    """Delete what a killed save or prune left behind. No other process may be writing there."""
     for leftover in [*root.glob(".tmp-*"), *root.glob(".trash-*")]:
         shutil.rmtree(leftover, ignore_errors=True)

@@ -138,7 +138,7 @@ def test_collapse_copies_and_noise_are_told_apart() -> None:
 
     assert [text.split(":")[0] for text in copier.findings()] == ["copies the training set"]
     assert "misses much of the data" in [text.split(":")[0] for text in collapsed.findings()]
-    assert "looks unlike the data" in [text.split(":")[0] for text in noise.findings()]
+    assert "looks different from the data" in [text.split(":")[0] for text in noise.findings()]
     assert not any("copies" in text for text in (*collapsed.findings(), *noise.findings()))
 
 
@@ -453,7 +453,7 @@ def test_compare_prints_a_table_and_the_spread_over_seeds(runs: Path, shared_hom
     assert document["repetitions"][0]["scores"]["fid"] == pytest.approx([np.mean(values), np.std(values, ddof=1)])
 
 
-def test_compare_refuses_unlike_protocols_and_names_the_field(runs: Path, shared_home: Path) -> None:
+def test_compare_refuses_incompatible_protocols_and_names_the_field(runs: Path, shared_home: Path) -> None:
     evaluate("gan-1", n=120, metrics=["fid", "pr"])  # a second way to score: the common one is found
     assert call("compare", "gan-0", "gan-1", cwd=runs, home=shared_home).returncode == 0
     (runs / "gan-2" / FILE).unlink()
@@ -463,12 +463,12 @@ def test_compare_refuses_unlike_protocols_and_names_the_field(runs: Path, shared
     (runs / "gan-2" / FILE).unlink()
     evaluate("gan-2", n=100, metrics=["kid"])
     refused = call("compare", "gan-0", "gan-2", cwd=runs, home=shared_home)
-    assert (refused.returncode, "in unlike ways: metrics" in refused.stderr) == (2, True)
+    assert (refused.returncode, "in incompatible ways: metrics" in refused.stderr) == (2, True)
     (runs / "gan-2" / FILE).unlink()
     evaluate("gan-2", n=100, metrics=["fid", "pr"], seed=7)
     done = call("compare", "gan-0", "gan-2", cwd=runs, home=shared_home)
     assert done.returncode == 2
-    assert "gan-0 and gan-2 were scored in unlike ways: seed 0 and 7" in done.stderr
+    assert "gan-0 and gan-2 were scored in incompatible ways: seed 0 and 7" in done.stderr
     (runs / "gan-2" / FILE).unlink()
     done = call("compare", "gan-0", "gan-2", cwd=runs, home=shared_home)
     assert (done.returncode, "gan-2 has no scores — gankit eval gan-2" in done.stderr) == (2, True)
