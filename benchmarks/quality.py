@@ -27,6 +27,7 @@ import torch
 import gankit
 from gankit.host import discovery
 from gankit.measure.record import FILE, Evaluation, read_lines
+from gankit.sample.generator import LoadOptions
 from gankit.sample.pictures import grid
 from gankit.score.manifold import evaluate_manifold
 
@@ -102,7 +103,7 @@ def run(name: str, seed: int, out: Path, arguments: argparse.Namespace) -> Resul
     if arguments.polygons:
         found = folder / "manifold.json"
         if not found.exists():
-            scores = evaluate_manifold(folder, device=arguments.device).scores
+            scores = evaluate_manifold(folder, LoadOptions(device=arguments.device)).scores
             found.write_text(json.dumps({key: score.value for key, score in scores.items()}))
         f1 = json.loads(found.read_text())["f1"]
     speed = trained.images_seen / trained.train_s

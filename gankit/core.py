@@ -24,14 +24,14 @@ from gankit.game.networks import (
 )
 from gankit.hookspecs import hookimpl
 from gankit.host import composition
-from gankit.host.composition import Composition
-from gankit.host.discovery import Plugin
+from gankit.host.composition import Catalogues, Composition
+from gankit.host.discovery import VARIANTS, Plugin
 from gankit.measure.features import FeatureFactory, builtin_features
 from gankit.measure.metrics import MetricFactory, builtin_metrics
 from gankit.settings.config import TrainConfig
 
-GRID = 64  # samples in a grid
-GRID_ROWS, GRID_COLUMNS = 16, 8  # of a grid with one row a class, at most
+GRID_SAMPLES = 64
+GRID_ROWS, GRID_COLUMNS = 16, 8  # at most, with one row a class
 
 
 @hookimpl(trylast=True)
@@ -62,9 +62,9 @@ def gankit_training_loop(networks: Networks, loss: AdversarialLoss, config: Trai
 
 @hookimpl(trylast=True)
 def gankit_sample_grid(data: DataSpec, z: Tensor, condition: Tensor | None) -> SampleGrid:
-    """64 samples; one row a class where labels are told."""
+    """64 samples; in a run on labels one row a class."""
     if condition is None or data.condition != len(data.classes):
-        return SampleGrid(z[:GRID], None if condition is None else condition[:GRID])
+        return SampleGrid(z[:GRID_SAMPLES], None if condition is None else condition[:GRID_SAMPLES])
     rows = min(len(data.classes), GRID_ROWS)
     labels = torch.arange(rows).repeat_interleave(GRID_COLUMNS)
     return SampleGrid(z[: len(labels)], one_hot(labels, len(data.classes)), GRID_COLUMNS)
@@ -89,11 +89,24 @@ def gankit_metrics() -> Mapping[str, MetricFactory]:
 
 
 def compose(
-    variant: Plugin | None, extensions: Sequence[Plugin] = (), options: Mapping[str, Mapping[str, Any]] | None = None
+    variant: Plugin, extensions: Sequence[Plugin] = (), options: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Composition:
-    """Import the chosen plugins, check them and put them into one plugin manager with the core's own hooks.
+    """Import the plugins of a run, check them and put them into one plugin manager with the core's own hooks.
 
     `options` maps the names of extensions to their options; what is absent has its default. Raises
-    PluginError for a plugin that is broken or does not fit, InputError for an option that nobody knows.
+    PluginError for a plugin that is broken or does not fit, InputError for an unknown option.
     """
-    return composition.compose(sys.modules[__name__], variant, extensions, options)
+    return composition.compose(sys.modules[__name__], variant, extensions, options or {})
+
+
+def compose_catalogues(extensions: Sequence[Plugin] = ()) -> Catalogues:
+    """Core and extensions without a variant, for their data sets, feature spaces and metrics.
+
+    Raises PluginError for an extension that is broken or does not fit.
+    """
+    return composition.compose_catalogues(sys.modules[__name__], extensions)
+
+
+def compose_single(plugin: Plugin) -> Catalogues:
+    """One variant or extension with core and nothing else; PluginError if it is broken."""
+    return compose(plugin) if plugin.group == VARIANTS else compose_catalogues([plugin])

@@ -132,7 +132,7 @@ def resumed_steps(folder: Path) -> list[int]:
 
 def final_state(folder: Path) -> dict[str, object]:
     """Everything a finished run computed."""
-    found = checkpoint.load(checkpoint.steps(folder / "checkpoints")[0][1])
+    found = checkpoint.read(checkpoint.steps(folder / "checkpoints")[0][1])
     return {
         **{name: (found.folder / name).read_bytes() for name in ("generator.safetensors", "state.safetensors")},
         "shared": {path.name: path.read_bytes() for path in folder.glob("*.safetensors")},
@@ -240,7 +240,7 @@ class Campaign:
         found = checkpoint.steps(folder / "checkpoints")
         for _, path in found:
             try:
-                checkpoint.load(path)
+                checkpoint.read(path)
                 self.tally.saves_verified += 1
             except InputError as error:
                 self._broken(folder, f"half-written: {error.message}")

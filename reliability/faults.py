@@ -119,7 +119,7 @@ class Life:
         sound = []
         for step, path in checkpoint.steps(run / "checkpoints"):
             try:
-                sound.append(checkpoint.load(path).step)
+                sound.append(checkpoint.read(path).step)
             except InputError as error:
                 self.broken.append(f"{where}: step {step} does not verify: {error.message}")
         if max(sound, default=0) < promised or len(sound) < min(2, promised // EVERY):

@@ -215,7 +215,7 @@ class _Made:
 
 
 def _verify(folder: Path) -> object:
-    return checkpoint.load(folder / NEWEST)
+    return checkpoint.read(folder / NEWEST)
 
 
 def _configuration(folder: Path) -> object:

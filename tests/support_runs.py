@@ -27,7 +27,7 @@ def train(variant: str = "lsgan", **settings: Any) -> gankit.RunResult:
 
 def state_of(folder: Path) -> dict[str, Any]:
     """The state in the newest checkpoint of a run."""
-    found = checkpoint.load_latest(folder / "checkpoints")
+    found = checkpoint.read_latest(folder / "checkpoints")
     assert found is not None
     return dict(found.state)
 

@@ -49,7 +49,7 @@ def test_an_old_run_goes_on_to_the_weights_it_would_have_had(old: Path) -> None:
     result = gankit.resume(old / "run", variant=old / "tiny.py", data=old / "four.npz")
     assert (result.step, result.images_seen) == (16, 64)
     assert "resumed at 48 images" in (old / "run" / "log.txt").read_text()
-    found = checkpoint.load_latest(old / "run" / "checkpoints")
+    found = checkpoint.read_latest(old / "run" / "checkpoints")
     assert found is not None
     tensors = {name: value for name, value in found.state.items() if isinstance(value, torch.Tensor)}
     wanted = expected(old)["resumed"]

@@ -46,7 +46,9 @@ def test_the_one_file_variant_trains_with_its_own_recommendation(tmp_path: Path)
 
 
 def test_the_one_file_variant_has_the_values_of_its_paper() -> None:
-    loss = importing.load(discovery.find(str(EXAMPLES / "relativistic.py"), discovery.VARIANTS)).RelativisticLoss()  # type: ignore[attr-defined]
+    loss = importing.load_plugin(
+        discovery.find(str(EXAMPLES / "relativistic.py"), discovery.VARIANTS)
+    ).RelativisticLoss()  # type: ignore[attr-defined]
     real, fake = (torch.tensor(x, dtype=torch.float64) for x in ([2.0, 0.5, -1.0], [-1.5, 0.0, 1.0]))
     batch = Batch(real, fake, z=torch.zeros(3, 1))
     totals = [
@@ -79,7 +81,7 @@ def test_the_data_set_is_trained_on_and_sampled_by_class(tmp_path: Path) -> None
 
 
 def test_the_metric_is_zero_for_equal_sets_and_is_stored(tmp_path: Path) -> None:
-    module = importing.load(discovery.find(str(EXAMPLES / "energy_distance.py"), discovery.EXTENSIONS))
+    module = importing.load_plugin(discovery.find(str(EXAMPLES / "energy_distance.py"), discovery.EXTENSIONS))
     metric = module.EnergyDistance()  # type: ignore[attr-defined]
     x = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
     metric.update(x[:200], real=True)

@@ -91,7 +91,7 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what durable writes left in a folder when they were killed. Nobody else may be writing there."""
+    """Delete what killed writes left in a folder. No other process may be writing there."""
     for path in folder.glob(".*.tmp"):
         if _TEMPORARY.fullmatch(path.name):
             with suppress(OSError):

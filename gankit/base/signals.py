@@ -12,7 +12,7 @@ from gankit.errors import Stopped
 
 
 class StopRequest:
-    """Whether somebody asked the work to end, and by which signal.
+    """A request to end the work, and the signal that made it.
 
     While `polite` is false a signal raises Stopped where the program stands. While it is true the first signal is only
     remembered, so that a step can be finished and its state saved, and the second one raises.

@@ -25,7 +25,7 @@ def compare(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Put the scores of runs side by side; unlike protocols are refused.
+    """Put the scores of runs side by side; incompatible protocols are refused.
 
     gankit compare runs/a runs/b
     """

@@ -44,7 +44,7 @@ def pack(
         from gankit.host import discovery
 
         extensions = [discovery.find(name, discovery.EXTENSIONS) for name in with_ or ()]
-        catalogue = core.compose(None, extensions).catalogue("gankit_datasets")
+        catalogue = core.compose_catalogues(extensions).catalogue("gankit_datasets")
         wanted = None if size is None else parse_size(size)
         header = pack_dataset(source, path, catalogue, size=wanted, on_bad_image=on_bad_image)
     _show(path, header, as_json=json)

@@ -58,9 +58,9 @@ def evaluate(
     """
     save = _store_path(out)
     with console.log_to_stderr(), console.progress_bar():
-        from gankit.score.evaluate import Settings, score, store_of
+        from gankit.score.evaluate import EvalSettings, score, store_of
 
-        settings = Settings(
+        settings = EvalSettings(
             against=against,
             size=size,
             split=split,
@@ -97,17 +97,16 @@ def manifold(
     """
     save = _store_path(out)
     with console.log_to_stderr(), console.progress_bar():
+        from gankit.sample.generator import LoadOptions
         from gankit.score.evaluate import store_of
         from gankit.score.manifold import evaluate_manifold
 
         evaluation = evaluate_manifold(
             checkpoint,
+            LoadOptions(device=device, variant=variant, extensions=with_ or ()),
             n=n,
             delta=delta,
             seed=seed,
-            device=device,
-            variant=variant,
-            extensions=with_ or (),
         )
     _store_and_show(checkpoint, evaluation, store_of(checkpoint, save), as_json=json)
 

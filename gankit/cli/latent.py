@@ -106,10 +106,10 @@ def neighbours(
     from gankit.look.neighbours import neighbours as compute
     from gankit.sample.montage import beside
     from gankit.sample.writers import write_image
-    from gankit.score.evaluate import Settings
+    from gankit.score.evaluate import EvalSettings
 
     path, _ = picture_path(out, "-o")
-    settings = Settings(against=against, size=size, device=device, variant=variant, extensions=with_ or ())
+    settings = EvalSettings(against=against, size=size, device=device, variant=variant, extensions=with_ or ())
     with console.log_to_stderr(), console.progress_bar():
         found = compute(checkpoint, parse_seeds(seeds), k, features=features, settings=settings)
     notes = [[f"{distance:.2f}" for distance in row] for row in found.distances.tolist()]

@@ -28,21 +28,21 @@ def listing(
 
     gankit plugin list --load
     """
-    from gankit.host.survey import Compose, survey
+    from gankit.host.survey import TryPlugin, survey
 
-    compose: Compose | None = None
+    try_plugin: TryPlugin | None = None
     if load:
-        from gankit.core import compose
+        from gankit.core import compose_single as try_plugin
     rows = [
         {
-            "kind": health.plugin.kind,
-            "name": health.plugin.name,
-            "dist": health.plugin.dist,
-            "version": health.plugin.version,
-            "state": health.state,
-            "reason": health.reason,
+            "kind": row.plugin.kind,
+            "name": row.plugin.name,
+            "dist": row.plugin.dist,
+            "version": row.plugin.version,
+            "state": row.state,
+            "reason": row.reason,
         }
-        for health in survey(compose)
+        for row in survey(try_plugin)
     ]
     if json:
         console.print_json(rows)

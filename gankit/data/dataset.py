@@ -40,7 +40,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     """What was inferred, for people."""
     conditions: Tensor | None = None
-    """Vectors y float32 [N, K] that a conditional run is told in place of labels; None: the labels."""
+    """Vectors y float32 [N, K] on which a run is conditioned in place of labels; None: on the labels."""
 
     def __post_init__(self) -> None:
         problem = self._problem()
@@ -100,8 +100,8 @@ class Dataset:
             text = f"{plural(len(self), 'image')}, {_COLOURS[channels]} {height}x{width}"
         else:
             text = f"{plural(len(self), 'point')}, {self.spec.shape[0]}-D"
-        told = "" if self.conditions is None else f", condition vectors of length {self.conditions.shape[1]:,}"
-        first = f"{printable(self.name)}: {text}{self._describe_classes()}{told}"
+        vectors = "" if self.conditions is None else f", condition vectors of length {self.conditions.shape[1]:,}"
+        first = f"{printable(self.name)}: {text}{self._describe_classes()}{vectors}"
         return f"{first}\n{printable('; '.join(self.notes))}" if self.notes else first
 
     def _describe_classes(self) -> str:
@@ -148,8 +148,8 @@ def blocks(samples: Tensor) -> tuple[Tensor, ...]:
     return torch.split(samples, max(1, _BLOCK_BYTES // (samples[0].numel() * samples.element_size())))
 
 
-def content_digest(dataset: Dataset, seen: Callable[[memoryview], None] | None = None) -> str:
-    """`Dataset.fingerprint`, computed now; `seen` is given the bytes of each of the `blocks` on the way."""
+def content_digest(dataset: Dataset, visit: Callable[[memoryview], None] | None = None) -> str:
+    """`Dataset.fingerprint`, computed now; `visit` is called with the bytes of each of the `blocks`."""
     head = [list(dataset.samples.shape), str(dataset.samples.dtype), dataset.labels is not None]
     head += [list(dataset.spec.classes)]
     head += [] if dataset.conditions is None else [list(dataset.conditions.shape)]
@@ -157,8 +157,8 @@ def content_digest(dataset: Dataset, seen: Callable[[memoryview], None] | None =
     for block in blocks(dataset.samples):
         data = as_bytes(block)
         digest.update(data)
-        if seen is not None:
-            seen(data)
+        if visit is not None:
+            visit(data)
     for rest in (dataset.labels, dataset.conditions):
         if rest is not None:
             digest.update(as_bytes(rest))

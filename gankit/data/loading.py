@@ -14,7 +14,7 @@ from gankit.data.formats.idx import find_idx, load_idx, load_idx_pair
 from gankit.data.formats.images import ImageRows, OnBadImage, image_rows
 from gankit.data.formats.pack import MAGIC, load_pack
 from gankit.data.formats.resize import dataset_rows
-from gankit.data.formats.rows import Rows, load
+from gankit.data.formats.rows import Rows, load_rows
 from gankit.data.formats.sources import READ, SUFFIXES, folder_files, zip_files
 from gankit.errors import InputError
 
@@ -36,8 +36,8 @@ def load_dataset(
     with _open(data, catalogue, split, size, on_bad_image) as found:
         if isinstance(found, Dataset):
             resized = None if size is None else dataset_rows(found, size)
-            return found if resized is None or resized.shape == found.spec.shape else load(resized)
-        return load(found)
+            return found if resized is None or resized.shape == found.spec.shape else load_rows(resized)
+        return load_rows(found)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from gankit.errors import InputError
 from gankit.game.latent import one_hot
 from gankit.machine import streams
 
-RESIDENT_SHARE = 0.5  # of the free memory of a GPU, which resident samples may take
+MAX_SHARE_OF_FREE_MEMORY = 0.5  # what the samples may take of a GPU's free memory
 
 
 class Sampler:
@@ -106,4 +106,4 @@ def fits(samples: Tensor, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
-    return samples.numel() * samples.element_size() <= RESIDENT_SHARE * free
+    return samples.numel() * samples.element_size() <= MAX_SHARE_OF_FREE_MEMORY * free

@@ -6,7 +6,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -16,7 +16,7 @@ from gankit.base.text import did_you_mean
 from gankit.contracts import API_VERSION, ExtensionInfo, VariantInfo
 from gankit.errors import InputError, PluginError
 from gankit.host.discovery import EXTENSIONS, Plugin, normalise
-from gankit.host.importing import _where, load, one_line
+from gankit.host.importing import load_plugin, one_line
 from gankit.host.live import live
 from gankit.settings.option import to_json
 from gankit.settings.schedule import Schedule
@@ -56,13 +56,13 @@ class Supplier:
         return self.impl.plugin_name
 
     def answer(self, **arguments: object) -> object:
-        """What this implementation alone gives, wrappers aside."""
+        """What this implementation answers, without wrappers."""
         return self.impl.function(*(arguments[name] for name in self.impl.argnames))
 
 
 @dataclass(frozen=True)
 class BuiltBy:
-    """Who answers a builder, and which extensions wrap the answer."""
+    """The plugin that answers a builder, and the extensions that wrap its answer."""
 
     name: str
     wrappers: tuple[str, ...] = ()
@@ -72,28 +72,57 @@ class BuiltBy:
 
 
 @dataclass(frozen=True)
-class Composition:
-    """The plugins of one run, checked: `hook.gankit_…` asks them, `supplier` tells who answers a builder."""
+class Catalogues:
+    """Core and extensions without a variant: their data sets, feature spaces and metrics, and core's own networks."""
 
     manager: pluggy.PluginManager
-    plugins: tuple[Plugin, ...]  # the variant first, then the extensions; without core
-    info: VariantInfo | None  # None when no variant is part of it
-    declared: Mapping[str, ExtensionInfo] = field(default_factory=dict)  # by extensions that have options
-    chosen: Mapping[str, Any] = field(default_factory=dict)  # extension -> its options
-    following: Mapping[str, tuple[Schedule, Tensor]] = field(default_factory=dict)  # 'extension.option' on a schedule
-    deprecated: tuple[str, ...] = ()  # what these plugins use that will go, a line each
+    extensions: tuple[Plugin, ...]
+    declared: Mapping[str, ExtensionInfo]
+    """By name, what the extensions that have options declare."""
+    chosen: Mapping[str, Any]
+    """Extension name -> an instance of its options."""
+    following: Mapping[str, tuple[Schedule, Tensor]]
+    """'extension.option' of each that follows a schedule -> the schedule, and the tensor that the extension has."""
+    deprecated: tuple[str, ...]
+    """What these plugins use that a later gankit will drop, a line each."""
 
     @property
     def hook(self) -> Any:
         """pluggy's hook relay; typed by `gankit.hookspecs`."""
         return self.manager.hook
 
+    def catalogue(self, hook: str) -> dict[str, Any]:
+        """The merged answers to a catalogue hook: name -> factory, core's first."""
+        merged: dict[str, Any] = {}
+        for answer in reversed(getattr(self.manager.hook, hook)()):
+            if not isinstance(answer, Mapping):
+                raise PluginError(f"{hook} returned {type(answer).__name__}", hint="it must return name -> factory")
+            for name, factory in answer.items():
+                if name in merged:
+                    raise PluginError(f"two plugins answer {hook} with '{name}'", hint="drop one of them from --with")
+                merged[name] = factory
+        return merged
+
+
+@dataclass(frozen=True)
+class Composition(Catalogues):
+    """The plugins of one run, checked: `hook.gankit_…` asks them, `suppliers` lists who may answer a builder."""
+
+    variant: Plugin
+    info: VariantInfo
+    """What the variant declares."""
+
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The variant, then the extensions; without core."""
+        return (self.variant, *self.extensions)
+
     @property
     def host_bound(self) -> list[str]:
-        """Names of the plugins that do not say that their steps are `capturable`."""
+        """Names of the plugins that do not declare their steps `capturable`."""
         able = {name for name, info in self.declared.items() if info.capturable}
-        if self.info is not None and self.info.capturable:
-            able.add(self.plugins[0].name)
+        if self.info.capturable:
+            able.add(self.variant.name)
         return [plugin.name for plugin in self.plugins if plugin.name not in able]
 
     @property
@@ -122,45 +151,52 @@ class Composition:
         hook = getattr(self.manager.hook, builder)
         return [impl.plugin_name for impl in hook.get_hookimpls() if impl.wrapper or impl.hookwrapper]
 
-    def catalogue(self, hook: str) -> dict[str, Any]:
-        """The merged answers to a catalogue hook: name -> factory, core's first."""
-        merged: dict[str, Any] = {}
-        for answer in reversed(getattr(self.manager.hook, hook)()):
-            if not isinstance(answer, Mapping):
-                raise PluginError(f"{hook} returned {type(answer).__name__}", hint="it must return name -> factory")
-            for name, factory in answer.items():
-                if name in merged:
-                    raise PluginError(f"two plugins answer {hook} with '{name}'", hint="drop one of them from --with")
-                merged[name] = factory
-        return merged
-
     def register_observer(self, observer: object, name: str) -> None:
         """Let an object watch the run's events."""
         self.manager.register(observer, name=f"{CORE}:{name}")
 
 
 def compose(
-    core: object,
-    variant: Plugin | None,
-    extensions: Sequence[Plugin] = (),
-    options: Mapping[str, Mapping[str, Any]] | None = None,
+    core: object, variant: Plugin, extensions: Sequence[Plugin], options: Mapping[str, Mapping[str, Any]]
 ) -> Composition:
-    """Import the chosen plugins, check them one by one and put them into a fresh manager.
+    """Import the plugins of a run, check them one by one and put them into a fresh manager.
 
     `options` maps the names of extensions to their options; what is absent has its default.
     """
+    found = _loaded(core, variant, extensions, options)
+    info = _variant_info(found.manager, variant)
+    composition = Composition(**vars(found), variant=variant, info=info)
+    for builder in BUILDERS:
+        # A variant's network may be None, for core's or an extension's: that shows when it is built.
+        aside = variant.name if builder in NETWORKS else CORE
+        composition.refuse_two(builder, [s.name for s in composition.suppliers(builder) if s.name != aside])
+    return composition
+
+
+def compose_catalogues(core: object, extensions: Sequence[Plugin]) -> Catalogues:
+    """Import extensions, check them one by one and put them into a fresh manager, with the defaults of their options.
+
+    Which of them answers a builder is not asked: two that do are a matter for the run that has both.
+    """
+    return _loaded(core, None, extensions, {})
+
+
+def _loaded(
+    core: object, variant: Plugin | None, extensions: Sequence[Plugin], options: Mapping[str, Mapping[str, Any]]
+) -> Catalogues:
+    """A manager with core, the variant if there is one, and the extensions."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.register(core, name=CORE)
     plugins = tuple(extensions) if variant is None else (variant, *extensions)
-    given = {normalise(name): table for name, table in (options or {}).items()}
+    given = {normalise(name): table for name, table in options.items()}
     _check_extensions(given, extensions, variant)
     declared: dict[str, ExtensionInfo] = {}
     chosen: dict[str, Any] = {}
     following: dict[str, tuple[Schedule, Tensor]] = {}
     deprecated: list[str] = []
     for plugin in plugins:
-        module = load(plugin)
+        module = load_plugin(plugin)
         info = _extension_info(plugin, module) if plugin.group == EXTENSIONS else None
         if info is not None:
             where = f"extension '{plugin.name}'"
@@ -174,13 +210,7 @@ def compose(
     if given:
         name = next(iter(given))
         raise InputError(f"extension '{name}' has no options", hint=f"leave out -s {name}.{next(iter(given[name]))}")
-    info_of_variant = _variant_info(manager, variant) if variant else None
-    composition = Composition(manager, plugins, info_of_variant, declared, chosen, following, tuple(deprecated))
-    for builder in BUILDERS:
-        # A variant's network may be None, for core's or an extension's: that shows when it is built.
-        aside = plugins[0].name if variant and builder in NETWORKS else CORE
-        composition.refuse_two(builder, [s.name for s in composition.suppliers(builder) if s.name != aside])
-    return composition
+    return Catalogues(manager, tuple(extensions), declared, chosen, following, tuple(deprecated))
 
 
 def _check_extensions(
@@ -274,7 +304,7 @@ def _variant_info(manager: pluggy.PluginManager, variant: Plugin) -> VariantInfo
     try:
         info = manager.hook.gankit_variant()
     except Exception as error:
-        raise PluginError(f"{who}: gankit_variant failed: {one_line(error)}{_where(error)}") from error
+        raise PluginError(f"{who}: gankit_variant failed: {one_line(error)}{variant.place_of(error)}") from error
     if not isinstance(info, VariantInfo):
         raise PluginError(f"{who}: gankit_variant returned {type(info).__name__}", hint="it must return a VariantInfo")
     _check_api(who, info.api, variant)

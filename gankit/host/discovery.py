@@ -136,6 +136,25 @@ def find(requested: str, group: str) -> Plugin:
     return matches[0]
 
 
+def require(name: str, group: str, dist: str | None, version: str | None, needed_by: str | Path) -> Plugin:
+    """The installed plugin that a file or a run asks for: a reference names a package to install, never code to import.
+
+    PluginError when it is not installed, or was a file of its author's (`dist` is None); InputError when the allow-list
+    leaves it out.
+    """
+    kind = "variant" if group == VARIANTS else "extension"
+    if dist is None:
+        flag = "--variant" if group == VARIANTS else "--with"
+        raise PluginError(
+            f"{needed_by} needs {kind} '{name}', which was a file of its author's",
+            hint=f"pass that file: {flag} ./FILE.py",
+        )
+    if not any((plugin.name, plugin.dist) == (name, dist) for plugin in installed(group)):
+        hint = f"gankit install {dist}=={version}"
+        raise PluginError(f"{needed_by} needs {kind} '{name}' from {dist} {version}", hint=hint)
+    return find(f"{dist}:{name}", group)
+
+
 def name_of_file(path: Path) -> str:
     """What the plugin in a file is called: 'my-gan' in my_gan.py and in gankit_my_gan.py, as in a package."""
     return normalise(path.stem).removeprefix("gankit-")

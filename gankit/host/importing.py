@@ -13,7 +13,7 @@ from gankit.errors import PluginError
 from gankit.host.discovery import Plugin
 
 
-def load(plugin: Plugin) -> object:
+def load_plugin(plugin: Plugin) -> object:
     """Import a plugin. Whatever its import raises becomes one line that names its package, version and file."""
     try:
         if plugin.path is not None:
@@ -21,8 +21,9 @@ def load(plugin: Plugin) -> object:
         assert plugin.entry_point is not None
         return plugin.entry_point.load()
     except (Exception, SystemExit) as error:
+        failure = f"{one_line(error)}{plugin.place_of(error)}"
         raise PluginError(
-            f"{plugin.kind} '{plugin.name}' from {plugin.origin} failed to import: {one_line(error)}{_where(error)}",
+            f"{plugin.kind} '{plugin.name}' from {plugin.origin} failed to import: {failure}",
             hint="GANKIT_DEBUG=1 shows its traceback; upgrade or uninstall the package, or mend the file",
         ) from error
 
@@ -46,14 +47,3 @@ def one_line(error: BaseException) -> str:
     """'ValueError: what it says', without line breaks."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _where(error: BaseException) -> str:
-    """' (file.py, line 3)': the innermost frame that belongs to the plugin's own import."""
-    trace, place = error.__traceback__, ""
-    while trace is not None:
-        filename = trace.tb_frame.f_code.co_filename
-        if not filename.startswith("<") and Path(filename) != Path(__file__) and "importlib" not in filename:
-            place = f" ({filename}, line {trace.tb_lineno})"
-        trace = trace.tb_next
-    return place

@@ -17,8 +17,7 @@ from pathlib import Path
 from gankit.errors import InputError, ResourceError
 from gankit.host import discovery
 
-KEPT = ("torch", "gankit")  # no plugin replaces these
-OWN = "gankit"
+NEVER_REPLACED = ("torch", "gankit")
 
 
 def installer(prefix: Path = Path(sys.prefix)) -> list[str]:
@@ -51,7 +50,7 @@ def install_command(packages: Sequence[str], constraints: Path, prefix: Path = P
 def uninstall_command(name: str, prefix: Path = Path(sys.prefix)) -> list[str]:
     """How the package of a plugin, or of that name, is removed; InputError when there is none, or it is gankit's."""
     dist = _package_of(name)
-    if discovery.normalise(dist) in KEPT:
+    if discovery.normalise(dist) in NEVER_REPLACED:
         raise InputError(f"'{name}' belongs to {dist}", hint="its plugins cost nothing while they are not used")
     command = installer(prefix)
     return [*command, "uninstall", *(["--python", sys.executable] if command[0] == "uv" else ["--yes"]), dist]
@@ -69,7 +68,7 @@ def constraints() -> Iterator[Path]:
     """A file that pins what a plugin must not replace, as it is installed now."""
     with tempfile.TemporaryDirectory(prefix="gankit-") as folder:
         path = Path(folder) / "constraints.txt"
-        path.write_text("".join(f"{name}=={importlib.metadata.version(name)}\n" for name in KEPT))
+        path.write_text("".join(f"{name}=={importlib.metadata.version(name)}\n" for name in NEVER_REPLACED))
         yield path
 
 

@@ -4,60 +4,59 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from gankit.errors import GankitError
 from gankit.host import discovery, importing
-from gankit.host.composition import SUPPORTED_API, Composition
+from gankit.host.composition import SUPPORTED_API, Catalogues
 
-Compose = Callable[[discovery.Plugin | None, Sequence[discovery.Plugin]], Composition]
+TryPlugin = Callable[[discovery.Plugin], Catalogues]
 State = Literal["ok", "not allowed", "clash", "too new", "broken"]
 
 
 @dataclass(frozen=True)
-class Health:
-    """One installed plugin and whether it can be used; `reason` says why not, and what to do, or what will be."""
+class PluginState:
+    """One installed plugin and whether it can be used."""
 
     plugin: discovery.Plugin
     state: State
     reason: str = ""
+    """Why it cannot be used and what to do; of a plugin that is ok: what a later gankit will refuse."""
 
 
-def survey(compose: Compose | None = None) -> Iterator[Health]:
-    """Every installed plugin. Nothing is imported, unless `compose` (`core.compose`) is given to try it with."""
+def survey(try_plugin: TryPlugin | None = None) -> Iterator[PluginState]:
+    """The state of every installed plugin. Nothing is imported unless `try_plugin` is given: `core.compose_single`."""
     for group in (discovery.VARIANTS, discovery.EXTENSIONS):
         plugins = discovery.installed(group)
         usable = [plugin.name for plugin in plugins if plugin.allowed]
         for plugin in plugins:
-            yield _health(plugin, usable.count(plugin.name) > 1, compose)
+            yield _state_of(plugin, usable.count(plugin.name) > 1, try_plugin)
 
 
-def _health(plugin: discovery.Plugin, clashes: bool, compose: Compose | None) -> Health:
+def _state_of(plugin: discovery.Plugin, clashes: bool, try_plugin: TryPlugin | None) -> PluginState:
     if not plugin.allowed:
-        return Health(plugin, "not allowed", f"{discovery.ALLOW_LIST} does not name it")
+        return PluginState(plugin, "not allowed", f"{discovery.ALLOW_LIST} does not name it")
     module = plugin.entry_point.module if plugin.entry_point else ""
     reason = ""
     if importlib.util.find_spec(module.partition(".")[0]) is None:
-        return Health(plugin, "broken", f"there is no module '{module}': install {plugin.dist} again")
+        return PluginState(plugin, "broken", f"there is no module '{module}': install {plugin.dist} again")
     try:
         api = _declared_api(plugin.source.read_bytes()) if plugin.source else None
     except (OSError, SyntaxError, ValueError) as error:
-        return Health(plugin, "broken", f"{plugin.source}: {importing.one_line(error)}")
+        return PluginState(plugin, "broken", f"{plugin.source}: {importing.one_line(error)}")
     if api is not None and api > max(SUPPORTED_API):
         known = ", ".join(map(str, sorted(SUPPORTED_API)))
-        return Health(plugin, "too new", f"it speaks plugin API {api}, this gankit {known}: upgrade gankit")
-    if compose is not None:
-        variant, extensions = (plugin, []) if plugin.group == discovery.VARIANTS else (None, [plugin])
+        return PluginState(plugin, "too new", f"it speaks plugin API {api}, this gankit {known}: upgrade gankit")
+    if try_plugin is not None:
         try:
-            composition = compose(variant, extensions)
+            reason = "; ".join(try_plugin(plugin).deprecated)
         except GankitError as error:
-            return Health(plugin, "broken", error.message)
-        reason = "; ".join(composition.deprecated)
+            return PluginState(plugin, "broken", error.message)
     if clashes:
-        return Health(plugin, "clash", f"choose it as {plugin.dist}:{plugin.name}")
-    return Health(plugin, "ok", reason)
+        return PluginState(plugin, "clash", f"choose it as {plugin.dist}:{plugin.name}")
+    return PluginState(plugin, "ok", reason)
 
 
 def _declared_api(source: bytes) -> int | None:

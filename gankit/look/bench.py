@@ -90,7 +90,7 @@ def bench(layers: list[Layer], steps: int = 20) -> Benchmark:
         busy_s = _kernels_s(game, few) if device.type == "cuda" else operators.seconds
         flop = operators.flop / few
         return Benchmark(
-            variant=plan.composition.plugins[0].name,
+            variant=plan.composition.variant.name,
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
             precision=loop.precision.name,
             threads=torch.get_num_threads(),

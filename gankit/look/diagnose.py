@@ -53,7 +53,6 @@ def diagnose(path: Path) -> Diagnosis:
 def _scores(variant: str) -> str:
     """'logits' or 'raw', as the variant declares; 'raw' where it is not installed."""
     try:
-        info = core.compose(discovery.find(variant, discovery.VARIANTS), []).info
+        return core.compose(discovery.find(variant, discovery.VARIANTS)).info.scores
     except GankitError:
         return "raw"
-    return info.scores if info is not None else "raw"

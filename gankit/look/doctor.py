@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from gankit.core import compose
+from gankit.core import compose_single
 from gankit.data.sets.downloads import data_home
 from gankit.host.survey import survey
 from gankit.machine.device import choose_device
@@ -47,8 +47,8 @@ def _scores() -> list[str]:
 
 def _plugins() -> list[dict[str, str]]:
     """One row for each plugin, which is loaded for it."""
-    found = [(health, health.plugin) for health in survey(compose)]
+    found = [(row, row.plugin) for row in survey(compose_single)]
     return [
-        {"name": p.name, "kind": p.kind, "origin": p.origin, "state": health.state, "reason": health.reason}
-        for health, p in found
+        {"name": p.name, "kind": p.kind, "origin": p.origin, "state": row.state, "reason": row.reason}
+        for row, p in found
     ]

@@ -29,11 +29,11 @@ from gankit.settings.layers import Layer, chosen
 from gankit.store import checkpoint
 from gankit.store.run_folder import RunFolder
 
-SAMPLES = 10_000  # of the generator at a moment
-ARROWS = 17  # from z to x
-GRID_1D, GRID_2D = 641, 96  # places at which D is asked, along an axis
-SPREAD = 64  # the end of a training comes so many times later than a moment early in it
-COVERED = 0.1  # of the samples an equal share would give: then a mode counts as covered
+SAMPLES_PER_MOMENT = 10_000
+ARROWS = 17  # arrows drawn from z to x
+GRID_1D, GRID_2D = 641, 96  # places along an axis at which D is evaluated
+LAST_OVER_FIRST = 64  # ratio of the last moment of a training to an early one
+COVERED_SHARE = 0.1  # a mode is covered when it gets this share of the samples that an equal split would give it
 
 # On the line the discriminator is near its optimum and the generator slow, as the argument of the articles assumes; in
 # the plane both have the variant's own settings.
@@ -117,7 +117,7 @@ def modes(samples: Tensor, truth: Mixture) -> tuple[int, float]:
     distances, nearest = torch.cdist(samples.double(), torch.from_numpy(truth.centres)).min(1)
     sharp = distances <= 3 * truth.sigma
     counts = torch.bincount(nearest[sharp], minlength=len(truth.centres))
-    enough = COVERED * len(samples) / len(truth.centres)
+    enough = COVERED_SHARE * len(samples) / len(truth.centres)
     return int((counts >= enough).sum()), float(sharp.double().mean())
 
 
@@ -141,7 +141,7 @@ def figure_of_training(
     total = plan.config.total_images
     if total is None:
         raise InputError("the figure needs a budget in images", hint="--images 60k")
-    times = {0, *(round(total * SPREAD ** (i / (moments - 1) - 1)) for i in range(1, moments))}
+    times = {0, *(round(total * LAST_OVER_FIRST ** (i / (moments - 1) - 1)) for i in range(1, moments))}
     watcher = _Watcher(truth, sorted(times))
 
     def after_step(run: Run) -> None:
@@ -174,7 +174,7 @@ def figure_of_run(folder: Path, *, variant: str | None = None, extensions: Seque
         meaning = meaning_of(plan.composition.info, loop.loss.output)
         found.append(look(loop, space, truth, 0, meaning))
         for step, path in reversed(checkpoint.steps(run.checkpoints)):
-            state = checkpoint.load(path).state
+            state = checkpoint.read(path).state
             loop.load_state_dict({k.removeprefix("loop."): v for k, v in state.items() if k.startswith("loop.")})
             found.append(look(loop, space, truth, step * plan.config.batch, meaning))
     return _figure(plan, truth, meaning, found)
@@ -197,7 +197,7 @@ def look(loop: TrainingLoop, space: LatentSpace, truth: Mixture, images_seen: in
     """
     generator = loop.networks.generator.eval() if truth.dim == 1 else loop.generator
     discriminator = loop.networks.discriminator.eval()
-    samples = generate(generator, space.draw(SAMPLES, 0)[0], batch=2_000)
+    samples = generate(generator, space.draw(SAMPLES_PER_MOMENT, 0)[0], batch=2_000)
     places = places_of(truth).to(loop.device)
     output = discriminator(places).float().cpu()
     if meaning == "error":
@@ -225,9 +225,8 @@ def places_of(truth: Mixture) -> Tensor:
     return torch.stack([x.flatten(), y.flatten()], dim=1)
 
 
-def meaning_of(info: VariantInfo | None, output: CriticOutput) -> str:
+def meaning_of(info: VariantInfo, output: CriticOutput) -> str:
     """'error' for an auto-encoder, else what the variant says of its scores."""
-    assert info is not None
     return "error" if output.code else info.scores
 
 

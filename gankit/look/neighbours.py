@@ -16,10 +16,10 @@ from gankit.measure.features import choose_space
 from gankit.measure.features.extract import extract
 from gankit.sample.pictures import Pixels, to_pixels
 from gankit.sample.walks import drawable
-from gankit.score.evaluate import Settings, open_checkpoint, training_data
+from gankit.score.evaluate import EvalSettings, open_checkpoint, training_data
 
 PIXELS = "pixels"
-_ROWS = 4096  # training images that are compared at a time
+_IMAGES_AT_A_TIME = 4096
 
 
 @dataclass(frozen=True)
@@ -57,30 +57,30 @@ def neighbours(
     k: int = 5,
     *,
     features: str = PIXELS,
-    settings: Settings | None = None,
+    settings: EvalSettings | None = None,
 ) -> Neighbours:
     """The k nearest training images of some seeds' samples, by pixels (L2) or in a feature space of `gankit eval`.
 
     The training set is found as `gankit eval` finds it. A near neighbour in pixels is no proof of copying, a far one no
     proof of the opposite (a shifted copy is far): the metric `duplicates` measures that.
     """
-    chosen = settings or Settings()
-    opened = open_checkpoint(Path(target), chosen)
+    settings = settings or EvalSettings()
+    opened = open_checkpoint(Path(target), settings)
     trained = opened.trained
     drawable(trained, len(seeds) * (k + 1), "a picture of neighbours")
-    data, catalogue = training_data(opened, chosen)
+    data, catalogue = training_data(opened, settings)
     if not 1 <= k <= len(data):
         raise InputError(f"{k} neighbours of {len(data):,} training images", hint=f"-k 1 to {len(data):,}")
     samples = trained.sample(seeds=list(seeds))
     as_data = torch.from_numpy(samples).permute(0, 3, 1, 2)
     if features == PIXELS:
         ours = _as_vectors(as_data)
-        parts: Iterable[Tensor] = map(_as_vectors, torch.split(data.samples, _ROWS))
+        parts: Iterable[Tensor] = map(_as_vectors, torch.split(data.samples, _IMAGES_AT_A_TIME))
     else:
         space = choose_space(features, data, catalogue).to(trained.device)
         ours = extract(space, lambda a, b: as_data[a:b], len(as_data), trained.device, "samples").features
         theirs = extract(space, lambda a, b: data.samples[a:b], len(data), trained.device, "images").features
-        parts = torch.split(theirs, _ROWS)
+        parts = torch.split(theirs, _IMAGES_AT_A_TIME)
     distances, indices = nearest(ours, parts, k)
     return Neighbours(tuple(seeds), samples, _pictures(data, indices), indices, distances, features)
 

@@ -18,7 +18,7 @@ from gankit.settings.layers import RUN, Layer
 from gankit.store import checkpoint
 from gankit.store.run_folder import RunFolder
 
-STEPS, STOP = 12, 5  # beyond a cycle of critic steps, and within one
+STEPS, STOP = 12, 5  # the run ends after a cycle of critic steps and is stopped within one
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def verify_resume(run: Path, **given: Any) -> ResumeCheck:
             train_layers([Layer(RUN, {**settings, "steps": stops[0]})], out=folder, new=True)
             for steps in stops[1:]:
                 resume(folder, variant=settings["variant"], extensions=settings["extensions"], steps=steps)
-            saved = checkpoint.load_latest(RunFolder(folder).checkpoints)
+            saved = checkpoint.read_latest(RunFolder(folder).checkpoints)
             assert saved is not None
             states.append(saved.state)
     straight, resumed = states

@@ -21,7 +21,7 @@ from gankit.data import Dataset
 from gankit.errors import DivergedError, InputError, PluginError
 from gankit.machine import processes, streams
 from gankit.measure.features import FeatureSpace
-from gankit.measure.features.extract import BATCH, Source, Views, extract, flaw, not_finite, pixels_of
+from gankit.measure.features.extract import EXTRACT_BATCH, Source, Views, extract, flaw, not_finite, pixels_of
 from gankit.measure.metrics import MetricFactory, reads
 from gankit.measure.record import Protocol, Score
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from torchmetrics import Metric
 
 log = logging.getLogger("gankit")
-MINIMUM = 50  # samples or real images below which no score means anything
-MOST = 10_000  # samples by default
+MIN_SAMPLES = 50  # fewer samples or real images give meaningless scores
+DEFAULT_SAMPLES = 10_000
 
 
 class Evaluator:
@@ -54,15 +54,15 @@ class Evaluator:
         device: torch.device | None = None,
     ) -> None:
         half = len(real) // 2
-        self.n = n or min(MOST, half)
+        self.n = n or min(DEFAULT_SAMPLES, half)
         self.n_real = n_real or min(self.n, half)
         others = len(real) - self.n_real
         # A floor of far fewer images than there are samples would be worse than a good generator's score.
-        self.n_floor = min(self.n, others) if others >= max(MINIMUM, min(self.n, self.n_real) // 2) else 0
-        if min(self.n, self.n_real) < MINIMUM or others < 0:
+        self.n_floor = min(self.n, others) if others >= max(MIN_SAMPLES, min(self.n, self.n_real) // 2) else 0
+        if min(self.n, self.n_real) < MIN_SAMPLES or others < 0:
             raise InputError(
                 f"{self.n:,} samples against {self.n_real:,} of {len(real):,} real ones: too few",
-                hint=f"each must be {MINIMUM} or more",
+                hint=f"each must be {MIN_SAMPLES} or more",
             )
         if others and not self.n_floor:
             log.warning("no floor: only %s real ones are not in the reference", f"{others:,}")
@@ -114,8 +114,8 @@ class Evaluator:
         """Seconds that a call of `score` will take, from one batch and the time that the floor took."""
         _ = self.floor
         started = time.monotonic()
-        self._extract(source, BATCH, "")
-        return (time.monotonic() - started) / BATCH * self.n + self.compute_s
+        self._extract(source, EXTRACT_BATCH, "")
+        return (time.monotonic() - started) / EXTRACT_BATCH * self.n + self.compute_s
 
     @cached_property
     def floor(self) -> dict[str, tuple[float, float | None]]:
@@ -147,7 +147,7 @@ class Evaluator:
         space, chosen = self.space, self._order[: self.n_real + self.n_floor]
         key = sha256(
             canonical_json(
-                [space.protocol, space.name, space.sha256, self.real.fingerprint, chosen.tolist(), BATCH]
+                [space.protocol, space.name, space.sha256, self.real.fingerprint, chosen.tolist(), EXTRACT_BATCH]
             ).encode()
         )
 

@@ -1,7 +1,8 @@
-"""A score and its protocol: what was compared with what, and how, so that unlike numbers are never compared."""
+"""A score and its protocol: what was compared with what, and how, so that incompatible numbers are never compared."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gankit import __version__
 from gankit.base.text import printable
 from gankit.errors import InputError
 from gankit.settings.option import to_json
@@ -74,6 +76,17 @@ class Evaluation:
         return [text for judge in (_copies, _unlike, _uncovered) if (text := judge(self.scores))]
 
 
+def versions() -> dict[str, str]:
+    """The software that computes a score; recorded, not compared."""
+    import torch
+
+    return {
+        "gankit": __version__,
+        "torch": torch.__version__,
+        "torchmetrics": importlib.metadata.version("torchmetrics"),
+    }
+
+
 def from_record(record: object, where: str) -> Evaluation:
     """An evaluation from its JSON values; InputError for anything else."""
     import pydantic  # 0.1 s: not for `gankit --help`
@@ -119,7 +132,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
 
 
-def unlike(first: Protocol, second: Protocol) -> dict[str, tuple[Any, Any]]:
+def protocol_differences(first: Protocol, second: Protocol) -> dict[str, tuple[Any, Any]]:
     """The fields in which two protocols differ: name -> (of the first, of the second).
 
     Parameters count only of metrics that both have: scores that one of them lacks cannot be compared anyway.
@@ -142,7 +155,7 @@ def _unlike(scores: Mapping[str, Score]) -> str | None:
     score = scores.get("precision") or scores.get("density")
     if score is None or score.floor is None or score.value >= score.floor / 2:
         return None
-    return "looks unlike the data: few samples lie where real images do (precision below half of its floor)"
+    return "looks different from the data: few samples lie where real images do (precision below half of its floor)"
 
 
 def _uncovered(scores: Mapping[str, Score]) -> str | None:

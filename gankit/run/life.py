@@ -167,7 +167,7 @@ def _go_back(run: Run, error: DivergedError) -> None:
 def _announce(run: Run, resumed: bool) -> None:
     """The head of a run: what, on what, by whom, how far."""
     plan, config, data = run.plan, run.config, run.dataset
-    variant = plan.composition.plugins[0]
+    variant = plan.composition.variant
     sizes = " ".join(
         f"{letter} {count_parameters(module):,}"
         for letter, module in (("G", run.loop.networks.generator), ("D", run.loop.networks.discriminator))

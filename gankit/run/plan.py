@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gankit import core
 from gankit.data import Dataset, load_dataset, parse_size
-from gankit.errors import InputError, PluginError
+from gankit.errors import InputError
 from gankit.host import discovery
 from gankit.host.composition import Composition
 from gankit.host.live import Live, live
@@ -127,11 +127,10 @@ def stored_settings(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _require_installed(run: RunFolder, kind: str, name: str, origin: str) -> None:
     """PluginError that says what to install, when a plugin of the run is gone; one that was a file is passed again."""
-    group = discovery.VARIANTS if kind == "variant" else discovery.EXTENSIONS
-    if origin.endswith(".py") or any(plugin.name == name for plugin in discovery.installed(group)):
-        return
-    dist, _, version = origin.partition(" ")
-    raise PluginError(f"{run.path} needs {kind} '{name}' from {origin}", hint=f"gankit install {dist}=={version}")
+    if not origin.endswith(".py"):
+        dist, _, version = origin.partition(" ")
+        group = discovery.VARIANTS if kind == "variant" else discovery.EXTENSIONS
+        discovery.require(name, group, dist, version, run.path)
 
 
 def plan_run(layers: list[Layer]) -> Plan:
@@ -144,7 +143,6 @@ def plan_run(layers: list[Layer]) -> Plan:
     extensions = [discovery.find(extension, discovery.EXTENSIONS) for extension in names]
     options, sources = _extension_options(layers)
     composition = core.compose(variant, extensions, options)
-    assert composition.info is not None
     resolved = resolve(layers, composition.info.config, composition.info.options)
     resolved = replace(resolved, sources={**resolved.sources, **sources})
     _check_game(resolved.config, composition)
@@ -169,7 +167,6 @@ def _extension_options(layers: list[Layer]) -> tuple[dict[str, dict[str, Any]], 
 
 def _check_game(config: RunConfig, composition: Composition) -> None:
     info = composition.info
-    assert info is not None
     because = f": {info.conditional_note}" if info.conditional_note else ""
     if config.conditional and info.conditional == "no":
         raise InputError(f"{info.title} is not trained conditionally{because}", hint="leave out --conditional")

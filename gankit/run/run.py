@@ -294,7 +294,7 @@ class Run:
     def restore(self) -> bool:
         """Clear up after a crash and go back to the newest checkpoint that verifies; False when there is none."""
         self.folder.remove_leftovers()
-        found = checkpoint.load_latest(self.folder.checkpoints)
+        found = checkpoint.read_latest(self.folder.checkpoints)
         if found is None:
             return False
         try:

@@ -101,7 +101,7 @@ def _refuse_within_data(data: str, out: Path) -> None:
 
 def _open_folder(plan: Plan, dataset: Dataset, out: str | Path | None, new: bool) -> RunFolder:
     """The folder to work in: an unfinished run of the same settings, the one named by `out`, or a new one."""
-    prefix = f"{plan.composition.plugins[0].name}-{discovery.normalise(dataset.name)}"
+    prefix = f"{plan.composition.variant.name}-{discovery.normalise(dataset.name)}"
     if out is not None and RunFolder(Path(out)).exists:
         if new:
             raise InputError(
@@ -121,7 +121,7 @@ def _open_folder(plan: Plan, dataset: Dataset, out: str | Path | None, new: bool
     identity = {
         "run_id": str(uuid.uuid4()),
         "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "variant": plugins[0].name,
+        "variant": plan.composition.variant.name,
         "plugins": [{"kind": plugin.kind, "name": plugin.name, "origin": plugin.origin} for plugin in plugins],
         "data": {
             "name": dataset.name,

@@ -25,7 +25,7 @@ def start_from(path: Path, loop: TrainingLoop) -> str:
         for module in (networks.generator, loop.ema.module):
             load_module("generator", module, {f"generator.{name}": tensor for name, tensor in tensors.items()})
         return f"the averaged generator of {path} ({header.images_seen:,} images)"
-    found = checkpoint.load_latest(RunFolder(path).checkpoints)
+    found = checkpoint.read_latest(RunFolder(path).checkpoints)
     if found is None:
         raise InputError(f"{path} holds no checkpoint", hint="--init-from takes a run folder or a .safetensors file")
     state = {name: value for name, value in below("loop", found.state).items() if isinstance(value, Tensor)}

@@ -17,16 +17,18 @@ from torch import Tensor, nn
 from gankit import core
 from gankit.base.text import did_you_mean, printable
 from gankit.contracts import DataSpec
-from gankit.errors import InputError, PluginError
+from gankit.errors import InputError
 from gankit.game.latent import LatentSpace, one_hot
 from gankit.game.state import check_fit, shapes
 from gankit.host import discovery
-from gankit.host.composition import Composition
+from gankit.host.composition import Catalogues
 from gankit.host.live import live
 from gankit.machine.device import choose_device
+from gankit.measure.features.extract import Source
 from gankit.sample.pictures import to_pixels
 from gankit.settings.option import NoOptions
 from gankit.settings.validate import validate
+from gankit.store.find import generator_file
 from gankit.store.generator_file import GeneratorHeader, PluginRef, read
 
 
@@ -103,11 +105,11 @@ class TrainedGenerator:
     def stream(
         self, seeds: Iterable[int], condition: Tensor | None = None, *, batch: int = 64
     ) -> Iterator[npt.NDArray[Any]]:
-        """Samples in batches, in the order of the seeds, all told y [K] if given; memory does not grow."""
+        """Samples in batches, in the order of the seeds, all with condition y [K] if given; memory does not grow."""
         iterator = iter(seeds)
         while chunk := list(islice(iterator, batch)):
-            told = None if condition is None else condition.expand(len(chunk), -1)
-            yield draw(self.module, self.space.inputs(chunk, told), self.device)
+            y = None if condition is None else condition.expand(len(chunk), -1)
+            yield draw(self.module, self.space.inputs(chunk, y), self.device)
 
 
 @torch.no_grad()
@@ -115,6 +117,28 @@ def draw(module: nn.Module, inputs: Sequence[Tensor], device: torch.device) -> n
     """Samples for the generator's inputs (see `LatentSpace`): uint8 [N, H, W, C] or float32 points [N, D]."""
     samples = module(*(tensor.to(device) for tensor in inputs)).float().cpu()
     return to_pixels(samples) if samples.ndim == 4 else samples.numpy()
+
+
+def latent_source(module: nn.Module, space: LatentSpace, first: int, device: torch.device) -> Source:
+    """Samples of a generator by number: sample i is that of latent seed `first + i`, as `gankit sample` makes it."""
+
+    def source(start: int, stop: int) -> Tensor:
+        samples = torch.from_numpy(draw(module, space.inputs(range(first + start, first + stop)), device))
+        return samples.permute(0, 3, 1, 2) if samples.ndim == 4 else samples
+
+    return source
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """What a user may name to have a generator rebuilt."""
+
+    device: str = "auto"
+    """'auto', 'cpu', 'cuda', 'cuda:1', …"""
+    variant: str | None = None
+    """NAME, DIST:NAME or ./file.py in place of the installed variant that the file asks for."""
+    extensions: Sequence[str] = ()
+    """Likewise, in place of all extensions that the file asks for."""
 
 
 def load(
@@ -125,23 +149,19 @@ def load(
     The file needs no plugin when its generator is core's own. Otherwise its variant must be installed, or given as
     `variant="./file.py"`: nothing is imported because a file says so.
     """
-    file = Path(path)
-    if file.is_dir():
-        file = file / "generator.safetensors"
-    header, tensors = read(file)
-    target = choose_device(device)
-    module = rebuild(header, tensors, file, variant, extensions)
-    return TrainedGenerator(module.to(target).eval().requires_grad_(False), header, target)
+    file = generator_file(Path(path))
+    return rebuild(file, *read(file), LoadOptions(device=device, variant=variant, extensions=extensions))
 
 
-def rebuild(
-    header: GeneratorHeader, tensors: dict[str, Tensor], file: Path, variant: str | None, extensions: Sequence[str]
-) -> nn.Module:
-    """The network of a header with its tensors in it. Sizes are compared before anything is allocated."""
-    composition, options = _compose(header, file, variant, extensions)
+def rebuild(file: Path, header: GeneratorHeader, tensors: dict[str, Tensor], options: LoadOptions) -> TrainedGenerator:
+    """The generator of a file that has been read. Sizes are compared before anything is allocated."""
+    target = choose_device(options.device)
+    plugins, network_options = _compose(header, file, options)
 
     def build() -> nn.Module:
-        network: nn.Module = composition.hook.gankit_generator(data=header.spec, z_dim=header.z_dim, options=options)
+        network: nn.Module = plugins.hook.gankit_generator(
+            data=header.spec, z_dim=header.z_dim, options=network_options
+        )
         return network
 
     try:
@@ -153,44 +173,25 @@ def rebuild(
     with torch.random.fork_rng(devices=[]):
         module = build()
     module.load_state_dict(tensors)
-    return module
+    return TrainedGenerator(module.to(target).eval().requires_grad_(False), header, target)
 
 
-def _compose(
-    header: GeneratorHeader, file: Path, variant: str | None, extensions: Sequence[str]
-) -> tuple[Composition, object]:
-    if header.core_generator and variant is None and not extensions:
-        return core.compose(None), NoOptions()
-    if variant and (name := discovery.find(variant, discovery.VARIANTS).name) != header.variant.name:
-        raise InputError(f"{file} was trained with variant '{header.variant.name}', not '{name}'")
-    chosen = (
-        discovery.find(variant, discovery.VARIANTS)
-        if variant
-        else _installed(header.variant, discovery.VARIANTS, file, "variant")
-    )
-    wanted = (
-        [discovery.find(name, discovery.EXTENSIONS) for name in extensions]
-        if extensions
-        else [_installed(ref, discovery.EXTENSIONS, file, "extension") for ref in header.extensions]
-    )
-    composition = core.compose(chosen, wanted, header.extension_options)
-    assert composition.info is not None
+def _compose(header: GeneratorHeader, file: Path, options: LoadOptions) -> tuple[Catalogues, object]:
+    """The plugins that build the generator of a file, and the variant's options."""
+    if header.core_generator and options.variant is None and not options.extensions:
+        return core.compose_catalogues(), NoOptions()
+    if options.variant is not None:
+        variant = discovery.find(options.variant, discovery.VARIANTS)
+        if variant.name != header.variant.name:
+            raise InputError(f"{file} was trained with variant '{header.variant.name}', not '{variant.name}'")
+    else:
+        variant = _required(header.variant, discovery.VARIANTS, file)
+    extensions = [discovery.find(name, discovery.EXTENSIONS) for name in options.extensions]
+    extensions = extensions or [_required(ref, discovery.EXTENSIONS, file) for ref in header.extensions]
+    composition = core.compose(variant, extensions, header.extension_options)
     where = f"variant '{header.variant.name}' in {file}"
     return composition, live(validate(composition.info.options, header.options, what="option", where=where)).options
 
 
-def _installed(ref: PluginRef, group: str, file: Path, kind: str) -> discovery.Plugin:
-    """The installed plugin a file asks for; a file never names code to import, only a package to install."""
-    if ref.dist is None:
-        flag = "--variant" if kind == "variant" else "--with"
-        raise PluginError(
-            f"{file} needs {kind} '{ref.name}', which was a file of its author's",
-            hint=f"pass that file: {flag} ./FILE.py",
-        )
-    for plugin in discovery.installed(group):
-        if plugin.name == ref.name and plugin.dist == ref.dist:
-            return discovery.find(f"{ref.dist}:{ref.name}", group)  # which may not be allowed
-    raise PluginError(
-        f"{file} needs {kind} '{ref.name}' from {ref.dist} {ref.version}",
-        hint=f"gankit install {ref.dist}=={ref.version}",
-    )
+def _required(ref: PluginRef, group: str, file: Path) -> discovery.Plugin:
+    return discovery.require(ref.name, group, ref.dist, ref.version, file)

@@ -14,7 +14,7 @@ from gankit.machine import streams
 from gankit.sample.generator import TrainedGenerator
 from gankit.sample.pictures import MAX_GRID, Pixels, generate, to_pixels
 
-AROUND = 0.25  # uniform noise of the pictures around a result (DCGAN, section 6.3.2)
+NOISE = 0.25  # half-width of the uniform noise (DCGAN, section 6.3.2)
 
 
 def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
@@ -52,12 +52,12 @@ def interpolate(
         raise InputError(f"a walk through {len(seeds)} seeds in {steps} steps", hint="two or more of each")
     z, y = trained.space.z(seeds), _conditions(trained, seeds[0], labels)
     t = torch.linspace(0, 1, steps)
-    told = None if y is None else torch.lerp(y[:1], y[-1:], t[:, None])
+    conditions = None if y is None else torch.lerp(y[:1], y[-1:], t[:, None])
     walks = []
     for index in range(len(seeds) - 1):
         path = slerp(z[index], z[index + 1], t) if trained.space.prior == "normal" else _line(z[index], z[index + 1], t)
         path[0], path[-1] = z[index], z[index + 1]
-        there = told if told is None or index % 2 == 0 else told.flip(0)
+        there = conditions if conditions is None or index % 2 == 0 else conditions.flip(0)
         walks.append(Walk(seeds[index], seeds[index + 1], images_of(trained, path, there)))
     return walks
 
@@ -105,7 +105,7 @@ def arithmetic(
         mean = z.mean(0, keepdim=True)
         total += sign * mean[0]
         groups.append(Group(sign, seeds, images_of(trained, z, y), images_of(trained, mean, y)))
-    noise = torch.rand(9, trained.space.z_dim, generator=streams.generator(seed)).mul(2).sub(1) * AROUND
+    noise = torch.rand(9, trained.space.z_dim, generator=streams.generator(seed)).mul(2).sub(1) * NOISE
     noise[4] = 0
     return Equation(tuple(groups), images_of(trained, within(trained, total + noise), y))
 
@@ -117,9 +117,9 @@ def within(trained: TrainedGenerator, z: Tensor) -> Tensor:
 
 def images_of(trained: TrainedGenerator, z: Tensor, y: Tensor | None) -> Pixels:
     """z [N, z_dim], y [1 or N, K] or None -> uint8 [N, H, W, C]."""
-    told = None if y is None else (y if len(y) == len(z) else y[:1].expand(len(z), -1))
+    conditions = None if y is None else (y if len(y) == len(z) else y[:1].expand(len(z), -1))
     with torch.no_grad():
-        return to_pixels(generate(trained.module, z, told))
+        return to_pixels(generate(trained.module, z, conditions))
 
 
 def there_and_back(walks: Sequence[Walk]) -> Iterator[Pixels]:

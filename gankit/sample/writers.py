@@ -26,7 +26,7 @@ from gankit.sample.pictures import MAX_GRID, Pixels, grid, plot, png, to_image
 
 @dataclass(frozen=True)
 class Request:
-    """Which samples: one a seed, and that for each label where a conditional generator is asked for classes."""
+    """The samples to write: one for each seed, or for each label and each seed where labels are given."""
 
     generator: TrainedGenerator
     seeds: Sequence[int]

@@ -10,7 +10,8 @@ from typing import Any
 
 from gankit.base.text import printable
 from gankit.errors import InputError
-from gankit.measure.record import BEST_BY, FILE, Evaluation, read_lines, unlike
+from gankit.measure.record import BEST_BY, FILE, Evaluation, protocol_differences, read_lines
+from gankit.store.find import run_of
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Row:
 
 def collect(paths: Sequence[Path], *, best: bool = False) -> tuple[list[Row], int]:
     """The last evaluation of each run (or the one with the lowest FID), or the last of each checkpoint in a
-    metrics.jsonl; InputError names the field in which two of them are unlike.
+    metrics.jsonl; InputError names the field in which two of them differ.
 
     Where runs were evaluated in several ways, the newest protocol of the first run that all of them have is taken; the
     number says how many evaluations were made in other ways.
@@ -36,7 +37,7 @@ def collect(paths: Sequence[Path], *, best: bool = False) -> tuple[list[Row], in
     rows: list[Row] = []
     others = 0
     for path, lines in sources:
-        alike = [e for e in lines if not unlike(e.protocol, chosen)]
+        alike = [e for e in lines if not protocol_differences(e.protocol, chosen)]
         others += len(lines) - len(alike)
         if path.is_dir():
             rows.append(Row(str(path), _standing(alike, best)))
@@ -74,7 +75,8 @@ def repetitions(rows: Sequence[Row], *, best: bool = False) -> list[dict[str, An
 
 def _run_or_file(path: Path) -> Path:
     """The metrics.jsonl of a run means the run."""
-    return path.parent if path.name == FILE and (path.parent / "run.json").exists() else path
+    run = run_of(path) if path.name == FILE else None
+    return path if run is None else run.path
 
 
 def _evaluations(path: Path) -> list[Evaluation]:
@@ -88,7 +90,7 @@ def _evaluations(path: Path) -> list[Evaluation]:
 
 
 def _with(lines: Sequence[Evaluation], wanted: Evaluation) -> bool:
-    return any(not unlike(e.protocol, wanted.protocol) for e in lines)
+    return any(not protocol_differences(e.protocol, wanted.protocol) for e in lines)
 
 
 def _standing(lines: Sequence[Evaluation], best: bool) -> Evaluation:
@@ -102,15 +104,16 @@ def _refuse(sources: Sequence[tuple[Path, list[Evaluation]]]) -> None:
     """Say in which fields the nearest pair of protocols differs."""
     first_path, first = sources[0]
     for path, lines in sources[1:]:
-        gaps = [unlike(a.protocol, b.protocol) for a in reversed(first) for b in reversed(lines)]
+        gaps = [protocol_differences(a.protocol, b.protocol) for a in reversed(first) for b in reversed(lines)]
         fewest = min(gaps, key=len)
         if fewest:
-            told = "; ".join(f"{name} {_short(a)} and {_short(b)}" for name, (a, b) in fewest.items())
+            differences = "; ".join(f"{name} {_short(a)} and {_short(b)}" for name, (a, b) in fewest.items())
             hint = "evaluate both again in the same way, with `gankit eval`"
             if "features_sha256" in fewest:
                 hint += "; one classifier for both: --features classifier@FILE"
             raise InputError(
-                f"{printable(first_path)} and {printable(path)} were scored in unlike ways: {told}", hint=hint
+                f"{printable(first_path)} and {printable(path)} were scored in incompatible ways: {differences}",
+                hint=hint,
             )
     raise InputError("these runs have no protocol in common", hint="evaluate all of them in the same way")
 

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,25 +17,23 @@ from gankit.base.files import append_line
 from gankit.base.seeds import derive_seed
 from gankit.base.text import printable
 from gankit.data import Dataset, load_dataset, parse_size
-from gankit.errors import InputError, ResourceError
+from gankit.errors import GankitError, InputError, ResourceError
 from gankit.host import discovery
-from gankit.host.composition import Composition
+from gankit.host.composition import Catalogues
 from gankit.machine import streams
 from gankit.machine.device import choose_device
-from gankit.measure.describe import describe_samples, versions
-from gankit.measure.evaluator import MOST, Evaluator, select_metrics
+from gankit.measure.evaluator import DEFAULT_SAMPLES, Evaluator, select_metrics
 from gankit.measure.features import choose_space
-from gankit.measure.record import FILE, Evaluation
-from gankit.sample.generator import TrainedGenerator, rebuild
-from gankit.sample.latent_source import latent_source
-from gankit.store.generator_file import GeneratorHeader, PluginRef, read
-from gankit.store.run_folder import RunFolder
+from gankit.measure.record import FILE, Evaluation, versions
+from gankit.sample.generator import LoadOptions, TrainedGenerator, latent_source, rebuild
+from gankit.store.find import generator_file, means_generator, run_of
+from gankit.store.generator_file import PluginRef, read
 
 log = logging.getLogger("gankit")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class EvalSettings(LoadOptions):
     """How to evaluate; None leaves the choice to what is there."""
 
     against: str | None = None  # the real data; a checkpoint knows its own
@@ -47,9 +45,6 @@ class Settings:
     n_real: int | Literal["all"] | None = None  # real images in the reference; 'all' leaves none for the floor
     seed: int = 0
     on_bad_image: Literal["error", "skip"] | None = None
-    device: str = "auto"
-    variant: str | None = None
-    extensions: Sequence[str] = ()
 
 
 def evaluate(
@@ -60,43 +55,29 @@ def evaluate(
 ) -> Evaluation:
     """Score a checkpoint (a .safetensors file or a run) or a set of images (folder, zip, .npz) against real data.
 
-    `settings` are the fields of `gankit.score.evaluate.Settings`. The line goes to metrics.jsonl of the run that the
-    checkpoint belongs to, else to metrics.jsonl here, or to `save`. DivergedError when the samples are not finite or
+    `settings` are the fields of `gankit.score.evaluate.EvalSettings`. The line goes to `save`, else to metrics.jsonl of
+    the run that the checkpoint belongs to, else to metrics.jsonl here. DivergedError when the samples are not finite or
     all the same; InputError, ResourceError and PluginError as everywhere.
     """
     for name in ("metrics", "extensions"):  # 'fid,pr' as on the command line; it is a sequence of letters otherwise
         if isinstance(settings.get(name), str):
             settings[name] = [part.strip() for part in settings[name].split(",")]
-    evaluation = score(Path(target), Settings(**settings))
+    evaluation = score(Path(target), EvalSettings(**settings))
     append_line(store_of(target, save), evaluation.record())
     return evaluation
 
 
-def score(target: Path, chosen: Settings) -> Evaluation:
+def score(target: Path, chosen: EvalSettings) -> Evaluation:
     """`evaluate` without storing anything."""
-    file = checkpoint_file(target)
-    return _score_set(target, chosen) if file is None else _score_checkpoint(file, chosen)
+    return _score_checkpoint(target, chosen) if means_generator(target) else _score_set(target, chosen)
 
 
 def store_of(target: str | os.PathLike[str], save: str | os.PathLike[str] | None = None) -> Path:
     """The file to which `evaluate` appends its line."""
-    return Path(save) if save else _home(checkpoint_file(Path(target)))
-
-
-def checkpoint_file(path: Path) -> Path | None:
-    """The sampleable file that a path means: the file itself, or that of a run; None when it is a set of images."""
-    if path.is_dir() and (RunFolder(path).exists or (path / "generator.safetensors").is_file()):
-        return path / "generator.safetensors"
-    return path if path.suffix.lower() == ".safetensors" else None
-
-
-def run_of(checkpoint: Path) -> RunFolder | None:
-    """The run in whose folder a checkpoint lies, at the top or below checkpoints/."""
-    for folder in (checkpoint.parent, checkpoint.parent / ".." / ".."):
-        run = RunFolder(folder)
-        if run.exists and (folder == checkpoint.parent or checkpoint.absolute().parents[1].name == "checkpoints"):
-            return run
-    return None
+    if save:
+        return Path(save)
+    run = run_of(generator_file(Path(target))) if means_generator(Path(target)) else None
+    return (run.path if run is not None else Path()) / FILE
 
 
 @dataclass(frozen=True)
@@ -107,40 +88,34 @@ class OpenCheckpoint:
     trained: TrainedGenerator
 
 
-def open_checkpoint(path: Path, chosen: Settings) -> OpenCheckpoint:
+def open_checkpoint(path: Path, options: LoadOptions) -> OpenCheckpoint:
     """The generator that a path means; InputError when it means none."""
-    file = checkpoint_file(path)
-    if file is None:
-        raise InputError(f"{printable(path)} is no checkpoint", hint="give a .safetensors file or a run folder")
-    if not file.exists() and RunFolder(file.parent).exists:
-        where = printable(file.parent)
-        raise InputError(f"{where} has no checkpoint yet", hint=f"gankit resume {where}")
+    file = generator_file(path)
     header, tensors = read(file)
-    device = choose_device(chosen.device)
-    # Extensions named for their metrics are no part of a generator, unless its own were files and have to be named.
-    needed = chosen.extensions if any(ref.dist is None for ref in header.extensions) else ()
-    module = rebuild(header, tensors, file, chosen.variant, needed).to(device).eval().requires_grad_(False)
-    return OpenCheckpoint(file, TrainedGenerator(module, header, device))
+    if all(ref.dist is not None for ref in header.extensions):
+        # Its extensions are found without being named: those that are named were meant for their metrics.
+        options = replace(options, extensions=())
+    return OpenCheckpoint(file, rebuild(file, header, tensors, options))
 
 
-def training_data(opened: OpenCheckpoint, chosen: Settings) -> tuple[Dataset, dict[str, Any]]:
+def training_data(opened: OpenCheckpoint, chosen: EvalSettings) -> tuple[Dataset, dict[str, Any]]:
     """The training set of a checkpoint, found as for its scores, and the feature spaces that are there."""
-    composition = _composition(opened.trained.header, chosen)
+    composition = _composition(opened, chosen)
     _, train = _real_data(opened.trained, opened.file, chosen, composition)
     return train, composition.catalogue("gankit_features")
 
 
-def _score_checkpoint(path: Path, chosen: Settings) -> Evaluation:
+def _score_checkpoint(path: Path, chosen: EvalSettings) -> Evaluation:
     started = time.monotonic()
     opened = open_checkpoint(path, chosen)
     file, trained, header = opened.file, opened.trained, opened.trained.header
-    composition = _composition(header, chosen)
+    composition = _composition(opened, chosen)
     real, train = _real_data(trained, file, chosen, composition)
     evaluator = _evaluator(real, train, chosen, composition, trained.device)
     first = chosen.seed * evaluator.n  # no sample is in the sets of two seeds
     scores = evaluator.score(latent_source(trained.module, trained.space, first, trained.device))
     return Evaluation(
-        what={"file": str(file), **describe_samples(header)},
+        what={"file": str(file), **header.describe()},
         protocol=evaluator.protocol,
         scores=scores,
         data=real.name,
@@ -151,7 +126,7 @@ def _score_checkpoint(path: Path, chosen: Settings) -> Evaluation:
     )
 
 
-def _score_set(path: Path, chosen: Settings) -> Evaluation:
+def _score_set(path: Path, chosen: EvalSettings) -> Evaluation:
     started = time.monotonic()
     if chosen.against is None:
         raise InputError(
@@ -159,7 +134,7 @@ def _score_set(path: Path, chosen: Settings) -> Evaluation:
             hint="--against DATA (only a checkpoint, a .safetensors file or a run folder, knows its own)",
         )
     size = parse_size(chosen.size) if chosen.size else None
-    composition = core.compose(None, [discovery.find(name, discovery.EXTENSIONS) for name in chosen.extensions])
+    composition = core.compose_catalogues([discovery.find(name, discovery.EXTENSIONS) for name in chosen.extensions])
     if chosen.variant is not None:
         raise InputError(f"{printable(path)} holds images, no generator of variant '{chosen.variant}'")
     bad = chosen.on_bad_image or "error"
@@ -173,7 +148,7 @@ def _score_set(path: Path, chosen: Settings) -> Evaluation:
     device = choose_device(chosen.device)
     if chosen.n is not None and chosen.n > len(samples):
         raise InputError(f"-n {chosen.n:,}: {printable(path)} holds {len(samples):,}", hint="leave out -n")
-    n = min(len(samples), chosen.n or min(MOST, len(real) // 2))
+    n = min(len(samples), chosen.n or min(DEFAULT_SAMPLES, len(real) // 2))
     order = torch.randperm(len(samples), generator=streams.generator(derive_seed(chosen.seed, "samples")))
     evaluator = _evaluator(real, train, chosen, composition, device, n=n)
     scores = evaluator.score(lambda start, stop: samples.samples[order[start:stop]])
@@ -190,8 +165,8 @@ def _score_set(path: Path, chosen: Settings) -> Evaluation:
 def _evaluator(
     real: Dataset,
     train: Dataset,
-    chosen: Settings,
-    composition: Composition,
+    chosen: EvalSettings,
+    composition: Catalogues,
     device: torch.device,
     n: int | None = None,
 ) -> Evaluator:
@@ -216,28 +191,31 @@ def _evaluator(
     return evaluator
 
 
-def _composition(header: GeneratorHeader, chosen: Settings) -> Composition:
+def _composition(opened: OpenCheckpoint, chosen: EvalSettings) -> Catalogues:
     """Core, and those plugins of the run that are here: they may offer data, features and metrics."""
-    variant = (
-        discovery.find(chosen.variant, discovery.VARIANTS)
-        if chosen.variant
-        else _installed(header.variant, discovery.VARIANTS)
-    )
+    header = opened.trained.header
+    if chosen.variant is not None:
+        variant: discovery.Plugin | None = discovery.find(chosen.variant, discovery.VARIANTS)
+    else:
+        variant = _if_here(header.variant, discovery.VARIANTS, opened.file)
     named = [discovery.find(name, discovery.EXTENSIONS) for name in chosen.extensions]
-    found = [_installed(ref, discovery.EXTENSIONS) for ref in header.extensions]
-    own = [plugin for plugin in found if plugin is not None and plugin not in named]
-    return core.compose(variant, [*own, *named])
+    found = [_if_here(ref, discovery.EXTENSIONS, opened.file) for ref in header.extensions]
+    extensions = [*(plugin for plugin in found if plugin is not None and plugin not in named), *named]
+    return core.compose_catalogues(extensions) if variant is None else core.compose(variant, extensions)
 
 
-def _installed(ref: PluginRef, group: str) -> discovery.Plugin | None:
-    return next((p for p in discovery.discover(group) if (p.name, p.dist) == (ref.name, ref.dist) and ref.dist), None)
+def _if_here(ref: PluginRef, group: str, file: Path) -> discovery.Plugin | None:
+    try:
+        return discovery.require(ref.name, group, ref.dist, ref.version, file)
+    except GankitError:
+        return None
 
 
 def _real_data(
     trained: TrainedGenerator,
     file: Path,
-    chosen: Settings,
-    composition: Composition,
+    chosen: EvalSettings,
+    composition: Catalogues,
 ) -> tuple[Dataset, Dataset]:
     """The real set and the training set of a checkpoint: as its run or its header says, or `--against`."""
     header = trained.header
@@ -278,7 +256,7 @@ def _both_splits(
     data: str,
     split: str,
     size: tuple[int, int] | None,
-    composition: Composition,
+    composition: Catalogues,
     on_bad_image: Literal["error", "skip"] = "error",
 ) -> tuple[Dataset, Dataset]:
     catalogue = composition.catalogue("gankit_datasets")
@@ -286,8 +264,3 @@ def _both_splits(
     if split == "train":
         return train, train
     return load_dataset(data, catalogue, split=split, size=size, on_bad_image=on_bad_image), train
-
-
-def _home(checkpoint: Path | None) -> Path:
-    run = run_of(checkpoint) if checkpoint is not None else None
-    return (run.path if run is not None else Path()) / FILE

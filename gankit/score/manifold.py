@@ -6,7 +6,6 @@ import copy
 import math
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +18,17 @@ from gankit.data.dataset import as_floats
 from gankit.data.sets.polygons import FAMILIES, SIDE, PolygonFamily, polygons
 from gankit.errors import InputError
 from gankit.game.latent import LatentSpace
-from gankit.measure.describe import describe_samples, versions
-from gankit.measure.record import Evaluation, Protocol, Score
-from gankit.sample.generator import TrainedGenerator
-from gankit.score.evaluate import Settings, open_checkpoint
+from gankit.measure.record import Evaluation, Protocol, Score, versions
+from gankit.sample.generator import LoadOptions, TrainedGenerator
+from gankit.score.evaluate import open_checkpoint
 from gankit.score.polygon_fit import RESTARTS, distances
 
-SAMPLES = 4096  # among which the starts are looked for
-_BATCH = 256  # images or samples that go through the generator at once
-_RATE = 0.1  # of Adam on z, at the start; falls to 0 along a cosine
-_PRUNE = 10  # steps between two looks at which images are done
-DELTA, N = 0.75, 1024  # the paper's
-STEPS = 200
+PAPER_DELTA, PAPER_N = 0.75, 1024
+START_CANDIDATES = 4096
+SEARCH_STEPS = 200
+_BATCH = 256
+_FIRST_RATE = 0.1  # Adam's rate on z falls from here to 0 along a cosine
+_STEPS_BETWEEN_PRUNING = 10
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ def score(
     trained: TrainedGenerator,
     family: PolygonFamily,
     *,
-    n: int = N,
-    delta: float = DELTA,
+    n: int = PAPER_N,
+    delta: float = PAPER_DELTA,
     seed: int = 0,
 ) -> ManifoldScore:
     """Precision of the samples of seeds seed..seed+n-1 and recall of the first n test polygons; n, delta: paper's."""
@@ -86,20 +84,18 @@ def score(
 
 def evaluate_manifold(
     target: str | os.PathLike[str],
+    options: LoadOptions | None = None,
     *,
-    n: int = N,
-    delta: float = DELTA,
+    n: int = PAPER_N,
+    delta: float = PAPER_DELTA,
     seed: int = 0,
-    device: str = "auto",
-    variant: str | None = None,
-    extensions: Sequence[str] = (),
 ) -> Evaluation:
     """`score` of a checkpoint that was trained on one of the polygon data sets, with its protocol.
 
     The floor of precision is that of real polygons from the hold-out. Recall has none: it needs a generator.
     """
     started = time.monotonic()
-    opened = open_checkpoint(Path(target), Settings(device=device, variant=variant, extensions=extensions))
+    opened = open_checkpoint(Path(target), options or LoadOptions())
     header = opened.trained.header
     family = family_of(header.data)
     if polygons(family).fingerprint != header.data_fingerprint:
@@ -110,7 +106,7 @@ def evaluate_manifold(
     found = score(opened.trained, family, n=n, delta=delta, seed=seed)
     holdout = polygons(family, "holdout").samples[:n]
     real = float((distances(holdout, family, seed=seed, what="floor") < delta).double().mean())
-    parameters = {"delta": delta, "restarts": RESTARTS, "steps": STEPS}
+    parameters = {"delta": delta, "restarts": RESTARTS, "steps": SEARCH_STEPS}
     protocol = Protocol(
         data_fingerprint=header.data_fingerprint,
         train_fingerprint=header.data_fingerprint,
@@ -128,7 +124,7 @@ def evaluate_manifold(
         metrics={"manifold": parameters},
     )
     return Evaluation(
-        what={"file": str(opened.file), **describe_samples(header)},
+        what={"file": str(opened.file), **header.describe()},
         protocol=protocol,
         scores={
             "precision": Score(found.precision, real, metric="manifold", higher_is_better=True),
@@ -149,7 +145,7 @@ def invert(
     space: LatentSpace,
     *,
     restarts: int = RESTARTS,
-    steps: int = STEPS,
+    steps: int = SEARCH_STEPS,
     seed: int = 0,
     device: torch.device | str,
     enough: float = 0.0,
@@ -161,7 +157,7 @@ def invert(
     mass. The search for an image ends as soon as its distance is below `enough`.
     """
     network = copy.deepcopy(generator).to(device).eval().requires_grad_(False)
-    bank, _ = space.draw(SAMPLES, seed)
+    bank, _ = space.draw(START_CANDIDATES, seed)
     order, best = _nearest(network, bank, images, restarts, torch.device(device))
     total = restarts * len(images)
     for restart in range(restarts):
@@ -201,10 +197,10 @@ def _search(network: nn.Module, z: Tensor, images: Tensor, space: LatentSpace, s
         (slope,) = torch.autograd.grad(distance.sum(), z)
         best[ids] = torch.minimum(best[ids], distance.detach().cpu().double())
         mean, square = mean.lerp(slope, 0.1), square.lerp(slope.square(), 0.001)
-        size = _RATE * (1 + math.cos(math.pi * step / steps)) / 2 / (1 - 0.9 ** (step + 1))
+        size = _FIRST_RATE * (1 + math.cos(math.pi * step / steps)) / 2 / (1 - 0.9 ** (step + 1))
         z = z.detach() - size * mean / (square / (1 - 0.999 ** (step + 1))).sqrt().add(1e-8)
         z = z.clamp(-1, 1) if space.prior == "uniform" else z.renorm(2, 0, math.sqrt(space.z_dim) + 3)
-        if step % _PRUNE == _PRUNE - 1:
+        if step % _STEPS_BETWEEN_PRUNING == _STEPS_BETWEEN_PRUNING - 1:
             open_ = best[ids] >= enough
             if not open_.any():
                 break

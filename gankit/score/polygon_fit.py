@@ -11,9 +11,9 @@ from gankit.data.formats.layout import Array
 from gankit.data.sets.polygons import BEFORE, FINE, SIDE, PolygonFamily, grey, rasterise
 
 RESTARTS = 5
-POLYGONS = 16_384  # among which the warm start is looked for
-_DESCENT = 25  # steps; damped Gauss-Newton needs about ten
-_CHUNK = 64  # images at a time, each with all its starts
+START_CANDIDATES = 16_384
+_DESCENT_STEPS = 25  # damped Gauss-Newton needs about ten
+_IMAGES_AT_A_TIME = 64  # each with all its starts
 
 
 def distances(
@@ -30,19 +30,19 @@ def distances(
     to the polygon as the data set draws it, so a polygon of the data set can have distance 0.
     """
     rng = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))  # of all bits of the seed
-    bank = rng.random_sample((POLYGONS, family.n_vertices + 1))
+    bank = rng.random_sample((START_CANDIDATES, family.n_vertices + 1))
     pixels = _draw(bank, family).astype(np.float32)
     lengths = (pixels**2).sum(axis=1)
     starts = rng.random_sample((len(images), restarts, family.n_vertices + 1))
     targets = images.reshape(len(images), SIDE * SIDE).numpy()
     best = np.empty(len(images))
-    for begin in range(0, len(images), _CHUNK):
-        target = targets[begin : begin + _CHUNK]
+    for begin in range(0, len(images), _IMAGES_AT_A_TIME):
+        target = targets[begin : begin + _IMAGES_AT_A_TIME]
         nearest = np.argmin(lengths - 2 * target.astype(np.float32) @ pixels.T, axis=1)
-        u = np.concatenate([starts[begin : begin + _CHUNK], bank[nearest][:, None]], axis=1)
+        u = np.concatenate([starts[begin : begin + _IMAGES_AT_A_TIME], bank[nearest][:, None]], axis=1)
         cost = _descend(u.reshape(-1, u.shape[2]), np.repeat(target, restarts + 1, axis=0), family)
-        best[begin : begin + _CHUNK] = cost.reshape(u.shape[:2]).min(axis=1)
-        progress.tell(what, min(begin + _CHUNK, len(images)), len(images))
+        best[begin : begin + _IMAGES_AT_A_TIME] = cost.reshape(u.shape[:2]).min(axis=1)
+        progress.tell(what, min(begin + _IMAGES_AT_A_TIME, len(images)), len(images))
     return torch.from_numpy(best)
 
 
@@ -66,7 +66,7 @@ def _descend(u: Array, target: Array, family: PolygonFamily) -> Array:
     u = u.copy()
     residual, cost = _compare(u, target, family)
     damping = np.full(len(u), 1e-2)
-    for _ in range(_DESCENT):
+    for _ in range(_DESCENT_STEPS):
         trial = _project(u + _step(u, residual, damping, family), family)
         new_residual, new_cost = _compare(trial, target, family)
         down = new_cost < cost

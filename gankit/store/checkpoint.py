@@ -93,11 +93,11 @@ def steps(root: Path) -> list[tuple[int, Path]]:
     return sorted(((step, path) for step, path in found if path.is_dir() and not path.is_symlink()), reverse=True)
 
 
-def load_latest(root: Path) -> Checkpoint | None:
+def read_latest(root: Path) -> Checkpoint | None:
     """The newest checkpoint that verifies. Damaged ones are moved to `quarantine/` beside `root`, with a warning."""
     for _, folder in steps(root):
         try:
-            return load(folder)
+            return read(folder)
         except InputError as error:
             log.warning("%s; moved to %s, trying the one before", error.message, _set_aside(folder))
     return None
@@ -114,7 +114,7 @@ def _set_aside(folder: Path) -> Path:
     return quarantine
 
 
-def load(folder: Path) -> Checkpoint:
+def read(folder: Path) -> Checkpoint:
     """Verify and read one checkpoint; InputError says what is wrong with it."""
     step = _verify(folder)
     tensors, _ = unpack_tensors((folder / STATE).read_bytes(), folder / STATE)
@@ -173,6 +173,6 @@ def prune(root: Path, keep: int = KEEP) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Delete what a save or prune left behind when it was killed. Nobody else may be writing there."""
+    """Delete what a killed save or prune left behind. No other process may be writing there."""
     for leftover in [*root.glob(".tmp-*"), *root.glob(".trash-*")]:
         shutil.rmtree(leftover, ignore_errors=True)

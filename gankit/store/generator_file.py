@@ -14,11 +14,12 @@ from annotated_types import Ge, Le, Len
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from gankit.base.files import canonical_json, pack_tensors, tensors_digest, unpack_tensors
+from gankit.base.files import canonical_json, pack_tensors, sha256, tensors_digest, unpack_tensors
 from gankit.base.text import printable
 from gankit.contracts import DataSpec
 from gankit.errors import InputError
 from gankit.game.latent import Conditions, LatentSpace
+from gankit.settings.config import REPETITION_CHANGES
 from gankit.settings.option import Prior
 
 KIND = "gankit-generator"
@@ -74,6 +75,20 @@ class GeneratorHeader:
     def space(self) -> LatentSpace:
         """What the generator is given."""
         return LatentSpace(self.z_dim, self.z_prior, self.conditions)
+
+    def describe(self) -> dict[str, Any]:
+        """Where samples of this generator come from, for the record of a score.
+
+        `settings` is equal for runs that differ only by their seed.
+        """
+        settings = {key: value for key, value in self.config.items() if key not in REPETITION_CHANGES}
+        return {
+            "kind": "generator",
+            "variant": self.variant.name,
+            "settings": sha256(canonical_json([settings, self.options]).encode())[:16],
+            "training_seed": self.seed,
+            "tensors_sha256": self.tensors_sha256,
+        }
 
 
 @dataclass(frozen=True)

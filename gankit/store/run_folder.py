@@ -211,7 +211,7 @@ def create(path: Path) -> RunFolder:
         raise InputError(f"--out {path}: a file of that name exists", hint="choose another place") from error
     except OSError as error:
         raise cannot_write(path, error) from error
-    if foreign and not RunFolder(path).exists:  # or another process made it a run a moment ago
+    if foreign and not RunFolder(path).exists:  # another process may have made it a run a moment ago
         raise InputError(f"--out {path}: not empty and not a run of gankit", hint="choose another folder")
     if not os.access(path, os.W_OK):
         raise ResourceError(f"cannot write {path}: permission denied", hint="choose another place with --out")
@@ -239,7 +239,7 @@ def create_numbered(prefix: str) -> RunFolder:
 
 
 def find_unfinished(prefix: str, configuration: Mapping[str, Any]) -> RunFolder | None:
-    """The newest run of exactly this configuration that has not come to its end and that nobody holds."""
+    """The newest unfinished run of exactly this configuration that no other process works on."""
     for path in sorted(_numbered(prefix), reverse=True):
         folder = RunFolder(path)
         try:
@@ -248,7 +248,7 @@ def find_unfinished(prefix: str, configuration: Mapping[str, Any]) -> RunFolder 
             if folder.configuration() == configuration:
                 with folder.locked():
                     return folder
-        except InputError as error:  # somebody else's damage must not stop a new run
+        except InputError as error:  # a damaged run must not stop a new one
             log.warning("passed over %s: %s", path, error.message)
         except ResourceError:  # in use
             continue

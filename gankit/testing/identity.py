@@ -8,7 +8,6 @@ import json
 from gankit import core
 from gankit.errors import InputError
 from gankit.game.vectors import check
-from gankit.host import discovery
 from gankit.settings.option import facts_of, to_json
 from gankit.settings.validate import validate
 from gankit.testing.subject import CheckFailed, Subject, require
@@ -66,7 +65,7 @@ def options(subject: Subject) -> None:
 
 def vectors(subject: Subject) -> None:
     """Values worked out by hand, where the plugin offers some, come out in fp64, fp32 and bf16."""
-    hook = core.compose(*_alone(subject)).hook
+    hook = core.compose_single(subject.plugin).hook
     offered = [vector for answer in hook.gankit_vectors() for vector in answer]
     for precision in ("fp64", "fp32", "bf16"):
         for value in (value for vector in offered for value in check(vector, subject.device, precision)):
@@ -75,9 +74,3 @@ def vectors(subject: Subject) -> None:
                 f"'{value.vector}' in {precision}: {value.value} is {value.got:.9g}, not {value.expected:.9g}",
                 "one of the two is wrong: the formula, or the value",
             )
-
-
-def _alone(subject: Subject) -> tuple[discovery.Plugin | None, list[discovery.Plugin]]:
-    if subject.plugin.group == discovery.EXTENSIONS:
-        return None, [subject.plugin]
-    return subject.plugin, []

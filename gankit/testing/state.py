@@ -63,7 +63,7 @@ def exact_resume(subject: Subject) -> None:
         resumed = gankit.resume(broken.folder, steps=STEPS, **given)  # type: ignore[arg-type]
         states = []
         for run in (straight, resumed):
-            found = checkpoint.load_latest(run.folder / "checkpoints")
+            found = checkpoint.read_latest(run.folder / "checkpoints")
             assert found is not None
             states.append(found.state)
     different = same_state(*states)

@@ -70,9 +70,7 @@ class Subject:
     @cached_property
     def info(self) -> VariantInfo:
         """What the variant says of itself."""
-        info = self.plan().composition.info
-        assert info is not None
-        return info
+        return self.plan().composition.info
 
     @cached_property
     def deprecated(self) -> tuple[str, ...]:
@@ -142,7 +140,7 @@ def _find(name: str) -> discovery.Plugin:
     if extensions and not variants:
         return discovery.find(name, discovery.EXTENSIONS)
     plugin = discovery.find(name, discovery.VARIANTS)
-    if plugin.path and not hasattr(importing.load(plugin), "gankit_variant"):
+    if plugin.path and not hasattr(importing.load_plugin(plugin), "gankit_variant"):
         return replace(plugin, group=discovery.EXTENSIONS)
     return plugin
 

@@ -66,7 +66,7 @@ def interrupted_run() -> dict[str, list[float]]:
 
 def weights(run: Path) -> dict[str, list[float]]:
     """All tensors of the newest checkpoint, as numbers."""
-    found = checkpoint.load_latest(run / "checkpoints")
+    found = checkpoint.read_latest(run / "checkpoints")
     assert found is not None
     tensors = {name: value for name, value in found.state.items() if isinstance(value, torch.Tensor)}
     return {name: tensor.flatten().tolist() for name, tensor in tensors.items()}

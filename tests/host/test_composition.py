@@ -139,7 +139,7 @@ def test_a_bad_variant_is_refused_in_one_line(site: Path, source: str, message: 
 def test_the_place_of_an_import_error_is_named(site: Path) -> None:
     install(site, "gankit-x", "\n\nimport no_such_module", variants=("x",))
     with pytest.raises(PluginError, match=r"gankit_x\.py, line 3"):
-        importing.load(variant("x"))
+        importing.load_plugin(variant("x"))
 
 
 def test_two_suppliers_of_one_builder_are_refused(site: Path) -> None:
@@ -188,3 +188,30 @@ def test_a_variant_that_requires_conditions_must_recommend_them(tmp_path: Path) 
     file.write_text(TINY_VARIANT.replace('title="Tiny"', 'title="Tiny", conditional="required"'))
     with pytest.raises(PluginError, match="requires conditions and does not recommend them"):
         core.compose(variant(str(file)))
+
+
+def test_a_file_that_needs_a_plugin_says_which_package_to_install(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(site, "gankit-own", TINY_VARIANT, variants=("own",))
+    assert discovery.require("own", discovery.VARIANTS, "gankit-own", "0.9", "x.safetensors").version == "1.2.3"
+    for name, dist in (
+        ("gone", "gankit-own"),
+        ("own", "gankit-other"),
+    ):  # a namesake of another package is another plugin
+        with pytest.raises(PluginError, match=f"x.safetensors needs variant '{name}' from {dist} 0.9") as caught:
+            discovery.require(name, discovery.VARIANTS, dist, "0.9", "x.safetensors")
+        assert caught.value.hint == f"gankit install {dist}==0.9"
+    with pytest.raises(PluginError, match="which was a file of its author's") as caught:
+        discovery.require("mine", discovery.EXTENSIONS, None, None, "x.safetensors")
+    assert caught.value.hint == "pass that file: --with ./FILE.py"
+    monkeypatch.setenv("GANKIT_PLUGINS", "lsgan")
+    with pytest.raises(InputError, match="is installed, but GANKIT_PLUGINS"):
+        discovery.require("own", discovery.VARIANTS, "gankit-own", "0.9", "x.safetensors")
+
+
+def test_core_and_extensions_are_composed_without_a_variant(site: Path) -> None:
+    source = "from gankit.plugin import hookimpl\n@hookimpl\ndef gankit_datasets():\n    return {'more': None}\n"
+    install(site, "gankit-data", source, extensions=("data",))
+    assert "more" not in core.compose_catalogues().catalogue("gankit_datasets")
+    found = core.compose_catalogues([extension("data")]).catalogue("gankit_datasets")
+    assert next(iter(found)) == "digits"
+    assert "more" in found

@@ -12,13 +12,13 @@ from support import TINY_VARIANT, gankit, install
 from gankit import core
 from gankit.errors import InputError
 from gankit.host import discovery
-from gankit.host.survey import Compose, survey
+from gankit.host.survey import TryPlugin, survey
 
 
-def states(compose: Compose | None = None) -> dict[str, tuple[str, str]]:
+def states(try_plugin: TryPlugin | None = None) -> dict[str, tuple[str, str]]:
     """'package:name' -> (state, reason) of all plugins that are not gankit's own."""
-    own = (health for health in survey(compose) if health.plugin.dist != "gankit")
-    return {f"{health.plugin.dist}:{health.plugin.name}": (health.state, health.reason) for health in own}
+    rows = (row for row in survey(try_plugin) if row.plugin.dist != "gankit")
+    return {f"{row.plugin.dist}:{row.plugin.name}": (row.state, row.reason) for row in rows}
 
 
 def test_what_is_wrong_with_a_plugin_is_seen_without_importing_it(site: Path) -> None:
@@ -43,7 +43,7 @@ def test_what_is_wrong_with_a_plugin_is_seen_without_importing_it(site: Path) ->
     assert found["twin:lsgan"][1] == "choose it as twin:lsgan"
     assert found["hollow:gone"][1] == "there is no module 'hollow': install hollow again"
     assert not {"sound", "cut_off", "tomorrow", "twin", "imports_badly"} & sys.modules.keys()
-    state, reason = states(core.compose)["imports-badly:bad"]
+    state, reason = states(core.compose_single)["imports-badly:bad"]
     assert state == "broken"
     assert "No module named 'no_such_module'" in reason
 

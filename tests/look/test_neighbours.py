@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_copied_image_is_found_at_distance_zero(folder: Path) -> None:
-    found = neighbours(folder / "run", [4, 5], 3, settings=module.Settings(against=str(folder / "copied.npz")))
+    found = neighbours(folder / "run", [4, 5], 3, settings=module.EvalSettings(against=str(folder / "copied.npz")))
     assert int(found.indices[1, 0]) == 23
     assert float(found.distances[1, 0]) == 0
     assert (found.images[1, 0] == found.samples[1]).all()

@@ -71,7 +71,7 @@ def test_nan_never_agrees() -> None:
 
 
 def test_checking_leaves_the_random_streams_alone() -> None:
-    loss = importing.load(discovery.find("wgan-gp", discovery.VARIANTS)).WassersteinGpLoss  # type: ignore[attr-defined]
+    loss = importing.load_plugin(discovery.find("wgan-gp", discovery.VARIANTS)).WassersteinGpLoss  # type: ignore[attr-defined]
     critic = lambda: LinearCritic(3.0, 4.0)  # noqa: E731
     vector = Vector(name="v", loss=loss, critic=critic, real=[[1.0, 0.0]], fake=[[0.0, 1.0]], expected={"d": 161})
     torch.manual_seed(3)

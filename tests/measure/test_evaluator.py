@@ -19,7 +19,7 @@ from gankit.errors import DivergedError, InputError, PluginError
 from gankit.measure.evaluator import Evaluator, select_metrics
 from gankit.measure.features.space import FeatureSpace
 from gankit.measure.metrics import builtin_metrics
-from gankit.measure.record import unlike
+from gankit.measure.record import protocol_differences
 
 
 class Toy(FeatureSpace):
@@ -266,8 +266,8 @@ def test_global_random_streams_do_not_move() -> None:
 
 
 def test_protocols_differ_in_the_field_that_differs() -> None:
-    assert unlike(evaluator(n=100).protocol, evaluator(n=100).protocol) == {}
-    assert set(unlike(evaluator(n=100).protocol, evaluator(n=110, seed=2).protocol)) == {
+    assert protocol_differences(evaluator(n=100).protocol, evaluator(n=100).protocol) == {}
+    assert set(protocol_differences(evaluator(n=100).protocol, evaluator(n=110, seed=2).protocol)) == {
         "n",
         "n_real",
         "n_floor",

@@ -40,7 +40,6 @@ def test_the_ranges_of_the_training_settings() -> None:
 @pytest.mark.parametrize("name", ["gan", "wgan", "wgan-gp", "lsgan", "dragan", "began"])
 def test_the_ranges_of_the_options(name: str) -> None:
     info = core.compose(discovery.find(name, discovery.VARIANTS)).info
-    assert info is not None
     expected = {k: {"wide": w, "narrow": n} for (variant, k), (w, n) in OPTIONS.items() if variant == name}
     assert searches(info.options) == expected
 

@@ -28,7 +28,7 @@ def weights(file: Path) -> torch.Tensor:
 def test_a_new_run_starts_with_the_networks_of_an_old_one(
     old: gankit.RunResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = checkpoint.load_latest(old.folder / "checkpoints")
+    found = checkpoint.read_latest(old.folder / "checkpoints")
     assert found is not None
     raw = [
         v.flatten()

@@ -45,7 +45,7 @@ def test_the_second_signal_leaves_at_once_and_says_what_is_lost() -> None:
     assert caught.value.exit_code == 130
     status = json.loads(Path("a/status.json").read_text())
     assert (status["state"], status["exit_code"]) == ("stopped", 130)
-    found = checkpoint.load_latest(Path("a/checkpoints"))
+    found = checkpoint.read_latest(Path("a/checkpoints"))
     assert found is not None
     assert found.step == 20
 

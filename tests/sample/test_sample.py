@@ -228,7 +228,7 @@ def test_weights_that_are_not_finite_are_refused(trained: Path, tmp_path: Path, 
 def test_a_missing_file_and_a_folder_without_one_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.safetensors: No such file"):
         gankit.load(tmp_path / "nowhere.safetensors")
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="is no checkpoint"):
         gankit.load(tmp_path)
 
 

@@ -21,7 +21,7 @@ def save(root: Path, step: int) -> Path:
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
-    loaded = checkpoint.load(save(tmp_path / "c", 12))
+    loaded = checkpoint.read(save(tmp_path / "c", 12))
     assert loaded.step == 12
     assert loaded.progress == {"step": 12}
     assert torch.equal(loaded.state["a.weight"], STATE["a.weight"])  # type: ignore[arg-type]
@@ -31,7 +31,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
 def test_the_newest_is_the_highest_step_not_the_last_written(tmp_path: Path) -> None:
     for step in (5, 30, 20):
         save(tmp_path / "c", step)
-    found = checkpoint.load_latest(tmp_path / "c")
+    found = checkpoint.read_latest(tmp_path / "c")
     assert found is not None
     assert found.step == 30
 
@@ -58,7 +58,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(
     save(root, 10)
     newest = save(root, 20)
     damage(newest / name, how)
-    found = checkpoint.load_latest(root)
+    found = checkpoint.read_latest(root)
     assert found is not None
     assert found.step == 10
     assert len(list((tmp_path / "quarantine").iterdir())) == 1
@@ -66,9 +66,9 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(
 
 
 def test_none_left_is_none(tmp_path: Path) -> None:
-    assert checkpoint.load_latest(tmp_path / "nowhere") is None
+    assert checkpoint.read_latest(tmp_path / "nowhere") is None
     damage(save(tmp_path / "c", 1) / "MANIFEST.json", "delete")
-    assert checkpoint.load_latest(tmp_path / "c") is None
+    assert checkpoint.read_latest(tmp_path / "c") is None
 
 
 def test_a_newer_schema_is_refused_with_advice(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_newer_schema_is_refused_with_advice(tmp_path: Path) -> None:
     manifest["self_sha256"] = files.sha256(files.canonical_json(manifest).encode())
     (folder / "MANIFEST.json").write_text(files.canonical_json(manifest))
     with pytest.raises(InputError, match="newer gankit"):
-        checkpoint.load(folder)
+        checkpoint.read(folder)
 
 
 def test_pruning_keeps_the_newest_and_removes_leftovers(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_sealed_manifest_that_says_nonsense_is_refused(tmp_path: Path, changes
     folder = save(tmp_path / "c", 12)
     reseal(folder, **changes)
     with pytest.raises(InputError):
-        checkpoint.load(folder)
+        checkpoint.read(folder)
 
 
 @pytest.mark.parametrize("text", ['{"step": 1e999}', '{"step": NaN}', '{"\\ud800": 1}'])
@@ -164,7 +164,7 @@ def test_numbers_and_letters_that_json_does_not_have_are_refused(tmp_path: Path,
     folder = save(tmp_path / "c", 12)
     (folder / "MANIFEST.json").write_text(text)
     with pytest.raises(InputError):
-        checkpoint.load(folder)
+        checkpoint.read(folder)
 
 
 def test_a_scalar_state_that_is_no_object_is_refused(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_scalar_state_that_is_no_object_is_refused(tmp_path: Path) -> None:
     files = json.loads((folder / "MANIFEST.json").read_text())["files"]
     reseal(folder, files=files | {"state.json": {"bytes": len(data), "sha256": sha256(data)}})
     with pytest.raises(InputError, match="state.json is damaged"):
-        checkpoint.load(folder)
+        checkpoint.read(folder)
 
 
 def test_what_a_killed_process_had_half_written_is_removed_and_nothing_else(tmp_path: Path) -> None:

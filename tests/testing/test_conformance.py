@@ -61,7 +61,6 @@ def test_all_the_games_of_the_article_are_here() -> None:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_it_names_its_paper_and_brings_values_worked_out_by_hand(name: str) -> None:
     composition = plan_of(name).composition
-    assert composition.info is not None
     assert composition.info.paper.startswith("https://arxiv.org/abs/")
     assert any(composition.hook.gankit_vectors())
 
@@ -107,7 +106,6 @@ def test_a_discriminator_is_told_the_label_that_the_generator_was_given() -> Non
 @pytest.mark.parametrize("name", VARIANTS)
 def test_lazy_penalties_keep_their_mean_weight_or_are_refused(name: str) -> None:
     info = plan_of(name).composition.info
-    assert info is not None
     if not info.penalised:
         with pytest.raises(InputError, match="no gradient penalty to leave out"):
             plan_of(name, penalty_every=2)

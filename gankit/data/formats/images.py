@@ -29,7 +29,7 @@ from gankit.data.formats.sources import ImageFiles, class_labels
 from gankit.errors import InputError
 
 OnBadImage = Literal["error", "skip"]
-_NAMED = 3  # bad files named in a message
+_BAD_FILES_NAMED = 3
 
 logger = logging.getLogger("gankit")
 
@@ -164,9 +164,9 @@ def _check(files: ImageFiles, bad: Mapping[int, str], on_bad: OnBadImage) -> Non
     """InputError for unreadable images, unless they are to be skipped and some are left."""
     if not bad or (on_bad == "skip" and len(bad) < len(files.names)):
         return
-    listed = [_named(files, bad, index) for index in sorted(bad)[:_NAMED]]
+    listed = [_named(files, bad, index) for index in sorted(bad)[:_BAD_FILES_NAMED]]
     count = f"{len(bad):,} of {plural(len(files.names), 'image')} cannot be read"
-    more = f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
+    more = f"; and {len(bad) - _BAD_FILES_NAMED:,} more" if len(bad) > _BAD_FILES_NAMED else ""
     hint = "mend or remove them" + (", or leave them out with `--on-bad-image skip`" if on_bad == "error" else "")
     raise InputError(f"{files.where}: {count}: {'; '.join(listed)}{more}", hint=hint)
 

@@ -26,7 +26,7 @@ MEMORY_SHARE = 0.8
 SMALL_BYTES = 64 * 2**20
 _READ_BYTES = 2**20
 _scratch: ContextVar[Path | None] = ContextVar("scratch", default=None)
-_BLOCK = 512  # futures alive at a time: a million of them would cost more than small images do
+_PENDING = 512  # futures alive at a time; a million of them take more memory than small images
 
 
 def available_memory() -> int | None:
@@ -100,6 +100,6 @@ def in_parallel(function: Callable[[Item], Result], items: Sequence[Item], what:
     """Results in the order of the items; the work is done by a few threads."""
     workers = max(1, min(8, os.cpu_count() or 1))
     with ThreadPoolExecutor(workers, thread_name_prefix="gankit-data") as pool:
-        for start in range(0, len(items), _BLOCK):
-            yield from pool.map(function, items[start : start + _BLOCK])
-            progress.tell(what, min(start + _BLOCK, len(items)), len(items))
+        for start in range(0, len(items), _PENDING):
+            yield from pool.map(function, items[start : start + _PENDING])
+            progress.tell(what, min(start + _PENDING, len(items)), len(items))

@@ -38,12 +38,12 @@ from gankit.errors import InputError
 SUFFIX = ".gkpack"
 MAGIC = b"\x93GKPACK"
 VERSION = 1
-START = 64  # where the samples begin
+START = 64  # offset of the first sample, in bytes
 MAX_HEADER_BYTES = 64 << 20
-CHECKED = 8  # blocks compared with their digests when a file is opened
+BLOCKS_CHECKED = 8  # when a file is opened
 
 _PREAMBLE = struct.Struct("<7sBQ32s16x")
-_dice = random.SystemRandom()  # no stream that somebody may count on is advanced
+_dice = random.SystemRandom()  # independent of every seeded stream
 _HINT = "pack the data again, or copy the file again"
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -93,10 +93,10 @@ def load_pack(path: Path, name: str) -> Dataset:
     parts = list(enumerate(blocks(dataset.samples)))
     if len(parts) != len(header.blocks):
         raise _damaged(path, f"{len(header.blocks):,} digests for {len(parts):,} blocks")
-    if len(parts) <= CHECKED:
+    if len(parts) <= BLOCKS_CHECKED:
         _check_all(path, header, dataset)
     else:
-        for number, block in (parts[0], *_dice.sample(parts[1:-1], CHECKED - 2), parts[-1]):
+        for number, block in (parts[0], *_dice.sample(parts[1:-1], BLOCKS_CHECKED - 2), parts[-1]):
             _check_block(path, header, number, as_bytes(block))
     # Fills the cache of the property. A copy with other samples, by dataclasses.replace, computes its own.
     vars(dataset)["fingerprint"] = header.fingerprint
@@ -132,12 +132,12 @@ def seal(file: IO[bytes], dataset: Dataset, source: str) -> PackHeader:
     parts = blocks(dataset.samples)
     digests: list[str] = []
 
-    def seen(block: memoryview) -> None:
+    def visit(block: memoryview) -> None:
         digests.append(hashlib.sha256(block).hexdigest())
         progress.tell("sealing", len(digests), len(parts))
 
     rest = b"".join(as_bytes(tensor) for tensor in (dataset.labels, dataset.conditions) if tensor is not None)
-    fingerprint = content_digest(dataset, seen)
+    fingerprint = content_digest(dataset, visit)
     count, channels, height, width = dataset.samples.shape
     values = {
         "shape": [count, channels, height, width],
@@ -232,13 +232,13 @@ def _dataset(file: IO[bytes], header: PackHeader, rest: bytes, path: Path, name:
 def _check_all(path: Path, header: PackHeader, dataset: Dataset) -> None:
     number = 0
 
-    def seen(block: memoryview) -> None:
+    def visit(block: memoryview) -> None:
         nonlocal number
         _check_block(path, header, number, block)
         number += 1
         progress.tell("checking", number, len(header.blocks))
 
-    if content_digest(dataset, seen) != header.fingerprint:
+    if content_digest(dataset, visit) != header.fingerprint:
         raise _damaged(path, "its content does not have the fingerprint that its header states")
 
 

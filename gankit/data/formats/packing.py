@@ -34,7 +34,7 @@ from gankit.data.loading import open_rows
 from gankit.errors import InputError, ResourceError, Stopped
 
 PART_BYTES = 32 << 20
-PART_ROWS = 16  # at least so many, that all threads have work
+PART_ROWS = 16  # fewest rows of a part, so that every thread has work
 
 log = logging.getLogger("gankit")
 
@@ -179,7 +179,10 @@ def _check_space(out: Path, wanted: int) -> None:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Nobody else packs into `out`, and it does not exist yet. The lock file goes when nothing is left to continue."""
+    """Within the block no other process packs into `out`, which does not exist yet.
+
+    The lock file is deleted when there is nothing left to continue.
+    """
     path = _beside(out, ".part.lock")
     lock = filelock.FileLock(path)
     try:

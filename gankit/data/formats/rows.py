@@ -49,7 +49,7 @@ class Rows(Protocol):
         ...
 
 
-def load(rows: Rows) -> Dataset:
+def load_rows(rows: Rows) -> Dataset:
     """All rows, decoded into memory; a ResourceError before anything is decoded when they would not fit."""
     shape = (len(rows), *rows.shape)
     samples = allocate(math.prod(shape), rows.where).reshape(shape)

@@ -20,7 +20,8 @@ from gankit.data.dataset import Dataset, DatasetFactory
 from gankit.data.formats.idx import load_idx_pair
 from gankit.errors import InputError, ResourceError
 
-_TIMEOUT_S = (3.5, 10)  # to connect (per address: large hosts have eight), between two pieces
+# The time to connect counts for each address of a host, and large hosts have eight.
+_CONNECT_S, _READ_S = 3.5, 10
 _LOCK_S = 600  # another process may be downloading the same files
 _MAX_BYTES = 2**30
 _FASHION = (
@@ -88,7 +89,8 @@ class Download:
         import requests
 
         def download(url: str, target: str, _: object) -> None:
-            with requests.get(url, stream=True, timeout=_TIMEOUT_S) as answer, Path(target).open("wb") as out:
+            timeout = (_CONNECT_S, _READ_S)
+            with requests.get(url, stream=True, timeout=timeout) as answer, Path(target).open("wb") as out:
                 answer.raise_for_status()
                 total, done = int(answer.headers.get("content-length", 0)), 0
                 # The raw bytes: a server that labels .gz files as encoded would have them unpacked on the way.

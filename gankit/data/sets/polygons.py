@@ -14,7 +14,7 @@ from gankit.data.formats.layout import Array
 from gankit.errors import InputError
 
 SIDE = 28  # pixels
-RADIUS = 10.5  # pixels: of the circle that the vertices lie on
+RADIUS = 10.5  # of the circle through the vertices, in pixels
 FINE = 8  # sub-pixels along one side of a pixel
 POLYGONS = 80_000
 SPLITS = {"train": slice(0, 60_000), "test": slice(60_000, 70_000), "holdout": slice(70_000, POLYGONS)}

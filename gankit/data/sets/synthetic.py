@@ -11,7 +11,7 @@ from torch import Tensor
 from gankit.data.dataset import Dataset
 from gankit.data.formats.layout import Array
 
-POINTS = 50_000
+SET_SIZE = 50_000
 _SEED = 20140610  # any fixed number: the day the first GAN paper appeared
 
 
@@ -55,7 +55,7 @@ MIXTURES = {
 
 def gaussian1d() -> Dataset:
     """N(4, 0.5^2): points [50000, 1] without labels."""
-    points = 4 + 0.5 * np.random.RandomState(_SEED).standard_normal((POINTS, 1))
+    points = 4 + 0.5 * np.random.RandomState(_SEED).standard_normal((SET_SIZE, 1))
     return Dataset.from_arrays("gaussian1d", points)
 
 
@@ -71,7 +71,7 @@ def grid25() -> Dataset:
 
 def _draw(name: str) -> Dataset:
     mixture = MIXTURES[name]
-    labels = np.arange(POINTS) % len(mixture.centres)  # equally many points per mode
+    labels = np.arange(SET_SIZE) % len(mixture.centres)  # equally many points per mode
     # RandomState and not default_rng: NumPy promises never to change its numbers.
-    noise = np.random.RandomState(_SEED).standard_normal((POINTS, 2))
+    noise = np.random.RandomState(_SEED).standard_normal((SET_SIZE, 2))
     return Dataset.from_arrays(name, mixture.centres[labels] + mixture.sigma * noise, labels)

@@ -21,7 +21,7 @@ log = logging.getLogger("gankit")
 # (start, stop) -> samples of these numbers: uint8 images [n, C, H, W] or float32 points [n, D], on the CPU.
 Source = Callable[[int, int], Tensor]
 
-BATCH = 250  # samples at a time. The same cut everywhere: a sum of floats depends on its shape.
+EXTRACT_BATCH = 250  # the same everywhere, because the rounding of a sum depends on the shape of the batch
 TELL_AFTER_S = 10.0  # a longer extraction is announced
 
 
@@ -46,12 +46,12 @@ class Views:
 def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, what: str) -> Views:
     """Views of samples 0…n-1. Processes of a group share the batches, and each of them gets all rows, bit for bit."""
     parts: dict[str, Tensor] = {}
-    starts = list(range(0, n, BATCH))
+    starts = list(range(0, n, EXTRACT_BATCH))
     mine = starts[processes.rank() :: processes.size()]
     begun = time.monotonic()
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for number, start in enumerate(mine or starts[:1]):  # a process without work still needs to know the widths
-            samples = source(start, min(n, start + BATCH))
+            samples = source(start, min(n, start + EXTRACT_BATCH))
             features, logits = _checked(space, space(samples.to(device)), len(samples))
             views = {
                 "features": features,
@@ -62,7 +62,7 @@ def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, w
                 if values is not None:
                     rows = parts.setdefault(name, torch.zeros(n, values.shape[1], dtype=values.dtype))
                     rows[start : start + len(values)] = values.cpu() if mine else 0
-            progress.tell(what, min(n, start + BATCH), n)
+            progress.tell(what, min(n, start + EXTRACT_BATCH), n)
             estimate = (time.monotonic() - begun) / (number + 1) * len(mine)
             if number == 1 and estimate > TELL_AFTER_S:
                 log.info("%s: about %.0f s for %s in '%s'", what, estimate, f"{n:,}", space.name)
@@ -73,7 +73,7 @@ def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, w
 
 def pixels_of(samples: Tensor) -> Tensor | None:
     """uint8 images [N, C, H, W] -> pixels [N, P]; None for points."""
-    return torch.cat([as_pixels(part) for part in torch.split(samples, BATCH)]) if samples.ndim == 4 else None
+    return torch.cat([as_pixels(part) for part in torch.split(samples, EXTRACT_BATCH)]) if samples.ndim == 4 else None
 
 
 def flaw(features: Tensor) -> str | None:

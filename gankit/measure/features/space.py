@@ -12,7 +12,7 @@ Protocol = Mapping[str, str | int | float | bool]
 
 
 class FeatureSpace(nn.Module):
-    """A fixed network in eval mode, and everything that somebody else needs to compute the same vectors.
+    """A fixed network in eval mode, and everything needed to compute the same vectors elsewhere.
 
     Two scores are comparable only when all of it is equal.
     """
@@ -23,7 +23,7 @@ class FeatureSpace(nn.Module):
     def __init__(self, *, name: str, sha256: str, dim: int, protocol: Protocol) -> None:
         super().__init__()
         self.name = name
-        """Which network, and what it was told: 'lite0@96'."""
+        """The network and its argument: 'lite0@96'."""
         self.sha256 = sha256
         """Which weights."""
         self.dim = dim

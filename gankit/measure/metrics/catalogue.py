@@ -16,7 +16,7 @@ View = Literal["features", "logits", "pixels"]
 VIEWS: tuple[View, ...] = ("features", "logits", "pixels")
 
 MetricFactory = Callable[["FeatureSpace"], "Metric"]
-"""The feature space -> a fresh metric, told of samples by `update(values, real=…)`.
+"""The feature space -> a new metric; `update(values, real=…)` gives it samples.
 
 `compute()` returns a number, a pair (number, spread), or a mapping of names to them. A metric may name the view of the
 samples that it wants in `reads` ('features' [n, dim] by default, 'logits' [n, K], 'pixels' [n, P] uint8) and its

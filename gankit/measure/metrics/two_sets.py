@@ -14,9 +14,13 @@ class TwoSets(Metric):
     """
 
     is_differentiable = False
+    """No gradient goes through the scores."""
     full_state_update = False
+    """An update does not depend on the updates before it."""
     real: list[Tensor]
+    """Vectors of the reference so far, a tensor for each update."""
     fake: list[Tensor]
+    """Vectors of the samples so far, likewise."""
 
     def __init__(self) -> None:
         super().__init__()

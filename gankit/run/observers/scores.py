@@ -14,14 +14,13 @@ from gankit.base.files import write_durably
 from gankit.data.dataset import Dataset
 from gankit.errors import DivergedError
 from gankit.hookspecs import Record
-from gankit.measure.describe import describe_samples, versions
 from gankit.measure.evaluator import Evaluator
 from gankit.measure.features import choose_space
-from gankit.measure.record import BEST_BY, FILE, Evaluation, read_lines
+from gankit.measure.record import BEST_BY, FILE, Evaluation, read_lines, versions
 from gankit.run.observers.common import drop_later_lines, due
 from gankit.run.plan import Plan
 from gankit.run.run import Run
-from gankit.sample.latent_source import latent_source
+from gankit.sample.generator import latent_source
 
 log = logging.getLogger("gankit")
 
@@ -72,7 +71,7 @@ class Evaluations:
         self.evaluated_at, run.scores = run.step, scores
         packed = run.pack()
         line = Evaluation(
-            what={"during": "training", "file": run.folder.generator.name, **describe_samples(packed.header)},
+            what={"during": "training", "file": run.folder.generator.name, **packed.header.describe()},
             protocol=self.evaluator.protocol,
             scores=scores,
             data=run.dataset.name,

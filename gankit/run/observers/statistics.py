@@ -70,8 +70,7 @@ class StatsWriter:
 
     @staticmethod
     def _scores(run: Run) -> str:
-        info = run.plan.composition.info
-        return info.scores if info is not None else "raw"
+        return run.plan.composition.info.scores
 
 
 class Diversity:

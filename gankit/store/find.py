@@ -1,0 +1,40 @@
+"""Which file a path means: people name a run folder, a checkpoint in it, or a sampleable file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gankit.base.text import printable
+from gankit.errors import InputError
+from gankit.store.run_folder import RunFolder
+
+
+def means_generator(path: Path) -> bool:
+    """Whether a path means a sampleable file (that file, a run, a checkpoint folder) rather than a set of images."""
+    folder = RunFolder(path)
+    return path.suffix.lower() == ".safetensors" or (path.is_dir() and (folder.exists or folder.generator.is_file()))
+
+
+def generator_file(path: Path) -> Path:
+    """The sampleable file that a path means: of a folder the one in it, else the file itself, which need not exist.
+
+    InputError for a folder without one.
+    """
+    file = RunFolder(path).generator if path.is_dir() else path
+    if not file.exists():
+        where = printable(file.parent)
+        if RunFolder(file.parent).exists:
+            raise InputError(f"{where} has no checkpoint yet", hint=f"gankit resume {where}")
+        if path.is_dir():
+            raise InputError(f"{where} is no checkpoint", hint="give a .safetensors file or a run folder")
+    return file
+
+
+def run_of(file: Path) -> RunFolder | None:
+    """The run in whose folder a file lies, at the top or in one of its checkpoints; None for any other file."""
+    run = RunFolder(file.parent)
+    if run.exists:
+        return run
+    checkpoints = file.absolute().parent.parent
+    run = RunFolder(file.parent / ".." / "..")
+    return run if checkpoints.name == "checkpoints" and run.exists else None
