@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -57,8 +57,8 @@ def state_round_trip(subject: Subject) -> None:
 def exact_resume(subject: Subject) -> None:
     """A run that is stopped and resumed ends in the same state, bit for bit, as one that was not."""
     with TemporaryDirectory() as folder:
-        straight = _train(subject, Path(folder) / "straight", steps=STEPS)
-        broken = _train(subject, Path(folder) / "broken", steps=STEPS // 2)
+        straight = train(subject, Path(folder) / "straight", steps=STEPS)
+        broken = train(subject, Path(folder) / "broken", steps=STEPS // 2)
         given = {"variant": subject.variant, "extensions": subject.extensions}
         resumed = gankit.resume(broken.folder, steps=STEPS, **given)  # type: ignore[arg-type]
         states = []
@@ -78,7 +78,7 @@ def one_file(subject: Subject) -> None:
     """The file of a trained generator alone gives the samples that the run itself would draw."""
     end = _SamplesAtTheEnd()
     with TemporaryDirectory() as folder:
-        run = _train(subject, Path(folder) / "run", steps=2, observers=[end])
+        run = train(subject, Path(folder) / "run", steps=2, observers=[end])
         alone = Path(folder) / "alone.safetensors"
         alone.write_bytes(run.generator.read_bytes())
         generator = gankit.load(alone, device=str(subject.device), **_files(subject))
@@ -102,27 +102,33 @@ class _SamplesAtTheEnd:
         self.samples = (to_pixels(samples) if samples.ndim == 4 else samples.numpy()).astype(float)
 
 
-def _train(subject: Subject, out: Path, *, steps: int, observers: list[object] | None = None) -> gankit.RunResult:
-    data = out.parent / "data.npz"
-    if not data.exists():
+def write_data(subject: Subject, folder: Path) -> Path:
+    """A small data set of the subject's kind, with labels, in `folder`; the same one if it is there already."""
+    path = folder / "data.npz"
+    if not path.exists():
         draws, labels = np.random.RandomState(0), np.arange(60) % len(CLASSES)
         if subject.data.is_image:
             channels, height, width = subject.data.shape
             samples = draws.randint(0, 256, (60, height, width, channels)).astype(np.uint8)
-            np.savez(data, images=samples, labels=labels)
         else:
-            np.savez(data, images=draws.rand(60, *subject.data.shape).astype(np.float32), labels=labels)
+            samples = draws.rand(60, *subject.data.shape).astype(np.float32)
+        np.savez(path, images=samples, labels=labels)
+    return path
+
+
+def train(subject: Subject, out: Path, *, steps: int, observers: Sequence[object] = ()) -> gankit.RunResult:
+    """A short run of the subject in the folder `out`, on data beside it."""
     return gankit.train(
         subject.variant,
         extensions=subject.extensions,
-        data=data,
+        data=write_data(subject, out.parent),
         device=str(subject.device),
         batch=BATCH,
         precision="fp32",
         steps=steps,
-        sample_every=1 << 30,  # pictures are core's affair
+        sample_every=1 << 30,  # no pictures but the first and the last
         out=out,
-        observers=observers or (),
+        observers=observers,
     )
 
 

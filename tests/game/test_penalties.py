@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gankit.contracts import Batch
 from gankit.errors import InputError
-from gankit.game.loop import BoundCritic
+from gankit.game.critic import Critic
 from gankit.game.penalties import between, gradient_norms, gradient_penalty, leaf, squared_gradients
 from gankit.game.vectors import LinearCritic
 from gankit.machine.precision import Precision
@@ -91,8 +91,8 @@ def test_squared_gradients_are_r1_without_its_half() -> None:
     assert critic.weight.grad.tolist() == pytest.approx([30.0, 40.0])
 
 
-def bound(network: nn.Module, real: Tensor, precision: str) -> BoundCritic:
-    return BoundCritic(network, Batch(real, real + 1, torch.zeros(len(real), 1)), Precision(precision, CPU))
+def bound(network: nn.Module, real: Tensor, precision: str) -> Critic:
+    return Critic(network, Batch(real, real + 1, torch.zeros(len(real), 1)), Precision(precision, CPU))
 
 
 def test_penalties_are_computed_in_full_precision_under_bf16() -> None:

@@ -14,7 +14,7 @@ from gankit.base.cache import home
 from gankit.base.files import read_json
 from gankit.contracts import Batch, DataSpec
 from gankit.errors import InputError
-from gankit.game.loop import BoundCritic, Networks, TrainingLoop
+from gankit.game.critic import Critic, Networks, TrainingLoop
 from gankit.game.networks import Discriminator, PointDiscriminator, PointGenerator
 from gankit.host import discovery
 from gankit.machine.precision import Precision, faster_on_cpu
@@ -69,7 +69,7 @@ def test_bf16_runs_the_network_in_bf16_and_gives_scores_in_fp32() -> None:
     discriminator.layers[0].register_forward_hook(lambda *call: seen.append(call[2].dtype))
     x = torch.randn(4, 1, 16, 16)
     batch = Batch(real=x, fake=x.clone(), z=torch.zeros(4, 1))
-    scores = {name: BoundCritic(discriminator, batch, Precision(name, CPU))(x) for name in ("fp32", "bf16")}
+    scores = {name: Critic(discriminator, batch, Precision(name, CPU))(x) for name in ("fp32", "bf16")}
     assert seen == [torch.float32, torch.bfloat16]
     assert scores["bf16"].dtype == torch.float32
     assert torch.allclose(scores["bf16"], scores["fp32"], atol=2e-2)
@@ -143,7 +143,7 @@ def gradients(variant: str, player: str, precision: str) -> tuple[float, Tensor]
     with torch.set_grad_enabled(player == "generator"), policy.autocast():
         fake = loop.networks.generator(z, *(() if y is None else (y,))).to(dtype)
     batch = Batch(real, fake, z, labels, y)
-    critic = BoundCritic(loop.networks.discriminator, batch, policy, told=loop.loss.output.told_by != "nothing")
+    critic = Critic(loop.networks.discriminator, batch, policy, told=loop.loss.output.told_by != "nothing")
     with Float32Draws():
         terms = getattr(loop.loss, player)(critic, batch)
     total = torch.stack([term.mean() for term in terms.values()]).sum()

@@ -66,6 +66,14 @@ def in_the_loss(line: str) -> str:
     return instead(IN_DISCRIMINATOR, f"        {line}\n{IN_DISCRIMINATOR}")
 
 
+def with_part(methods: str) -> str:
+    body = "".join(f"    {line}\n" for line in methods.splitlines())
+    return also(
+        f"class Mine(Part):\n    def __init__(self, loop):\n        super().__init__()\n        self.loop = loop\n{body}\n"
+        "@hookimpl\ndef gankit_parts(loop):\n    return [Mine(loop)]\n"
+    )
+
+
 def with_loop(methods: str) -> str:
     body = "".join(f"    {line}\n" for line in methods.splitlines())
     return also(
@@ -141,11 +149,11 @@ WRONG = {
     "gradients": [(with_network("discriminator", "self.spare = nn.Parameter(torch.zeros(3))", "h"), "no gradient for discriminator: spare")],
     "separate_players": [
         (
-            with_loop("def d_step(self, *batch):\n    with torch.no_grad():\n        next(self.networks.generator.parameters()).mul_(0.9)\n    return super().d_step(*batch)"),
-            "the discriminator's step moved the generator",
+            with_part("def before_update(self, step):\n    with torch.no_grad():\n        next(self.loop.networks.generator.parameters()).mul_(0.9)"),
+            "the discriminator's phase moved generator.",
         ),
         (
-            with_loop("def g_step(self, *batch):\n    stats = super().g_step(*batch)\n    self.networks.discriminator.requires_grad_(False)\n    return stats"),
+            with_part("def after_update(self, step):\n    if step.name == 'generator':\n        self.loop.networks.discriminator.requires_grad_(False)\n    return {}"),
             "no longer require grad",
         ),
     ],
@@ -160,8 +168,8 @@ WRONG = {
     "flat_state": [(with_loop('def state_dict(self):\n    return {**super().state_dict(), "history": []}'), "'history' is a list")],
     "state_round_trip": [
         (
-            with_loop('turns = 0\ndef d_step(self, *batch):\n    self.turns += 1\n    return super().d_step(*batch)\ndef state_dict(self):\n    return {**super().state_dict(), "turns": self.turns}'),
-            "'turns' is not what was loaded",
+            with_loop('moves = 0\ndef step(self, data):\n    self.moves += 1\n    return super().step(data)\ndef state_dict(self):\n    return {**super().state_dict(), "moves": self.moves}'),
+            "'moves' is not what was loaded",
         )
     ],
     "exact_resume": [(in_the_loss("self.margin *= 0.9"), "differs after 7 steps")],
@@ -169,14 +177,15 @@ WRONG = {
     "two_processes": [
         (
             instead("        self.margin = margin\n", "        self.margin = margin\n        self.register_buffer('level', torch.zeros(()))\n").replace(IN_DISCRIMINATOR, IN_DISCRIMINATOR + "        self.level.copy_(real.detach().mean())\n"),
-            "the first is 'loss.level'",
+            "the processes of this run differ at 48 images: 'loss.level'",
         ),
-        (with_loop("def minimise(self, player, terms):\n    total = sum(term.mean() for term in terms.values())\n    self.optimizers[player].zero_grad()\n    total.backward()\n    self.optimizers[player].step()"), "differ between two processes"),
+        (also("@hookimpl\ndef gankit_run_start(run):\n    run.loop.players['discriminator'].scale_lr(0.5)\n"), "the processes of this run differ"),
+        (also("@hookimpl\ndef gankit_record(run):\n    run.loop.players['generator'].scale_lr(0.5)\n"), "the processes of this run differ"),
         (in_the_loss("torch.distributed.is_initialized() and torch.distributed.get_rank() and batch.reel"), "the second process: [rank1]: AttributeError: 'Batch'"),
     ],
     "coexists": [
         (
-            with_network("discriminator", "pass", "h") + with_loop('def d_step(self, *batch):\n    self.players["discriminator"]["layer.weight"].data.clamp_(-1, 1)\n    return super().d_step(*batch)').removeprefix(SOUND),
+            with_network("discriminator", "pass", "h") + with_part('def before_update(self, step):\n    self.loop.players["discriminator"].parameters["layer.weight"].data.clamp_(-1, 1)').removeprefix(SOUND),
             "with --with spectral-norm: KeyError",
         )
     ],
