@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gankit.sample.generator import load as load
     from gankit.score.evaluate import evaluate as evaluate
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Loaded at first use, so that `gankit --help` need not import torch.
 _EXPORTS = {

@@ -32,7 +32,7 @@ from gankit.measure.features import FeatureFactory, FeatureSpace
 from gankit.measure.metrics import MetricFactory
 from gankit.settings.config import TrainConfig
 from gankit.settings.option import Choice, LogUniform, NoOptions, SameAs, Search, Uniform, option
-from gankit.settings.schedule import Number, Schedule, value_at
+from gankit.settings.schedule import Number, Schedule
 
 if _TYPE_CHECKING:
     from gankit.measure.metrics.two_sets import TwoSets
@@ -98,7 +98,6 @@ __all__ = [
     "leaf",
     "option",
     "squared_gradients",
-    "value_at",
     "write_durably",
 ]
 

@@ -1,4 +1,4 @@
-"""What earlier versions wrote is read for ever: tests/data/gankit-VERSION.zip, made by tests/data/make.py."""
+"""What earlier versions wrote is read for ever: tests/frozen/gankit-VERSION.zip, made by tests/frozen/make.py."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def expected(old: Path) -> dict[str, Any]:
 
 
 def test_there_is_an_archive_of_the_first_version_and_all_are_small() -> None:
-    assert ARCHIVES[0].stem == "gankit-0.1.0"
+    assert ARCHIVES[0].stem == "gankit-0.2.0"
     assert sum(path.stat().st_size for path in ARCHIVES) < 100_000
 
 

@@ -94,9 +94,9 @@ def _begin(run: Run, watchers: Watchers) -> None:
         return
     run.write_status("running")
     with processes.local():
+        run.plan.composition.hook.gankit_run_start(run=run)
         for observer in watchers.observers:
             observer.start(run)
-        run.plan.composition.hook.gankit_run_start(run=run)
 
 
 def _end(run: Run, watchers: Watchers, error: BaseException | None) -> None:

@@ -19,7 +19,6 @@ from support import OWN_NETWORKS
 import gankit
 from gankit.base.files import canonical_json, pack_tensors, tensors_digest
 from gankit.errors import Stopped
-from gankit.hookspecs import hookimpl
 from gankit.run.run import Run
 from gankit.store import checkpoint, generator_file
 
@@ -28,13 +27,10 @@ SETTINGS: dict[str, Any] = {"batch": 4, "z_dim": 5, "device": "cpu", "precision"
 WORK = Path("/tmp/gankit-compatibility")  # the paths that the files remember
 
 
-class StopAt:
+def stop(run: Run) -> None:
     """Ends a run politely after twelve steps."""
-
-    @hookimpl
-    def gankit_step_end(self, run: Run) -> None:
-        if run.step == STOP:
-            raise Stopped("for the record", signal_number=2)
+    if run.step == STOP:
+        raise Stopped("for the record", signal_number=2)
 
 
 def make() -> dict[str, bytes]:
@@ -56,7 +52,7 @@ def interrupted_run() -> dict[str, list[float]]:
     """run/ stops after 12 of 16 steps; returns the weights that it must have after the last one."""
     settings = {**SETTINGS, "data": WORK / "four.npz", "steps": STEPS, "checkpoint_every": 16, "sample_every": 64}
     try:
-        gankit.train(WORK / "tiny.py", out=WORK / "run", observers=[StopAt()], **settings)
+        gankit.train(WORK / "tiny.py", out=WORK / "run", on_step=stop, **settings)
     except Stopped:
         status = WORK / "run" / "status.json"
         status.write_text(json.dumps({**json.loads(status.read_text()), "host": "somewhere"}, indent=2))

@@ -1,4 +1,4 @@
-"""A variant for plugin API 1 as of gankit 0.1.0: every builder a variant may answer, every catalogue, every event."""
+"""A variant for plugin API 1 as of gankit 0.2.0: every builder a variant may answer, every catalogue, every event."""
 
 from dataclasses import dataclass
 from math import prod
@@ -11,19 +11,27 @@ from gankit.plugin import (
     AdversarialLoss,
     Choice,
     CriticOutput,
+    CriticWrapper,
     Dataset,
     FeatureSpace,
     LinearCritic,
     LogUniform,
+    Part,
+    Phase,
+    Player,
     SameAs,
     SampleGrid,
+    Schedule,
     TrainConfig,
     TrainingLoop,
     TwoSets,
     Uniform,
     VariantInfo,
     Vector,
+    batch_mean,
+    batch_std,
     between,
+    gather,
     gradient_norms,
     gradient_penalty,
     hookimpl,
@@ -42,7 +50,8 @@ class Options:
 
 
 class Loss(AdversarialLoss):
-    output = CriticOutput(told_by="concatenation")
+    boundary = 0.0
+    output = CriticOutput(condition="concatenation")
 
     def __init__(self, weight: float = 1.0):
         super().__init__()
@@ -54,22 +63,21 @@ class Loss(AdversarialLoss):
         self.seen.add_(1)
         self.log("seen", self.seen)
         self.log("mean", self.mean(real))
-        terms = {"real": -real, "fake": fake}
-        if self.penalty_gain:
-            points = between(batch.real, batch.fake)
-            one = gradient_penalty(critic, points, 1.0, one_sided=True)
-            two = gradient_norms(critic, leaf(batch.real)).square()
-            points = leaf(batch.real)
-            scores = critic(points)
-            three = squared_gradients(scores, points) + 0 * input_gradients(scores, points).sum(1)
-            terms["penalty"] = self.penalty_gain * self.weight * (one + 0.1 * two + 0.1 * three)
-        return terms
+        return {"real": -real, "fake": fake}
+
+    def penalties(self, critic, batch):
+        one = gradient_penalty(critic, between(batch.real, batch.fake), 1.0, one_sided=True)
+        two = gradient_norms(critic, leaf(batch.real)).square()
+        points = leaf(batch.real)
+        scores = critic(points)
+        three = squared_gradients(scores, points) + 0 * input_gradients(scores, points).sum(1)
+        return {"penalty": self.weight * (one + 0.1 * two + 0.1 * three)}
 
     def generator(self, critic, batch):
         return {"fake": -critic(batch.fake)}
 
 
-class Told(nn.Module):
+class Perceptron(nn.Module):
     """Inputs and y, if there is one, side by side through a perceptron."""
 
     def __init__(self, inputs, condition, outputs):
@@ -81,7 +89,7 @@ class Told(nn.Module):
         return self.layers(x if y is None else torch.cat([x, y], 1))
 
 
-class Generator(Told):
+class Generator(Perceptron):
     def __init__(self, shape, z_dim, condition):
         super().__init__(z_dim, condition, prod(shape))
         self.shape = shape
@@ -90,34 +98,49 @@ class Generator(Told):
         return super().forward(x, y).tanh().unflatten(1, self.shape)
 
 
-class Discriminator(Told):
+class Discriminator(Perceptron):
     def forward(self, x, y=None):
         return super().forward(x, y).squeeze(1)
 
 
-class Loop(TrainingLoop):
-    """Remembers a number of its own in every checkpoint."""
+class Counter(Part):
+    """Remembers a number of its own in every checkpoint, and takes part everywhere."""
 
-    def __init__(self, networks, loss, config):
-        super().__init__(networks, loss, config)
-        self.calls = 0
+    def __init__(self, loop):
+        super().__init__()
+        self.loop = loop
+        self.register_buffer("calls", torch.zeros(()))
 
-    def d_steps(self):
-        return self.config.d_steps
+    def shown(self, samples, step):
+        return samples * 1.0
 
-    def d_step(self, real, labels, condition):
+    def critic(self, critic, step):
+        return Doubled(critic)
+
+    def terms(self, critic, batch, step):
+        assert step.name in self.loop.phases
+        assert step.terms
+        return {}
+
+    def before_update(self, step):
+        assert step.player is self.loop.players[step.phase.player]
+
+    def after_update(self, step):
         self.calls += 1
-        return super().d_step(real, labels, condition)
+        if step.name == "discriminator":
+            everywhere, own = gather(step.critic.real)
+            assert len(everywhere[own]) == len(step.critic.real)
+            return {
+                "calls": self.calls.clone(),
+                "std": batch_std(step.critic.real),
+                "mean": batch_mean(step.critic.fake),
+            }
+        return {}
 
-    def g_step(self, real, labels, condition):
-        return super().g_step(real, labels, condition)
 
-    def state_dict(self):
-        return {**super().state_dict(), "calls": self.calls}
-
-    def load_state_dict(self, state):
-        super().load_state_dict(state)
-        self.calls = int(state["calls"])
+class Doubled(CriticWrapper):
+    def __call__(self, samples, condition=None):
+        return self.inner(samples, condition)
 
 
 @hookimpl
@@ -127,9 +150,10 @@ def gankit_variant():
         title="Everything",
         paper="https://example.org/paper",
         options=Options,
-        config=TrainConfig(batch=8, z_dim=4, g_lr=1e-3, d_lr=1e-3, betas=(0.0, 0.9), d_steps=2),
+        config=TrainConfig(
+            batch=8, z_dim=4, g_lr=1e-3, d_lr=1e-3, betas=(0.0, Schedule.parse("linear(0.9, 0.99, 50%)")), d_steps=2
+        ),
         conditional="optional",
-        penalised=True,
         scores="raw",
     )
 
@@ -142,7 +166,7 @@ def gankit_generator(data, z_dim, options):
 
 @hookimpl
 def gankit_discriminator(data, options, output):
-    assert output.told_by == "concatenation"
+    assert output.condition == "concatenation"
     assert data.is_image == (len(data.shape) == 3)
     return Discriminator(prod(data.shape), data.condition, 1)
 
@@ -153,8 +177,29 @@ def gankit_loss(data, options):
 
 
 @hookimpl
-def gankit_training_loop(networks, loss, config, options):
-    return Loop(networks, loss, config)
+def gankit_training_loop(networks, loss, config, options, data):
+    loop = TrainingLoop(networks, loss, config)
+    player = loop.add_player("reader", {"reader": nn.Sequential(nn.Flatten(), nn.Linear(prod(data.shape), 3))}, lr=1e-3)
+    assert isinstance(player, Player)
+    loop.add_network("generator", "bias", nn.Linear(1, 1), lr_scale=0.5)
+
+    def read(critic, batch):
+        assert batch.z is not None
+        codes = loop.call(loop.networks.extra["reader"], batch.fake)
+        return {"codes": codes.square().mean(1)}
+
+    def generate(critic, batch):
+        one = loop.networks.extra["bias"](batch.real.new_ones(1, 1)).sum()
+        return {**loss.generator(critic, batch), "bias": one.square()}
+
+    loop.phases["generator"].objective = generate
+    loop.phases["reader"] = Phase("reader", read, fakes="detached", due=lambda: loop.due_every(2, "reader"))
+    return loop
+
+
+@hookimpl
+def gankit_parts(loop, options, data):
+    return [Counter(loop)]
 
 
 @hookimpl

@@ -1,15 +1,12 @@
-"""An extension for plugin API 1 as of gankit 0.1.0: options, wrappers around builders, every event."""
+"""An extension for plugin API 1 as of gankit 0.2.0: options, wrappers around builders, every event."""
 
 from dataclasses import dataclass
-
-from torch import nn
 
 from gankit.plugin import (  # noqa: F401 - none of these names may go
     API_VERSION,
     AdversarialLoss,
     AutoEncoder,
     Batch,
-    BoundCritic,
     Critic,
     DatasetFactory,
     DataSpec,
@@ -23,15 +20,20 @@ from gankit.plugin import (  # noqa: F401 - none of these names may go
     MetricFactory,
     Networks,
     NoOptions,
+    Number,
+    Pair,
+    Part,
     PluginError,
     PointAutoEncoder,
     PointDiscriminator,
     PointGenerator,
+    Record,
     ResourceError,
     Run,
     Search,
     Splits,
     State,
+    Step,
     hookimpl,
     option,
     write_durably,
@@ -43,41 +45,41 @@ class Options:
     scale: float = option(1.0, gt=0, help="what D's samples are multiplied by")
 
 
-class Scaled(nn.Module):
+class Scaled(Part):
     def __init__(self, scale):
         super().__init__()
         self.scale = scale
 
-    def forward(self, samples):
+    def shown(self, samples, step):
         return self.scale * samples
+
+    def penalties(self, critic, batch, step):
+        pair = critic.pair()
+        assert step.penalty_gain == 1
+        return {"pairs": 0 * (pair.real - pair.fake) + 0 * pair.scores.sum() + 0 * pair.points.sum()}
 
 
 class Watching:
     def __init__(self, options):
         self.scale = options.scale
-        self.steps = 0
 
     @hookimpl(wrapper=True)
     def gankit_loss(self, data):
         loss = yield
         return loss
 
-    @hookimpl(wrapper=True)
-    def gankit_training_loop(self, networks, config):
-        loop = yield
-        assert loop.networks is networks
-        assert loop.config is config
-        loop.add_augmentation("scaled", Scaled(self.scale))
-        return loop
+    @hookimpl
+    def gankit_parts(self, loop, data):
+        return [Scaled(self.scale)]
 
     @hookimpl
     def gankit_run_start(self, run):
-        self.steps = run.step
+        self.records = []
 
     @hookimpl
-    def gankit_step_end(self, run, stats):
-        self.steps += 1
-        assert "d/real" in stats
+    def gankit_record(self, run, record):
+        assert isinstance(record, Record)
+        self.records.append(record.kind)
 
     @hookimpl
     def gankit_checkpoint(self, run, path):
@@ -85,9 +87,11 @@ class Watching:
 
     @hookimpl
     def gankit_run_end(self, run, error):
-        assert self.steps == run.step
-        line = f"{run.step} {run.images_seen} {run.config.batch} {run.folder.path.name} {error!r}\n"
-        write_durably(run.folder.path / "watched.txt", line.encode())
+        assert {"statistics", "picture"} <= set(self.records)
+        assert run.id
+        assert run.configuration["config"]["batch"] == run.config.batch
+        line = f"{run.step} {run.images_seen} {run.config.batch} {run.path.name} {error!r}\n"
+        write_durably(run.path / "watched.txt", line.encode())
 
 
 @hookimpl
