@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gankit.errors import Stopped
 from gankit.game.state import State
 from gankit.run.plan import stored_settings
+from gankit.run.run import Run
 from gankit.run.train import resume, train_layers
 from gankit.settings.config import BUDGETS
 from gankit.settings.layers import RUN, Layer
@@ -47,11 +50,13 @@ def verify_resume(run: Path, **given: Any) -> ResumeCheck:
     settings = {key: value for key, value in settings.items() if key not in BUDGETS}
     with tempfile.TemporaryDirectory(prefix="gankit-verify-") as place:
         states = []
-        for name, stops in (("straight", [STEPS]), ("resumed", [STOP, STEPS])):
-            folder = Path(place) / name
-            train_layers([Layer(RUN, {**settings, "steps": stops[0]})], out=folder, new=True)
-            for steps in stops[1:]:
-                resume(folder, variant=settings["variant"], extensions=settings["extensions"], steps=steps)
+        layers = [Layer(RUN, {**settings, "steps": STEPS})]
+        for stops in (False, True):
+            folder = Path(place) / ("resumed" if stops else "straight")
+            with suppress(Stopped):
+                train_layers(layers, out=folder, new=True, on_step=_stop if stops else None)
+            if stops:
+                resume(folder, variant=settings["variant"], extensions=settings["extensions"])
             saved = checkpoint.read_latest(RunFolder(folder).checkpoints)
             assert saved is not None
             states.append(saved.state)
@@ -59,6 +64,11 @@ def verify_resume(run: Path, **given: Any) -> ResumeCheck:
     names = sorted(straight.keys() | resumed.keys())
     differences = [found for name in names if (found := _difference(name, straight, resumed)) is not None]
     return ResumeCheck(STEPS, len(names), tuple(differences))
+
+
+def _stop(run: Run) -> None:
+    if run.step == STOP:
+        raise Stopped("stopped, to be resumed", signal_number=2)
 
 
 def _difference(name: str, straight: State, resumed: State) -> Difference | None:

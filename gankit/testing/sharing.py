@@ -39,8 +39,8 @@ def two_processes(subject: Subject) -> None:
         except PluginError as error:  # from the comparison at the last checkpoint
             raise CheckFailed(
                 error.message,
-                "state of the game follows numbers of the whole batch (batch_mean, batch_std, gather), and what changes "
-                "the game is a Part: an event runs in the first process only",
+                "state of the game follows numbers of the whole batch (batch_mean, batch_std, gather); what changes it "
+                "is a Part: an event runs in the first process only",
             ) from error
         except ResourceError as error:  # the other one is gone
             _, said = second.communicate(timeout=TIMEOUT_S)
