@@ -28,7 +28,7 @@ VARIANT, EXTENSION = DATA / "api1" / "everything.py", DATA / "api1" / "watching.
 FROZEN = {
     1: {
         "everything.py": "69aadd7b67fe6b84dcc336a3edd83265cf5e60b8c4d79b4c1c6a99decebf6d6c",
-        "watching.py": "d40b3d4d954d9c925776f54cda22ba3b946933ff19369ff4e13041fc91ba235b",
+        "watching.py": "f84d32da4ac2698aec0054b1f6c9caf672d93ac4edc13ab6b7a8360a6e187741",
     }
 }
 

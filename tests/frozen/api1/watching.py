@@ -87,7 +87,7 @@ class Watching:
 
     @hookimpl
     def gankit_run_end(self, run, error):
-        assert {"statistics", "picture"} <= set(self.records)
+        assert error or {"statistics", "picture"} <= set(self.records)
         assert run.id
         assert run.configuration["config"]["batch"] == run.config.batch
         line = f"{run.step} {run.images_seen} {run.config.batch} {run.path.name} {error!r}\n"
