@@ -135,8 +135,8 @@ def two_domains() -> Dataset:
 
 @hookimpl
 def gankit_generator(data: DataSpec) -> nn.Module:
-    if len(data.shape) != 1 or data.condition != data.shape[0]:
-        raise InputError("this CycleGAN translates points of one dimension", hint="--data two-domains")
+    if data.is_image:
+        raise InputError("this CycleGAN translates points", hint="--data two-domains")
     return Translator(data.shape[0], data.condition)
 
 

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from support import gankit
 
+import gankit as api
 from gankit.contracts import Batch, DataSpec
 from gankit.host import discovery, importing
 from gankit.run.build import build_loop
@@ -27,12 +29,14 @@ def test_every_example_is_tested_here() -> None:
         "bigan.py",
         "checkers.py",
         "clip_gradients.py",
+        "cycle_gan.py",
         "energy_distance.py",
         "gankit-ebgan",  # by tests/wheel_test.sh
         "relativistic.py",
         "run.toml",
         "two_critics.py",
         "use_as_library.py",
+        "vae_gan.py",
     }
 
 
@@ -115,7 +119,7 @@ def test_two_critics_keep_the_rules_and_both_learn(tmp_path: Path) -> None:
     )
     assert trained.returncode == 0, trained.stderr
     line = json.loads((tmp_path / "run" / "stats.jsonl").read_text().splitlines()[0])
-    assert {"d/real/0", "d/real/1", "g/fake"} <= line.keys()
+    assert {"d0/real", "d1/real", "g/fake"} <= line.keys()
 
 
 def test_the_extension_bounds_gradients(tmp_path: Path) -> None:
@@ -132,9 +136,9 @@ def test_the_extension_bounds_gradients(tmp_path: Path) -> None:
         ]
     )
     loop = build_loop(plan, DataSpec((2,)), torch.device("cpu"))
-    loop.step(torch.ones(4, 2))
-    for parameters in loop.players.values():
-        norm = torch.cat([p.grad.flatten() for p in parameters.values() if p.grad is not None]).norm()
+    loop.step(Batch(torch.ones(4, 2)))
+    for player in loop.players.values():
+        norm = torch.cat([p.grad.flatten() for p in player.parameters.values() if p.grad is not None]).norm()
         assert float(norm) == pytest.approx(1e-3, rel=1e-3)
 
 
@@ -142,12 +146,11 @@ def test_bigan_trains_its_encoder_with_the_generator_and_passes_every_check() ->
     subject = Subject.of(str(EXAMPLES / "bigan.py"))
     assert [(outcome.check.name, outcome.reason) for outcome in run_checks(subject) if outcome.reason] == []
     loop = subject.loop()
-    encoder = loop.companions["encoder"]
+    encoder = loop.networks.extra["encoder"]
     before = [parameter.clone() for parameter in encoder.parameters()]
-    real, labels, _ = subject.batch(loop, 0)
-    loop.d_step(real, labels, None)
+    loop.play("discriminator", subject.batch(loop, 0))
     assert all(torch.equal(old, new) for old, new in zip(before, encoder.parameters(), strict=True))
-    loop.step(real, labels)
+    loop.step(subject.batch(loop, 0))
     assert not any(torch.equal(old, new) for old, new in zip(before, encoder.parameters(), strict=True))
 
 
@@ -157,3 +160,47 @@ def test_bigan_draws_what_its_generator_makes_of_the_codes_of_real_images(tmp_pa
     with Image.open(tmp_path / "run" / "reconstructions.png") as sheet:
         cell = 2 * 28 + 2  # twice as large, with a line between
         assert sheet.size == (16 * cell + 2, 2 * cell + 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "players"),
+    [
+        ("vae_gan", ["generator", "discriminator", "encoder"]),
+        ("cycle_gan", ["generator", "discriminator", "inverse", "inverse critic"]),
+    ],
+)
+def test_a_game_of_several_players_keeps_the_rules_and_resumes_exactly(name: str, players: list[str]) -> None:
+    subject = Subject.of(str(EXAMPLES / f"{name}.py"))
+    assert list(subject.loop().players) == players
+    outcomes = {outcome.check.name: outcome.reason for outcome in run_checks(subject)}
+    assert {check: reason for check, reason in outcomes.items() if reason} == {}
+    assert "exact_resume" in outcomes
+
+
+def train_points(variant: str, folder: Path, data: str, steps: int, **settings: object) -> list[dict[str, float]]:
+    """The statistics of a run, a line for about 2,000 images."""
+    run = api.train(
+        EXAMPLES / f"{variant}.py",
+        data=data,
+        steps=steps,
+        device="cpu",
+        precision="fp32",
+        out=folder / "run",
+        **settings,
+    )
+    return [json.loads(line) for line in (run.folder / "stats.jsonl").read_text().splitlines()]
+
+
+def test_vae_gan_learns_to_reconstruct(tmp_path: Path) -> None:
+    lines = train_points("vae_gan", tmp_path, "ring8", 200, batch=64)
+    assert lines[-1]["encoder/error"] < 0.5 * lines[0]["encoder/error"]
+    generator = api.load(tmp_path / "run", variant=str(EXAMPLES / "vae_gan.py"))
+    assert np.isfinite(generator.sample(16)).all()
+
+
+def test_cycle_gan_translates_there_and_back_and_its_rates_end_at_zero(tmp_path: Path) -> None:
+    lines = train_points("cycle_gan", tmp_path, "two-domains", 200, batch=64)
+    first, last = lines[0], lines[-1]
+    for name in ("g/cycle_a", "g/cycle_b", "inverse/cycle_a", "inverse/cycle_b"):
+        assert last[name] < 0.25 * first[name], name
+    assert last["lr/generator"] == pytest.approx(1e-3 / 100)  # linear to 0 over the second half of 200 steps
