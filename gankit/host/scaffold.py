@@ -1,4 +1,4 @@
-"""`gankit plugin new`: a distribution with one plugin that works already, written from the files in templates/."""
+"""`gankit plugin new`: a distribution with one working plugin, written from the files in templates/."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Made:
 def create(name: str, *, extension: bool = False, licence: str = "MIT", folder: Path | None = None) -> Made:
     """Write the distribution gankit-NAME into a new folder (default: of that name); InputError for a bad name.
 
-    The name a user gives may be spelt as its title (`MyGAN`): the plugin is called in lower case, with hyphens.
+    `name` may be spelt like a title (`MyGAN`); the name of the plugin is in lower case, with hyphens.
     """
     kind = "extension" if extension else "variant"
     plugin = checked_name(name, kind)
@@ -42,7 +42,7 @@ def create(name: str, *, extension: bool = False, licence: str = "MIT", folder: 
     licences = sorted(file.name for file in (templates / "licences").iterdir())
     chosen = next((known for known in licences if known.lower() == licence.lower()), None)
     if chosen is None:
-        raise InputError(f"--licence {licence}: no text for it is here", hint=", ".join(licences))
+        raise InputError(f"--licence {licence}: gankit has no text of this licence", hint=", ".join(licences))
     module = f"gankit_{plugin.replace('-', '_')}"
     values = {
         "name": plugin,
@@ -72,7 +72,7 @@ def create(name: str, *, extension: bool = False, licence: str = "MIT", folder: 
 
 
 def checked_name(name: str, kind: str) -> str:
-    """'My_GAN' -> 'my-gan'; InputError unless it can be a package, a module and a plugin that nobody else is."""
+    """'My_GAN' -> 'my-gan'; InputError for what cannot name a package and a module, or is taken already."""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name.strip()) or len(name) > MAX_NAME:
         hint = f"letters, digits and single hyphens between them, at most {MAX_NAME}: my-gan"
         raise InputError(f"'{name}' cannot be the name of a package", hint=hint)
@@ -91,7 +91,7 @@ def checked_name(name: str, kind: str) -> str:
 
 
 def compatible(version: str) -> str:
-    """The range of gankit's versions a plugin written today may ask for: '0.1.0' -> '>=0.1.0,<0.2'."""
+    """The versions of gankit that a plugin written today depends on: '0.2.0' -> '>=0.2.0,<0.3'."""
     major, minor = (int(part) for part in version.split(".")[:2])
     return f">={version},<{f'{major}.{minor + 1}' if major == 0 else major + 1}"
 

@@ -144,6 +144,6 @@ def test_nothing_is_overwritten_and_an_unknown_licence_is_refused(tmp_path: Path
 
 
 def test_the_range_of_gankits_versions_is_honest() -> None:
-    assert compatible("0.1.0") == ">=0.1.0,<0.2"
+    assert compatible("0.2.0") == ">=0.2.0,<0.3"
     assert compatible("0.9.3") == ">=0.9.3,<0.10"
     assert compatible("2.4.1") == ">=2.4.1,<3"
