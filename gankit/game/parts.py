@@ -16,6 +16,11 @@ Objective = Callable[[Critic, Batch], Mapping[str, Tensor]]
 """(critic, batch) -> named terms, each [N] or a scalar, whose means are summed and minimised."""
 
 
+def always() -> bool:
+    """In every step."""
+    return True
+
+
 @dataclass
 class Phase:
     """One player's turn in a step: what it minimises, and when.
@@ -29,7 +34,7 @@ class Phase:
     """What it minimises."""
     prefix: str = ""
     """Of its terms in the statistics: `<prefix>/<term>`; by default the name of the phase."""
-    due: Callable[[], bool] = lambda: True
+    due: Callable[[], bool] = always
     """Whether it is played in the present step; asked before the first phase of the step."""
     fakes: Literal["detached", "attached", "none"] = "none"
     """What `batch.fake` is: new samples without gradient, with the generator's graph, or not made at all."""

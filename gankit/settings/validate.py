@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from gankit.base.text import did_you_mean
 from gankit.errors import InputError
 from gankit.settings.option import Facts, facts_of
-from gankit.settings.schedule import Number, Schedule, is_spelling, split_spellings
+from gankit.settings.schedule import Schedule, is_spelling, split_spellings
 from gankit.settings.spelling import parse_count, parse_duration
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ def _takes_schedule(hint: Any, facts: Facts) -> bool:
     """Whether a field of this type, or an item of a tuple, may follow a schedule."""
     if facts.schedule is not None:
         return facts.schedule
-    return hint in (float, Number)
+    return bool(set(_parts(hint)) <= {float, Schedule, type(None)}) and float in _parts(hint)
 
 
 def _type_of(hint: Any, facts: Facts) -> Any:
@@ -107,8 +107,10 @@ def _from_text(hint: Any, facts: Facts, text: str) -> object:
     return next((choice for choice in choices if str(choice) == text), text)
 
 
-def _number(hint: Any, facts: Facts, value: object) -> float | Schedule:
+def _number(hint: Any, facts: Facts, value: object) -> float | Schedule | None:
     """The number or the schedule that a value spells, within the bounds; a whole one for a field of whole numbers."""
+    if value is None and type(None) in _parts(hint):
+        return None
     if facts.kind == "count" and isinstance(value, str) and not is_spelling(value):
         value = parse_count(value)
     schedule = Schedule.parse(value)
