@@ -44,6 +44,22 @@ def test_divergence_before_the_first_checkpoint_does_not_promise_one() -> None:
     assert "intact" not in str(caught.value.hint)
 
 
+@pytest.mark.usefixtures("tiny_data")
+@pytest.mark.parametrize(
+    ("of_meter", "what"), [(True, "the statistic d/real is"), (False, "discriminator.layers.0.weight is")]
+)
+def test_the_message_names_what_users_know(of_meter: bool, what: str) -> None:
+    """A checkpoint holds sums of statistics and the state of the loop; neither is called by its place there."""
+
+    def poison(run: Run) -> None:
+        weight = dict(run.loop.networks.discriminator.named_parameters())["layers.0.weight"]
+        (run.meter.sums["d/real"] if of_meter else weight.data).fill_(float("nan"))
+
+    with pytest.raises(DivergedError) as caught:
+        train(steps=300, checkpoint_every=8, on_step=poison, out="a")
+    assert caught.value.message == f"a: {what} no longer finite at 8 images"
+
+
 OVERFLOWING = (
     LOSS
     + HOOKS
