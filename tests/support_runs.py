@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 import gankit
-from gankit.hookspecs import hookimpl
 from gankit.run.run import Run
 from gankit.store import checkpoint
 
@@ -47,12 +46,11 @@ def stats_of(folder: Path) -> list[dict[str, Any]]:
 
 
 class StopAt:
-    """Sends a signal to this process after a step, as Ctrl-C or a scheduler would."""
+    """An `on_step` that sends a signal to this process after a step, as Ctrl-C or a scheduler would."""
 
     def __init__(self, step: int, number: int = signal.SIGINT) -> None:
         self.step, self.number = step, number
 
-    @hookimpl
-    def gankit_step_end(self, run: Run) -> None:
+    def __call__(self, run: Run) -> None:
         if run.step == self.step:
             os.kill(os.getpid(), self.number)

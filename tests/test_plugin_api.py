@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
+import re
 from pathlib import Path
 
 from gankit import hookspecs, plugin
@@ -19,7 +20,11 @@ def describe_api() -> str:
         thing = getattr(plugin, name)
         if dataclasses.is_dataclass(thing):
             for field in dataclasses.fields(thing):
-                default = "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
+                default = (
+                    ""
+                    if field.default is dataclasses.MISSING
+                    else f" = {re.sub(' at 0x[0-9a-f]+', '', repr(field.default))}"
+                )
                 lines.append(f"field {name}.{field.name}: {field.type}{default}")
         elif inspect.isclass(thing) and thing.__module__.startswith("gankit"):
             lines.append(f"class {name}{inspect.signature(thing)}")

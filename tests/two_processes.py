@@ -1,4 +1,4 @@
-"""A script for test_processes: the gradients of every variant, as process RANK of SIZE sees them."""
+"""A script for test_processes: the gradients of every game, as process RANK of SIZE sees them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from gankit.contracts import DataSpec
+from gankit.contracts import Batch, DataSpec
+from gankit.game.loop import TrainingLoop
 from gankit.host import discovery
 from gankit.machine import processes
 from gankit.run.build import build_loop
@@ -17,43 +18,57 @@ from gankit.run.plan import plan_run
 from gankit.settings.layers import Layer
 
 BATCH = 8
-COUPLED = {"dcgan"}  # batch norm sees the samples of its own process only, unless told otherwise
+SHAPE = (1, 16, 16)
+CLASSES = ("a", "b", "c")
+COUPLED = {"dcgan"}  # batch norm sees the samples of its own process only, unless it is synchronised
+
+# Extensions whose part in a step is a function of the whole batch; k is at its floor from the first step.
+EXTENDED: dict[str, dict[str, Any]] = {
+    "gan --with top-k": {"extensions": ("top-k",), "options": {"top-k": {"images": 1, "decay": 0.1, "least": 0.25}}},
+    "gan --with r1": {"extensions": ("r1",)},
+    "dragan, centred": {"options": {"noise": "centred"}},
+}
 
 
-def gradients(variant: str, sync_bn: bool) -> dict[str, Tensor]:
+def games() -> dict[str, dict[str, Any]]:
+    """Name -> settings: every variant of gankit, and some with extensions or options."""
+    variants = [plugin.name for plugin in discovery.discover(discovery.VARIANTS) if plugin.dist == "gankit"]
+    found: dict[str, dict[str, Any]] = {name: {"variant": name} for name in variants}
+    found |= {f"{name} --sync-bn": {"variant": name, "sync_bn": True} for name in COUPLED}
+    return found | {name: {"variant": name.split()[0].strip(","), **more} for name, more in EXTENDED.items()}
+
+
+def build(settings: dict[str, Any]) -> TrainingLoop:
+    """The loop of a game, in which each player moves by next to nothing."""
+    fixed = {"batch": BATCH, "z_dim": 20, "precision": "fp32", "d_steps": 1, "g_lr": 1e-9, "d_lr": 1e-9}
+    plan = plan_run([Layer("test", {**fixed, **settings})])
+    condition = len(CLASSES) if plan.config.conditional else 0
+    return build_loop(plan, DataSpec(SHAPE, CLASSES, condition=condition), torch.device("cpu"))
+
+
+def gradients(settings: dict[str, Any]) -> dict[str, Tensor]:
     """Of the first step of each player on one given batch, of which this process sees its share."""
-    settings = {
-        "batch": BATCH,
-        "z_dim": 20,
-        "precision": "fp32",
-        "d_steps": 1,
-        "g_lr": 1e-9,
-        "d_lr": 1e-9,
-        "sync_bn": sync_bn,
-    }
-    plan = plan_run([Layer("test", {"variant": variant, **settings})])
-    told = 3 if plan.config.conditional else 0
-    loop = build_loop(plan, DataSpec((1, 16, 16), ("a", "b", "c"), condition=told), torch.device("cpu"))
+    loop = build(settings)
     draws = torch.Generator().manual_seed(1)
-    real = torch.rand(BATCH, 1, 16, 16, generator=draws) * 2 - 1
+    contrast = torch.linspace(0.1, 1, BATCH).reshape(-1, 1, 1, 1)  # so that the processes' shares differ
+    real = (torch.rand(BATCH, *SHAPE, generator=draws) * 2 - 1) * contrast
     z = [torch.randn(BATCH, 20, generator=draws) for _ in loop.players]
-    labels = torch.arange(BATCH) % 3
-    y = torch.nn.functional.one_hot(labels, 3).float() if told else None
+    labels = torch.arange(BATCH) % len(CLASSES)
+    y = torch.nn.functional.one_hot(labels, len(CLASSES)).float() if loop.config.conditional else None
     mine = processes.share(BATCH)
     loop.sample_z = lambda n: z.pop()[mine]  # type: ignore[method-assign]
     found: dict[str, Tensor] = {}
-    for player, optimizer in loop.optimizers.items():
-        names = loop.players[player]
+    for name, player in loop.players.items():
 
-        def record(*_: Any, player: str = player, names: dict[str, Any] = names) -> None:
-            found.update({f"{player}.{name}": p.grad.clone() for name, p in names.items() if p.grad is not None})
+        def record(*_: Any, name: str = name, parameters: dict[str, Any] = player.parameters) -> None:
+            found.update({f"{name}.{key}": p.grad.clone() for key, p in parameters.items() if p.grad is not None})
 
-        optimizer.register_step_pre_hook(record)
-    loop.step(real[mine], labels[mine], None if y is None else y[mine])
+        player.optimizer.register_step_pre_hook(record)
+    loop.step(Batch(real[mine], labels=labels[mine], condition=None if y is None else y[mine]))
     found.update({f"loss.{name}": buffer.clone() for name, buffer in loop.loss.named_buffers()})
-    if sync_bn:
-        for player, network in vars(loop.networks).items():
-            found.update({f"{player}.{name}": buffer.clone() for name, buffer in network.named_buffers()})
+    if loop.config.sync_bn:  # type: ignore[attr-defined]
+        for name, network in (("generator", loop.networks.generator), ("discriminator", loop.networks.discriminator)):
+            found.update({f"{name}.{key}": buffer.clone() for key, buffer in network.named_buffers()})
     return found
 
 
@@ -65,11 +80,8 @@ def main() -> None:
     # What a loss draws for itself depends on the process; here it must not.
     torch.rand = lambda *shape, **_: torch.full(shape, 0.25)  # type: ignore[assignment]
     torch.randn = lambda *shape, **_: torch.full(shape, 0.5)  # type: ignore[assignment]
-    torch.rand_like = torch.randn_like = lambda x, **_: torch.full_like(x, 0.5)
-    variants = [plugin.name for plugin in discovery.discover(discovery.VARIANTS) if plugin.dist == "gankit"]
-    found = {variant: gradients(variant, sync_bn=False) for variant in variants}
-    found |= {f"{variant} --sync-bn": gradients(variant, sync_bn=True) for variant in COUPLED}
-    torch.save(found, out)
+    torch.rand_like = torch.randn_like = lambda x, **_: torch.full_like(x, 0.5)  # type: ignore[assignment]
+    torch.save({name: gradients(settings) for name, settings in games().items()}, out)
     if size > 1:
         dist.destroy_process_group()
 

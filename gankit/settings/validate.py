@@ -108,7 +108,10 @@ def _from_text(hint: Any, facts: Facts, text: str) -> object:
 
 
 def _number(hint: Any, facts: Facts, value: object) -> float | Schedule | None:
-    """The number or the schedule that a value spells, within the bounds; a whole one for a field of whole numbers."""
+    """The number or the schedule that a value spells, within the bounds; a whole one for a field of whole numbers.
+
+    None stays None where the type of the field has it.
+    """
     if value is None and type(None) in _parts(hint):
         return None
     if facts.kind == "count" and isinstance(value, str) and not is_spelling(value):

@@ -32,11 +32,13 @@ class Options:
     target: float = option(0.6, ge=0, le=1, help="of r = E[sign(D(real) - boundary)]; above it p grows")
     images: int = option(500_000, ge=1, help="shown to D while p may go from 0 to 1")
     start: float = option(0.0, ge=0, le=1, schedule=False, help="p at the beginning")
-    p: float | None = option(None, ge=0, le=1, help="a fixed or a scheduled p, in place of the controller")
+    p: float | None = option(
+        None, ge=0, le=1, schedule=True, help="a fixed or a scheduled p, in place of the controller"
+    )
 
 
 class Ada(Part):
-    """Each transformation is applied to each image with probability `p`, a buffer.
+    """Each transformation is applied to each image with the given probability, or with that of the controller.
 
     The controller counts the signs of D's scores of real samples over four of D's steps, and moves p by what lets it go
     from 0 to 1 within `images`. Nothing waits for the device.
@@ -57,11 +59,8 @@ class Ada(Part):
         return self.colour(self.blit(samples))
 
     def after_update(self, step: Step) -> Mapping[str, Tensor]:
-        if step.phase.player != "discriminator":
+        if self.options.p is not None or step.phase.player != "discriminator":
             return {}
-        if self.options.p is not None:
-            self.p.copy_(torch.as_tensor(self.options.p))
-            return {"ada/p": self.p.clone()}
         assert step.critic is not None
         if step.critic.real is not None:
             self.signs += AdversarialLoss.mean((step.critic.real - self.boundary).sign())
@@ -75,9 +74,14 @@ class Ada(Part):
             self.counted.zero_()
         return {"ada/p": self.p.clone()}
 
+    @property
+    def probability(self) -> Tensor | float:
+        """The given p, or that of the controller."""
+        return self.p if self.options.p is None else self.options.p
+
     def chosen(self, images: Tensor) -> Tensor:
         """Which images a transformation is applied to, [N, 1, 1, 1]."""
-        return uniform(images) < self.p
+        return uniform(images) < self.probability
 
     def blit(self, images: Tensor) -> Tensor:
         """Mirrored (half of the chosen), turned by quarters, shifted by up to an eighth of each side."""
@@ -120,7 +124,8 @@ class Extension:
     @hookimpl
     def gankit_parts(self, loop: TrainingLoop, data: DataSpec) -> Sequence[Part]:
         refuse_points(data, "ada")
-        if self.options.p is None and loop.loss.boundary is None:
+        reconstructs = loop.loss.output.code > 0  # no p helps: core refuses augmentation for such a loss
+        if self.options.p is None and loop.loss.boundary is None and not reconstructs:
             raise InputError(
                 "ada's controller counts real samples that D takes for real, and this loss has no score for that",
                 hint="give p itself: -s ada.p=0.2, or a schedule like -s 'ada.p=linear(0, 0.5, 50%)'",

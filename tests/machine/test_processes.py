@@ -14,13 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 from support import GANKIT, ROOT, gankit
-from two_processes import COUPLED
+from support_runs import assert_same_state
+from two_processes import COUPLED, games
 
 import gankit as api
-from gankit.contracts import DataSpec
-from gankit.run.build import build_loop
-from gankit.run.plan import plan_run
-from gankit.settings.layers import Layer
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 SMALL = ["--data", "ring8", "--device", "cpu", "--batch", "16"]
@@ -31,7 +28,7 @@ def environment(cwd: Path) -> dict[str, str]:
     return {**{k: v for k, v in os.environ.items() if k not in names}, "OMP_NUM_THREADS": "1"}
 
 
-def test_two_processes_give_the_gradients_of_one_for_every_variant(tmp_path: Path) -> None:
+def test_two_processes_give_the_gradients_of_one_in_every_game(tmp_path: Path) -> None:
     script = ROOT / "tests" / "two_processes.py"
 
     def run(size: int) -> list[dict[str, dict[str, torch.Tensor]]]:
@@ -48,44 +45,65 @@ def test_two_processes_give_the_gradients_of_one_for_every_variant(tmp_path: Pat
 
     (one,) = run(1)
     first, second = run(2)
-    checked = set()
-    for what, expected in one.items():
-        variant, _, sync_bn = what.partition(" ")
-        plan = plan_run([Layer("test", {"variant": variant, "z_dim": 20})])
-        told = 3 if plan.config.conditional else 0
-        networks = build_loop(
-            plan, DataSpec((1, 16, 16), ("a", "b", "c"), condition=told), torch.device("cpu")
-        ).networks
-        modules = [*networks.generator.modules(), *networks.discriminator.modules()]
-        if not sync_bn and any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in modules):
-            assert variant in COUPLED
-            continue
-        for name, gradient in expected.items():
-            assert torch.equal(first[what][name], second[what][name]), (what, name)
+    assert one.keys() == games().keys()
+    for game in one.keys() - COUPLED:
+        for name, gradient in one[game].items():
+            assert torch.equal(first[game][name], second[game][name]), (game, name)
             scale = float(gradient.abs().max())  # the gradient of a bias may be a sum of numbers near 1 that cancel
             torch.testing.assert_close(
-                first[what][name],
+                first[game][name],
                 gradient,
                 rtol=1e-4,
                 atol=1e-5 * scale + 1e-7,
-                msg=lambda said, name=name, what=what: f"{what}, {name}: {said}",
+                msg=lambda said, name=name, game=game: f"{game}, {name}: {said}",
             )
-        checked.add(what)
-    assert checked == one.keys() - COUPLED
 
 
-def test_a_run_of_two_processes_is_resumed_exactly_and_goes_on_in_one(tmp_path: Path) -> None:
+SCHEDULES = {
+    "--g-lr": "linear(1e-3, 1e-4, 32-96)",
+    "--d-lr": "steps(1e-3, 5e-4@64)",
+    "--betas": "0.5,linear(0.9, 0.99, 128)",
+    "--ema-halflife": "linear(50, 500, 128)",
+    "-s": "gamma=cosine(1, 0.1, 128)",
+}
+
+
+@pytest.mark.parametrize("settings", [{}, {"--variant": "r3gan", **SCHEDULES}], ids=["constant", "scheduled"])
+def test_a_run_of_two_processes_is_resumed_exactly_and_goes_on_in_one(tmp_path: Path, settings: dict[str, str]) -> None:
+    flags = [word for setting in settings.items() for word in setting]
     for name, steps in (("straight", 9), ("broken", 4)):
-        result = gankit("train", *SMALL, "--gpus", 2, "--steps", steps, "--out", name, cwd=tmp_path)
+        result = gankit("train", *SMALL, *flags, "--gpus", 2, "--steps", steps, "--out", name, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         assert result.stdout.count("checkpoint") == 1  # one process speaks
     result = gankit("resume", "broken", "--gpus", 2, "--steps", 9, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    files = [
-        tmp_path / name / "checkpoints" / "step-000000009" / "state.safetensors" for name in ("straight", "broken")
-    ]
-    assert files[0].read_bytes() == files[1].read_bytes()
+    assert_same_state(tmp_path / "straight", tmp_path / "broken")
     assert api.resume(tmp_path / "broken", steps=12).step == 12
+
+
+MEDDLES = """
+from gankit.plugin import hookimpl
+
+@hookimpl
+def {event}(run):
+    for player in run.loop.players.values():
+        player.scale_lr(0.5)
+"""
+
+
+@pytest.mark.parametrize(("event", "images"), [("gankit_record", 16), ("gankit_checkpoint", 32)])
+def test_an_event_that_changes_the_game_in_the_first_process_ends_the_run(
+    tmp_path: Path, event: str, images: int
+) -> None:
+    (tmp_path / "meddles.py").write_text(MEDDLES.format(event=event))
+    command = ["train", *SMALL, "--gpus", 2, "--with", "./meddles.py", "--steps", 4, "--checkpoint-every", 16]
+    result = gankit(*command, "--out", "run", cwd=tmp_path)
+    assert result.returncode != 0
+    said = " ".join(result.stderr.split())
+    assert f"the processes of this run differ at {images} images: 'discriminator." in said
+    assert "what changes the game belongs in a Part" in said
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert (status["state"], status["exit_code"]) == ("failed", 3)
 
 
 def test_what_cannot_be_divided_is_refused_before_anything_starts(tmp_path: Path, refusal: Callable[..., str]) -> None:

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from support_plugins import FAKE, REAL, batch_of, critic_of, loop_with
+from support_plugins import double as float64
 from torch import Tensor, nn
 
 from gankit.contracts import Batch, DataSpec
-from gankit.game.loss import Critic
+from gankit.game.parts import Part, Step
+from gankit.game.vectors import LinearCritic
 from gankit_variants import r3gan
 from gankit_variants.r3gan import PLANS, Options, R3ganDiscriminator, R3ganGenerator, R3ganLoss, Resample
 
-REAL = [2.0, 0.5, -1.0]  # scores of three real samples
-FAKE = [-1.5, 0.0, 1.0]
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 9, 13), (4, 8, 8), (2, 8, 40)]
-
-
-def float64(values: object) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def game(real: list[float], fake: list[float]) -> Batch:
     """Samples (score, 0) of a game in which `along` reads the scores off."""
-    return Batch(*(float64([[score, 0.0] for score in scores]) for scores in (real, fake)), z=torch.zeros(len(real), 1))
+    return batch_of(*(float64([[score, 0.0] for score in scores]) for scores in (real, fake)))
 
 
 def along(samples: Tensor) -> Tensor:
     return samples[:, 0]
 
 
-def linear(weight: Tensor) -> Critic:
-    return lambda samples: samples @ weight
+def d_terms(loss: R3ganLoss, score: Callable[[Tensor], Tensor], batch: Batch) -> dict[str, Tensor]:
+    """The terms of the discriminator in a step in which penalties are due."""
+    critic = critic_of(score, batch, penalties_due=True)
+    return {**loss.discriminator(critic, batch), **loss.penalties(critic, batch)}
 
 
 @pytest.mark.parametrize(
@@ -38,16 +39,17 @@ def linear(weight: Tensor) -> Critic:
     [(FAKE, 0.8769184711652334, 1.5435851378318999), (FAKE[::-1], 0.42047188529281204, 1.0871385519594789)],
 )
 def test_scores_are_paired_by_their_place_in_the_batch(fake: list[float], d: float, g: float) -> None:
-    terms = R3ganLoss(0.0).discriminator(along, game(REAL, fake))
+    terms = d_terms(R3ganLoss(0.0), along, game(REAL, fake))
     assert [terms[name].sum().item() for name in ("r1", "r2")] == [0.0, 0.0]
     assert terms["pair"].mean().item() == pytest.approx(d, rel=1e-13)
-    (term,) = R3ganLoss(0.0).generator(along, game(REAL, fake)).values()
+    batch = game(REAL, fake)
+    (term,) = R3ganLoss(0.0).generator(critic_of(along, batch), batch).values()
     assert term.mean().item() == pytest.approx(g, rel=1e-13)
 
 
 def test_both_penalties_are_half_gamma_times_the_squared_norm() -> None:
-    batch = Batch(torch.randn(5, 2).double(), torch.randn(5, 2).double(), z=torch.zeros(5, 1))
-    terms = R3ganLoss(0.05).discriminator(linear(float64([3.0, 4.0])), batch)
+    batch = batch_of(torch.randn(5, 2).double(), torch.randn(5, 2).double())
+    terms = d_terms(R3ganLoss(0.05), LinearCritic(3.0, 4.0), batch)
     assert {name: term.shape for name, term in terms.items()} == dict.fromkeys(("pair", "r1", "r2"), (5,))
     assert torch.allclose(terms["r1"], float64(0.625))
     assert (terms["r1"] + terms["r2"]).mean().item() == pytest.approx(1.25, rel=1e-13)
@@ -57,39 +59,69 @@ def test_the_whole_objective_of_the_discriminator() -> None:
     """Scores R and F from samples along (3, 4) / 25, so that the critic's gradient is (3, 4)."""
     weight = float64([3.0, 4.0])
     real, fake = (float64(scores)[:, None] * weight / 25 for scores in (REAL, FAKE))
-    terms = R3ganLoss(0.05).discriminator(linear(weight), Batch(real, fake, z=torch.zeros(3, 1)))
+    terms = d_terms(R3ganLoss(0.05), LinearCritic(3.0, 4.0), batch_of(real, fake))
     assert sum(term.mean().item() for term in terms.values()) == pytest.approx(2.1269184711652334, rel=1e-13)
 
 
 def test_the_penalty_reaches_the_weights_of_the_critic_and_not_the_samples() -> None:
-    weight, batch = float64([3.0, 4.0]).requires_grad_(), game(REAL, FAKE)
-    penalty = R3ganLoss(10.0).discriminator(linear(weight), batch)["r1"]
+    network, batch = LinearCritic(3.0, 4.0), game(REAL, FAKE)
+    penalty = d_terms(R3ganLoss(10.0), network, batch)["r1"]
     assert penalty.requires_grad
     assert penalty.tolist() == [125.0] * 3
-    (gradient,) = torch.autograd.grad(penalty.mean(), weight)
+    (gradient,) = torch.autograd.grad(penalty.mean(), network.weight)
     assert gradient.tolist() == [30.0, 40.0]
     assert not batch.real.requires_grad
     assert not batch.fake.requires_grad
 
 
 def test_images_are_summed_over_channels_and_pixels() -> None:
-    critic: Critic = lambda images: images.sum((1, 2, 3))  # noqa: E731
     images = torch.zeros(2, 3, 4, 5)
-    assert R3ganLoss(2.0).discriminator(critic, Batch(images, images, z=images))["r2"].tolist() == [60.0, 60.0]
+    terms = d_terms(R3ganLoss(2.0), lambda samples: samples.sum((1, 2, 3)), batch_of(images, images))
+    assert terms["r2"].tolist() == [60.0, 60.0]
 
 
 def test_each_network_sees_each_batch_once_and_real_scores_are_constant_to_the_generator() -> None:
     seen: list[tuple[bool, bool]] = []
 
-    def critic(samples: Tensor) -> Tensor:
+    def score(samples: Tensor) -> Tensor:
         seen.append((torch.is_grad_enabled(), samples.requires_grad and samples.is_leaf))
         return samples.sum(1)
 
-    R3ganLoss(1.0).discriminator(critic, game(REAL, FAKE))
+    batch = game(REAL, FAKE)
+    d_terms(R3ganLoss(1.0), score, batch)
     assert seen == [(True, True)]  # one pass for both sides; leaves: core scores them in full precision
     seen.clear()
-    R3ganLoss(1.0).generator(critic, game(REAL, FAKE))
+    R3ganLoss(1.0).generator(critic_of(score, batch), batch)
     assert sorted(seen) == [(False, False), (True, False)]
+
+
+class KnownScores(Part):
+    """Remembers the scores that are known in each phase."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, tuple[Tensor | None, Tensor | None]] = {}
+
+    def after_update(self, step: Step) -> dict[str, Tensor]:
+        assert step.critic is not None
+        self.found[step.name] = (step.critic.real, step.critic.fake)
+        return {}
+
+
+@pytest.mark.parametrize("penalty_every", [1, 2])  # the second step has no penalty
+def test_parts_and_statistics_know_the_scores_of_the_pair(penalty_every: int) -> None:
+    loop, known = loop_with(variant="r3gan", shape=(2,), penalty_every=penalty_every), KnownScores()
+    loop.add_part("known", known)
+    batch = Batch(torch.randn(4, 2))
+    for _ in range(2):
+        stats = loop.step(batch)
+    real, fake = known.found["discriminator"]
+    assert real is not None
+    assert fake is not None
+    assert real.shape == fake.shape == (4,)
+    assert not real.requires_grad
+    assert (float(stats["score/real"]), float(stats["score/fake"])) == (float(real.mean()), float(fake.mean()))
+    assert torch.allclose(stats["d/pair"], nn.functional.softplus(fake - real).mean())
 
 
 def networks(
@@ -149,11 +181,11 @@ def test_both_networks_learn_in_double_precision(shape: tuple[int, int, int]) ->
     """The penalty differentiates every layer of the critic twice; the generator's loss reaches all of G."""
     generator, discriminator = (disturbed(network).double() for network in networks(shape))
     fake = generator(torch.randn(2, 8).double())
-    batch = Batch(torch.randn(2, *shape).double(), fake.detach(), z=torch.zeros(2, 8))
-    R3ganLoss(1.0).discriminator(discriminator, batch)["r2"].mean().backward()
+    batch = batch_of(torch.randn(2, *shape).double(), fake.detach())
+    d_terms(R3ganLoss(1.0), discriminator, batch)["r2"].mean().backward()
     assert all(weight.grad is not None and weight.grad.any() for weight in weights(discriminator))
     batch.fake = fake
-    R3ganLoss(1.0).generator(discriminator, batch)["pair"].mean().backward()
+    R3ganLoss(1.0).generator(critic_of(discriminator, batch), batch)["pair"].mean().backward()
     assert all(weight.grad is not None and weight.grad.any() for weight in weights(generator))
 
 

@@ -8,9 +8,10 @@ import threading
 
 import pytest
 import torch
-from support_runs import StopAt, assert_same_state, train
+from support_runs import assert_same_state, train
 
 import gankit
+from gankit.hookspecs import Record, hookimpl
 
 pytestmark = pytest.mark.usefixtures("tiny_data")
 
@@ -44,11 +45,24 @@ def test_the_process_is_left_as_it_was() -> None:
     assert (small(), signal.getsignal(signal.SIGINT), log.level, log.handlers, torch.get_default_dtype()) == before
 
 
+class Listening:
+    """An observer that remembers what was new."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    @hookimpl
+    def gankit_record(self, record: Record) -> None:
+        self.kinds.append(record.kind)
+
+
 def test_it_trains_in_a_thread_and_with_two_observers_of_one_class() -> None:
     results: list[gankit.RunResult] = []
+    observers = [Listening(), Listening()]
     thread = threading.Thread(
-        target=lambda: results.append(train(steps=2, observers=[StopAt(99), StopAt(98)], options=None, size=None))
+        target=lambda: results.append(train(steps=2, observers=observers, options=None, size=None, sample_every=1000))
     )
     thread.start()
     thread.join()
     assert results[0].step == 2
+    assert [observer.kinds for observer in observers] == [["picture", "statistics", "picture"]] * 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,16 @@ from torch import Tensor
 
 import gankit
 from gankit.errors import DivergedError
-from gankit.hookspecs import hookimpl
 from gankit.run.run import Run
 
 
 class Poison:
-    """Writes NaN into a parameter of one network after a step, the first `times` times that the step is reached."""
+    """An `on_step` that writes NaN into a parameter of one network after a step, the first `times` times that the step is reached."""
 
     def __init__(self, step: int, times: int = 1, network: str = "discriminator") -> None:
         self.step, self.times, self.network = step, times, network
 
-    @hookimpl
-    def gankit_step_end(self, run: Run, stats: Mapping[str, Tensor]) -> None:
+    def __call__(self, run: Run) -> None:
         if run.step == self.step and self.times:
             self.times -= 1
             list(getattr(run.loop.networks, self.network).parameters())[2].data[0] = float("nan")
@@ -34,7 +31,7 @@ class Poison:
 @pytest.mark.usefixtures("tiny_data")
 def test_divergence_stops_the_run_and_keeps_the_last_good_state() -> None:
     with pytest.raises(DivergedError, match="no longer finite") as caught:
-        train(steps=300, checkpoint_every=80, observers=[Poison(40, network="generator")], out="a")
+        train(steps=300, checkpoint_every=80, on_step=Poison(40, network="generator"), out="a")
     assert caught.value.exit_code == 5
     assert json.loads(Path("a/status.json").read_text())["state"] == "diverged"
     assert [name for name, v in state_of(Path("a")).items() if isinstance(v, Tensor) and not v.isfinite().all()] == []
@@ -45,6 +42,22 @@ def test_divergence_before_the_first_checkpoint_does_not_promise_one() -> None:
     with pytest.raises(DivergedError) as caught:
         train(steps=300, d_lr=1e30, out="a")
     assert "intact" not in str(caught.value.hint)
+
+
+@pytest.mark.usefixtures("tiny_data")
+@pytest.mark.parametrize(
+    ("of_meter", "what"), [(True, "the statistic d/real is"), (False, "discriminator.layers.0.weight is")]
+)
+def test_the_message_names_what_users_know(of_meter: bool, what: str) -> None:
+    """A checkpoint holds sums of statistics and the state of the loop; neither is called by its place there."""
+
+    def poison(run: Run) -> None:
+        weight = dict(run.loop.networks.discriminator.named_parameters())["layers.0.weight"]
+        (run.meter.sums["d/real"] if of_meter else weight.data).fill_(float("nan"))
+
+    with pytest.raises(DivergedError) as caught:
+        train(steps=300, checkpoint_every=8, on_step=poison, out="a")
+    assert caught.value.message == f"a: {what} no longer finite at 8 images"
 
 
 OVERFLOWING = (
@@ -86,7 +99,7 @@ def test_the_module_that_broke_first_is_named(tmp_path: Path, monkeypatch: pytes
 def test_a_run_goes_back_and_on_with_other_random_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = {**RING8, "batch": 40, "checkpoint_every": 1_600, "steps": 120, "on_diverge": "rollback"}
     with caplog.at_level(logging.WARNING, logger="gankit"):
-        result = gankit.train("gan", out=tmp_path / "a", observers=[Poison(44)], **settings)
+        result = gankit.train("gan", out=tmp_path / "a", on_step=Poison(44), **settings)
     assert [("back to 1,600 images" in r.message, "(1 of 3)" in r.message) for r in caplog.records] == [(True, True)]
     assert result.step == 120
     straight = gankit.train("gan", out=tmp_path / "b", **settings)
@@ -94,7 +107,7 @@ def test_a_run_goes_back_and_on_with_other_random_numbers(tmp_path: Path, caplog
     steps = [json.loads(line)["step"] for line in (tmp_path / "a" / "stats.jsonl").read_text().splitlines()]
     assert steps == [50, 100, 120]
     # A resumed run keeps the stream it went on with.
-    longer = gankit.train("gan", out=tmp_path / "c", observers=[Poison(44)], **{**settings, "steps": 124})
+    longer = gankit.train("gan", out=tmp_path / "c", on_step=Poison(44), **{**settings, "steps": 124})
     resumed = gankit.resume(result.folder, steps=124)
     assert resumed.generator.read_bytes() == longer.generator.read_bytes()
 
@@ -102,6 +115,6 @@ def test_a_run_goes_back_and_on_with_other_random_numbers(tmp_path: Path, caplog
 def test_it_goes_back_three_times_at_most(tmp_path: Path) -> None:
     settings = {**RING8, "batch": 40, "steps": 120, "on_diverge": "rollback"}
     with pytest.raises(DivergedError):
-        gankit.train("gan", out=tmp_path / "a", observers=[Poison(8, 99)], **settings)
+        gankit.train("gan", out=tmp_path / "a", on_step=Poison(8, 99), **settings)
     status = json.loads((tmp_path / "a" / "status.json").read_text())
     assert status["state"] == "diverged"

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("tiny_data")
 def test_a_stopped_run_continued_by_the_same_call_equals_one_that_never_stopped(variant: str, number: int) -> None:
     straight = train(variant, steps=40, batch=16, d_steps=2, out="straight")
     with pytest.raises(Stopped) as caught:
-        train(variant, steps=40, batch=16, d_steps=2, observers=[StopAt(17, number)])
+        train(variant, steps=40, batch=16, d_steps=2, on_step=StopAt(17, number))
     assert caught.value.exit_code == 128 + number
     folder = Path(f"runs/{variant}-tiny-0001")
     assert str(folder) in str(caught.value.hint)
@@ -40,7 +40,7 @@ def test_stats_lines_do_not_depend_on_where_a_run_was_interrupted() -> None:
     settings = {**RING8, "batch": 40, "steps": 100}
     straight = gankit.train("lsgan", out="straight", checkpoint_every=10**6, **settings)
     with pytest.raises(Stopped):
-        gankit.train("lsgan", out="broken", observers=[StopAt(67)], **settings)
+        gankit.train("lsgan", out="broken", on_step=StopAt(67), **settings)
     gankit.train("lsgan", out="broken", **settings)
     assert [line["step"] for line in stats_of(straight.folder)] == [50, 100]
     assert stats_of(straight.folder) == stats_of(Path("broken"))
@@ -72,7 +72,7 @@ def test_a_finished_run_is_not_trained_again_by_the_same_call() -> None:
 def test_an_extended_run_that_is_stopped_goes_on_to_its_new_budget() -> None:
     train(steps=3, out="a")
     with pytest.raises(Stopped):
-        gankit.resume("a", steps=40, observers=[StopAt(9)])
+        gankit.resume("a", steps=40, on_step=StopAt(9))
     assert gankit.resume("a").step == 40
 
 
@@ -86,7 +86,8 @@ def test_a_run_killed_between_its_last_checkpoint_and_its_end_writes_what_is_mis
     straight = train(steps=20, checkpoint_every=80, sample_every=96, out="straight")
     with pytest.raises(KeyboardInterrupt):
         train(steps=20, checkpoint_every=80, sample_every=96, out="a", observers=[Dies()])
-    assert not Path("a/samples/000000160.png").exists()
+    assert json.loads(Path("a/status.json").read_text())["state"] == "stopped"
+    Path("a/samples/000000160.png").unlink()
     again = train(steps=20, checkpoint_every=80, sample_every=96, out="a")
     assert again.picture.read_bytes() == straight.picture.read_bytes()
     assert stats_of(again.folder) == stats_of(straight.folder)

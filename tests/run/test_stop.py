@@ -22,26 +22,22 @@ pytestmark = pytest.mark.usefixtures("tiny_data")
 
 
 def test_a_time_budget_ends_a_run() -> None:
-    class LongStep:
-        @hookimpl
-        def gankit_step_end(self, run: Run) -> None:
-            if run.step == 3:
-                run.train_s += 3600
+    def long_step(run: Run) -> None:
+        if run.step == 3:
+            run.train_s += 3600
 
     assert train(time_s=0.1).train_s >= 0.1
-    assert train(time_s=3600, observers=[LongStep()]).step == 3
+    assert train(time_s=3600, on_step=long_step).step == 3
 
 
 def test_the_second_signal_leaves_at_once_and_says_what_is_lost() -> None:
-    class Twice:
-        @hookimpl
-        def gankit_step_end(self, run: Run) -> None:
-            if run.step == 25:
-                os.kill(os.getpid(), signal.SIGINT)
-                os.kill(os.getpid(), signal.SIGINT)
+    def stop_twice(run: Run) -> None:
+        if run.step == 25:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Stopped, match="stopped at once at 200 images") as caught:
-        train(steps=40, checkpoint_every=80, out="a", observers=[Twice()])
+        train(steps=40, checkpoint_every=80, out="a", on_step=stop_twice)
     assert caught.value.exit_code == 130
     status = json.loads(Path("a/status.json").read_text())
     assert (status["state"], status["exit_code"]) == ("stopped", 130)
@@ -53,7 +49,7 @@ def test_the_second_signal_leaves_at_once_and_says_what_is_lost() -> None:
 def test_a_failing_observer_keeps_its_traceback_and_marks_the_run() -> None:
     class Broken:
         @hookimpl
-        def gankit_step_end(self) -> None:
+        def gankit_checkpoint(self) -> None:
             raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError, match="a bug"):
@@ -67,19 +63,17 @@ def test_a_full_disk_says_why_and_writes_no_traceback(monkeypatch: Any, capsys: 
     def full(path: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    class Fills:
-        @hookimpl
-        def gankit_step_end(self, run: Run) -> None:
-            if run.step == 15:
-                (log,) = [h for h in logging.getLogger("gankit").handlers if isinstance(h, logging.FileHandler)]
-                log.stream.close()
-                log.stream = open("/dev/full", "w")  # noqa: SIM115, PTH123 - the handler closes it
-                logging.getLogger("gankit").warning("is written to log.txt")
-                monkeypatch.setattr(files, "write_new", full)
-                monkeypatch.setattr(checkpoint, "write_new", full)
+    def fill_disk(run: Run) -> None:
+        if run.step == 15:
+            (log,) = [h for h in logging.getLogger("gankit").handlers if isinstance(h, logging.FileHandler)]
+            log.stream.close()
+            log.stream = open("/dev/full", "w")  # noqa: SIM115, PTH123 - the handler closes it
+            logging.getLogger("gankit").warning("is written to log.txt")
+            monkeypatch.setattr(files, "write_new", full)
+            monkeypatch.setattr(checkpoint, "write_new", full)
 
     with pytest.raises(ResourceError, match=r"step-000000020: No space left") as caught:
-        train(steps=30, checkpoint_every=80, sample_every=10**6, out="a", observers=[Fills()])
+        train(steps=30, checkpoint_every=80, sample_every=10**6, out="a", on_step=fill_disk)
     assert caught.value.exit_code == 4
     assert "Traceback" not in capsys.readouterr().err
     assert state_of(Path("a"))["loop.steps"] == 10
