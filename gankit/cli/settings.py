@@ -111,7 +111,7 @@ def _scalars(name: str) -> set[type]:
 def _help(name: str, facts: Facts, defaults: bool) -> str:
     """'Images per step, over all devices (64).': the brief help, and the choices or the default, in brackets."""
     if name == OPTIONS:
-        return "Of the variant, or EXTENSION.KEY=VALUE."
+        return "Plugin option: KEY or EXTENSION.KEY."
     text = facts.setting.brief or facts.help
     default, choices = FIELDS[name].default, _choices(name)
     if choices:
