@@ -30,7 +30,7 @@ def digests(tensors: Mapping[str, Tensor]) -> dict[str, Digest]:
 
 
 def _sum_of_hashes(tensor: Tensor) -> Tensor:
-    """The sum of the hashed words, 0-d int64. It wraps around and, unlike a sum of floats, has no order."""
+    """The sum of the hashed words, 0-d int64. It wraps around and, unlike a sum of floats, ignores the order."""
     raw = tensor.contiguous().reshape(-1).view(torch.uint8)
     total = torch.zeros((), dtype=torch.int64, device=raw.device)
     for number, chunk in enumerate(torch.split(raw, CHUNK)):

@@ -214,5 +214,5 @@ def _waiting(what: str) -> Iterator[None]:
         reason = str(error).splitlines()[0]
         raise ResourceError(
             f"process {os.environ.get('RANK', '?')} lost the others while it waited for {what}: {reason}",
-            hint="look above for the first error; the same command goes on from the last checkpoint",
+            hint="look above for the first error; the same command continues from the last checkpoint",
         ) from error

@@ -51,4 +51,4 @@ def _check_ratio(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], where
 
 
 def _refused(where: str, reason: str) -> InputError:
-    return InputError(f"{where}: this zip is refused: {reason}", hint="pack the files anew, or give the folder itself")
+    return InputError(f"{where}: this zip is refused: {reason}", hint="pack the files again, or give the folder itself")

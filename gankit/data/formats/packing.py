@@ -41,7 +41,7 @@ log = logging.getLogger("gankit")
 
 @dataclass(frozen=True)
 class _Part:
-    """A line of the journal: rows start..stop lie in the file, without those that could not be decoded."""
+    """A line of the journal: the file holds rows start..stop without those that could not be decoded."""
 
     start: Annotated[int, Ge(0)]
     stop: Annotated[int, Ge(0)]
@@ -82,7 +82,7 @@ def pack_dataset(
                 raise Stopped(
                     f"stopped at {partial.done:,} of {len(rows):,} images",
                     signal_number=stop.signal_number,
-                    hint="the same command goes on from there",
+                    hint="the same command continues from there",
                 ) from None
             rows.check(partial.broken)
             shape = (len(rows) - len(partial.broken), *rows.shape)
@@ -129,7 +129,7 @@ class _Partial:
             kept.append(part)
             progress.tell("checking the partial file", self.done, len(self.rows))
         if self.done:
-            log.info("%s: going on at %s of %s images", self.path.name, f"{self.done:,}", f"{len(self.rows):,}")
+            log.info("%s: continuing at %s of %s images", self.path.name, f"{self.done:,}", f"{len(self.rows):,}")
         lines = [{"source": source}, *(asdict(part) for part in kept)]
         write_durably(self.journal, "".join(json.dumps(line) + "\n" for line in lines).encode())
         file.truncate(START + (self.done - len(self.broken)) * self.row_bytes)

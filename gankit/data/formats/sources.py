@@ -37,7 +37,7 @@ class ImageFiles:
 def folder_files(root: Path) -> ImageFiles:
     """All image files below a folder. Links to folders are not followed: they may leave it, or form a loop."""
     images: list[str] = []
-    others: Counter[str] = Counter()
+    other_files: Counter[str] = Counter()
     links = 0
     folders = [""]
     while folders:
@@ -55,7 +55,7 @@ def folder_files(root: Path) -> ImageFiles:
                     elif _is_image(name) and _is_regular(entry):
                         images.append(name)
                     else:
-                        others[_suffix(name)] += 1
+                        other_files[_suffix(name)] += 1
         except OSError as error:
             raise InputError(
                 f"{printable(root / folder)}: the folder cannot be read: {error.strerror}", hint="check its permissions"
@@ -65,7 +65,7 @@ def folder_files(root: Path) -> ImageFiles:
         status = (root / name).stat()
         return status.st_size, status.st_mtime_ns
 
-    notes = _ignored(others) + ((f"{plural(links, 'linked folder')} not followed",) if links else ())
+    notes = _ignored(other_files) + ((f"{plural(links, 'linked folder')} not followed",) if links else ())
     return _listing(printable(root), images, lambda name: (root / name).open("rb"), stamp, notes)
 
 
@@ -79,13 +79,13 @@ def zip_files(path: Path) -> Iterator[ImageFiles]:
         raise InputError(f"{where}: not a sound zip file: {printable(str(error))}", hint="pack it again") from error
     with archive:
         members: dict[str, zipfile.ZipInfo] = {}
-        others: Counter[str] = Counter()
+        other_files: Counter[str] = Counter()
         for info in check_archive(archive, where, MAX_MEMBER_BYTES):
             parts = [part for part in info.filename.split("/") if part]
             if not parts or any(_is_junk(part) for part in parts):
                 continue
             if not _is_image(info.filename):
-                others[_suffix(info.filename)] += 1
+                other_files[_suffix(info.filename)] += 1
                 continue
             name = "/".join(parts)
             if name in members:
@@ -98,7 +98,7 @@ def zip_files(path: Path) -> Iterator[ImageFiles]:
         def stamp(name: str) -> tuple[int, int]:
             return members[name].file_size, members[name].CRC
 
-        yield _listing(where, list(members), lambda name: archive.open(members[name]), stamp, _ignored(others))
+        yield _listing(where, list(members), lambda name: archive.open(members[name]), stamp, _ignored(other_files))
 
 
 def class_labels(files: ImageFiles) -> tuple[tuple[str, ...], list[int] | None, tuple[str, ...]]:
@@ -165,8 +165,8 @@ def _is_regular(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _ignored(others: Counter[str]) -> tuple[str, ...]:
-    if not others:
+def _ignored(other_files: Counter[str]) -> tuple[str, ...]:
+    if not other_files:
         return ()
-    kinds = ", ".join(printable(suffix) or "no suffix" for suffix, _ in others.most_common(3))
-    return (f"{plural(sum(others.values()), 'other file')} ignored ({kinds})",)
+    kinds = ", ".join(printable(suffix) or "no suffix" for suffix, _ in other_files.most_common(3))
+    return (f"{plural(sum(other_files.values()), 'other file')} ignored ({kinds})",)

@@ -111,7 +111,7 @@ class Download:
                     raise
                 if retries_left and not isinstance(error, requests.ConnectionError):
                     continue  # a broken answer is worth a second try, a missing network is not
-                names = ", ".join(wanted.name for wanted in self.files)
+                names = ", ".join(required.name for required in self.files)
                 raise ResourceError(
                     f"data set '{self.name}': cannot download {file.name} from {file.url}: {_reason(error)}",
                     hint=f"put {names} in {printable(folder)}, or use `--data digits`",
