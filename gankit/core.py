@@ -1,4 +1,4 @@
-"""Core's own answers to the hooks: what a run uses where neither the variant nor an extension says otherwise."""
+"""Core's hook implementations: the defaults of a run, used where no plugin has its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from gankit.measure.metrics import MetricFactory, builtin_metrics
 from gankit.settings.config import TrainConfig
 
 GRID_SAMPLES = 64
-GRID_ROWS, GRID_COLUMNS = 16, 8  # at most, with one row a class
+GRID_ROWS, GRID_COLUMNS = 16, 8  # limits of a conditional grid, which has one row per class
 
 
 @hookimpl(trylast=True)
@@ -62,7 +62,7 @@ def gankit_training_loop(networks: Networks, loss: AdversarialLoss, config: Trai
 
 @hookimpl(trylast=True)
 def gankit_sample_grid(data: DataSpec, z: Tensor, condition: Tensor | None) -> SampleGrid:
-    """64 samples; in a run on labels one row a class."""
+    """64 samples, or one row per class in a run conditioned on labels."""
     if condition is None or data.condition != len(data.classes):
         return SampleGrid(z[:GRID_SAMPLES], None if condition is None else condition[:GRID_SAMPLES])
     rows = min(len(data.classes), GRID_ROWS)
@@ -72,13 +72,13 @@ def gankit_sample_grid(data: DataSpec, z: Tensor, condition: Tensor | None) -> S
 
 @hookimpl
 def gankit_datasets() -> Mapping[str, DatasetFactory]:
-    """digits, the downloads and the synthetic sets."""
+    """The shipped digits, the downloads and the synthetic sets."""
     return builtin_datasets()
 
 
 @hookimpl
 def gankit_features() -> Mapping[str, FeatureFactory]:
-    """classifier, lite0, inception and points."""
+    """The spaces classifier, lite0, inception and points."""
     return builtin_features()
 
 
@@ -91,10 +91,10 @@ def gankit_metrics() -> Mapping[str, MetricFactory]:
 def compose(
     variant: Plugin, extensions: Sequence[Plugin] = (), options: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Composition:
-    """Import the plugins of a run, check them and put them into one plugin manager with the core's own hooks.
+    """Import the plugins of a run, check them and put them into one plugin manager with core's hooks.
 
-    `options` maps the names of extensions to their options; what is absent has its default. Raises
-    PluginError for a plugin that is broken or does not fit, InputError for an unknown option.
+    `options` maps the names of extensions to their options; absent options have their defaults. Raises
+    PluginError for a plugin that is broken or incompatible, InputError for an unknown option.
     """
     return composition.compose(sys.modules[__name__], variant, extensions, options or {})
 
@@ -102,11 +102,11 @@ def compose(
 def compose_catalogues(extensions: Sequence[Plugin] = ()) -> Catalogues:
     """Core and extensions without a variant, for their data sets, feature spaces and metrics.
 
-    Raises PluginError for an extension that is broken or does not fit.
+    Raises PluginError for an extension that is broken or incompatible.
     """
     return composition.compose_catalogues(sys.modules[__name__], extensions)
 
 
 def compose_single(plugin: Plugin) -> Catalogues:
-    """One variant or extension with core and nothing else; PluginError if it is broken."""
+    """Core with one variant or extension and nothing else; PluginError if the plugin is broken."""
     return compose(plugin) if plugin.group == VARIANTS else compose_catalogues([plugin])

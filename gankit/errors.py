@@ -1,19 +1,19 @@
-"""Errors that a user can mend: one line (what, where), a hint (what to do) and a documented exit code."""
+"""Errors that a user can fix: one line (what, where), a hint (what to do) and a documented exit code."""
 
 from __future__ import annotations
 
-LONGEST = 1_000  # characters of a message: what it quotes from a file may be of any length
+MAX_MESSAGE = 1_000  # characters; a message may quote text of any length from a file
 
 
 class GankitError(Exception):
     """Base of all expected failures. Every other exception is a bug and keeps its traceback (exit code 1)."""
 
     exit_code = 1
-    """Of the command that fails with it."""
+    """Exit code of the command that fails with this error."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        if len(message) > LONGEST:  # what it says is at its beginning and at its end
-            message = f"{message[: LONGEST // 2]}…{message[-LONGEST // 2 + 1 :]}"
+        if len(message) > MAX_MESSAGE:  # the quotation in the middle is cut
+            message = f"{message[: MAX_MESSAGE // 2]}…{message[-MAX_MESSAGE // 2 + 1 :]}"
         super().__init__(message)
         self.message = message
         """What is wrong and where: one line."""
@@ -34,7 +34,7 @@ class PluginError(GankitError):
 
 
 class ResourceError(GankitError):
-    """The machine said no: a lock, the disk, memory, a missing extra, no network. Exit code 4."""
+    """The machine lacks a resource: a lock, disk space, memory, an optional package, the network. Exit code 4."""
 
     exit_code = 4
 
@@ -46,7 +46,7 @@ class DivergedError(GankitError):
 
 
 class Stopped(GankitError):  # noqa: N818 - nothing went wrong
-    """A signal ended the work; the exit code is 128 + the signal. Unless `at_once`, a run has saved its state first."""
+    """A signal ended the work; the exit code is 128 + the signal. Unless `at_once`, the run saved its state first."""
 
     def __init__(self, message: str, *, signal_number: int, at_once: bool = False, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)

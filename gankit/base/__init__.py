@@ -1,1 +1,1 @@
-"""Files, text, seeds, signals: what every room needs; nothing here knows of networks."""
+"""Files, text, seeds, signals and progress: helpers for every room, independent of networks."""

@@ -1,4 +1,4 @@
-"""The user's cache: files that can always be made again. A damaged one is made again, never believed."""
+"""The user's cache: files that can always be made again, so that a damaged one is replaced and never trusted."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ T = TypeVar("T")
 
 def home() -> Path:
     """$GANKIT_HOME, or the user's cache folder."""
-    chosen = os.environ.get("GANKIT_HOME")
-    if chosen:
-        return Path(chosen).expanduser()
+    configured = os.environ.get("GANKIT_HOME")
+    if configured:
+        return Path(configured).expanduser()
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("gankit"))
 
 
 def cached_file(name: str, *, make: Callable[[], bytes], read: Callable[[Path], T]) -> T:
-    """`read` of the cached file of this name (`folder/file`); `make` writes it when it is missing or does not verify.
+    """The content of the cached file `name` ('folder/file'), made by `make` if it is missing or damaged.
 
-    `read` raises InputError for a damaged file. Processes that want the same file wait for the first of them.
+    `read` raises InputError for a damaged file. Processes that need the same file at once wait for the first one.
     """
     path = home() / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
         with lock:
-            found = _try(path, read)
-            if found is not None:
-                return found
+            cached = _read_intact(path, read)
+            if cached is not None:
+                return cached
             write_durably(path, make())
             return read(path)
     except OSError as error:
@@ -48,7 +48,8 @@ def cached_file(name: str, *, make: Callable[[], bytes], read: Callable[[Path], 
         ) from error
 
 
-def _try(path: Path, read: Callable[[Path], T]) -> T | None:
+def _read_intact(path: Path, read: Callable[[Path], T]) -> T | None:
+    """The cached content; None for a file that is missing or damaged."""
     if not path.exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Bytes on disk that survive: durable atomic writes, canonical JSON, and safetensors read with suspicion."""
+"""Durable atomic writes, canonical JSON, and safetensors files that are checked before they are loaded."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 MAX_HEADER_BYTES = 8 << 20
 MAX_JSON_BYTES = 64 << 20
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # names that whole_file chooses
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # temporary names made by whole_file
 
 
 def canonical_json(value: object) -> str:
-    """The one spelling of a JSON value: sorted keys, no blanks, no NaN. Equal values give equal bytes."""
+    """A JSON value in canonical form: sorted keys, no blanks, no NaN. Equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def sha256(data: bytes) -> str:
-    """Hex digest."""
+    """The hex digest of some bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Create a file, write everything, fsync. The caller fsyncs the folder."""
+    """Create a file, write all of its bytes and fsync it. The caller fsyncs the folder."""
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
@@ -48,7 +48,7 @@ def write_new(path: Path, data: bytes) -> None:
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`: it becomes `path` when the block succeeds and is deleted when the block fails.
 
-    The caller explains an OSError.
+    The caller turns an OSError into an error message.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -71,7 +71,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def fsync_path(path: Path) -> None:
-    """Make durable what a file holds, or the names created and renamed in a folder."""
+    """Flush the content of a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -80,9 +80,9 @@ def fsync_path(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it where they are missing, so that their names survive a power loss.
+    """Make a folder and its missing parents, so that their names survive a power loss.
 
-    The caller explains an OSError.
+    The caller turns an OSError into an error message.
     """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed writes left in a folder. No other process may be writing there."""
+    """Delete the temporary files of killed writes in a folder. No other process may be writing there."""
     for path in folder.glob(".*.tmp"):
         if _TEMPORARY.fullmatch(path.name):
             with suppress(OSError):
@@ -99,20 +99,20 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> GankitError:
-    """The one line for a failed write."""
+    """The error that reports a failed write."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     hint = "free some space; what was written before is intact" if full else "choose another place with --out"
     return ResourceError(f"cannot write {path}: {error.strerror}", hint=hint)
 
 
 def write_json(path: Path, value: object) -> None:
-    """Durably write a JSON file for people: indented, sorted."""
+    """Durably write a JSON file that is readable for people: indented, with sorted keys."""
     text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     write_durably(path, (text + "\n").encode())
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """One JSON object a line at the end of the file: whole or not at all. A line that a crash cut is ended first."""
+    """Append a record to a JSON Lines file, whole or not at all. A last line that a crash cut short is ended first."""
     line = (json.dumps(record, allow_nan=False) + "\n").encode()
     try:
         with path.open("a+b", buffering=0) as file:
@@ -127,7 +127,7 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object without NaN and infinity, as it was written; anything else is an InputError naming the file."""
+    """The JSON object in a file; InputError names the file if it holds anything else, NaN and infinity included."""
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise InputError(f"{path}: too large for a JSON file of gankit")
@@ -144,29 +144,29 @@ def read_json(path: Path) -> dict[str, Any]:
 def _finite(number: str) -> float:
     value = float(number)
     if not math.isfinite(value):
-        raise ValueError(f"{number[:30]} is no finite number")
+        raise ValueError(f"{number[:30]} is not a finite number")
     return value
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], metadata: str | None = None) -> bytes:
-    """safetensors bytes, reproducible: at most one metadata key, `gankit`. Tensors that share memory are written apart.
+    """Reproducible safetensors bytes with at most one metadata key, `gankit`.
 
-    A network may hold one parameter under two names (tied weights); loading both copies the same values twice.
+    Tensors that share memory, such as tied weights, are written separately; loading copies the same values twice.
     """
     import safetensors.torch
 
-    plain: dict[str, Tensor] = {}
-    seen = set()
+    separate: dict[str, Tensor] = {}
+    addresses = set()
     for name, tensor in tensors.items():
-        own = tensor.detach().cpu().contiguous()
-        memory = own.untyped_storage().data_ptr()
-        plain[name] = own.clone() if memory in seen else own
-        seen.add(memory)
-    return safetensors.torch.save(plain, None if metadata is None else {"gankit": metadata})
+        contiguous = tensor.detach().cpu().contiguous()
+        address = contiguous.untyped_storage().data_ptr()
+        separate[name] = contiguous.clone() if address in addresses else contiguous
+        addresses.add(address)
+    return safetensors.torch.save(separate, None if metadata is None else {"gankit": metadata})
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 over names, dtypes, shapes and bytes: equal for equal tensors, whatever file they come from."""
+    """sha256 over names, dtypes, shapes and bytes: equal for equal tensors, independent of the file format."""
     import torch
 
     digest = hashlib.sha256()
@@ -178,7 +178,7 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def unpack_tensors(data: bytes, source: Path) -> tuple[dict[str, Tensor], str | None]:
-    """Tensors and gankit's metadata of a safetensors file. Its header is checked before anything is allocated."""
+    """Tensors and gankit's metadata of a safetensors file; its header is checked before any memory is allocated."""
     import safetensors
     import safetensors.torch
 
@@ -209,7 +209,7 @@ def _read_header(data: bytes, source: Path) -> dict[str, Any]:
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """safetensors itself takes the last of two tensors of one name."""
+    """Refuse two tensors of one name, of which safetensors would silently keep the last."""
     merged = dict(pairs)
     if len(merged) != len(pairs):
         raise ValueError("a name occurs twice")

@@ -1,6 +1,6 @@
-"""Progress of long work: who works reports it with `tell`, who shows it chooses with `to`; by default nothing is shown.
+"""Progress of long work: `tell` reports it and `to` chooses the display. By default nothing is shown.
 
-The choice is a context variable: it holds within a `with` block, and threads start without one.
+The display is a context variable: it holds within a `with` block, and new threads have none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _display: ContextVar[Progress | None] = ContextVar("gankit.progress", default=No
 
 @contextmanager
 def to(display: Progress | None) -> Iterator[None]:
-    """Within the block progress is shown by `display`; None shows nothing, also within a block that shows something."""
+    """Within the block progress is shown by `display`; None shows nothing, even inside a block with a display."""
     token = _display.set(display)
     try:
         yield

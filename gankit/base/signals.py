@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: in a training loop a polite request, anywhere else the end of the program in one line."""
+"""Ctrl-C and SIGTERM: a polite request in a training loop, an immediate one-line exit anywhere else."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gankit.errors import Stopped
 class StopRequest:
     """A request to end the work, and the signal that made it.
 
-    While `polite` is false a signal raises Stopped where the program stands. While it is true the first signal is only
-    remembered, so that a step can be finished and its state saved, and the second one raises.
+    While `polite` is false a signal raises Stopped at once. While it is true the first signal is only recorded, so that
+    the step can be finished and the state saved, and the second one raises.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ def stop_requests() -> Iterator[StopRequest]:
     previous = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup … &` stays deaf to SIGINT
+            if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup … &` keeps ignoring SIGINT
                 previous[number] = signal.signal(number, request.handle)
     try:
         yield request

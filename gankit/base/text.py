@@ -1,4 +1,4 @@
-"""Words for people: names shown safely, and the name that was probably meant."""
+"""Text for people: names made safe to print, suggestions for misspelt names, short names and plurals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def printable(text: str | os.PathLike[str]) -> str:
-    """A name or path as text in which nothing moves the cursor or turns the reading direction."""
+    """A name or path as text without characters that move the cursor or change the reading direction."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode("ascii")
         for char in os.fspath(text)
@@ -18,17 +18,18 @@ def printable(text: str | os.PathLike[str]) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """\"did you mean 'batch'? \" when a known name is near or contains the word, else ''."""
+    """\"did you mean 'batch'? \" when a known name is similar or contains the word, else ''."""
     names = list(known)
-    inside = [name for name in names if len(word) > 2 and word.lower() in name]
-    close = difflib.get_close_matches(word, names, n=1) or difflib.get_close_matches(word.lower(), names, n=1) or inside
-    return f"did you mean '{close[0]}'? " if close else ""
+    containing = [name for name in names if len(word) > 2 and word.lower() in name]
+    similar = difflib.get_close_matches(word, names, n=1) or difflib.get_close_matches(word.lower(), names, n=1)
+    suggestions = similar or containing
+    return f"did you mean '{suggestions[0]}'? " if suggestions else ""
 
 
 def short_name(path: Path) -> str:
     """A name for a data set at this path, usable in a folder name: 'My photos.zip' -> 'My-photos'."""
     path = path.absolute()
-    if path.name == "raw" and path.parent.name:  # torchvision's MNIST/raw
+    if path.name == "raw" and path.parent.name:  # the layout of torchvision: MNIST/raw
         path = path.parent
     stem = path.name if path.is_dir() else path.name.removesuffix(".gz").rsplit(".", 1)[0]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.")[:40] or "data"

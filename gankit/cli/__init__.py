@@ -40,7 +40,7 @@ app = typer.Typer(
 app.command(
     "train",
     context_settings={"auto_envvar_prefix": train.VARIABLES},
-    epilog=f"The first of several words is the default. In the environment: {train.VARIABLES}_IMAGES=500k, and so on.",
+    epilog=f"The first of several choices is the default. Environment variables: {train.VARIABLES}_IMAGES=500k, …",
 )(train.train)
 app.command("resume")(train.resume)
 app.command("sample")(sample.sample)
@@ -89,10 +89,10 @@ def main() -> None:
             raise
         console.fail(error)
         if isinstance(error, Stopped):
-            # All is unwound and written. What libraries still do at an exit may abort while their threads are at work.
+            # Everything is written. The exit handlers of libraries could abort while their threads are working.
             sys.stdout.flush()
             os._exit(error.exit_code)
         raise SystemExit(error.exit_code) from None
-    except BrokenPipeError:  # `gankit … | head`: the reader has what it wanted
+    except BrokenPipeError:  # `gankit … | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None

@@ -1,4 +1,4 @@
-"""`gankit bench`: speed of a configuration, and where the time of a step goes."""
+"""`gankit bench`: the speed of a configuration, and the time of each phase of a step."""
 
 from __future__ import annotations
 
@@ -33,26 +33,27 @@ def bench(
     from gankit.look.bench import bench as measure
 
     with console.log_to_stderr(), console.progress_bar():
-        found = measure(layers, steps)
+        result = measure(layers, steps)
     if json:
-        console.print_json({**dataclasses.asdict(found), "of_matmul": found.of_matmul})
+        console.print_json({**dataclasses.asdict(result), "of_matmul": result.of_matmul})
     else:
-        _print(found)
+        _print(result)
 
 
-def _print(found: Benchmark) -> None:
+def _print(result: Benchmark) -> None:
     out = console.data.print
-    threads = f", {found.threads} threads" if found.device == "cpu" else ""
-    out(f"{found.variant} on {found.device}{threads} in {found.precision}, batch {found.batch}, torch {found.torch}")
-    low, high = found.images_per_s_range
-    out(f"images/s     {found.images_per_s:,.0f} ({low:,.0f}–{high:,.0f}), {found.step_ms:,.2f} ms a step")
-    reached, most = f"{_si(found.flop_per_s)}FLOP/s", f"{_si(found.matmul_flop_per_s)}FLOP/s"
-    out(f"arithmetic   {_si(found.flop_per_image)}FLOP an image")
-    out(f"rate         {reached}: {found.of_matmul:.0%} of the {most} of a matrix product here")
-    out(f"outside      {found.outside:.0%} of a step in which no operator computes")
-    out(f"peak memory  {found.peak_bytes / 2**20:,.0f} MiB")
-    total = sum(found.phases_ms.values())
-    for name, ms in found.phases_ms.items():
+    threads = f", {result.threads} threads" if result.device == "cpu" else ""
+    where = f"{result.device}{threads} in {result.precision}"
+    out(f"{result.variant} on {where}, batch {result.batch}, torch {result.torch}")
+    low, high = result.images_per_s_range
+    out(f"images/s     {result.images_per_s:,.0f} ({low:,.0f}–{high:,.0f}), {result.step_ms:,.2f} ms a step")
+    rate, limit = f"{_si(result.flop_per_s)}FLOP/s", f"{_si(result.matmul_flop_per_s)}FLOP/s"
+    out(f"arithmetic   {_si(result.flop_per_image)}FLOP an image")
+    out(f"rate         {rate}: {result.of_matmul:.0%} of the {limit} of a matrix product here")
+    out(f"outside      {result.outside:.0%} of a step in which no operator computes")
+    out(f"peak memory  {result.peak_bytes / 2**20:,.0f} MiB")
+    total = sum(result.phases_ms.values())
+    for name, ms in result.phases_ms.items():
         out(f"  {name:15} {ms:9.2f} ms {ms / total:6.1%}")
 
 

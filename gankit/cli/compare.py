@@ -32,7 +32,7 @@ def compare(
     from gankit.score.compare import collect, repetitions
 
     with console.log_to_stderr():
-        rows, others = collect(runs, best=best)
+        rows, left_out = collect(runs, best=best)
     groups = repetitions(rows, best=best)
     if json:
         lines = [{"run": row.name, **row.evaluation.record()} for row in rows]
@@ -40,10 +40,10 @@ def compare(
         return
     print_protocol(rows[0].evaluation)
     console.print_table(_table(rows, groups))
-    if others:
-        console.talk.print(f"{others:,} other evaluation(s) there were made in another way: not shown", markup=False)
+    if left_out:
+        console.talk.print(f"{left_out:,} evaluation(s) with another protocol are not shown", markup=False)
     if not groups and len(rows) > 1:
-        console.talk.print("one seed each: a difference may be luck; three seeds show how much", markup=False)
+        console.talk.print("one seed each: a difference may be chance; three seeds show how much", markup=False)
 
 
 def _table(rows: Sequence[Row], groups: Sequence[dict[str, Any]]) -> Table:
@@ -56,13 +56,13 @@ def _table(rows: Sequence[Row], groups: Sequence[dict[str, Any]]) -> Table:
     for name in names:
         table.add_column(console.cell(title_of(name, first[name].higher_is_better)), justify="right")
     for row in rows:
-        seen, variant = row.evaluation.images_seen, str(row.evaluation.what.get("variant", ""))
+        images, variant = row.evaluation.images_seen, str(row.evaluation.what.get("variant", ""))
         cells = [text_of(name, row.evaluation.scores[name].value) for name in names]
-        table.add_row(console.cell(row.name), console.cell(variant), "" if seen is None else f"{seen:,}", *cells)
+        table.add_row(console.cell(row.name), console.cell(variant), "" if images is None else f"{images:,}", *cells)
     for group in groups:
         for number, title in enumerate((f"mean of {group['runs']} seeds", "standard deviation")):
             cells = [text_of(name, group["scores"][name][number]) if name in group["scores"] else "" for name in names]
-            seen = group["images_seen"]
-            table.add_row(title, console.cell(group["name"]), "" if seen is None else f"{seen:,}", *cells, style="bold")
+            count = "" if group["images_seen"] is None else f"{group['images_seen']:,}"
+            table.add_row(title, console.cell(group["name"]), count, *cells, style="bold")
     table.add_row("floor: real data", "", "", *(text_of(name, first[name].floor) for name in names), style="dim")
     return table

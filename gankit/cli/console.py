@@ -1,4 +1,4 @@
-"""Two consoles: stdout is data, stderr is talk. Everything that reaches a terminal is cleaned of control characters."""
+"""Two consoles: stdout is data, stderr is talk. Text for a terminal is cleaned of control characters."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False, soft_wrap=True)
-PLAIN_LINE_S = 10.0
+PLAIN_LINE_S = 10.0  # seconds between two lines of progress in a pipe
 _rank = os.environ.get("RANK", "0")
-RANK = int(_rank) if _rank.isdecimal() else 0  # under torchrun; the processes after the first speak of trouble only
+RANK = int(_rank) if _rank.isdecimal() else 0  # number of this process under torchrun; only the first shows progress
 
 
 def fail(error: GankitError) -> None:
-    """One line on stderr: what and where, then what to do."""
+    """Print an error as one line on stderr: what and where, then what to do."""
     line = Text() if isinstance(error, Stopped) else Text("error: ", style="bold red")
     line.append(printable(" ".join(error.message.split())), style="default not bold")
     if error.hint:
@@ -43,22 +43,22 @@ def _who() -> str:
 
 
 def print_json(value: object) -> None:
-    """Exactly one JSON document on stdout."""
+    """Print exactly one JSON document on stdout."""
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def number(value: float) -> float | None:
-    """A number as JSON knows it: NaN and infinity become null."""
+    """A number for JSON: NaN and infinity become null."""
     return value if math.isfinite(value) else None
 
 
 def cell(text: str) -> Text:
-    """Somebody else's words in a table: no markup, nothing that moves the cursor."""
+    """Text from a file or a plugin as the cell of a table, without markup and control characters."""
     return Text(printable(text))
 
 
 def print_table(table: Table) -> None:
-    """A table of numbers at its natural width on stdout: in a pipe, and on a narrow terminal, no cell is cut."""
+    """Print a table of numbers on stdout at its natural width; no cell is cut in a pipe or on a narrow terminal."""
     from rich.measure import Measurement
 
     wide = Console(highlight=False, width=10_000)
@@ -67,7 +67,7 @@ def print_table(table: Table) -> None:
 
 
 class TalkHandler(logging.Handler):
-    """gankit's log lines on stderr, above a live progress line if there is one."""
+    """Shows gankit's log lines on stderr, above a live progress line if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
         style = "yellow" if record.levelno >= logging.WARNING else ""
@@ -77,7 +77,7 @@ class TalkHandler(logging.Handler):
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Within the block the library's talk is shown."""
+    """Within the block gankit's log messages are shown on stderr."""
     log = logging.getLogger("gankit")
     handler, level = TalkHandler(), log.level
     log.addHandler(handler)
@@ -91,38 +91,38 @@ def log_to_stderr() -> Iterator[None]:
 
 @contextmanager
 def progress_bar() -> Iterator[None]:
-    """Within the block the progress of long work is shown: a bar on a terminal, a line now and then in a pipe."""
+    """Within the block progress is shown: by a bar on a terminal, by a line every few seconds in a pipe."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=talk, transient=True)
     tasks: dict[str, TaskID] = {}
-    begun: dict[str, float] = {}
-    said_at = time.monotonic()
+    starts: dict[str, float] = {}
+    printed_at = time.monotonic()
 
-    def say(what: str, done: int, total: int) -> None:
-        nonlocal said_at
+    def print_line(what: str, done: int, total: int) -> None:
+        nonlocal printed_at
         now = time.monotonic()
-        started = begun.setdefault(what, now)
-        if done < total and now - said_at >= PLAIN_LINE_S:
-            said_at = now
+        started = starts.setdefault(what, now)
+        if done < total and now - printed_at >= PLAIN_LINE_S:
+            printed_at = now
             left = (now - started) / done * (total - done) if done and now > started else None
             rest = f", about {left:,.0f} s left" if left is not None else ""
             talk.print(Text(printable(f"{what} {done:,}/{total:,}{rest}")))
         if done >= total:
-            begun.pop(what)
+            starts.pop(what)
 
     def advance(what: str, done: int, total: int) -> None:
         if RANK:
             return
         if not talk.is_terminal:
-            say(what, done, total)
+            print_line(what, done, total)
             return
         if what not in tasks:
             tasks[what] = bar.add_task(printable(what), total=total)
         bar.start()
         bar.update(tasks[what], completed=done, total=total)
-        if done >= total:  # the terminal is free for the next display: rich draws one at a time
+        if done >= total:  # rich draws one display at a time, and the next one may not be this bar
             bar.stop()
             bar.remove_task(tasks.pop(what))
 

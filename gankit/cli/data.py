@@ -1,4 +1,4 @@
-"""`gankit data`: pack a data set into one file to train from, check such a file, or show what it holds."""
+"""`gankit data`: packs a data set into one file for training, checks such a file, or shows its content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gankit.cli.flags import Json, path_of
 if TYPE_CHECKING:
     from gankit.data.formats.pack import PackHeader
 
-app = typer.Typer(help="Pack a data set into one file, or check or show such a file.", no_args_is_help=True)
+app = typer.Typer(help="Pack a data set into one file; check or show such a file.", no_args_is_help=True)
 
 Packed = Annotated[Path, typer.Argument(metavar="FILE.gkpack", help="A packed data set.")]
 
@@ -25,14 +25,14 @@ def pack(
     out: Annotated[str, typer.Option("-o", "--out", metavar="FILE.gkpack", help="The file to write.")],
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
     on_bad_image: Annotated[
-        Literal["error", "skip"], typer.Option(help="Whether an unreadable image ends it or is left out.")
+        Literal["error", "skip"], typer.Option(help="Whether an unreadable image is an error or is skipped.")
     ] = "error",
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extension with data sets; repeatable.")] = None,
     json: Json = False,
 ) -> None:
     """Decode images once into one file, from which runs start at once and which may be larger than the memory.
 
-    The same command continues what was stopped. Training on the file is, bit for bit, training on the source.
+    The same command continues an interrupted one. Training on the file equals training on the source, bit for bit.
 
     gankit data pack ./photos --size 64 -o photos64.gkpack
     """
@@ -45,14 +45,14 @@ def pack(
 
         extensions = [discovery.find(name, discovery.EXTENSIONS) for name in with_ or ()]
         catalogue = core.compose_catalogues(extensions).catalogue("gankit_datasets")
-        wanted = None if size is None else parse_size(size)
-        header = pack_dataset(source, path, catalogue, size=wanted, on_bad_image=on_bad_image)
+        sides = None if size is None else parse_size(size)
+        header = pack_dataset(source, path, catalogue, size=sides, on_bad_image=on_bad_image)
     _show(path, header, as_json=json)
 
 
 @app.command()
 def check(packed: Packed, json: Json = False) -> None:
-    """Read a packed data set to the last byte and compare it with its digests.
+    """Read a whole packed data set and compare it with its digests.
 
     gankit data check photos64.gkpack
     """
@@ -65,7 +65,7 @@ def check(packed: Packed, json: Json = False) -> None:
 
 @app.command()
 def info(packed: Packed, json: Json = False) -> None:
-    """Show what a packed data set holds; its images are not read.
+    """Show the content of a packed data set without reading its images.
 
     gankit data info photos64.gkpack
     """

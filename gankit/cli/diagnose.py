@@ -1,4 +1,4 @@
-"""`gankit diagnose`: what the statistics of a run say about its health."""
+"""`gankit diagnose`: the health of a run, from its statistics."""
 
 from __future__ import annotations
 
@@ -16,27 +16,25 @@ def diagnose(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")],
     json: Json = False,
 ) -> None:
-    """Read a run's statistics: collapse, a discriminator that is too sure, vanishing gradients, and how it ended.
+    """Diagnose a run from its statistics: collapse, a too confident discriminator, vanishing gradients, its end.
 
     gankit diagnose runs/lsgan-digits-0001
     """
     from gankit.look.diagnose import diagnose as read
 
-    found = read(run)
+    diagnosis = read(run)
     if json:
-        console.print_json(dataclasses.asdict(found))
+        console.print_json(dataclasses.asdict(diagnosis))
         return
     out = console.data.print
-    out(
-        f"{found.folder}: {found.state} at {found.images_seen:,} images, {found.lines} lines of statistics",
-        markup=False,
-    )
-    if found.reason:
-        out(f"  {found.reason}", markup=False)
-    for name, (first, last) in found.figures.items():
+    images, lines = f"{diagnosis.images_seen:,} images", f"{diagnosis.lines} lines of statistics"
+    out(f"{diagnosis.folder}: {diagnosis.state} at {images}, {lines}", markup=False)
+    if diagnosis.reason:
+        out(f"  {diagnosis.reason}", markup=False)
+    for name, (first, last) in diagnosis.figures.items():
         out(f"  {name:16} {first:10.4g} at first, {last:10.4g} at the end", markup=False)
-    for finding in found.findings:
+    for finding in diagnosis.findings:
         out(f"{finding.kind} since {finding.since:,} images: {finding.figure}", style="yellow", markup=False)
         out(f"  try {finding.advice}", markup=False)
-    if not found.findings:
+    if not diagnosis.findings:
         out("nothing conspicuous")

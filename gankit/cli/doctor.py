@@ -10,7 +10,7 @@ from gankit.errors import PluginError
 
 
 def doctor(json: Json = False) -> None:
-    """Check the installation: versions, devices, and each plugin by loading it.
+    """Check the installation: versions, devices, and each plugin, which is loaded.
 
     gankit doctor
     """

@@ -22,13 +22,15 @@ def evaluate(
         Path, typer.Argument(metavar="CKPT|DIR|ZIP|NPZ", help="A .safetensors file, a run, or a set of images.")
     ],
     against: Annotated[
-        str | None, typer.Option(metavar="DATA", help="The real data (a checkpoint knows its own).")
+        str | None, typer.Option(metavar="DATA", help="The real data (default: that of the checkpoint).")
     ] = None,
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
     split: Annotated[str, typer.Option(help="Split of the real data: train or test.")] = "train",
     features: Annotated[
         str | None,
-        typer.Option(help="classifier, lite0, lite0@SIDE, inception, inception@FILE (default: the best that is here)."),
+        typer.Option(
+            help="classifier, lite0, lite0@SIDE, inception, inception@FILE (default: the best one available)."
+        ),
     ] = None,
     metrics: Annotated[
         str | None, typer.Option(help="Some of fid, kid, is, pr, dc, duplicates (default: all).")
@@ -37,17 +39,17 @@ def evaluate(
         int | None, typer.Option("-n", min=1, max=10_000_000, help="Samples (default: 10,000 or half of the data).")
     ] = None,
     real: Annotated[
-        str | None, typer.Option(help="Real images in the reference: a number (default: as many), or all.")
+        str | None, typer.Option(help="Real images in the reference: a number, or all (default: as -n).")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the choice of real images.")] = 0,
     on_bad_image: Annotated[
-        Literal["error", "skip"] | None, typer.Option(help="Whether unreadable images end it or are left out.")
+        Literal["error", "skip"] | None, typer.Option(help="Whether an unreadable image is an error or is skipped.")
     ] = None,
     device: Device = "auto",
     variant: File = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extensions with data, features, metrics.")] = None,
     out: Annotated[
-        str | None, typer.Option("-o", "--out", help="Where the line of JSON goes (default: the run's metrics.jsonl).")
+        str | None, typer.Option("-o", "--out", help="File for the line of JSON (default: the run's metrics.jsonl).")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -81,13 +83,13 @@ def evaluate(
 def manifold(
     checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="A .safetensors file, or a run.")],
     n: Annotated[int, typer.Option("-n", min=1, max=10_000, help="Samples, and test polygons.")] = 1024,
-    delta: Annotated[float, typer.Option(min=0, help="Squared distance below which something is near.")] = 0.75,
+    delta: Annotated[float, typer.Option(min=0, help="Squared distance below which images are near.")] = 0.75,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the searches.")] = 0,
     device: Device = "auto",
     variant: File = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="The extensions, when one is a file.")] = None,
     out: Annotated[
-        str | None, typer.Option("-o", "--out", help="Where the line of JSON goes (default: the run's metrics.jsonl).")
+        str | None, typer.Option("-o", "--out", help="File for the line of JSON (default: the run's metrics.jsonl).")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -127,7 +129,7 @@ def _names(text: str) -> list[str]:
 
 
 def _store_path(out: str | None) -> Path | None:
-    """Where the line goes, refused before the work is done when there is no such folder."""
+    """The file for the line of JSON; InputError, before any work, if its folder does not exist."""
     if out is None:
         return None
     path = path_of(out, "--out")
@@ -139,7 +141,7 @@ def _store_path(out: str | None) -> Path | None:
 
 
 def _store_and_show(target: Path, evaluation: Evaluation, path: Path, *, as_json: bool) -> None:
-    """A closed pipe does not cost the stored line, and a folder that cannot be written does not cost the numbers."""
+    """Store first, so that a closed pipe loses no line; show in any case, so that a failed write loses no numbers."""
     from gankit.base.files import append_line
 
     try:
@@ -156,8 +158,8 @@ def _show(target: Path, evaluation: Evaluation, *, as_json: bool) -> None:
         console.print_json(evaluation.record())
         return
 
-    seen = f" at {evaluation.images_seen:,} images" if evaluation.images_seen is not None else ""
-    console.data.print(f"{printable(target)}{seen} against {printable(evaluation.data)}", markup=False)
+    images = f" at {evaluation.images_seen:,} images" if evaluation.images_seen is not None else ""
+    console.data.print(f"{printable(target)}{images} against {printable(evaluation.data)}", markup=False)
     print_protocol(evaluation)
     table = Table("", "score", "floor", box=None, pad_edge=False)
     for name, score in evaluation.scores.items():

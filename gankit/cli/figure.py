@@ -1,4 +1,4 @@
-"""`gankit figure1d`: both densities and D(x) while a GAN learns a distribution that is known."""
+"""`gankit figure1d`: both densities and D(x) while a GAN learns a known distribution."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PANELS, FRAMES = 6, 24
 SETTINGS = ("variant", OPTIONS, "extensions", "data", "images", "z_dim", "seed")
 OF_A_RUN = ("variant", "extensions")
-"""Settings that help to read a run; the others say how to train one."""
+"""Settings that apply to the figure of a run; the others are for training."""
 
 
 @takes_settings(SETTINGS)
@@ -32,10 +32,10 @@ def figure1d(
     out: Annotated[str, typer.Option("-o", "--out", help="x.png: panels; x.webp or x.gif: a film.")] = "figure1d.png",
     json: Json = False,
 ) -> None:
-    """Draw the figure of the articles: real density, generator's density, D(x) and the way from z to x.
+    """Draw the figure of GAN articles: real density, generator's density, D(x) and arrows from z to x.
 
-    D is compared with the best one, D*(x) = p / (p + p_g), where its scores are logits. Data of the plane get a map of
-    D and the count of modes covered. A run is drawn at its start and at the checkpoints it keeps.
+    D is compared with the optimum D*(x) = p / (p + p_g) if its scores are logits. Data in 2-D get a map of D and the
+    number of covered modes. A run is drawn at its start and at the checkpoints it keeps.
 
     gankit figure1d --data ring8 -o ring8.webp
     """
@@ -47,16 +47,16 @@ def figure1d(
     path, suffix = picture_path(out, "--out", FORMATS)
     with console.log_to_stderr(), console.progress_bar():
         if run is not None:
-            found = _of_run(run, layers, moments)
+            figure = _of_run(run, layers, moments)
         else:
-            found = _of_training(layers, moments or (PANELS if suffix == ".png" else FRAMES))
-    rows = describe(found)
+            figure = _of_training(layers, moments or (PANELS if suffix == ".png" else FRAMES))
+    rows = describe(figure)
     if suffix == ".png":
-        write_image(strip(found), path, {"data": found.data, "moments": rows})
+        write_image(strip(figure), path, {"data": figure.data, "moments": rows})
     else:
-        write_bytes(film(found, suffix), path)
+        write_bytes(film(figure, suffix), path)
     if json:
-        console.print_json({"out": str(path), "data": found.data, "scores": found.meaning, "moments": rows})
+        console.print_json({"out": str(path), "data": figure.data, "scores": figure.meaning, "moments": rows})
         return
     for row in rows:
         facts = ", ".join(f"{name} {value:.3g}" for name, value in row.items() if name != "images_seen")
@@ -67,12 +67,12 @@ def figure1d(
 def _of_run(run: Path, layers: list[Layer], moments: int | None) -> Figure:
     from gankit.look.figure import figure_of_run
 
-    given = merged(layers)
-    useless = [f"--{name.replace('_', '-')}" for name in given if name not in OF_A_RUN]
-    if useless or moments is not None:
-        flags = ", ".join([*useless, *(["--moments"] if moments is not None else [])]).replace("--options", "--set")
+    settings = merged(layers)
+    unused = [f"--{name.replace('_', '-')}" for name in settings if name not in OF_A_RUN]
+    if unused or moments is not None:
+        flags = ", ".join([*unused, *(["--moments"] if moments is not None else [])]).replace("--options", "--set")
         raise InputError(f"{flags}: the run has been trained", hint="leave them out, or RUN")
-    return figure_of_run(run, variant=given.get("variant"), extensions=given.get("extensions", ()))
+    return figure_of_run(run, variant=settings.get("variant"), extensions=settings.get("extensions", ()))
 
 
 def _of_training(layers: list[Layer], moments: int) -> Figure:

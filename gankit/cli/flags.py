@@ -1,4 +1,4 @@
-"""The flags that several commands share, and how their texts are read."""
+"""The flags that several commands share, and the parsers of their values."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ MAX_SEEDS = 10_000_000
 
 
 def complete_variant(incomplete: str) -> list[tuple[str, str]]:
-    """(name, title) of installed variants, from metadata alone."""
+    """(name, title) of installed variants, from metadata only."""
     from gankit.host import discovery
 
     return [(p.name, p.title) for p in discovery.discover(discovery.VARIANTS) if p.name.startswith(incomplete)]
 
 
 def complete_extension(incomplete: str) -> list[tuple[str, str]]:
-    """(name, title) of installed extensions, from metadata alone."""
+    """(name, title) of installed extensions, from metadata only."""
     from gankit.host import discovery
 
     return [(p.name, p.title) for p in discovery.discover(discovery.EXTENSIONS) if p.name.startswith(incomplete)]
 
 
 def complete_plugin(incomplete: str) -> list[tuple[str, str]]:
-    """(name, title) of installed variants and extensions, from metadata alone."""
+    """(name, title) of installed variants and extensions, from metadata only."""
     return [*complete_variant(incomplete), *complete_extension(incomplete)]
 
 
 def path_of(text: str, flag: str) -> Path:
-    """A path from a flag; an empty one is an unset shell variable, not the current folder."""
+    """The path in a flag; InputError for an empty one, which is an unset shell variable and not the current folder."""
     if not text.strip():
         raise InputError(f"{flag} is empty", hint="give a path")
     return Path(text)
@@ -73,17 +73,17 @@ def key_values(pairs: list[str]) -> dict[str, Any]:
 
 def parse_seeds(text: str) -> list[int]:
     """'0,1,4-6' -> [0, 1, 4, 5, 6], each once."""
-    path = parse_path(text)
-    seen: set[int] = set()
-    for seed in path:
-        if seed in seen:
+    seeds = parse_path(text)
+    distinct: set[int] = set()
+    for seed in seeds:
+        if seed in distinct:
             raise InputError(f"--seeds {text}: {seed} is named twice", hint="name each seed once")
-        seen.add(seed)
-    return path
+        distinct.add(seed)
+    return seeds
 
 
 def parse_path(text: str) -> list[int]:
-    """'0,4-6,0' -> [0, 4, 5, 6, 0]: a way may cross itself."""
+    """'0,4-6,0' -> [0, 4, 5, 6, 0]; seeds may be repeated."""
     seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)

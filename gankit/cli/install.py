@@ -20,7 +20,7 @@ def install(
     packages: Annotated[list[str], typer.Argument(metavar="PACKAGE...", help="Names, wheels, folders or git+ URLs.")],
     dry_run: DryRun = False,
 ) -> None:
-    """Install plugins into gankit's own environment, with the tool that made it; PyTorch and gankit stay as they are.
+    """Install plugins into gankit's environment with the tool that made it; PyTorch and gankit do not change.
 
     A plugin is code that you trust: it runs when it is chosen.
 
@@ -38,8 +38,8 @@ def install(
     for kind, name, origin in added:
         print(f"{kind} {name} from {origin}: gankit plugin check {name}")
     if not added:
-        hint = "a package of the same version stays as it is: raise its version, or gankit uninstall it first"
-        console.talk.print(f"no new plugin came with it; {hint}", style="yellow")
+        hint = "a package of the same version is not replaced: raise its version, or gankit uninstall it first"
+        console.talk.print(f"no new plugin was installed; {hint}", style="yellow")
 
 
 def uninstall(
@@ -48,7 +48,7 @@ def uninstall(
     ],
     dry_run: DryRun = False,
 ) -> None:
-    """Remove the package of a plugin from gankit's environment. Runs and checkpoints stay, and say what they need.
+    """Remove the package of a plugin from gankit's environment. Runs and checkpoints remain, and name what they need.
 
     gankit uninstall mygan
     """
@@ -62,9 +62,9 @@ def _run(command: list[str], dry_run: bool) -> None:
     if dry_run:
         return
     try:
-        # Its talk is talk: standard output is for data.
+        # The messages of the installer go to stderr, because stdout is for data.
         code = subprocess.run(command, stdout=2, check=False).returncode
     except OSError as error:
         raise ResourceError(f"{command[0]} cannot be run: {error.strerror}", hint="is it on the PATH?") from error
     if code:
-        raise ResourceError(f"{command[0]} ended with {code}", hint="its own lines above say why")
+        raise ResourceError(f"{command[0]} ended with {code}", hint="its messages above say why")

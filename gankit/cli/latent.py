@@ -1,4 +1,4 @@
-"""`gankit interpolate`, `arithmetic` and `neighbours`: looks at what a generator has learnt."""
+"""`gankit interpolate`, `arithmetic` and `neighbours`: pictures of what a generator has learnt."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from gankit.errors import InputError
 
 def interpolate(
     checkpoint: Checkpoint,
-    seeds: Annotated[str, typer.Option(help="From the sample of each seed to that of the next.")] = "0-4",
+    seeds: Annotated[str, typer.Option(help="Seeds of the samples that the walk visits.")] = "0-4",
     steps: Annotated[
         int | None, typer.Option(min=2, max=1000, help="Images of a walk, both ends included (10; in a film 30).")
     ] = None,
     class_: Annotated[
-        list[str] | None, typer.Option("--class", help="Class by name or index; a second one: from one to the other.")
+        list[str] | None, typer.Option("--class", help="Class by name or index; a second one: the end of the walk.")
     ] = None,
     out: Annotated[str, typer.Option("-o", "--out", help="x.png: a film strip; x.webp or x.gif: a film.")] = (
         "interpolation.png"
     ),
-    fps: Annotated[int, typer.Option(min=1, max=100, help="Images a second, in a film.")] = 20,
+    fps: Annotated[int, typer.Option(min=1, max=100, help="Images per second in a film.")] = 20,
     device: Device = "auto",
     variant: File = None,
     with_: With = None,
@@ -44,28 +44,28 @@ def interpolate(
     if class_ and len(class_) > 2:
         raise InputError(f"{len(class_)} classes", hint="one class, or two to go from one to the other")
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
-    chosen = parse_path(seeds)
-    walks = walk(generator, chosen, steps or (10 if suffix == ".png" else 30), class_ or ())
+    stops = parse_path(seeds)
+    walks = walk(generator, stops, steps or (10 if suffix == ".png" else 30), class_ or ())
     if suffix == ".png":
-        write_picture(film_strip([w.images for w in walks]), path, generator, chosen)
+        write_picture(film_strip([w.images for w in walks]), path, generator, stops)
     else:
-        write_picture(film(list(there_and_back(walks)), suffix, fps), path, generator, chosen)
-    _told(path, {"walks": len(walks), "seeds": chosen}, as_json=json)
+        write_picture(film(list(there_and_back(walks)), suffix, fps), path, generator, stops)
+    _print_result(path, {"walks": len(walks), "seeds": stops}, as_json=json)
 
 
 def arithmetic(
     checkpoint: Checkpoint,
     plus: Annotated[list[str], typer.Option(help="Seeds whose mean is added, e.g. 1,4,7; may be repeated.")],
-    minus: Annotated[list[str] | None, typer.Option(help="Seeds whose mean is taken away; may be repeated.")] = None,
+    minus: Annotated[list[str] | None, typer.Option(help="Seeds whose mean is subtracted; may be repeated.")] = None,
     class_: Annotated[str | None, typer.Option("--class", help="Class by name or index, for all pictures.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise around the result.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise around the result.")] = 0,
     out: Annotated[str, typer.Option("-o", "--out", help="The picture of the equation.")] = "arithmetic.png",
     device: Device = "auto",
     variant: File = None,
     with_: With = None,
     json: Json = False,
 ) -> None:
-    """Add and subtract concepts: means of the latent vectors of some seeds each (DCGAN, section 6.3.2).
+    """Add and subtract concepts: each is the mean of the latent vectors of some seeds (DCGAN, section 6.3.2).
 
     gankit arithmetic CKPT --plus 1,4,7 --minus 2,5,8 --plus 3,6,9
     """
@@ -77,21 +77,21 @@ def arithmetic(
     path, _ = picture_path(out, "-o")
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
     groups = [parse_seeds(text) for text in plus], [parse_seeds(text) for text in minus or []]
-    found = compute(generator, *groups, label=class_, seed=seed)
-    columns = [("+" if group.sign > 0 else "-", group.images, group.mean) for group in found.groups]
-    seeds = [number for group in found.groups for number in group.seeds]
-    write_picture(equation(columns, found.results), path, generator, seeds)
-    _told(path, {"plus": groups[0], "minus": groups[1]}, as_json=json)
+    result = compute(generator, *groups, label=class_, seed=seed)
+    columns = [("+" if group.sign > 0 else "-", group.images, group.mean) for group in result.groups]
+    seeds = [number for group in result.groups for number in group.seeds]
+    write_picture(equation(columns, result.results), path, generator, seeds)
+    _print_result(path, {"plus": groups[0], "minus": groups[1]}, as_json=json)
 
 
 def neighbours(
     checkpoint: Checkpoint,
-    seeds: Annotated[str, typer.Option(help="One row a seed.")] = "0-7",
+    seeds: Annotated[str, typer.Option(help="One row per seed.")] = "0-7",
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="Training images beside each sample.")] = 5,
     features: Annotated[
-        str, typer.Option(help="Where distances are taken: pixels, or a feature space of `gankit eval`.")
+        str, typer.Option(help="Space of the distances: pixels, or a feature space of `gankit eval`.")
     ] = "pixels",
-    against: Annotated[str | None, typer.Option(help="The training data, if it is not where it was.")] = None,
+    against: Annotated[str | None, typer.Option(help="The training data, if it has moved.")] = None,
     size: Annotated[str | None, typer.Option(help="Crop and resize --against to HEIGHTxWIDTH.")] = None,
     out: Annotated[str, typer.Option("-o", "--out", help="The picture.")] = "neighbours.png",
     device: Device = "auto",
@@ -99,7 +99,7 @@ def neighbours(
     with_: With = None,
     json: Json = False,
 ) -> None:
-    """Draw the nearest training images beside samples. A near one is no proof of copying: see `gankit eval`.
+    """Draw the nearest training images beside samples. A near image does not prove copying: see `gankit eval`.
 
     gankit neighbours RUN --seeds 0-7 -k 5
     """
@@ -111,17 +111,17 @@ def neighbours(
     path, _ = picture_path(out, "-o")
     settings = EvalSettings(against=against, size=size, device=device, variant=variant, extensions=with_ or ())
     with console.log_to_stderr(), console.progress_bar():
-        found = compute(checkpoint, parse_seeds(seeds), k, features=features, settings=settings)
-    notes = [[f"{distance:.2f}" for distance in row] for row in found.distances.tolist()]
-    write_image(beside(found.samples, found.images, notes), path, {"seeds": list(found.seeds), "space": found.space})
+        near = compute(checkpoint, parse_seeds(seeds), k, features=features, settings=settings)
+    notes = [[f"{distance:.2f}" for distance in row] for row in near.distances.tolist()]
+    write_image(beside(near.samples, near.images, notes), path, {"seeds": list(near.seeds), "space": near.space})
     rows = [
         {"seed": seed, "indices": indices, "distances": [round(d, 6) for d in distances]}
-        for seed, indices, distances in zip(found.seeds, found.indices.tolist(), found.distances.tolist(), strict=True)
+        for seed, indices, distances in zip(near.seeds, near.indices.tolist(), near.distances.tolist(), strict=True)
     ]
-    _told(path, {"space": found.space, "neighbours": rows}, as_json=json)
+    _print_result(path, {"space": near.space, "neighbours": rows}, as_json=json)
 
 
-def _told(path: Path, facts: dict[str, Any], *, as_json: bool) -> None:
+def _print_result(path: Path, facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         console.print_json({"out": str(path), **facts})
     else:

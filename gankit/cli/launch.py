@@ -1,4 +1,4 @@
-"""`--gpus N`: the same command once more, as N processes under torchrun."""
+"""`--gpus N`: runs the same command again as N processes under torchrun."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from gankit.errors import InputError
 
 
 def relaunch(count: int, device: str, batch: int) -> None:
-    """Replace this process by torchrun with `count` processes of it; inside torchrun, and for one, return."""
+    """Replace this process by torchrun with `count` processes; return for a single one, and inside torchrun."""
     if count == 1 or "WORLD_SIZE" in os.environ:
         return
     import torch
 
-    here = torch.cuda.device_count()
-    if device != "cpu" and here < count:
+    available = torch.cuda.device_count()
+    if device != "cpu" and available < count:
         raise InputError(
-            f"--gpus {count}: this machine has {here} CUDA devices",
-            hint="name fewer, or --device cpu for processes on the CPU",
+            f"--gpus {count}: this machine has {available} CUDA devices",
+            hint="use fewer, or --device cpu for processes on the CPU",
         )
     if batch % count:
         raise InputError(f"--gpus {count} with a batch of {batch}: it is divided among them", hint="take a multiple")

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: one live line on a terminal, a plain line now and then in a pipe."""
+"""The display of a run: one live line on a terminal, a plain line every few seconds in a pipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REFRESH_S = 0.25
 
 
 class LiveLine:
-    """Observer of a run for the command line. It shows numbers others have read: it never waits for the device."""
+    """Observer that shows a run on the command line. It shows statistics as the run reads them, without waiting."""
 
     def __init__(self) -> None:
         columns = (BarColumn(bar_width=20), TaskProgressColumn(), TextColumn("{task.description}"))
@@ -36,7 +36,7 @@ class LiveLine:
             self.progress.start()
 
     def after_step(self, run: Run) -> None:
-        """Show where the run is, a few times a second."""
+        """Show the progress of the run, a few times per second."""
         now = time.monotonic()
         if now - self.shown_at >= (REFRESH_S if talk.is_terminal else PLAIN_LINE_S):
             self.shown_at = now

@@ -1,4 +1,4 @@
-"""`gankit plugin`: make a plugin, check that it keeps the rules, list what is installed and whether it can be used."""
+"""`gankit plugin`: makes a plugin, checks that it keeps the rules, or lists the installed plugins and their state."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def listing(
     load: Annotated[bool, typer.Option("--load", help="Import each one as well, as `gankit doctor` does.")] = False,
     json: Json = False,
 ) -> None:
-    """List installed plugins and their state, from their metadata and source alone.
+    """List installed plugins and their state, from their metadata and source only.
 
-    GANKIT_PLUGINS=NAME,PACKAGE allows these plugins, or all of a package, and no other installed one.
+    GANKIT_PLUGINS=NAME,PACKAGE allows only these plugins and the plugins of these packages.
 
     gankit plugin list --load
     """
@@ -59,20 +59,20 @@ def listing(
 @app.command()
 def check(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_plugin, help="NAME or ./file.py.")],
-    with_: Annotated[list[str] | None, typer.Option("--with", help="Extension that is there as well.")] = None,
+    with_: Annotated[list[str] | None, typer.Option("--with", help="Extension used in the checks.")] = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Check that a plugin keeps the rules: tiny games, a few seconds. Exit code 3 when it does not.
+    """Check that a plugin keeps the rules, in tiny games of a few seconds. Exit code 3 when it does not.
 
-    An extension is played with the default variant. In tests of your own: gankit.testing.
+    An extension is checked with the default variant. gankit.testing has the checks for your tests.
 
     gankit plugin check ./mygan.py
     """
     from gankit.testing import CHECKS, Subject, run_checks
 
     outcomes = []
-    with console.progress_bar(), redirect_stdout(io.StringIO()):  # what a plugin prints is not our data
+    with console.progress_bar(), redirect_stdout(io.StringIO()):  # a plugin must not print into our data
         subject = Subject.of(name, extensions=tuple(with_ or ()), device=device)
         for outcome in run_checks(subject):
             outcomes.append(outcome)
@@ -97,15 +97,15 @@ def check(
     else:
         from rich.table import Table
 
-        table = Table("check", "", "what is required, or what was seen and what to do", box=None, pad_edge=False)
-        first_with: dict[str, str] = {}  # reason -> the check that it is printed for
+        table = Table("check", "", "requirement, or what failed and what to do", box=None, pad_edge=False)
+        first_with: dict[str, str] = {}  # reason -> name of the first check that failed for it
         for outcome in outcomes:
-            said = outcome.check.requirement
+            note = outcome.check.requirement
             if outcome.reason is not None:
                 first = first_with.setdefault(outcome.reason, outcome.check.name)
-                alike = first != outcome.check.name
-                said = f"as for {first}" if alike else f"{outcome.reason} — {outcome.hint}"
-            cells = (outcome.check.name, "ok" if outcome.reason is None else "FAILED", said)
+                repeated = first != outcome.check.name
+                note = f"as for {first}" if repeated else f"{outcome.reason} — {outcome.hint}"
+            cells = (outcome.check.name, "ok" if outcome.reason is None else "FAILED", note)
             table.add_row(*map(console.cell, cells), style="" if outcome.reason is None else "bold red")
         console.print_table(table)
         passed, seconds = len(outcomes) - len(failed), sum(outcome.wall_s for outcome in outcomes)
@@ -122,19 +122,19 @@ def check(
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What users will write: mygan.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name that users will write: mygan.")],
     extension: Annotated[bool, typer.Option("--extension", help="An extension for --with, not a variant.")] = False,
     licence: Annotated[str, typer.Option(help="Apache-2.0, BSD-3-Clause or MIT.")] = "MIT",
     out: Annotated[str | None, typer.Option("-o", "--out", help="The folder to make (else gankit-NAME).")] = None,
 ) -> None:
-    """Make a distribution with one plugin that works already, with its test, licence and CI.
+    """Make a distribution with one working plugin, its test, licence and CI.
 
     gankit plugin new mygan
     """
     from gankit.host import scaffold
 
-    chosen = path_of(out, "-o") if out is not None else None
-    made = scaffold.create(name, extension=extension, licence=licence, folder=chosen)
+    folder = path_of(out, "-o") if out is not None else None
+    made = scaffold.create(name, extension=extension, licence=licence, folder=folder)
     for path in made.files:
         print(Path(made.folder, path))
     console.talk.print("next:", style="bold")

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def _labels(generator: TrainedGenerator, names: list[str]) -> list[int]:
-    """'all', or the classes named, each once."""
+    """The labels of 'all' classes, or of the named ones; InputError for a class that is named twice."""
     if names == ["all"] and "all" not in generator.data.classes:
-        generator.label_of(0)  # says why there are none
+        generator.label_of(0)  # raises the error for a generator without classes
         return list(range(len(generator.data.classes)))
     labels = [generator.label_of(name) for name in names]
     if len(set(labels)) < len(labels):
@@ -28,22 +28,22 @@ def _labels(generator: TrainedGenerator, names: list[str]) -> list[int]:
 
 def sample(
     checkpoint: Checkpoint,
-    seeds: Annotated[str | None, typer.Option(help="One sample a seed, e.g. 0,1,4-6 (default: 0-63).")] = None,
+    seeds: Annotated[str | None, typer.Option(help="One sample per seed, e.g. 0,1,4-6 (default: 0-63).")] = None,
     n: Annotated[
-        int | None, typer.Option("-n", min=1, max=MAX_SEEDS, help="This many samples: seeds 0 to n-1.")
+        int | None, typer.Option("-n", min=1, max=MAX_SEEDS, help="Number of samples: seeds 0 to n-1.")
     ] = None,
     class_: Annotated[
         list[str] | None,
-        typer.Option("--class", help="Class by name or index, or 'all': one row a class; may be repeated."),
+        typer.Option("--class", help="Class by name or index, or 'all': one row per class; may be repeated."),
     ] = None,
     condition: Annotated[
-        str | None, typer.Option(help="Condition vector of all samples, for networks trained on such, e.g. 0.5,-1.")
+        str | None, typer.Option(help="Condition vector of all samples, e.g. 0.5,-1, if the network takes vectors.")
     ] = None,
     out: Annotated[
         str, typer.Option("-o", "--out", help="x.png: a contact sheet; a folder or x.zip: single PNGs; x.npz: arrays.")
     ] = "samples.png",
     batch: Annotated[
-        int, typer.Option(min=1, max=1 << 20, help="Samples made at a time; they do not depend on it.")
+        int, typer.Option(min=1, max=1 << 20, help="Samples made at a time; it does not change them.")
     ] = 64,
     device: Device = "auto",
     variant: File = None,
@@ -57,7 +57,7 @@ def sample(
     if seeds is not None and n is not None:
         raise InputError("--seeds and -n exclude each other", hint="-n 100 means --seeds 0-99")
     count = n if n is not None else 8 if class_ and (len(class_) > 1 or class_ == ["all"]) else 64
-    chosen = parse_seeds(seeds) if seeds is not None else list(range(count))
+    numbers = parse_seeds(seeds) if seeds is not None else list(range(count))
     from gankit.sample.generator import load
     from gankit.sample.writers import Request, write_samples
 
@@ -65,7 +65,7 @@ def sample(
     if class_ and condition is not None:
         raise InputError("--class and --condition exclude each other")
     vector = None if condition is None else generator.condition(vector=parse_vector(condition))
-    request = Request(generator, chosen, _labels(generator, class_ or []), vector, batch)
+    request = Request(generator, numbers, _labels(generator, class_ or []), vector, batch)
     if len(request) > MAX_SEEDS:
         raise InputError(f"{len(request):,} samples are more than {MAX_SEEDS:,}", hint="sample them in several parts")
     started = time.monotonic()

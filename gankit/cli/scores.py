@@ -1,4 +1,4 @@
-"""How scores are written for people: their titles, their numbers and the protocol that they come from."""
+"""Scores as text: their titles, their numbers and their protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def title_of(name: str, higher_is_better: bool | None) -> str:
 
 
 def print_protocol(evaluation: Evaluation) -> None:
-    """Two lines on stdout: the feature space, and which samples were compared with which real data."""
+    """Print two lines on stdout: the feature space, and the samples and real data that were compared."""
     p = evaluation.protocol
     prepared = ", ".join(f"{key} {value}" for key, value in p.preparation.items())
     weights = f" {p.features_sha256[:8]}" if p.features_sha256 != "none" else ""
@@ -35,7 +35,7 @@ def print_protocol(evaluation: Evaluation) -> None:
 
 
 def text_of(name: str, value: float | None, spread: float | None = None) -> str:
-    """A score for people: KID in thousandths, the share of duplicates in per cent."""
+    """A score as text: KID in thousandths, the share of duplicates in per cent."""
     if value is None:
         return ""
     if name == "duplicates":

@@ -1,4 +1,4 @@
-"""Flags made from the fields of `RunConfig`: a setting that is added there is a flag, with its help and completion."""
+"""Flags made from the fields of `RunConfig`: each setting is a flag with its help and completion."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gankit.settings.layers import Layer
 from gankit.settings.option import Facts, Kind, facts_of
 
 OPTIONS = "options"
-"""The options of variant and extensions, `--set`; not a field, but a setting like the others."""
+"""The options of variant and extensions, `--set`: a setting without a field."""
 
 FIELDS = {field.name: field for field in dataclasses.fields(RunConfig)}
 _HINTS = typing.get_type_hints(RunConfig)
@@ -30,23 +30,23 @@ _METAVARS: dict[Kind, str] = {"plain": "N", "count": "COUNT", "duration": "TIME"
 def takes_settings(
     names: Sequence[str], *, panels: bool = False, variables: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command `function(layers, …)` with a flag for each of these settings beside its own parameters.
+    """A decorator for a command `function(layers, …)`, which gets a flag for each of these settings.
 
-    `layers` are what the environment and the flags say, the last one wins. With `panels` the help groups the flags
-    and names their defaults; `variables` is the beginning of the names of environment variables that the command reads.
+    `layers` are the environment and the flags, of which the last one wins. With `panels` the help groups the flags and
+    shows their defaults; `variables` is the prefix of the environment variables that the command reads.
     """
     flags = {_parameter_name(name): name for name in names}
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        others = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
-        def command(context: typer.Context, **given: Any) -> None:
+        def command(context: typer.Context, **values: Any) -> None:
             _refuse_unknown_variables(context, variables)
-            function(_layers(context, flags), **{parameter.name: given[parameter.name] for parameter in own})
+            function(_layers(context, flags), **{parameter.name: values[parameter.name] for parameter in others})
 
-        made = [_parameter(name, panels, variables) for name in names]
         start = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-        parameters = [start, *made, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own)]
+        of_settings = [_parameter(name, panels, variables) for name in names]
+        parameters = [start, *of_settings, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in others)]
         command.__name__, command.__doc__ = function.__name__, function.__doc__
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -56,12 +56,12 @@ def takes_settings(
 
 
 def merged(layers: Sequence[Layer]) -> dict[str, Any]:
-    """The settings of several layers as one table."""
+    """The settings of several layers, merged."""
     return {name: value for layer in layers for name, value in layer.settings.items()}
 
 
 def _parameter(name: str, panels: bool, variables: str | None) -> inspect.Parameter:
-    """The parameter of a command for one setting: a switch, a list, or a text that the settings check themselves."""
+    """The parameter of a command for one setting: a switch, a list, or a text that is validated with the settings."""
     facts = Facts() if name == OPTIONS else facts_of(FIELDS[name])
     flag = _flag(name)
     switch = name != OPTIONS and _HINTS[name] is bool
@@ -88,7 +88,7 @@ def _flag(name: str) -> str:
 
 
 def _parameter_name(name: str) -> str:
-    """The name of the parameter of a command; that of a variable in Python, which `with` is not."""
+    """The name of the parameter of a command, a valid identifier, which `with` is not."""
     flag = _flag(name).replace("-", "_")
     return f"{flag}_" if flag == "with" else flag
 
@@ -109,9 +109,9 @@ def _scalars(name: str) -> set[type]:
 
 
 def _help(name: str, facts: Facts, defaults: bool) -> str:
-    """'Images per step, over all devices (64).': the brief help, and the choices or the default, in brackets."""
+    """'Images per step, over all devices (64).': the brief help with the choices, or with the default in brackets."""
     if name == OPTIONS:
-        return "Of the variant, or EXTENSION.KEY=VALUE."
+        return "Plugin option: KEY or EXTENSION.KEY."
     text = facts.setting.brief or facts.help
     default, choices = FIELDS[name].default, _choices(name)
     if choices:
@@ -135,7 +135,7 @@ def _completion(name: str) -> Callable[[str], list[Any]] | None:
 
 
 def _layers(context: typer.Context, flags: dict[str, str]) -> list[Layer]:
-    """The environment and the flags as two layers; what was not given is in neither."""
+    """The environment and the flags as two layers, which hold only the settings that the user set."""
     settings: dict[str, dict[str, Any]] = {"ENVIRONMENT": {}, "COMMANDLINE": {}}
     for parameter, name in flags.items():
         source = context.get_parameter_source(parameter)
@@ -147,7 +147,7 @@ def _layers(context: typer.Context, flags: dict[str, str]) -> list[Layer]:
 
 
 def _refuse_unknown_variables(context: typer.Context, variables: str | None) -> None:
-    """InputError for a misspelt variable, which would be ignored in silence."""
+    """InputError for a misspelt variable, which would otherwise be ignored."""
     known = {f"{variables}_{_variable(name)}" for name in context.params}
     for name in os.environ:
         if variables and name.startswith(f"{variables}_") and name not in known:

@@ -1,4 +1,4 @@
-"""`gankit train` and `gankit resume`: flags become settings, the API does the work, the result is printed."""
+"""`gankit train` and `gankit resume`: turn flags into settings, call the API and print the result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gankit.run.run import RunResult
 
 VARIABLES = "GANKIT_TRAIN"
-# What people set first stands first in the help.
+# The settings that users set first come first in the help.
 FIRST = ("variant", OPTIONS, "extensions", "data", "images")
 SETTINGS = (*FIRST, *(name for name in FIELDS if name not in FIRST))
 RESUMABLE = (*(name for name in FIELDS if name in RESUMABLE_CHANGES), "variant", "extensions")
@@ -32,7 +32,7 @@ RESUMABLE = (*(name for name in FIELDS if name in RESUMABLE_CHANGES), "variant",
 Gpus = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", help="Processes under torchrun, one a GPU.", rich_help_panel=Panel.RUN, show_envvar=False
+        min=1, metavar="N", help="Processes under torchrun, one per GPU.", rich_help_panel=Panel.RUN, show_envvar=False
     ),
 ]
 Config = Annotated[
@@ -40,7 +40,9 @@ Config = Annotated[
 ]
 New = Annotated[
     bool,
-    typer.Option("--new", metavar="", help="Continue no unfinished run.", rich_help_panel=Panel.RUN, show_envvar=False),
+    typer.Option(
+        "--new", metavar="", help="Start anew; continue no run.", rich_help_panel=Panel.RUN, show_envvar=False
+    ),
 ]
 DryRun = Annotated[
     bool,
@@ -118,10 +120,10 @@ def train(
 def resume(
     layers: list[Layer],
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")],
-    gpus: Annotated[int | None, typer.Option(min=1, help="Processes under torchrun, one a GPU.")] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="Processes under torchrun, one per GPU.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Continue a run exactly where it stopped, or beyond its budget. A plugin that was a file is passed again.
+    """Continue a run exactly where it stopped, or beyond its budget. Plugins that are files must be named again.
 
     gankit resume RUN --images 400k
     """
@@ -189,11 +191,11 @@ def _print_dry_run(plan: Plan, dataset: Dataset, *, as_json: bool) -> None:
     from gankit.cli.live import clock
     from gankit.run.build import built_by, data_spec, estimate, latent_space
 
-    guess = estimate(plan, dataset)
+    cost = estimate(plan, dataset)
     builders = built_by(plan, data_spec(dataset, latent_space(plan, dataset)))
     if as_json:
         document: dict[str, Any] = {"settings": plan.settings_table(), "schedules": plan.schedule_table()}
-        facts = {"data": dataset.describe(), "built_by": builders, "estimate": dataclasses.asdict(guess)}
+        facts = {"data": dataset.describe(), "built_by": builders, "estimate": dataclasses.asdict(cost)}
         console.print_json({**document, **facts})
         return
     _print_config(plan, as_json=False)
@@ -202,10 +204,10 @@ def _print_dry_run(plan: Plan, dataset: Dataset, *, as_json: bool) -> None:
     for line in dataset.describe().splitlines():
         out(printable(line), markup=False)
     out("built by    " + ", ".join(f"{what} {who}" for what, who in builders.items()), markup=False)
-    out("parameters  " + ", ".join(f"{what} {count:,}" for what, count in guess.parameters.items()))
-    total = f"about {clock(guess.total_s)}" if guess.total_s else "no end"
+    out("parameters  " + ", ".join(f"{what} {count:,}" for what, count in cost.parameters.items()))
+    total = f"about {clock(cost.total_s)}" if cost.total_s else "no end"
     out(
-        f"estimate    {total} at {guess.images_per_s:,.0f} images/s (from 5 steps on this machine"
+        f"estimate    {total} at {cost.images_per_s:,.0f} images/s (from 5 steps on this machine"
         + (", without the scores); " if plan.config.eval_every else "); ")
         + "nothing was written"
     )

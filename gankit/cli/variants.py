@@ -1,4 +1,4 @@
-"""`gankit variants`: what is installed, from metadata alone; `show` imports a variant and tells its options."""
+"""`gankit variants`: lists the installed variants by their metadata; `show` imports one and prints its options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app = typer.Typer(help="List installed variants, or show one.", invoke_without_c
 
 @app.callback()
 def listing(context: typer.Context, json: Json = False) -> None:
-    """List installed variants and extensions. Nothing is imported for it.
+    """List installed variants and extensions without importing them.
 
     gankit variants
     """
@@ -26,17 +26,17 @@ def listing(context: typer.Context, json: Json = False) -> None:
         "extension, named by --with": discovery.discover(discovery.EXTENSIONS),
     }
     if json:
-        found = [plugin for group in groups.values() for plugin in group]
-        facts = [(p.name, p.kind, p.title, p.dist, p.version) for p in found]
+        listed = [plugin for group in groups.values() for plugin in group]
+        facts = [(p.name, p.kind, p.title, p.dist, p.version) for p in listed]
         console.print_json([dict(zip(("name", "kind", "title", "dist", "version"), row, strict=True)) for row in facts])
         return
     from rich.table import Table
 
     for heading, plugins in groups.items():
-        taken = [plugin.name for plugin in plugins]
+        names = [plugin.name for plugin in plugins]
         table = Table(heading, "what it is", "from", box=None, pad_edge=False)
         for plugin in plugins:
-            name = f"{plugin.dist}:{plugin.name}" if taken.count(plugin.name) > 1 else plugin.name
+            name = f"{plugin.dist}:{plugin.name}" if names.count(plugin.name) > 1 else plugin.name
             table.add_row(console.cell(name), console.cell(plugin.title), console.cell(plugin.origin))
         if plugins:
             console.data.print(table)
@@ -48,7 +48,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_variant, help="NAME or ./file.py.")],
     json: Json = False,
 ) -> None:
-    """Show a variant: paper, options, recommended settings and who builds what.
+    """Show a variant: paper, options, recommended settings and the plugins that build its parts.
 
     gankit variants show NAME
     """

@@ -1,4 +1,4 @@
-"""`gankit verify`: hand-worked values of the formulas beside what this machine computes."""
+"""`gankit verify`: values of the formulas worked out by hand, beside the results of this machine."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def verify(
     device: Device = "auto",
     precision: Annotated[
         Literal["auto", "fp64", "fp32", "tf32", "bf16", "fp16"],
-        typer.Option(help="Arithmetic of the critic; auto is that of training."),
+        typer.Option(help="Arithmetic of the critic; auto is the default of training."),
     ] = "auto",
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extension whose vectors are checked too.")] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Check that this run's configuration resumes exactly, instead.")
+        Path | None, typer.Option(metavar="RUN", help="Instead check that this run's configuration resumes exactly.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Compute the formulas of variants for values worked out by hand, on this device and in this precision.
+    """Compare the formulas of variants with values worked out by hand, on this device and in this precision.
 
-    With --resume RUN: train the first steps of a run in a temporary folder, straight and with a stop, and compare.
+    With --resume RUN: train the first steps of a run in a temporary folder, without and with a stop, and compare.
 
     gankit verify ./mine.py --precision bf16
     """
@@ -40,7 +40,7 @@ def verify(
         return
     from gankit.look.verify import verify as compute
 
-    found = compute(variant or (), extensions=with_ or (), device=device, precision=precision)
+    result = compute(variant or (), extensions=with_ or (), device=device, precision=precision)
     if json:
         rows = [
             {
@@ -51,25 +51,25 @@ def verify(
                 "got": console.number(value.got),
                 "ok": value.ok,
             }
-            for name, value in found.checked
+            for name, value in result.checked
         ]
-        console.print_json({"device": found.device, "precision": found.precision, "values": rows})
+        console.print_json({"device": result.device, "precision": result.precision, "values": rows})
     else:
         from rich.table import Table
 
         table = Table("variant", "vector", "value", "expected", "got", "", box=None, pad_edge=False)
-        for name, value in found.checked:
+        for name, value in result.checked:
             verdict = "ok" if value.ok else "WRONG"
             cells = (name, value.vector, value.value, f"{value.expected:.9g}", f"{value.got:.9g}", verdict)
             table.add_row(*map(console.cell, cells), style="" if value.ok else "bold red")
-        if found.checked:
+        if result.checked:
             console.print_table(table)
-            bound = found.checked[0][1].tolerance
-            print(f"{len(found.checked)} values on {found.device} in {found.precision}, each to {bound:g}")
-    for name in found.without:
+            bound = result.checked[0][1].tolerance
+            print(f"{len(result.checked)} values on {result.device} in {result.precision}, each to {bound:g}")
+    for name in result.without:
         console.talk.print(f"{name} offers no vectors: values worked out by hand, from gankit_vectors", markup=False)
-    if found.wrong:
-        raise PluginError(f"{found.wrong} of {len(found.checked)} values disagree", hint="the rows marked WRONG")
+    if result.wrong:
+        raise PluginError(f"{result.wrong} of {len(result.checked)} values disagree", hint="see the rows marked WRONG")
 
 
 def _verify_resume(
@@ -79,20 +79,18 @@ def _verify_resume(
 
     if len(variants) > 1 or precision == "fp64":
         raise InputError("--resume checks one run in its own precision", hint="gankit verify --resume RUN")
-    given: dict[str, Any] = {"variant": variants[0]} if variants else {}
-    given |= {"extensions": extensions} if extensions else {}
-    given |= {"device": device} if device != "auto" else {}
-    given |= {"precision": precision} if precision != "auto" else {}
-    found = verify_resume(run, **given)
+    changes: dict[str, Any] = {"variant": variants[0]} if variants else {}
+    changes |= {"extensions": extensions} if extensions else {}
+    changes |= {"device": device} if device != "auto" else {}
+    changes |= {"precision": precision} if precision != "auto" else {}
+    result = verify_resume(run, **changes)
     if as_json:
-        console.print_json(dataclasses.asdict(found))
+        console.print_json(dataclasses.asdict(result))
     else:
-        for difference in found.differences:
-            by = "of another kind" if difference.largest is None else f"by up to {difference.largest:.3g}"
-            console.data.print(f"{difference.name} differs {by}", markup=False)
-        same = found.compared - len(found.differences)
-        print(
-            f"{same} of {found.compared} tensors and numbers are equal after {found.steps} steps, straight and resumed"
-        )
-    if found.differences:
+        for difference in result.differences:
+            amount = "in type or shape" if difference.largest is None else f"by up to {difference.largest:.3g}"
+            console.data.print(f"{difference.name} differs {amount}", markup=False)
+        same = result.compared - len(result.differences)
+        print(f"{same} of {result.compared} tensors and numbers are equal after {result.steps} steps with a resume")
+    if result.differences:
         raise PluginError(f"{run} does not resume bit for bit here", hint="the lines above say what differs")

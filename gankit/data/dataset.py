@@ -1,4 +1,4 @@
-"""A data set: every source ends up as one tensor of samples, in memory or, from a packed file, in a memory map."""
+"""A data set: one tensor of samples from any source, in memory or in the memory map of a packed file."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from gankit.errors import InputError
 
 _COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 _LISTED_CLASSES = 5
-_BLOCK_BYTES = 8 << 20  # a part of the format of packed files
+_BLOCK_BYTES = 8 << 20  # fixed by the format of packed files
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Samples on the CPU: uint8 images [N, C, H, W] or float32 points [N, D], labels int64 [N] or None.
 
-    Samples are only read: those of a packed file are its bytes, and a write to them would end the process.
+    Samples must not be written to: those of a packed file are mapped read-only, and a write would end the process.
     """
 
     name: str
-    """What it is called in runs and messages."""
+    """The name in runs and messages."""
     spec: DataSpec
     """Shape of a sample and names of the classes."""
     samples: Tensor
@@ -38,9 +38,9 @@ class Dataset:
     labels: Tensor | None = None
     """int64 [N], each below the number of classes."""
     notes: tuple[str, ...] = ()
-    """What was inferred, for people."""
+    """What was inferred from the source, for the user."""
     conditions: Tensor | None = None
-    """Vectors y float32 [N, K] on which a run is conditioned in place of labels; None: on the labels."""
+    """Condition vectors y float32 [N, K]; None: a conditional run uses the labels."""
 
     def __post_init__(self) -> None:
         problem = self._problem()
@@ -61,8 +61,7 @@ class Dataset:
     ) -> Dataset:
         """Arrays in any accepted layout and range (see `layout`) -> a data set.
 
-        With copy=False the memory of the arrays is taken over where that is possible: the caller must not write to them
-        any more.
+        With copy=False the data set shares the memory of the arrays where possible; the caller must not write to them.
         """
         if copy:
             samples = np.array(samples)
@@ -85,16 +84,16 @@ class Dataset:
         return len(self.samples)
 
     def real(self, indices: Tensor) -> Tensor:
-        """Samples [n, *shape] at int64 indices [n], as the networks see them: float32, images in [-1, 1]."""
+        """Samples [n, *shape] at int64 indices [n] as the networks take them: float32, images in [-1, 1]."""
         return as_floats(self.samples.index_select(0, indices))
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of everything that training sees: shape, type, samples, labels, class names."""
+        """sha256 (hex) of everything that training uses: shape, type, samples, labels, class names, conditions."""
         return content_digest(self)
 
     def describe(self) -> str:
-        """At most two lines for people: what there is, and what was inferred."""
+        """At most two lines for the user: the content, and what was inferred."""
         if self.spec.is_image:
             channels, height, width = self.spec.shape
             text = f"{plural(len(self), 'image')}, {_COLOURS[channels]} {height}x{width}"
@@ -118,11 +117,11 @@ class Dataset:
 
     def _problem(self) -> str | None:
         shape, samples, labels = self.spec.shape, self.samples, self.labels
-        wanted = torch.uint8 if self.spec.is_image else torch.float32
+        dtype = torch.uint8 if self.spec.is_image else torch.float32
         if len(shape) not in (1, 3) or (self.spec.is_image and shape[0] not in CHANNELS):
             return f"shape {shape} is neither (C, H, W) with 1, 3 or 4 channels nor (D,)"
-        if len(samples) == 0 or tuple(samples.shape[1:]) != tuple(shape) or samples.dtype != wanted:
-            return f"samples must be {wanted} [N, *{shape}], not {samples.dtype} {list(samples.shape)}"
+        if len(samples) == 0 or tuple(samples.shape[1:]) != tuple(shape) or samples.dtype != dtype:
+            return f"samples must be {dtype} [N, *{shape}], not {samples.dtype} {list(samples.shape)}"
         if samples.device.type != "cpu" or not samples.is_contiguous():
             return "samples must be contiguous and on the CPU"
         if self.conditions is not None and (
@@ -144,12 +143,12 @@ class Dataset:
 
 
 def blocks(samples: Tensor) -> tuple[Tensor, ...]:
-    """Samples [N, *shape] in parts of at most 8 MiB (one sample, if it is larger): no copies."""
+    """Views of samples [N, *shape] in parts of at most 8 MiB, or of one larger sample."""
     return torch.split(samples, max(1, _BLOCK_BYTES // (samples[0].numel() * samples.element_size())))
 
 
 def content_digest(dataset: Dataset, visit: Callable[[memoryview], None] | None = None) -> str:
-    """`Dataset.fingerprint`, computed now; `visit` is called with the bytes of each of the `blocks`."""
+    """`Dataset.fingerprint`, computed from the content; `visit` is called with the bytes of each of the `blocks`."""
     head = [list(dataset.samples.shape), str(dataset.samples.dtype), dataset.labels is not None]
     head += [list(dataset.spec.classes)]
     head += [] if dataset.conditions is None else [list(dataset.conditions.shape)]
@@ -159,9 +158,9 @@ def content_digest(dataset: Dataset, visit: Callable[[memoryview], None] | None 
         digest.update(data)
         if visit is not None:
             visit(data)
-    for rest in (dataset.labels, dataset.conditions):
-        if rest is not None:
-            digest.update(as_bytes(rest))
+    for tensor in (dataset.labels, dataset.conditions):
+        if tensor is not None:
+            digest.update(as_bytes(tensor))
     return digest.hexdigest()
 
 
@@ -171,20 +170,20 @@ def as_bytes(tensor: Tensor) -> memoryview:
 
 
 DatasetFactory = Callable[[], Dataset]
-"""What `gankit_datasets` offers under a name; called only when the name is chosen."""
+"""Makes a named data set of `gankit_datasets`; called only if that name is chosen."""
 
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set factory with further splits: calling it gives the training set, `splits` has the others by name.
+    """A data set factory with further splits: a call returns the training set, `splits` has the others by name.
 
-    Any factory with an attribute `splits` of this kind is understood.
+    Any factory with such an attribute `splits` works.
     """
 
     train: DatasetFactory
-    """Gives the training set."""
+    """Makes the training set."""
     splits: Mapping[str, DatasetFactory]
-    """'test' -> what gives it."""
+    """Name of a split ('test') -> its factory."""
 
     def __call__(self) -> Dataset:
         """The training set."""
@@ -192,5 +191,5 @@ class Splits:
 
 
 def as_floats(samples: Tensor) -> Tensor:
-    """uint8 images -> float32 in [-1, 1]; points are left as they are."""
+    """uint8 images -> float32 in [-1, 1]; points are returned unchanged."""
     return samples.to(torch.float32).div_(127.5).sub_(1) if samples.dtype == torch.uint8 else samples

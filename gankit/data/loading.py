@@ -1,4 +1,4 @@
-"""From the word after `--data` to a data set: a name of the catalogue, or a path whose content says what it is."""
+"""Loads the data set named by `--data`: a name of the catalogue, or a path whose format is recognised by content."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def load_dataset(
     size: tuple[int, int] | None = None,
     on_bad_image: OnBadImage = "error",
 ) -> Dataset:
-    """A data set by its catalogue name or path; `size` is (height, width). A name wins over a file of that name."""
-    with _open(data, catalogue, split, size, on_bad_image) as found:
-        if isinstance(found, Dataset):
-            resized = None if size is None else dataset_rows(found, size)
-            return found if resized is None or resized.shape == found.spec.shape else load_rows(resized)
-        return load_rows(found)
+    """A data set by its catalogue name or path; `size` is (height, width). A name takes precedence over a file."""
+    with _open(data, catalogue, split, size, on_bad_image) as source:
+        if isinstance(source, Dataset):
+            resized = None if size is None else dataset_rows(source, size)
+            return source if resized is None or resized.shape == source.spec.shape else load_rows(resized)
+        return load_rows(source)
 
 
 @contextmanager
@@ -48,17 +48,17 @@ def open_rows(
     size: tuple[int, int] | None = None,
     on_bad_image: OnBadImage = "error",
 ) -> Iterator[Rows]:
-    """The same images as those of `load_dataset`, to be read part by part; InputError when the data are points.
+    """The images of `load_dataset` as rows that can be read part by part; InputError when the data are points.
 
-    Image files are decoded as their rows are asked for. Arrays (.npz, .npy, IDX) and named sets are loaded at once,
-    into memory or where `limits.scratch` says.
+    Image files are decoded when their rows are read. Arrays (.npz, .npy, IDX) and named sets are loaded at once, into
+    memory or into the folder of `limits.scratch`.
     """
-    with _open(data, catalogue, TRAIN, size, on_bad_image) as found:
-        if isinstance(found, Dataset) and not found.spec.is_image:
+    with _open(data, catalogue, TRAIN, size, on_bad_image) as source:
+        if isinstance(source, Dataset) and not source.spec.is_image:
             raise InputError(
                 f"'{printable(data)}' holds points, not images", hint="points are small: use them as they are"
             )
-        yield dataset_rows(found, size) if isinstance(found, Dataset) else found
+        yield dataset_rows(source, size) if isinstance(source, Dataset) else source
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def _open(
     size: tuple[int, int] | None,
     on_bad_image: OnBadImage,
 ) -> Iterator[Dataset | ImageRows]:
-    """Image files as rows of the wanted size; everything else as the data set that it holds."""
+    """Image files as rows of the requested size; everything else as a data set."""
     factory = catalogue.get(data)
     if factory is not None:
         factory = _split_of(data, factory, split)
@@ -77,9 +77,10 @@ def _open(
         return
     path = _existing_path(data, catalogue)
     name = short_name(path)
-    found = find_idx(path, split) if path.is_dir() else None
-    if found is not None:
-        yield load_idx_pair(found[0], found[1], name, notes=found[2])
+    idx = find_idx(path, split) if path.is_dir() else None
+    if idx is not None:
+        images, labels, notes = idx
+        yield load_idx_pair(images, labels, name, notes=notes)
         return
     if split != TRAIN:
         raise InputError(
@@ -100,11 +101,11 @@ def _open(
 def _split_of(data: str, factory: DatasetFactory, split: str) -> DatasetFactory:
     if split == TRAIN:
         return factory
-    others: Mapping[str, DatasetFactory] = getattr(factory, "splits", {})
-    if split not in others:
-        known = ", ".join((TRAIN, *others))
+    splits: Mapping[str, DatasetFactory] = getattr(factory, "splits", {})
+    if split not in splits:
+        known = ", ".join((TRAIN, *splits))
         raise InputError(f"data set '{data}' has no split '{printable(split)}'", hint=f"its splits: {known}")
-    return others[split]
+    return splits[split]
 
 
 def _existing_path(data: str, catalogue: Mapping[str, DatasetFactory]) -> Path:
@@ -115,7 +116,7 @@ def _existing_path(data: str, catalogue: Mapping[str, DatasetFactory]) -> Path:
         path = Path(data).expanduser()
         path.stat()
         return path
-    except (OSError, ValueError, RuntimeError) as error:  # also: a name too long, a NUL byte, an unknown ~user
+    except (OSError, ValueError, RuntimeError) as error:  # includes names too long, NUL bytes and an unknown ~user
         if isinstance(error, PermissionError):
             raise InputError(f"{printable(data)}: permission denied", hint="check who may read it") from error
         raise InputError(
@@ -125,9 +126,9 @@ def _existing_path(data: str, catalogue: Mapping[str, DatasetFactory]) -> Path:
 
 
 def _file_kind(path: Path) -> str:
-    """'zip', 'npz', 'npy', 'idx' or 'pack', by the first bytes; the suffix decides between the two kinds of zip."""
+    """'zip', 'npz', 'npy', 'idx' or 'pack' by the first bytes; the suffix distinguishes the two kinds of zip."""
     where = printable(path)
-    if not stat.S_ISREG(path.stat().st_mode):  # before opening: a FIFO would wait for ever
+    if not stat.S_ISREG(path.stat().st_mode):  # before opening, because a FIFO would block
         raise InputError(f"{where}: neither a regular file nor a folder", hint=READ)
     try:
         with path.open("rb") as stream:
@@ -144,6 +145,6 @@ def _file_kind(path: Path) -> str:
     if start.startswith(_GZIP) or start.startswith(b"\0\0"):
         return "idx"
     if suffix in SUFFIXES:
-        raise InputError(f"{where}: one image is no data set", hint="give the folder that holds the images")
+        raise InputError(f"{where}: one image is not a data set", hint="give the folder that holds the images")
     what = "not a sound zip file" if suffix in (".zip", ".npz") else "not a kind of file that is read"
     raise InputError(f"{where}: {what} ({'empty' if not start else 'it starts with ' + start.hex(' ')})", hint=READ)

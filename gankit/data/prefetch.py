@@ -1,4 +1,4 @@
-"""Rows of samples too large for the device: a thread gathers them one batch ahead, a side stream copies them."""
+"""Batches of samples that do not fit the device: a thread gathers them one batch ahead, a side stream copies them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class _Ahead(NamedTuple):
-    """A batch that has been asked for: its number, its indices [n], and its rows with the event of their copy."""
+    """A batch that is being gathered: its number, its indices [n], and its rows with the event of their copy."""
 
     step: int
     indices: Tensor
@@ -19,15 +19,14 @@ class _Ahead(NamedTuple):
 
 
 class Prefetch:
-    """Batches of rows, where that of step k + 1 is gathered while step k is computed.
+    """Batches of rows, of which the one of step k + 1 is gathered while step k is computed.
 
-    The rows go through two buffers in turn. On CUDA these are pinned, and each is copied to the device by a stream of
-    its own; elsewhere the buffer itself is the batch. The CUDA side has never run on a GPU: what is tested is the order
-    of the work, on a CPU.
+    The rows use two buffers in turn. On CUDA these are pinned, and a side stream copies them to the device; elsewhere
+    the buffer itself is the batch. The CUDA branch has not been run on a GPU yet; CPU tests check the order of work.
     """
 
     def __init__(self, samples: Tensor, device: torch.device, rows: int, indices: Callable[[int], Tensor]) -> None:
-        """`samples` [N, *shape] on the CPU; `indices` says which `rows` of them are batch number `step`."""
+        """`samples` [N, *shape] on the CPU; `indices(step)` are the `rows` indices of batch number `step`."""
         self._samples, self._device, self._indices = samples, device, indices
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         pinned = self._stream is not None
@@ -39,9 +38,9 @@ class Prefetch:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gankit-prefetch")
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Indices [n] on the CPU and rows [n, *shape] on the device; the rows are good until the next call.
+        """Indices [n] on the CPU and rows [n, *shape] on the device; the rows are valid until the next call.
 
-        An error in the thread is raised here, by the batch that it belongs to.
+        An error in the thread is raised here, for the batch in which it occurred.
         """
         ahead = self._ahead if self._ahead is not None and self._ahead.step == step else self._begin(step)
         self._ahead = None
@@ -49,7 +48,7 @@ class Prefetch:
         if copied is not None:
             stream = torch.cuda.current_stream(self._device)
             stream.wait_event(copied)
-            rows.record_stream(stream)  # its memory was allocated for the side stream
+            rows.record_stream(stream)  # the memory was allocated by the side stream
         self._ahead = self._begin(step + 1)
         return ahead.indices, rows
 
@@ -65,7 +64,7 @@ class Prefetch:
     def _gather(self, indices: Tensor, slot: int) -> tuple[Tensor, torch.cuda.Event | None]:
         buffer, before = self._buffers[slot], self._copied[slot]
         if before is not None:
-            before.synchronize()  # the last copy out of this buffer
+            before.synchronize()  # waits for the last copy from this buffer
         torch.index_select(self._samples, 0, indices, out=buffer)
         if self._stream is None:
             return buffer, None

@@ -1,4 +1,4 @@
-"""Endless seeded batches, as a pure function of (seed, step): resuming needs no more than the number of the step."""
+"""Endless seeded batches as a pure function of (seed, step): a resume needs only the number of the step."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gankit.errors import InputError
 from gankit.game.latent import one_hot
 from gankit.machine import streams
 
-MAX_SHARE_OF_FREE_MEMORY = 0.5  # what the samples may take of a GPU's free memory
+MAX_SHARE_OF_FREE_MEMORY = 0.5  # share of a GPU's free memory that the samples may take
 
 
 class Sampler:
     """Batches of real samples. Every sample is shown once per epoch, and a batch may cross the end of an epoch.
 
-    `resident` samples lie on the device as a whole: always on a CPU, where those of a packed file stay in its memory
+    With `resident` all samples are on the device: the default on a CPU, where those of a packed file stay in its memory
     map, and on a GPU if they take at most half of its free memory. Otherwise they are gathered one batch ahead (see
     `Prefetch`). The batches are the same.
     """
@@ -42,7 +42,7 @@ class Sampler:
         self._share = share  # the part of each batch that this process draws
         self._count = len(dataset)
         resident = fits(dataset.samples, device) if resident is None else resident
-        # Images stay bytes on the device: a quarter of the memory, and the conversion of a batch costs next to nothing.
+        # Images stay bytes on the device, which takes a quarter of the memory; converting a batch is cheap.
         self._samples = dataset.samples.to(device) if resident else dataset.samples
         rows = len(range(batch)[share])
         self._prefetch = None if resident else Prefetch(self._samples, device, rows, self._indices)
@@ -95,14 +95,14 @@ class Sampler:
     def _order_of(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
             generator = streams.generator(derive_seed(self._seed, "data", epoch))
-            # Drawn on the CPU, so that the order does not depend on the device; one copy per epoch, not per batch.
+            # Drawn on the CPU, so that the order does not depend on the device, and copied once per epoch.
             order = torch.randperm(self._count, generator=generator)
             self._order, self._epoch = order.to(self._samples.device, non_blocking=True), epoch
         return self._order
 
 
 def fits(samples: Tensor, device: torch.device) -> bool:
-    """Whether samples on the CPU should be copied to the device as a whole; on the CPU they are there already."""
+    """Whether samples on the CPU should all be copied to the device; True on a CPU, where nothing is copied."""
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)

@@ -18,8 +18,8 @@ from gankit.base.seeds import derive_seed
 from gankit.machine import streams
 from gankit.settings.option import Prior
 
-MAX_CONDITION = 1 << 12  # length of y
-EXAMPLES = 64  # condition vectors that a generator file holds
+MAX_CONDITION = 1 << 12  # largest length of y
+EXAMPLES = 64  # most condition vectors in a generator file
 
 
 def draw_z(
@@ -43,7 +43,7 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Conditions:
-    """The conditions y in the data: counts of labels, or examples of vectors. One of the two is empty."""
+    """The conditions y in the data: counts of labels, or examples of vectors. Exactly one of the two is empty."""
 
     counts: Annotated[tuple[Annotated[int, Ge(0)], ...], Len(0, MAX_CONDITION)] = ()
     examples: Annotated[
@@ -64,8 +64,8 @@ class Conditions:
     def of_seeds(self, seeds: Sequence[int]) -> Tensor:
         """y [N, K]. Each row depends only on its own seed; labels are as frequent as in the data."""
         if self.examples:
-            chosen = [self.examples[derive_seed(seed, "condition") % len(self.examples)] for seed in seeds]
-            return torch.tensor(chosen)
+            vectors = [self.examples[derive_seed(seed, "condition") % len(self.examples)] for seed in seeds]
+            return torch.tensor(vectors)
         return one_hot(torch.tensor([self._label(seed) for seed in seeds]), self.length)
 
     def _label(self, seed: int) -> int:
@@ -79,14 +79,14 @@ class Conditions:
 
 @dataclass(frozen=True)
 class LatentSpace:
-    """The inputs of one generator. `conditions` is None for an unconditional one."""
+    """The inputs of one generator; `conditions` is None for an unconditional generator."""
 
     z_dim: int
     prior: Prior = "normal"
     conditions: Conditions | None = None
 
     def z(self, seeds: Sequence[int]) -> Tensor:
-        """z [N, z_dim] on the CPU. Each row depends only on its own seed; InputError for one outside of [0, 2**63)."""
+        """z [N, z_dim] on the CPU. Each row depends only on its own seed; InputError for a seed outside [0, 2**63)."""
         return torch.cat([draw_z(1, self.z_dim, self.prior, generator=streams.generator(seed)) for seed in seeds])
 
     def draw(self, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
@@ -96,7 +96,7 @@ class LatentSpace:
         return z, y
 
     def inputs(self, seeds: Sequence[int], y: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The arguments of the generator for some seeds: (z,), or (z, y [N, K]). y is by default as in the data."""
+        """The arguments of the generator for some seeds: (z,), or (z, y [N, K]); y is drawn by default."""
         z = self.z(seeds)
         if self.conditions is None:
             return (z,)

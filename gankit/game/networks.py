@@ -1,5 +1,8 @@
-"""The default networks, small enough for two CPU cores: no layer couples the samples of a batch, all are twice
-differentiable. Given `condition` = K > 0 they are called with y [N, K] as well."""
+"""The default networks, small enough for two CPU cores.
+
+No layer couples the samples of a batch, and all are twice differentiable. Networks with `condition` = K > 0 also take y
+[N, K].
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from torch import Tensor, nn
 from gankit.contracts import CriticOutput
 from gankit.errors import InputError
 
-SLOPE = 0.2  # of the leaky ReLUs
-MAX_WIDENING = 8  # channels double with every halving of the resolution, up to this factor
+SLOPE = 0.2  # negative slope of the leaky ReLUs
+MAX_WIDENING = 8  # largest factor by which channels grow; they double when the resolution halves
 
 
 class PixelNorm(nn.Module):
-    """x [N, C, …] -> x scaled to unit mean square over C: samples stay independent and nothing is learnt or stored."""
+    """x [N, C, …] -> x scaled to unit mean square over C; samples stay independent, and there is no state."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, …] -> [N, C, …]."""
@@ -32,12 +35,12 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int, out: int, size: tuple[int, int]) -> None:
         super().__init__()
-        # Half the cost of nearest upsampling + 3x3 on a CPU; a kernel of twice the stride overlaps evenly.
+        # Half the cost of nearest upsampling and a 3x3 layer on a CPU. A kernel of twice the stride overlaps evenly.
         self.conv = nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1)
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [N, C, h, w] -> [N, out, *size]; an odd size loses its last row or column."""
+        """x [N, C, h, w] -> [N, out, *size]; the last row or column is dropped for an odd size."""
         height, width = self.size
         y: Tensor = self.conv(x)
         return y[:, :, :height, :width]
@@ -60,9 +63,9 @@ class Generator(nn.Module):
             sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
         widths = [shape[0], *widening(width, len(sizes) - 1)]
         self.start = (*sizes[-1], widths[-1])
-        # A one-hot row is as weak as one number of z: with an embedding as strong as z, G learnt one image a class.
+        # A one-hot row has the weight of one number of z: with an embedding as strong as z, G learnt one image a class.
         self.linear = nn.Linear(z_dim + condition, math.prod(self.start))
-        # The 3x3 layer at the coarsest size lets distant strokes agree; without it digits fall apart more often.
+        # The 3x3 layer at the coarsest size couples distant strokes; without it digits fall apart more often.
         layers: list[nn.Module] = [PixelNorm(), nn.LeakyReLU(SLOPE, inplace=True)]
         layers += [nn.Conv2d(widths[-1], widths[-1], 3, padding=1)]
         for level in reversed(range(len(sizes) - 1)):
@@ -77,7 +80,7 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """z [N, z_dim] (and y [N, K]) -> images [N, C, H, W] in [-1, 1]."""
         x = self.linear(z if condition is None else torch.cat([z, condition], dim=1))
-        x = x.unflatten(1, self.start).permute(0, 3, 1, 2)  # is channels_last without a copy
+        x = x.unflatten(1, self.start).permute(0, 3, 1, 2)  # channels_last without a copy
         images: Tensor = self.layers(x)
         return images.tanh() if self.bounded else images
 
@@ -85,8 +88,8 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """images [N, C, H, W] (and y [N, K]) -> scores [N], or [N, 1 + heads] with the score first; unbounded.
 
-    y is told by projection (a score <V y, features> is added; Miyato and Koyama 2018, eq. 3) or by concatenation (as
-    constant planes beside the image's channels). Any H, W >= 2.
+    y enters by projection (a score <V y, features> is added; Miyato and Koyama 2018, eq. 3) or by concatenation
+    (constant planes beside the channels of the image). Any H, W >= 2.
     """
 
     def __init__(
@@ -112,17 +115,17 @@ class Discriminator(nn.Module):
             planes = condition[:, :, None, None].expand(-1, -1, *images.shape[2:])
             images = torch.cat([images, planes.to(images.dtype)], dim=1)
         features = self.layers(images)
-        return scored(self.score(features), features, self.embed, condition)
+        return add_projection(self.score(features), features, self.embed, condition)
 
 
 class AutoEncoder(nn.Module):
-    """images [N, C, H, W] -> their reconstruction [N, C, H, W], unbounded, through a code of few numbers."""
+    """images [N, C, H, W] -> their reconstruction [N, C, H, W], unbounded, through a code of `code` numbers."""
 
     def __init__(self, shape: tuple[int, int, int], code: int, width: int = 32) -> None:
         super().__init__()
         trunk, features = downsampling(shape, width)
         self.encoder = nn.Sequential(*trunk, nn.Flatten(), nn.Linear(features, code))
-        # Unbounded: against black images a saturated tanh would leave the auto-encoder no way to get worse.
+        # Unbounded, because a saturated tanh on black images would keep the reconstruction from getting worse.
         self.decoder = Generator(shape, code, width, bounded=False)
         initialise(self.encoder)
 
@@ -180,8 +183,8 @@ class PointAutoEncoder(nn.Module):
         return reconstruction
 
 
-def scored(scores: Tensor, features: Tensor, embed: nn.Module | None, condition: Tensor | None) -> Tensor:
-    """[N, 1 + heads] -> scores as a loss reads them: <V y, features> added to the first column, [N] without heads."""
+def add_projection(scores: Tensor, features: Tensor, embed: nn.Module | None, condition: Tensor | None) -> Tensor:
+    """[N, 1 + heads] -> [N, 1 + heads], or [N] without heads; <V y, features> is added to the first column."""
     score, heads = scores[:, 0], scores[:, 1:]
     if embed is not None:
         score = score + (embed(condition) * features).sum(1)
@@ -191,13 +194,13 @@ def scored(scores: Tensor, features: Tensor, embed: nn.Module | None, condition:
 def downsampling(
     shape: tuple[int, int, int], width: int, norm: Literal["none", "layer"] = "none"
 ) -> tuple[list[nn.Module], int]:
-    """Convolutions that halve the image down to a side of 3 to 5, so that a score sees the whole; their features."""
+    """Convolutions that halve the image to a side of 3 to 5, so that a score depends on all of it; their features."""
     channels, height, columns = shape
     levels = max(1, (min(height, columns) // 3).bit_length() - 1)
     layers: list[nn.Module] = []
     for outputs in widening(width, levels):
         layers += [nn.Conv2d(channels, outputs, 4, stride=2, padding=1)]
-        if norm == "layer" and len(layers) > 1:  # over each sample's own C, H, W; not on the pixels' layer
+        if norm == "layer" and len(layers) > 1:  # over C, H, W of each sample; not in the first layer
             layers += [nn.GroupNorm(1, outputs)]
         layers += [nn.LeakyReLU(SLOPE, inplace=True)]
         channels, height, columns = outputs, height // 2, columns // 2
@@ -216,7 +219,7 @@ def perceptron(inputs: int, width: int, outputs: int, bias_std: float, output_sc
     for before, after in itertools.pairwise(sizes):
         hidden = nn.Linear(before, after)
         nn.init.kaiming_normal_(hidden.weight, a=SLOPE)
-        # With zero biases every kink goes through the origin: a 1-D critic could not tell 3.5 from 4.5 at first.
+        # With zero biases every kink is at the origin, and a new 1-D critic could not distinguish 3.5 from 4.5.
         nn.init.normal_(hidden.bias, 0.0, bias_std)
         layers += [hidden, nn.LeakyReLU(SLOPE, inplace=True)]
     output = nn.Linear(width, outputs)
@@ -226,7 +229,7 @@ def perceptron(inputs: int, width: int, outputs: int, bias_std: float, output_sc
 
 
 def initialise(net: nn.Module) -> None:
-    """N(0, 0.02) weights and zero biases (DCGAN): a quiet start, and no dependence on torch's own defaults."""
+    """N(0, 0.02) weights and zero biases (DCGAN): small initial outputs, independent of PyTorch's defaults."""
     for layer in net.modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(layer.weight, 0.0, 0.02)

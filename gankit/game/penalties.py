@@ -1,7 +1,7 @@
-"""Gradients of the critic with respect to its input, and the penalties made of them: per sample, never over the batch.
+"""Gradients of the critic with respect to its input, and the penalties on them: per sample, never over the batch.
 
-The points at which a gradient is taken are leaves that require grad. The core's critic scores such points in full
-precision, whatever the precision of the run, and refuses networks that couple the samples of a batch.
+The points at which a gradient is taken are leaves that require grad. Core's critic scores such points in full
+precision, independent of the precision of the run, and refuses networks that couple the samples of a batch.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from gankit.machine.double_backward import inputs_only
 
 
 def leaf(points: Tensor) -> Tensor:
-    """The same points [N, …] as a new leaf that requires grad, so that a gradient can be taken there."""
+    """The same points [N, …] as a new leaf that requires grad, at which a gradient can be taken."""
     return points.detach().requires_grad_(True)
 
 
 def between(real: Tensor, fake: Tensor) -> Tensor:
-    """One uniform point on the segment of each pair [N, …] (one epsilon per sample), as a leaf."""
+    """A leaf [N, …] with one uniform point on the segment between the samples of each pair (one epsilon per sample)."""
     epsilon = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device, dtype=real.dtype)
     return leaf(torch.lerp(fake.detach(), real, epsilon))
 
@@ -27,7 +27,7 @@ def between(real: Tensor, fake: Tensor) -> Tensor:
 def input_gradients(scores: Tensor, points: Tensor) -> Tensor:
     """Scores [N] of leaves [N, …] -> d score_i / d point_i as [N, D], differentiable once more.
 
-    The sum of the scores is derived: sample i's gradient is its own as long as the critic does not couple samples.
+    The sum of the scores is differentiated, so the critic must not couple the samples of a batch.
     """
     with inputs_only():
         (gradients,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
@@ -35,20 +35,20 @@ def input_gradients(scores: Tensor, points: Tensor) -> Tensor:
 
 
 def gradient_norms(critic: Critic, points: Tensor) -> Tensor:
-    """L2 norms [N] of the critic's gradients at `points` [N, …], which must be leaves; at 0 the derivative is 0."""
+    """L2 norms [N] of the critic's gradients at `points` [N, …], which must be leaves; a norm of 0 has derivative 0."""
     norms: Tensor = torch.linalg.vector_norm(input_gradients(critic(points), points), dim=1)
     return norms
 
 
 def gradient_penalty(critic: Critic, points: Tensor, target: float = 1.0, *, one_sided: bool = False) -> Tensor:
-    """(||grad D|| - target)^2 as [N], unweighted, two-sided (WGAN-GP eq. 3, DRAGAN); with target 0 zero-centred.
+    """(||grad D|| - target)^2 as [N], unweighted and two-sided (WGAN-GP eq. 3, DRAGAN); zero-centred for target 0.
 
-    `one_sided` leaves norms below the target alone: max(0, ||grad D|| - target)^2 (Petzka et al., 2018, WGAN-LP).
+    `one_sided` penalises only norms above the target: max(0, ||grad D|| - target)^2 (Petzka et al., 2018, WGAN-LP).
     """
     excess = gradient_norms(critic, points) - target
     return (excess.relu() if one_sided else excess).square()
 
 
 def squared_gradients(scores: Tensor, points: Tensor) -> Tensor:
-    """||grad D||^2 as [N] from scores that are there already, without a factor 1/2 (R1, R2; Mescheder et al. 2018)."""
+    """||grad D||^2 as [N] from computed scores [N], without a factor 1/2 (R1, R2; Mescheder et al. 2018)."""
     return input_gradients(scores, points).square().sum(1)

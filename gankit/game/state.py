@@ -1,4 +1,4 @@
-"""State as flat names -> tensors and JSON scalars: modules by their own names, optimisers by parameter name."""
+"""State as flat names -> tensors and JSON scalars: modules by their names, optimisers by parameter names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from gankit.errors import InputError
 
 State = dict[str, Tensor | int | float | str | bool]
-"""Names to tensors and JSON scalars: what a checkpoint holds, with nothing that would have to be pickled."""
+"""Names to tensors and JSON scalars: the content of a checkpoint, none of which needs pickle."""
 
 
 def module_state(prefix: str, module: nn.Module) -> State:
@@ -21,12 +21,9 @@ def module_state(prefix: str, module: nn.Module) -> State:
 
 
 def load_module(prefix: str, module: nn.Module, state: Mapping[str, object]) -> None:
-    """Copy `<prefix>.<name>` into the module; every name and shape must fit."""
-    own = module.state_dict()
+    """Copy `<prefix>.<name>` into the module; InputError unless all names and shapes are those of the module."""
     tensors = {name: value for name, value in below(prefix, state).items() if isinstance(value, Tensor)}
-    check_fit(
-        prefix, {name: tuple(t.shape) for name, t in own.items()}, {n: tuple(t.shape) for n, t in tensors.items()}
-    )
+    check_fit(prefix, shapes(module.state_dict()), shapes(tensors))
     module.load_state_dict(tensors)
 
 
@@ -36,7 +33,7 @@ def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def check_fit(what: str, expected: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise one line that names the first tensor that does not fit and counts the others."""
+    """Raise InputError that names the first tensor that does not fit and counts the others."""
     missing = sorted(expected.keys() - got.keys())
     foreign = sorted(got.keys() - expected.keys())
     unequal = [name for name in expected if name in got and expected[name] != got[name]]
@@ -59,7 +56,7 @@ def check_fit(what: str, expected: Mapping[str, tuple[int, ...]], got: Mapping[s
 def optimizer_state(prefix: str, optimizer: Optimizer, names: list[str]) -> State:
     """`<prefix>.<parameter name>.<key>`, and for each parameter group `<prefix>.lr.<index>` and `….lr_scale.<index>`.
 
-    `names` are those of the parameters, in the order in which the optimiser was given them.
+    `names` are those of the parameters, in the order of the optimiser.
     """
     state: State = {}
     saved = optimizer.state_dict()
@@ -73,18 +70,18 @@ def optimizer_state(prefix: str, optimizer: Optimizer, names: list[str]) -> Stat
 
 
 def load_optimizer(prefix: str, optimizer: Optimizer, names: list[str], state: Mapping[str, object]) -> None:
-    """Restore what `optimizer_state` gave. An optimiser that has not stepped yet has nothing but its learning rates."""
+    """Restore the result of `optimizer_state`; an optimiser that has not stepped yet has only its learning rates."""
     values = below(prefix, state)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     restored: dict[int, dict[str, object]] = {}
     for index, (name, parameter) in enumerate(zip(names, parameters, strict=True)):
         for key, value in below(name, values).items():
-            if "." in key:  # belongs to a parameter of a submodule of this name
+            if "." in key:  # the state of a parameter in a submodule with this name
                 continue
             if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
                 raise InputError(f"{prefix}.{name}.{key} is {list(value.shape)}, expected {list(parameter.shape)}")
             if isinstance(value, Tensor) and value.shape == parameter.shape:
-                # Fused kernels walk raw memory: a moment must have the strides of its parameter (channels_last).
+                # Fused kernels use raw memory: a moment must have the strides of its parameter (channels_last).
                 value = torch.empty_like(parameter).copy_(value)
             restored.setdefault(index, {})[key] = value
     groups = optimizer.state_dict()["param_groups"]
@@ -92,7 +89,7 @@ def load_optimizer(prefix: str, optimizer: Optimizer, names: list[str], state: M
     for index, group in enumerate(optimizer.param_groups):
         rate = finite(values[f"lr.{index}"])
         group["lr_scale"] = finite(values[f"lr_scale.{index}"])
-        if isinstance(group["lr"], Tensor):  # of a loop that is played from CUDA graphs
+        if isinstance(group["lr"], Tensor):  # the loop uses CUDA graphs
             group["lr"].fill_(rate)
         else:
             group["lr"] = rate
@@ -101,11 +98,11 @@ def load_optimizer(prefix: str, optimizer: Optimizer, names: list[str], state: M
 def finite(value: object) -> float:
     """A number of a stored state as float; ValueError for anything else, NaN and infinity included."""
     if not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{str(value)[:50]!r} is no finite number")
+        raise ValueError(f"{str(value)[:50]!r} is not a finite number")
     return float(value)
 
 
 def below(prefix: str, state: Mapping[str, object]) -> dict[str, object]:
-    """The entries `<prefix>.<name>` by name."""
+    """The entries `<prefix>.<name>` as name -> value."""
     start = prefix + "."
     return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}

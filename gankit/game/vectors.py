@@ -1,4 +1,4 @@
-"""Values of a variant's formulas worked out by hand, and what the same formulas give on this machine."""
+"""Values of a plugin's formulas worked out by hand, and their comparison with the results on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gankit.game.critic import Critic
 from gankit.game.loss import AdversarialLoss
 from gankit.machine.precision import Precision
 
-# Relative to max(1, |expected|). bf16 has eight bits: 2^-8 per operation.
+# Tolerances relative to max(1, |expected|). bf16 has eight bits: 2^-8 per operation.
 TOLERANCE = {"fp64": 1e-9, "fp32": 2e-6, "tf32": 2e-3, "fp16": 2e-3, "bf16": 2e-2}
 
 
@@ -37,40 +37,40 @@ class _Identity(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Vector:
-    """One case: what the loss must give for these samples and this critic.
+    """One case: the expected values of a loss for some samples and a critic.
 
     `expected` names the values: 'd' and 'g' are the sums of a player's terms, 'd/<term>' and 'g/<term>' the mean of
-    one, 'state/<buffer>' a buffer of the loss after both players, '<name>' what the loss logged under it. Without a
+    one, 'state/<buffer>' a buffer of the loss after both players, '<name>' a value that the loss logged. Without a
     critic the samples are the scores themselves.
     """
 
     name: str
-    """The case, for people."""
+    """The name of the case, as printed."""
     loss: Callable[[], AdversarialLoss]
     """A fresh loss."""
     real: Sequence[Any]
-    """Samples, nested lists [N, *shape]."""
+    """Real samples, nested lists [N, *shape]."""
     fake: Sequence[Any]
-    """Samples, as many."""
+    """Fake samples [N, *shape]."""
     expected: Mapping[str, float]
-    """Name of a value -> what was worked out."""
+    """Name of a value -> the value worked out by hand."""
     critic: Callable[[], nn.Module] | None = None
-    """The discriminator; None: samples are scores."""
+    """Makes the discriminator; None: samples are scores."""
     labels: Sequence[int] | None = None
-    """Of the real samples, [N]."""
+    """Labels [N] of the real samples."""
     condition: Sequence[Sequence[float]] | None = None
     """y [N, K]."""
     z: Sequence[Sequence[float]] | None = None
-    """What the fakes were made from, [N, z_dim]."""
+    """Latent vectors [N, z_dim] of the fakes."""
     state: Mapping[str, float] | None = None
     """Buffers of the loss at the start."""
     source: str = ""
-    """Where the value comes from: paper and equation."""
+    """The source of the value: paper and equation."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One value of a vector: what was expected, what came out."""
+    """One value of a vector, as expected and as computed."""
 
     vector: str
     value: str
@@ -80,12 +80,12 @@ class Checked:
 
     @property
     def ok(self) -> bool:
-        """Whether it agrees within the tolerance; NaN does not."""
+        """Whether both agree within the tolerance; NaN does not."""
         return abs(self.got - self.expected) <= self.tolerance * max(1.0, abs(self.expected))
 
 
 def check(vector: Vector, device: torch.device, precision: str) -> Iterator[Checked]:
-    """Compute a vector on a device under 'fp64' or a precision of training; randomness is seeded."""
+    """Compute a vector on a device in 'fp64' or a precision of training, with seeded random numbers."""
     dtype = torch.float64 if precision == "fp64" else torch.float32
     policy = Precision("fp32" if precision == "fp64" else precision, device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -120,5 +120,5 @@ def _compute(vector: Vector, device: torch.device, dtype: torch.dtype, precision
 
 
 def _d_terms(loss: AdversarialLoss, critic: Critic, batch: Batch) -> dict[str, Tensor]:
-    """The discriminator's terms in a step in which penalties are due."""
+    """The discriminator's terms in a step with penalties."""
     return {**loss.discriminator(critic, batch), **loss.penalties(critic, batch)}

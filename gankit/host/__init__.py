@@ -1,1 +1,1 @@
-"""Plugins: found, imported, composed, installed, written."""
+"""Plugins: discovery, import, composition, installation and scaffolding."""

@@ -1,4 +1,4 @@
-"""Composes one plugin manager per run: core, one variant, the named extensions; checked one by one."""
+"""Composes one plugin manager per run from core, one variant and the named extensions, and checks each of them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CORE = "core"
-
-
 SUPPORTED_API = frozenset({API_VERSION})
-
-
 BUILDERS = (
     "gankit_variant",
     "gankit_generator",
@@ -39,24 +35,22 @@ BUILDERS = (
     "gankit_training_loop",
     "gankit_sample_grid",
 )
-
-
 NETWORKS = ("gankit_generator", "gankit_discriminator")
 
 
 @dataclass(frozen=True)
 class Supplier:
-    """One plugin's own implementation of a builder."""
+    """The implementation of a builder by one plugin, without wrappers."""
 
     impl: pluggy.HookImpl
 
     @property
     def name(self) -> str:
-        """'core', the variant's or the extension's name."""
+        """'core', or the name of the variant or extension."""
         return self.impl.plugin_name
 
     def answer(self, **arguments: object) -> object:
-        """What this implementation answers, without wrappers."""
+        """The answer of this implementation, without wrappers."""
         return self.impl.function(*(arguments[name] for name in self.impl.argnames))
 
 
@@ -73,18 +67,18 @@ class BuiltBy:
 
 @dataclass(frozen=True)
 class Catalogues:
-    """Core and extensions without a variant: their data sets, feature spaces and metrics, and core's own networks."""
+    """Core and extensions without a variant: their data sets, feature spaces and metrics, and core's networks."""
 
     manager: pluggy.PluginManager
     extensions: tuple[Plugin, ...]
     declared: Mapping[str, ExtensionInfo]
-    """By name, what the extensions that have options declare."""
+    """Name of an extension with options -> its declaration."""
     chosen: Mapping[str, Any]
     """Extension name -> an instance of its options."""
     following: Mapping[str, tuple[Schedule, Tensor]]
-    """'extension.option' of each that follows a schedule -> the schedule, and the tensor that the extension has."""
+    """'extension.option' that follows a schedule -> the schedule, and the tensor in the extension's options."""
     deprecated: tuple[str, ...]
-    """What these plugins use that a later gankit will drop, a line each."""
+    """Deprecated features that these plugins use, one line each."""
 
     @property
     def hook(self) -> Any:
@@ -106,43 +100,43 @@ class Catalogues:
 
 @dataclass(frozen=True)
 class Composition(Catalogues):
-    """The plugins of one run, checked: `hook.gankit_…` asks them, `suppliers` lists who may answer a builder."""
+    """The checked plugins of one run: `hook.gankit_…` calls them, `suppliers` lists who implements a builder."""
 
     variant: Plugin
     info: VariantInfo
-    """What the variant declares."""
+    """The declaration of the variant."""
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
-        """The variant, then the extensions; without core."""
+        """The variant and the extensions, without core."""
         return (self.variant, *self.extensions)
 
     @property
     def host_bound(self) -> list[str]:
         """Names of the plugins that do not declare their steps `capturable`."""
-        able = {name for name, info in self.declared.items() if info.capturable}
+        capturable = {name for name, info in self.declared.items() if info.capturable}
         if self.info.capturable:
-            able.add(self.variant.name)
-        return [plugin.name for plugin in self.plugins if plugin.name not in able]
+            capturable.add(self.variant.name)
+        return [plugin.name for plugin in self.plugins if plugin.name not in capturable]
 
     @property
     def extension_options(self) -> dict[str, dict[str, Any]]:
         """Extension -> its options as JSON values, defaults included."""
-        return {name: to_json(chosen) for name, chosen in self.chosen.items()}
+        return {name: to_json(options) for name, options in self.chosen.items()}
 
     def suppliers(self, builder: str) -> list[Supplier]:
-        """Who may answer a builder, the first to be asked first; an answer of None leaves it to the next one."""
-        return [Supplier(impl) for impl in reversed(_plain(self.manager, builder))]
+        """The implementations of a builder in the order of their calls; the first answer that is not None counts."""
+        return [Supplier(impl) for impl in reversed(_implementations(self.manager, builder))]
 
     def refuse_two(self, builder: str, names: Sequence[str]) -> None:
-        """Raise PluginError when two plugins (core aside) answer a builder."""
+        """Raise PluginError when two of these plugins, apart from core, implement a builder."""
         names = [name for name in names if name != CORE]
         if len(names) > 1:
             owners = [plugin for plugin in self.plugins if plugin.name in names]
             what = builder.removeprefix("gankit_").replace("_", " ")
             listing = " and ".join(f"{plugin.kind} '{plugin.name}' ({plugin.origin})" for plugin in owners)
             raise PluginError(
-                f"two plugins bring a {what} of their own: {listing}",
+                f"two plugins supply a {what}: {listing}",
                 hint="drop one of them; an extension that only changes what is there should wrap the hook",
             )
 
@@ -152,36 +146,36 @@ class Composition(Catalogues):
         return [impl.plugin_name for impl in hook.get_hookimpls() if impl.wrapper or impl.hookwrapper]
 
     def register_observer(self, observer: object, name: str) -> None:
-        """Let an object watch the run's events."""
+        """Add an object that receives the events of the run."""
         self.manager.register(observer, name=f"{CORE}:{name}")
 
 
 def compose(
     core: object, variant: Plugin, extensions: Sequence[Plugin], options: Mapping[str, Mapping[str, Any]]
 ) -> Composition:
-    """Import the plugins of a run, check them one by one and put them into a fresh manager.
+    """Import the plugins of a run, check each of them and put them into a new manager.
 
-    `options` maps the names of extensions to their options; what is absent has its default.
+    `options` maps the names of extensions to their options; absent options have their defaults.
     """
-    found = _loaded(core, variant, extensions, options)
-    info = _variant_info(found.manager, variant)
-    composition = Composition(**vars(found), variant=variant, info=info)
+    catalogues = _load(core, variant, extensions, options)
+    info = _variant_info(catalogues.manager, variant)
+    composition = Composition(**vars(catalogues), variant=variant, info=info)
     for builder in BUILDERS:
-        # A variant's network may be None, for core's or an extension's: that shows when it is built.
-        aside = variant.name if builder in NETWORKS else CORE
-        composition.refuse_two(builder, [s.name for s in composition.suppliers(builder) if s.name != aside])
+        # A variant may answer None for a network and leave it to core or an extension, which is checked in the build.
+        exempt = variant.name if builder in NETWORKS else CORE
+        composition.refuse_two(builder, [s.name for s in composition.suppliers(builder) if s.name != exempt])
     return composition
 
 
 def compose_catalogues(core: object, extensions: Sequence[Plugin]) -> Catalogues:
-    """Import extensions, check them one by one and put them into a fresh manager, with the defaults of their options.
+    """Import extensions, check each of them and put them into a new manager, with the defaults of their options.
 
-    Which of them answers a builder is not asked: two that do are a matter for the run that has both.
+    Two extensions may supply the same builder here; only a run refuses them.
     """
-    return _loaded(core, None, extensions, {})
+    return _load(core, None, extensions, {})
 
 
-def _loaded(
+def _load(
     core: object, variant: Plugin | None, extensions: Sequence[Plugin], options: Mapping[str, Mapping[str, Any]]
 ) -> Catalogues:
     """A manager with core, the variant if there is one, and the extensions."""
@@ -189,8 +183,8 @@ def _loaded(
     manager.add_hookspecs(hookspecs)
     manager.register(core, name=CORE)
     plugins = tuple(extensions) if variant is None else (variant, *extensions)
-    given = {normalise(name): table for name, table in options.items()}
-    _check_extensions(given, extensions, variant)
+    unused = {normalise(name): table for name, table in options.items()}
+    _check_extensions(unused, extensions, variant)
     declared: dict[str, ExtensionInfo] = {}
     chosen: dict[str, Any] = {}
     following: dict[str, tuple[Schedule, Tensor]] = {}
@@ -201,34 +195,34 @@ def _loaded(
         if info is not None:
             where = f"extension '{plugin.name}'"
             declared[plugin.name] = info
-            chosen[plugin.name] = validate(info.options, given.pop(plugin.name, {}), what="option", where=where)
-            given_to_it = live(chosen[plugin.name])
-            following |= {f"{plugin.name}.{name}": pair for name, pair in given_to_it.following.items()}
-            module = info.make(given_to_it.options)
+            chosen[plugin.name] = validate(info.options, unused.pop(plugin.name, {}), what="option", where=where)
+            received = live(chosen[plugin.name])
+            following |= {f"{plugin.name}.{name}": pair for name, pair in received.following.items()}
+            module = info.make(received.options)
         deprecated += _register(manager, plugin, module)
-    given = {name: table for name, table in given.items() if table}
-    if given:
-        name = next(iter(given))
-        raise InputError(f"extension '{name}' has no options", hint=f"leave out -s {name}.{next(iter(given[name]))}")
+    unused = {name: table for name, table in unused.items() if table}
+    if unused:
+        name = next(iter(unused))
+        raise InputError(f"extension '{name}' has no options", hint=f"leave out -s {name}.{next(iter(unused[name]))}")
     return Catalogues(manager, tuple(extensions), declared, chosen, following, tuple(deprecated))
 
 
 def _check_extensions(
-    given: Mapping[str, Mapping[str, Any]], extensions: Sequence[Plugin], variant: Plugin | None
+    options: Mapping[str, Mapping[str, Any]], extensions: Sequence[Plugin], variant: Plugin | None
 ) -> None:
-    """InputError for options of an extension that is no part of the run."""
+    """InputError for options of an extension that is not part of the run."""
     names = [plugin.name for plugin in extensions]
-    for name, options in given.items():
-        if options and name not in names:
-            option = next(iter(options))
+    for name, table in options.items():
+        if table and name not in names:
+            option = next(iter(table))
             hint = f"{did_you_mean(name, names)}add --with {name}, or leave the option out"
             if variant is not None and name == variant.name:
-                hint = f"an option of the variant has no name in front: -s {option}=…"
+                hint = f"options of the variant have no prefix: -s {option}=…"
             raise InputError(f"option '{name}.{option}': no extension '{name}' is part of this run", hint=hint)
 
 
 def _extension_info(plugin: Plugin, module: object) -> ExtensionInfo | None:
-    """What an extension with options says of itself; None for one without."""
+    """The declaration of an extension with options; None for an extension without."""
     declare = getattr(module, "gankit_extension", None)
     if declare is None:
         return None
@@ -251,16 +245,16 @@ def _check_api(who: str, api: int, plugin: Plugin) -> None:
 
 
 def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> list[str]:
-    """Add a plugin's hooks; a line for each that hookspecs declares with `warn_on_impl` or `warn_on_impl_args`."""
+    """Register a plugin's hooks; returns one line for each that is deprecated in hookspecs (`warn_on_impl…`)."""
     who = f"{plugin.kind} '{plugin.name}' from {plugin.origin}"
     if manager.has_plugin(plugin.name):
-        hint = "name each extension once; a file must not be called as another plugin of the run, or 'core'"
+        hint = "name each extension once; a file must not have the name of another plugin of the run, or 'core'"
         raise InputError(f"{who}: the name '{plugin.name}' is taken in this run", hint=hint)
     if not _implements_anything(module):
         raise PluginError(f"{who} implements no gankit hook", hint="mark its functions with @gankit.plugin.hookimpl")
     for name, member in inspect.getmembers(module, inspect.isroutine):
         if name in vars(hookspecs) and name.startswith("gankit_") and not hasattr(member, f"{hookspecs.PROJECT}_impl"):
-            raise PluginError(f"{who} has a {name} that nobody would call", hint="mark it with @hookimpl")
+            raise PluginError(f"{who} has a {name} that is never called", hint="mark it with @hookimpl")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -288,8 +282,8 @@ def _implements_anything(module: object) -> bool:
     return any(hasattr(member, f"{hookspecs.PROJECT}_impl") for _, member in members)
 
 
-def _plain(manager: pluggy.PluginManager, builder: str) -> list[pluggy.HookImpl]:
-    """Implementations that answer by themselves, in pluggy's order: the last one is asked first."""
+def _implementations(manager: pluggy.PluginManager, builder: str) -> list[pluggy.HookImpl]:
+    """Implementations other than wrappers, in pluggy's order: the last one is called first."""
     impls: Iterable[pluggy.HookImpl] = getattr(manager.hook, builder).get_hookimpls()
     return [impl for impl in impls if not (impl.wrapper or impl.hookwrapper)]
 
@@ -297,7 +291,7 @@ def _plain(manager: pluggy.PluginManager, builder: str) -> list[pluggy.HookImpl]
 def _variant_info(manager: pluggy.PluginManager, variant: Plugin) -> VariantInfo:
     who = f"variant '{variant.name}' from {variant.origin}"
     for required in ("gankit_variant", "gankit_loss"):
-        if not _plain(manager, required):
+        if not _implementations(manager, required):
             raise PluginError(
                 f"{who} does not implement {required}", hint="a variant needs gankit_variant and gankit_loss"
             )
@@ -311,6 +305,6 @@ def _variant_info(manager: pluggy.PluginManager, variant: Plugin) -> VariantInfo
     if info.conditional == "required" and not info.config.conditional:
         raise PluginError(
             f"{who} requires conditions and does not recommend them",
-            hint="its author gives VariantInfo config=TrainConfig(conditional=True)",
+            hint="set VariantInfo(config=TrainConfig(conditional=True))",
         )
     return info

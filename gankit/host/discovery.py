@@ -1,4 +1,4 @@
-"""Which plugins there are, from their metadata alone: nothing is imported."""
+"""The plugins that are installed, found by their metadata without importing any."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VARIANTS = "gankit.variants"
 EXTENSIONS = "gankit.extensions"
 
 
-ALLOW_LIST = "GANKIT_PLUGINS"  # environment: names of plugins and of packages; unset allows every installed plugin
+ALLOW_LIST = "GANKIT_PLUGINS"  # environment variable with names of plugins and packages; unset allows all
 
 
 NOT_ALLOWED = f"installed, but {ALLOW_LIST} does not name it"
@@ -30,13 +30,13 @@ NOT_ALLOWED = f"installed, but {ALLOW_LIST} does not name it"
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin that could be loaded, known from metadata alone: nothing of it has been imported."""
+    """A plugin that can be loaded, known only by its metadata."""
 
     name: str
     group: str
-    dist: str | None = None  # None: a file
+    dist: str | None = None  # None for a file
     version: str | None = None
-    path: Path | None = None  # set for ./file.py
+    path: Path | None = None  # the file, for ./file.py
     entry_point: importlib.metadata.EntryPoint | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -46,17 +46,17 @@ class Plugin:
 
     @property
     def origin(self) -> str:
-        """Who ships it: 'gankit 0.1.0', or the file."""
+        """The package with its version, 'gankit 0.1.0', or the file."""
         return str(self.path) if self.path else f"{self.dist} {self.version}"
 
     @property
     def source(self) -> Path | None:
-        """The file of its code, found without importing anything; None when there is none on sys.path."""
+        """The file of its code, found without importing it; None when there is none on sys.path."""
         return self.path or _source_file(self.entry_point.module if self.entry_point else "")
 
     @property
     def title(self) -> str:
-        """First line of the module's docstring, read from its source without importing it; '' if there is none."""
+        """First line of the module's docstring, read from its source without an import; '' if there is none."""
         if self.source is None:
             return ""
         try:
@@ -67,52 +67,54 @@ class Plugin:
 
     @property
     def allowed(self) -> bool:
-        """Whether the environment's allow-list, if there is one, names this plugin or its package."""
+        """Whether the allow-list names this plugin or its package, or there is no allow-list."""
         listed = os.environ.get(ALLOW_LIST)
         if listed is None:
             return True
         return any(self.is_called(name) or normalise(name) == normalise(self.dist or "") for name in listed.split(","))
 
     def place_of(self, error: BaseException) -> str:
-        """' (file.py, line 3)': the innermost frame of an exception in this plugin's own code, '' if there is none."""
+        """' (file.py, line 3)': the innermost frame of an exception in the code of this plugin; '' if there is none."""
         if self.source is None:
             return ""
-        own = self.source.resolve()
-        root = own.parent if own.name == "__init__.py" else own
+        source = self.source.resolve()
+        root = source.parent if source.name == "__init__.py" else source
         frames = [
             f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve().is_relative_to(root)
         ]
         return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
     def is_called(self, requested: str) -> bool:
-        """Whether NAME or DIST:NAME, however it is spelt, means this plugin."""
+        """Whether NAME or DIST:NAME, in any spelling, means this plugin."""
         dist, _, name = requested.rpartition(":")
         return self.name == normalise(name) and (not dist or normalise(self.dist or "") == normalise(dist))
 
 
 def normalise(name: str) -> str:
-    """'My_GAN' -> 'my-gan'; the result is safe in a file name and in a message."""
+    """'My_GAN' -> 'my-gan', which is safe in file names and messages."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "plugin"
 
 
 def discover(group: str) -> list[Plugin]:
-    """Every installed plugin of a group that is allowed, by name, from metadata only. Two may have one name."""
+    """The installed plugins of a group that are allowed, sorted by name. Two may have the same name."""
     return [plugin for plugin in installed(group) if plugin.allowed]
 
 
 def installed(group: str) -> list[Plugin]:
-    """Every installed plugin of a group, those included that the allow-list leaves out; sorted by name."""
-    offered = importlib.metadata.entry_points(group=group)
-    owners = {
-        id(entry.dist): entry.dist for entry in offered
-    }  # asked once each: name and version are parsed every time
-    facts = {key: (dist.name, dist.version) if dist else ("unknown", "?") for key, dist in owners.items()}
-    found = [Plugin(normalise(e.name), group, *facts[id(e.dist)], entry_point=e) for e in offered]
-    return sorted(found, key=lambda plugin: (plugin.name, plugin.dist or ""))
+    """The installed plugins of a group, sorted by name; includes those that the allow-list excludes."""
+    entries = importlib.metadata.entry_points(group=group)
+    # Name and version are read once per package, because every access parses its metadata.
+    packages = {id(entry.dist): entry.dist for entry in entries}
+    versions = {key: (dist.name, dist.version) if dist else ("unknown", "?") for key, dist in packages.items()}
+    plugins = [Plugin(normalise(entry.name), group, *versions[id(entry.dist)], entry_point=entry) for entry in entries]
+    return sorted(plugins, key=lambda plugin: (plugin.name, plugin.dist or ""))
 
 
 def find(requested: str, group: str) -> Plugin:
-    """The one plugin meant by NAME, DIST:NAME or ./file.py."""
+    """The plugin meant by NAME, DIST:NAME or ./file.py.
+
+    InputError for an unknown or excluded one, PluginError if several packages have it.
+    """
     if requested.endswith(".py") or os.sep in requested:
         path = Path(requested).expanduser().resolve()
         if not path.is_file() or path.suffix != ".py":
@@ -120,11 +122,11 @@ def find(requested: str, group: str) -> Plugin:
                 f"no such plugin file: {requested}", hint="give the path of a .py file, or a plugin's name"
             )
         return Plugin(name=name_of_file(path), group=group, path=path)
-    meant = [plugin for plugin in installed(group) if plugin.is_called(requested)]
-    matches = [plugin for plugin in meant if plugin.allowed]
+    named = [plugin for plugin in installed(group) if plugin.is_called(requested)]
+    matches = [plugin for plugin in named if plugin.allowed]
     kind = "variant" if group == VARIANTS else "extension"
-    if meant and not matches:
-        raise InputError(f"{kind} '{requested}' ({meant[0].origin}) is {NOT_ALLOWED}", hint=f"add it to {ALLOW_LIST}")
+    if named and not matches:
+        raise InputError(f"{kind} '{requested}' ({named[0].origin}) is {NOT_ALLOWED}", hint=f"add it to {ALLOW_LIST}")
     if not matches:
         raise InputError(f"unknown {kind} '{requested}'", hint=_did_you_mean(requested, discover(group), kind))
     if len(matches) > 1:
@@ -137,16 +139,15 @@ def find(requested: str, group: str) -> Plugin:
 
 
 def require(name: str, group: str, dist: str | None, version: str | None, needed_by: str | Path) -> Plugin:
-    """The installed plugin that a file or a run asks for: a reference names a package to install, never code to import.
+    """The installed plugin that a file or a run needs; a reference names a package, never code to import.
 
-    PluginError when it is not installed, or was a file of its author's (`dist` is None); InputError when the allow-list
-    leaves it out.
+    PluginError when it is not installed, or was a file (`dist` is None); InputError when the allow-list excludes it.
     """
     kind = "variant" if group == VARIANTS else "extension"
     if dist is None:
         flag = "--variant" if group == VARIANTS else "--with"
         raise PluginError(
-            f"{needed_by} needs {kind} '{name}', which was a file of its author's",
+            f"{needed_by} needs {kind} '{name}', which was a local file",
             hint=f"pass that file: {flag} ./FILE.py",
         )
     if not any((plugin.name, plugin.dist) == (name, dist) for plugin in installed(group)):
@@ -156,7 +157,7 @@ def require(name: str, group: str, dist: str | None, version: str | None, needed
 
 
 def name_of_file(path: Path) -> str:
-    """What the plugin in a file is called: 'my-gan' in my_gan.py and in gankit_my_gan.py, as in a package."""
+    """The name of the plugin in a file: 'my-gan' for my_gan.py and gankit_my_gan.py, as in a package."""
     return normalise(path.stem).removeprefix("gankit-")
 
 
@@ -167,7 +168,7 @@ def _did_you_mean(requested: str, plugins: Sequence[Plugin], kind: str) -> str:
 
 
 def _source_file(module: str) -> Path | None:
-    """Where a module's source lies on sys.path, found without importing anything."""
+    """The source of a module on sys.path, found without importing it."""
     relative = Path(*module.split(".")) if module else None
     if relative is None:
         return None

@@ -1,4 +1,4 @@
-"""Imports a chosen plugin; whatever goes wrong is one line that names its package, version and file."""
+"""Imports a plugin; any failure becomes one line that names its package, version and file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gankit.host.discovery import Plugin
 
 
 def load_plugin(plugin: Plugin) -> object:
-    """Import a plugin. Whatever its import raises becomes one line that names its package, version and file."""
+    """The imported module or object of a plugin; PluginError for whatever its import raises."""
     try:
         if plugin.path is not None:
             return _import_file(plugin.path)
@@ -24,7 +24,7 @@ def load_plugin(plugin: Plugin) -> object:
         failure = f"{one_line(error)}{plugin.place_of(error)}"
         raise PluginError(
             f"{plugin.kind} '{plugin.name}' from {plugin.origin} failed to import: {failure}",
-            hint="GANKIT_DEBUG=1 shows its traceback; upgrade or uninstall the package, or mend the file",
+            hint="GANKIT_DEBUG=1 shows its traceback; upgrade or uninstall the package, or fix the file",
         ) from error
 
 
@@ -44,6 +44,6 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def one_line(error: BaseException) -> str:
-    """'ValueError: what it says', without line breaks."""
+    """'ValueError: its message', without line breaks."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""Installing plugins into the environment that gankit runs in, by the tool that made it, without touching PyTorch."""
+"""Installs plugins into gankit's environment with the tool that made it, without changing PyTorch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEVER_REPLACED = ("torch", "gankit")
 
 
 def installer(prefix: Path = Path(sys.prefix)) -> list[str]:
-    """The command that installs into this environment: pipx's, uv's or pip's; ResourceError where none may."""
+    """The command that installs into this environment: pipx, uv or pip; ResourceError if none can."""
     if (prefix / "pipx_metadata.json").is_file():
         return ["pipx", "runpip", prefix.name]
     if sys.prefix == sys.base_prefix and Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists():
@@ -36,7 +36,7 @@ def installer(prefix: Path = Path(sys.prefix)) -> list[str]:
 
 
 def install_command(packages: Sequence[str], constraints: Path, prefix: Path = Path(sys.prefix)) -> list[str]:
-    """How packages are installed here; InputError for what pip would take as a flag, or a name that is none."""
+    """The command that installs packages; InputError for an empty name, or one that pip would read as a flag."""
     if not packages:
         raise InputError("no package is named", hint="gankit install NAME")
     for package in packages:
@@ -48,7 +48,7 @@ def install_command(packages: Sequence[str], constraints: Path, prefix: Path = P
 
 
 def uninstall_command(name: str, prefix: Path = Path(sys.prefix)) -> list[str]:
-    """How the package of a plugin, or of that name, is removed; InputError when there is none, or it is gankit's."""
+    """The command that removes a plugin's package, given either name; InputError for none, and for gankit itself."""
     dist = _package_of(name)
     if discovery.normalise(dist) in NEVER_REPLACED:
         raise InputError(f"'{name}' belongs to {dist}", hint="its plugins cost nothing while they are not used")
@@ -57,7 +57,7 @@ def uninstall_command(name: str, prefix: Path = Path(sys.prefix)) -> list[str]:
 
 
 def _from_anywhere(package: str) -> str:
-    """The same package for a tool that runs in another folder, as pipx does: './x[extra]' -> '/…/x[extra]'."""
+    """The package for a tool that runs in another folder, such as pipx: './x[extra]' -> '/…/x[extra]'."""
     path, bracket, extras = package.partition("[")
     is_path = (os.sep in path or path.endswith((".whl", ".tar.gz", ".zip"))) and Path(path).exists()
     return f"{Path(path).resolve()}{bracket}{extras}" if is_path else package
@@ -65,7 +65,7 @@ def _from_anywhere(package: str) -> str:
 
 @contextmanager
 def constraints() -> Iterator[Path]:
-    """A file that pins what a plugin must not replace, as it is installed now."""
+    """A file that pins the installed versions of packages that a plugin must not replace."""
     with tempfile.TemporaryDirectory(prefix="gankit-") as folder:
         path = Path(folder) / "constraints.txt"
         path.write_text("".join(f"{name}=={importlib.metadata.version(name)}\n" for name in NEVER_REPLACED))
@@ -73,7 +73,7 @@ def constraints() -> Iterator[Path]:
 
 
 def plugins_now() -> set[tuple[str, str, str]]:
-    """(kind, name, origin) of every plugin that is installed."""
+    """(kind, name, origin) of every installed plugin that is allowed."""
     return {
         (p.kind, p.name, p.origin)
         for group in (discovery.VARIANTS, discovery.EXTENSIONS)
@@ -91,5 +91,5 @@ def _package_of(name: str) -> str:
     if any(discovery.normalise(p.dist or "") == discovery.normalise(name) for p in plugins):
         return next(p.dist for p in plugins if p.dist and discovery.normalise(p.dist) == discovery.normalise(name))
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name):
-        raise InputError(f"'{name}' is no name of a plugin or package", hint="`gankit plugin list` shows them")
+        raise InputError(f"'{name}' is not the name of a plugin or package", hint="`gankit plugin list` shows them")
     raise InputError(f"no installed plugin or package of plugins is called '{name}'", hint="`gankit plugin list`")

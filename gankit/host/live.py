@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Live:
-    """Options as a plugin is given them, and the tensors among them with the schedules that they follow."""
+    """Options as a plugin receives them, and the tensors among them with their schedules."""
 
     options: Any
     """The options; a number that follows a schedule is a float32 tensor without dimensions."""
     following: Mapping[str, tuple[Schedule, Tensor]]
-    """Name of the option -> its schedule and its tensor."""
+    """Name of an option -> its schedule and its tensor."""
 
 
 def live(options: Any) -> Live:
-    """The options for a plugin; the same ones where nothing follows a schedule."""
+    """The options for a plugin; unchanged if none follows a schedule."""
     schedules = schedules_in(options)
     if not schedules:
         return Live(options, {})

@@ -1,4 +1,4 @@
-"""The state of every installed plugin, from its metadata and its source, or if asked for from loading it."""
+"""The state of every installed plugin, found from its metadata and source, or on request by loading it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PluginState:
     plugin: discovery.Plugin
     state: State
     reason: str = ""
-    """Why it cannot be used and what to do; of a plugin that is ok: what a later gankit will refuse."""
+    """Why it cannot be used and what to do; for a usable plugin its deprecated features."""
 
 
 def survey(try_plugin: TryPlugin | None = None) -> Iterator[PluginState]:
@@ -60,7 +60,7 @@ def _state_of(plugin: discovery.Plugin, clashes: bool, try_plugin: TryPlugin | N
 
 
 def _declared_api(source: bytes) -> int | None:
-    """N of the first `VariantInfo(api=N, …)` in a module; None when it has none, or computes it."""
+    """N of the first `VariantInfo(api=N, …)` in a module; None when there is none, or N is computed."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("VariantInfo"):
             for keyword in node.keywords:

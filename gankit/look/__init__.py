@@ -1,1 +1,1 @@
-"""Looking at what was trained: figures, neighbours, speed, formulas, diagnosis."""
+"""Inspection of trained models and of this machine: figures, neighbours, speed, formulas, diagnosis."""

@@ -1,6 +1,6 @@
-"""How fast a configuration trains here, where the time of a step goes, and how much of the machine it uses.
+"""Benchmark of a configuration: its speed here, the time of each phase of a step, and the share of the machine it uses.
 
-Nothing is written, and nothing is compared: benchmarks/speed.py does that.
+Nothing is written. Comparisons with other toolkits are in benchmarks/speed.py.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from gankit.run.build import build_loop, data_spec, latent_space, make_sampler, 
 from gankit.run.plan import load_data, plan_run
 from gankit.settings.layers import Layer
 
-BLOCKS = 5  # of steps, each timed as a whole
+BLOCKS = 5  # number of blocks of steps, each timed as a whole
 MATMUL_SIDES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192), "mps": (1024, 2048)}
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured. A step shows one batch to D; what G does at every d_steps-th one is shared out among them."""
+    """The measurements. A step shows one batch to D; the cost of a generator step is spread over its d_steps steps."""
 
     variant: str
     device: str
@@ -48,25 +48,25 @@ class Benchmark:
     threads: int
     torch: str
     batch: int
-    steps: int  # that were timed
+    steps: int  # number of timed steps
     images_per_s: float  # median of the blocks
     images_per_s_range: tuple[float, float]
     step_ms: float
-    phases_ms: dict[str, float]  # of a step, measured apart: with waiting for the device after each of them
+    phases_ms: dict[str, float]  # times of the phases of a step, measured separately, waiting for the device after each
     outside: float  # share of a step in which no operator computes: Python, dispatch, waiting
     flop_per_image: float  # multiplications and additions of convolutions and matrices
     flop_per_s: float
-    matmul_flop_per_s: float  # the most that a square matrix product reaches here, in the same precision
-    peak_bytes: int  # CUDA: allocated on the device; CPU: of the whole process
+    matmul_flop_per_s: float  # highest rate of a square matrix product here, in the same precision
+    peak_bytes: int  # memory allocated on a CUDA device, or of the whole process on a CPU
 
     @property
     def of_matmul(self) -> float:
-        """Share of the machine's measured matrix rate that training reaches."""
+        """Share of the measured matrix rate that training reaches."""
         return self.flop_per_s / self.matmul_flop_per_s
 
 
 def bench(layers: list[Layer], steps: int = 20) -> Benchmark:
-    """Train `steps` steps in each of some blocks, then a few more under the stopwatch, the profiler and the counter."""
+    """Train BLOCKS blocks of `steps` steps, then some more with the stopwatch, the profiler and the FLOP counter."""
     plan = plan_run(layers)
     device = choose_device(plan.config.device)
     dataset = load_data(plan)
@@ -74,7 +74,7 @@ def bench(layers: list[Layer], steps: int = 20) -> Benchmark:
         loop = build_loop(plan, data_spec(dataset, latent_space(plan, dataset)), device)
         sampler = stack.enter_context(closing(make_sampler(plan, dataset, device)))
         game = _Game(loop, sampler, plan.config.seed)
-        # Whole cycles of generator steps and lazy penalties, so that every block does the same work.
+        # Whole cycles of generator steps and lazy penalties give every block the same work.
         cycle = math.lcm(loop.d_steps(), loop.config.penalty_every)
         steps = -(-steps // cycle) * cycle
         game.play(max(cycle, 3))  # pays for lazy initialisation
@@ -84,11 +84,11 @@ def bench(layers: list[Layer], steps: int = 20) -> Benchmark:
             progress.tell("training", block + 1, BLOCKS)
         step_s = statistics.median(seconds)
         batch = plan.config.batch
-        few = -(-5 // cycle) * cycle
+        profiled = -(-5 // cycle) * cycle
         with Operators() as operators:
-            game.play(few)
-        busy_s = _kernels_s(game, few) if device.type == "cuda" else operators.seconds
-        flop = operators.flop / few
+            game.play(profiled)
+        busy_s = _kernels_s(game, profiled) if device.type == "cuda" else operators.seconds
+        flop = operators.flop / profiled
         return Benchmark(
             variant=plan.composition.variant.name,
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
@@ -100,8 +100,8 @@ def bench(layers: list[Layer], steps: int = 20) -> Benchmark:
             images_per_s=batch / step_s,
             images_per_s_range=(batch / max(seconds), batch / min(seconds)),
             step_ms=1e3 * step_s,
-            phases_ms={name: 1e3 * s / few for name, s in _phases(game, few).items()},
-            outside=max(0.0, 1 - busy_s / few / step_s),
+            phases_ms={name: 1e3 * s / profiled for name, s in _phases(game, profiled).items()},
+            outside=max(0.0, 1 - busy_s / profiled / step_s),
             flop_per_image=flop / batch,
             flop_per_s=flop / step_s,
             matmul_flop_per_s=matmul_rate(loop.precision.name, device),
@@ -110,14 +110,14 @@ def bench(layers: list[Layer], steps: int = 20) -> Benchmark:
 
 
 class _Game:
-    """A training loop and its batches, outside of a run."""
+    """A training loop and its batches, without a run."""
 
     def __init__(self, loop: TrainingLoop, sampler: Sampler, seed: int) -> None:
         self.loop, self.sampler, self.seed = loop, sampler, seed
         self.step = 0
 
     def play(self, steps: int) -> float:
-        """Some steps as a run makes them; their seconds, on the device too."""
+        """Play some steps as in a run; returns the seconds until the device has finished them."""
         _wait(self.loop.device)
         before = time.perf_counter()
         for _ in range(steps):
@@ -126,7 +126,7 @@ class _Game:
         return time.perf_counter() - before
 
     def fetch(self) -> Batch:
-        """The next batch; the random numbers of its step are seeded."""
+        """The next batch; also seeds the random numbers of its step."""
         streams.seed_all(derive_seed(self.seed, "step", self.step))
         self.step += 1
         return self.sampler.batch(self.step - 1)
@@ -140,7 +140,7 @@ def _wait(device: torch.device) -> None:
 
 
 class Stopwatch(Part):
-    """Seconds by what is done, read at every place of a step where a part may take part."""
+    """A part that measures the seconds between the places of a step at which parts are called."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()
@@ -149,12 +149,12 @@ class Stopwatch(Part):
         self.since = 0.0
 
     def start(self) -> None:
-        """Begin to count."""
+        """Start the measurement."""
         _wait(self.device)
         self.since = time.perf_counter()
 
     def lap(self, what: str) -> None:
-        """The time since the last call was spent on `what`."""
+        """Add the time since the last call to `what`."""
         _wait(self.device)
         now = time.perf_counter()
         self.seconds[what] = self.seconds.get(what, 0.0) + now - self.since
@@ -177,7 +177,7 @@ class Stopwatch(Part):
 
 
 def _phases(game: _Game, steps: int) -> dict[str, float]:
-    """Seconds of each kind of work over some steps. It ends the game: its parts have a stopwatch among them."""
+    """Seconds of each kind of work over some steps. The stopwatch stays in the loop and slows down later steps."""
     watch = Stopwatch(game.loop.device)
     game.loop.add_part("stopwatch", watch)
     watch.start()
@@ -192,7 +192,7 @@ def _phases(game: _Game, steps: int) -> dict[str, float]:
 class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the FLOP of convolutions and matrix products, and the seconds in which operators work on a CPU.
 
-    PyTorch's own counter fails on gradients of leaves, and its profiler writes lines of its own to the terminal.
+    PyTorch's counter fails on gradients of leaves, and its profiler writes to the terminal.
     """
 
     def __init__(self) -> None:
@@ -201,7 +201,7 @@ class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.seconds = 0.0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation, and count it."""
+        """Run the operation and count it."""
         before = time.perf_counter()
         out = function(*args, **(kwargs or {}))
         self.seconds += time.perf_counter() - before
@@ -214,14 +214,14 @@ class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _kernels_s(game: _Game, steps: int) -> float:
-    """Seconds in which kernels ran on a CUDA device, over some steps. Has not been run on a GPU yet."""
-    with profile(use_device="cuda") as found:
+    """Seconds of kernels on a CUDA device over some steps. It has not been run on a GPU yet."""
+    with profile(use_device="cuda") as profiler:
         game.play(steps)
-    return float(sum(row.self_device_time_total for row in found.key_averages())) / 1e6
+    return float(sum(row.self_device_time_total for row in profiler.key_averages())) / 1e6
 
 
 def _backward_flop(grad: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> int:
-    """Each gradient of a convolution costs what its forward pass does; PyTorch's own count is too high for groups."""
+    """FLOP of the gradients of a convolution, each as many as in its forward pass; PyTorch overcounts groups."""
     transposed, mask = rest[4], rest[7]
     spatial = x.shape[2:] if transposed else grad.shape[2:]
     gradients: int = mask[0] + mask[1]
@@ -229,7 +229,7 @@ def _backward_flop(grad: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> int:
 
 
 def matmul_rate(precision: str, device: torch.device) -> float:
-    """FLOP/s of the best of some square matrix products in this precision (tf32 as the switches of the run have it)."""
+    """FLOP/s of the fastest of some square matrix products in this precision (tf32 as switched by the run)."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
     best = 0.0
     for side in MATMUL_SIDES[device.type]:

@@ -1,4 +1,4 @@
-"""What a variant is: its paper, options, recommended settings, and which plugin builds what."""
+"""The description of a variant: its paper, options, recommended settings, and the plugins that build its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the files of a run say about its health, without its networks."""
+"""The health of a run, diagnosed from its files without its networks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gankit.host import discovery
 from gankit.run.health import Finding, findings, read_stats
 from gankit.store.run_folder import RunFolder
 
-SHOWN = ("diversity", "grad/generator", "grad/discriminator", "score/real", "score/fake", "images_per_s")
+FIGURES = ("diversity", "grad/generator", "grad/discriminator", "score/real", "score/fake", "images_per_s")
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The state of a run, some figures (first, last) and what is conspicuous."""
+    """The state of a run, some figures as (first, last), and the findings."""
 
     folder: str
     state: str
@@ -28,14 +28,14 @@ class Diagnosis:
 
 
 def diagnose(path: Path) -> Diagnosis:
-    """Read run.json, status.json and stats.jsonl; InputError when this is not the folder of a run."""
+    """The diagnosis from run.json, status.json and stats.jsonl; InputError when this is not the folder of a run."""
     folder = RunFolder(path)
     if not folder.exists:
         raise InputError(f"{path} is not the folder of a run", hint="it holds no run.json")
     identity, status = folder.identity(), folder.status()
     lines = read_stats(path / "stats.jsonl")
     figures = {}
-    for name in SHOWN:
+    for name in FIGURES:
         values = [line[name] for line in lines if isinstance(line.get(name), int | float)]
         if values:
             figures[name] = (float(values[0]), float(values[-1]))
@@ -51,7 +51,7 @@ def diagnose(path: Path) -> Diagnosis:
 
 
 def _scores(variant: str) -> str:
-    """'logits' or 'raw', as the variant declares; 'raw' where it is not installed."""
+    """'logits' or 'raw', as the variant declares; 'raw' if it is not installed."""
     try:
         return core.compose(discovery.find(variant, discovery.VARIANTS)).info.scores
     except GankitError:

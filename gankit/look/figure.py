@@ -1,4 +1,4 @@
-"""The figure of articles on GANs: both densities and D(x) at moments of a training, where the truth is known."""
+"""The figure of articles on GANs: both densities and D(x) at moments of training on a known distribution."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from gankit.store.run_folder import RunFolder
 SAMPLES_PER_MOMENT = 10_000
 ARROWS = 17  # arrows drawn from z to x
 GRID_1D, GRID_2D = 641, 96  # places along an axis at which D is evaluated
-LAST_OVER_FIRST = 64  # ratio of the last moment of a training to an early one
-COVERED_SHARE = 0.1  # a mode is covered when it gets this share of the samples that an equal split would give it
+LAST_OVER_FIRST = 64  # ratio of the last moment to the first one after the start
+COVERED_SHARE = 0.1  # share of an equal split of the samples that a covered mode gets at least
 
-# On the line the discriminator is near its optimum and the generator slow, as the argument of the articles assumes; in
-# the plane both have the variant's own settings.
+# In 1-D the discriminator is near its optimum and the generator slow, as the articles assume. In 2-D both have the
+# settings of the variant.
 LINE: dict[str, Any] = {
     "data": "gaussian1d",
     "device": "cpu",
@@ -52,23 +52,23 @@ PLANE: dict[str, Any] = {"device": "cpu", "z_dim": 2, "images": 200_000}
 
 @dataclass(frozen=True)
 class Moment:
-    """One moment of a training: samples [n, D], and what is known at each place of the figure's grid."""
+    """One moment of a training: samples [n, D], and scores and density at each place of the figure's grid."""
 
     images_seen: int
     samples: Tensor
-    scores: Tensor  # [places], D's
-    density: Tensor | None  # [places], the generator's; None in the plane
-    arrows: tuple[Tensor, Tensor] | None  # z [a] and x [a], for one-dimensional z and x
+    scores: Tensor  # [places]; scores of D
+    density: Tensor | None  # [places]; density of the generator in 1-D
+    arrows: tuple[Tensor, Tensor] | None  # z [a] and x [a], if both are one-dimensional
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What is drawn: the truth, the places where D was asked [places, D], what its scores mean, and the moments."""
+    """The content of a figure: the true distribution, the places [places, D] where D is evaluated, and the moments."""
 
     data: str
     truth: Mixture
     places: Tensor
-    meaning: str  # 'logits': sigmoid(score) estimates P(real); 'raw'; 'error': of an auto-encoder
+    meaning: str  # meaning of a score: 'logits' (sigmoid estimates P(real)), 'raw', or 'error' of an auto-encoder
     moments: tuple[Moment, ...]
 
     @property
@@ -77,7 +77,7 @@ class Figure:
         return self.truth.dim
 
     def numbers(self, moment: Moment) -> dict[str, float]:
-        """What the picture shows, as numbers: |D - D*| in one dimension, modes covered and sharp samples in two."""
+        """The numbers beside the picture: |D - D*| in one dimension, covered modes and sharp samples in two."""
         if self.dim == 1:
             return {} if self.meaning != "logits" else {"d_error": self.distance_to_optimum(moment)}
         covered, sharp = modes(moment.samples, self.truth)
@@ -96,14 +96,14 @@ class Figure:
 
 
 def optimal_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """p_data / (p_data + p_g); 1/2 where neither density is."""
+    """p_data / (p_data + p_g); 1/2 where both densities are 0."""
     both = real + fake
     share: Tensor = torch.where(both > 1e-12, real / both.clamp_min(1e-12), 0.5)
     return share
 
 
 def kernel_density(samples: Tensor, places: Tensor) -> Tensor:
-    """Samples [n, 1] -> their density at places [m, 1], with Gaussian kernels of Silverman's width."""
+    """Samples [n, 1] -> their density [m] at places [m, 1], by Gaussian kernels of Silverman's width."""
     values = samples[:, 0].double()
     spread = torch.minimum(values.std(), (values.quantile(0.75) - values.quantile(0.25)) / 1.34)
     width = (0.9 * spread * len(values) ** -0.2).clamp_min(1e-3)
@@ -113,7 +113,7 @@ def kernel_density(samples: Tensor, places: Tensor) -> Tensor:
 
 
 def modes(samples: Tensor, truth: Mixture) -> tuple[int, float]:
-    """Modes covered, and the share of samples within three standard deviations of a mode ('high quality')."""
+    """The number of covered modes, and the share of samples within three standard deviations of a mode."""
     distances, nearest = torch.cdist(samples.double(), torch.from_numpy(truth.centres)).min(1)
     sharp = distances <= 3 * truth.sigma
     counts = torch.bincount(nearest[sharp], minlength=len(truth.centres))
@@ -122,7 +122,7 @@ def modes(samples: Tensor, truth: Mixture) -> tuple[int, float]:
 
 
 def with_defaults(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers on top of the settings with which the figure is usually drawn, on the line or in the plane."""
+    """The layers above the usual settings of the figure, in 1-D or 2-D."""
     data = chosen([*layers], "data", LINE["data"])
     return [Layer("figure", LINE if data == LINE["data"] else PLANE), *layers]
 
@@ -134,7 +134,7 @@ def figure_of_training(
     observers: Sequence[object] = (),
     on_step: Callable[[Run], None] | None = None,
 ) -> Figure:
-    """Train in a folder that is thrown away, and look at D and G at `moments` times, denser at the beginning."""
+    """Train in a temporary folder and record D and G at `moments` moments, denser at the beginning."""
     plan = plan_run([*layers])
     truth = truth_of(plan.config.data)
     _refuse_conditional(plan)
@@ -152,36 +152,36 @@ def figure_of_training(
     with tempfile.TemporaryDirectory(prefix="gankit-figure-") as folder:
         try:
             train_layers([*layers], Path(folder) / "run", observers=[*observers, watcher], on_step=after_step)
-        except Stopped as stop:  # its own words promise a run to go on with, and this one is thrown away
+        except Stopped as stop:  # its message would promise a run to continue, and this one is deleted
             raise Stopped("stopped; no figure was drawn", signal_number=stop.signal_number) from stop
     return _figure(plan, truth, watcher.meaning, watcher.moments)
 
 
 def figure_of_run(folder: Path, *, variant: str | None = None, extensions: Sequence[str] = ()) -> Figure:
-    """The beginning of a run (a function of its seed) and each checkpoint it keeps."""
+    """The figure of a run: its start, which follows from its seed, and each checkpoint that it keeps."""
     run = RunFolder(folder)
-    given: dict[str, Any] = {"variant": variant} if variant else {}
-    given |= {"extensions": list(extensions)} if extensions else {}
-    plan = plan_run([Layer("run", stored_settings(run, given)), Layer("argument", given)])
+    plugins: dict[str, Any] = {"variant": variant} if variant else {}
+    plugins |= {"extensions": list(extensions)} if extensions else {}
+    plan = plan_run([Layer("run", stored_settings(run, plugins)), Layer("argument", plugins)])
     truth = truth_of(plan.config.data)
     _refuse_conditional(plan)
     dataset = load_data(plan)
     device = choose_device("cpu")
     space = latent_space(plan, dataset)
-    found: list[Moment] = []
+    moments: list[Moment] = []
     with own_streams(device):
         loop = build_loop(plan, data_spec(dataset, space), device)
         meaning = meaning_of(plan.composition.info, loop.loss.output)
-        found.append(look(loop, space, truth, 0, meaning))
+        moments.append(look(loop, space, truth, 0, meaning))
         for step, path in reversed(checkpoint.steps(run.checkpoints)):
             state = checkpoint.read(path).state
             loop.load_state_dict({k.removeprefix("loop."): v for k, v in state.items() if k.startswith("loop.")})
-            found.append(look(loop, space, truth, step * plan.config.batch, meaning))
-    return _figure(plan, truth, meaning, found)
+            moments.append(look(loop, space, truth, step * plan.config.batch, meaning))
+    return _figure(plan, truth, meaning, moments)
 
 
 def truth_of(data: str) -> Mixture:
-    """The mixture a data set is drawn from; InputError for others."""
+    """The mixture from which a data set is drawn; InputError for a data set without a known one."""
     if data not in MIXTURES:
         names = ", ".join(MIXTURES)
         raise InputError(f"the density of '{printable(data)}' is not known", hint=f"it is known for {names}")
@@ -190,10 +190,10 @@ def truth_of(data: str) -> Mixture:
 
 @torch.no_grad()
 def look(loop: TrainingLoop, space: LatentSpace, truth: Mixture, images_seen: int, meaning: str) -> Moment:
-    """The players as they are now. Training does not notice.
+    """The moment of the players as they are now; training is not affected.
 
-    On the line it is the generator that plays, since D is compared with the best one against it; in the plane its
-    average, which is what a user would sample.
+    In 1-D samples are those of the training generator, against which D is compared with D*. In 2-D they are those of
+    its average, which users sample.
     """
     generator = loop.networks.generator.eval() if truth.dim == 1 else loop.generator
     discriminator = loop.networks.discriminator.eval()
@@ -214,7 +214,7 @@ def look(loop: TrainingLoop, space: LatentSpace, truth: Mixture, images_seen: in
 
 
 def places_of(truth: Mixture) -> Tensor:
-    """Where D is asked: [641, 1] along an axis, or [96 * 96, 2] row by row from the lower left, around the data."""
+    """Places around the data at which D is evaluated: [641, 1], or [96 * 96, 2] row by row from the lower left."""
     centres = torch.from_numpy(truth.centres).float()
     reach = max(1.5, 8 * truth.sigma) if truth.dim == 1 else 0.5 * float(centres.abs().max())
     low, high = centres.min(0).values - reach, centres.max(0).values + reach
@@ -226,13 +226,13 @@ def places_of(truth: Mixture) -> Tensor:
 
 
 def meaning_of(info: VariantInfo, output: CriticOutput) -> str:
-    """'error' for an auto-encoder, else what the variant says of its scores."""
+    """'error' for an auto-encoder, else the meaning that the variant declares."""
     return "error" if output.code else info.scores
 
 
 @dataclass
 class _Watcher:
-    """Looks at the players of a run when their time has come: as an observer at its start, then after each step."""
+    """Records the moments of a run: as an observer at its start, then after each step."""
 
     truth: Mixture
     times: list[int]
@@ -245,7 +245,7 @@ class _Watcher:
         self.after_step(run)
 
     def after_step(self, run: Run) -> None:
-        """Look, if it is time."""
+        """Record a moment if it is due."""
         done = len(self.moments)
         if done < len(self.times) and run.images_seen >= self.times[done]:
             with torch.random.fork_rng(devices=[]):
@@ -254,7 +254,7 @@ class _Watcher:
 
 def _refuse_conditional(plan: Plan) -> None:
     if plan.config.conditional:
-        raise InputError("the figure has no place for conditions", hint="take a run without --conditional")
+        raise InputError("the figure cannot show conditions", hint="use a run without --conditional")
 
 
 def _figure(plan: Plan, truth: Mixture, meaning: str, moments: Sequence[Moment]) -> Figure:
@@ -263,5 +263,5 @@ def _figure(plan: Plan, truth: Mixture, meaning: str, moments: Sequence[Moment])
 
 
 def describe(figure: Figure) -> list[dict[str, float]]:
-    """One row a moment, for --json."""
+    """One row per moment, for --json."""
     return [{"images_seen": moment.images_seen, **figure.numbers(moment)} for moment in figure.moments]

@@ -12,17 +12,18 @@ from torch import Tensor
 from gankit.look.figure import Figure, Moment
 from gankit.sample.montage import PALE, animated, stack
 
-SCALE = 2  # everything is drawn twice as large and reduced: smooth lines
+SCALE = 2  # factor by which everything is drawn larger and then reduced, for smooth lines
 WIDTH, PLOT, ARROWS, TITLE, LEGEND, PAD = 300, 210, 70, 26, 26, 14  # pixels of a panel
 COLUMNS = 3
 REAL, FAKE, CRITIC, INK = "#222222", "#d64541", "#2e6fb5", "#222222"
-DASH, SEEN = 9, 0.01  # places of a dash and its gap; share of the highest density that counts
-MAP = ((146.0, 182.0, 222.0), (255.0, 255.0, 255.0), (248.0, 190.0, 120.0))  # low, middle, high scores
-MARGIN = 1.12  # the tallest curve leaves room above it
+DASH = 9  # places of the grid in a dash and its gap
+MIN_DENSITY = 0.01  # share of the highest density below which D* is not drawn
+MAP = ((146.0, 182.0, 222.0), (255.0, 255.0, 255.0), (248.0, 190.0, 120.0))  # colours of low, middle and high scores
+MARGIN = 1.12  # height of the plot over the height of the tallest curve
 
 
 def strip(figure: Figure) -> Image.Image:
-    """All moments, three in a row, and the legend."""
+    """All moments, three in each row, and the legend."""
     panels = [panel(figure, moment) for moment in figure.moments]
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -34,7 +35,7 @@ def strip(figure: Figure) -> Image.Image:
 
 
 def film(figure: Figure, suffix: str, fps: int = 5) -> bytes:
-    """An endless animated WebP or GIF, a frame a moment; the last one stays a while."""
+    """An endless animated WebP or GIF with one frame per moment; the last one is shown for two seconds."""
     frames = [stack([panel(figure, moment), legend(figure, WIDTH + 2 * PAD)]) for moment in figure.moments]
     durations = [1000 // fps] * (len(frames) - 1) + [2000]
     return animated(frames, suffix, durations)
@@ -97,8 +98,8 @@ def _curves(draw: ImageDraw.ImageDraw, figure: Figure, moment: Moment) -> None:
         draw.line((left, y, left + WIDTH * SCALE, y), fill="#eeeeee", width=SCALE)
         draw.text((left + 2 * SCALE, y - 1 * SCALE), text, fill=CRITIC, font=font, anchor="lb")
     if figure.meaning == "logits":
-        seen = real + fake > SEEN * real.max()  # D* is noise where neither density is
-        dashes(figure.optimum(moment), seen, CRITIC)
+        dense = real + fake > MIN_DENSITY * real.max()  # elsewhere D* is noise
+        dashes(figure.optimum(moment), dense, CRITIC)
     line(curve, CRITIC)
     line(fake / tallest, FAKE)
     line(real / tallest, REAL)
@@ -110,7 +111,7 @@ def _curves(draw: ImageDraw.ImageDraw, figure: Figure, moment: Moment) -> None:
 
 
 def _on_unit_scale(figure: Figure, moment: Moment) -> tuple[Tensor, list[tuple[str, float]]]:
-    """D at the places on 0..1, and the labels of its axis: (text, height)."""
+    """D at the places, scaled to 0..1, and the labels of its axis: (text, height)."""
     if figure.meaning == "logits":
         return torch.sigmoid(moment.scores), [("D = 0", 0.0), ("1/2", 0.5), ("1", 1.0)]
     low, high = float(moment.scores.min()), float(moment.scores.max())
@@ -122,7 +123,7 @@ def _on_unit_scale(figure: Figure, moment: Moment) -> tuple[Tensor, list[tuple[s
 def _arrows(
     draw: ImageDraw.ImageDraw, arrows: tuple[Tensor, Tensor], across: Callable[[Tensor], Tensor], bottom: int
 ) -> None:
-    """From evenly likely z on the lower line to x = G(z) on the upper one."""
+    """Arrows from equally likely z on the lower line to x = G(z) on the upper one."""
     z, x = arrows
     ground = bottom + (ARROWS - 12) * SCALE
     left = PAD * SCALE
@@ -164,7 +165,7 @@ def _surface(image: Image.Image, draw: ImageDraw.ImageDraw, figure: Figure, mome
 
 
 def _dots(draw: ImageDraw.ImageDraw, share: Tensor, color: str, radius: float) -> None:
-    """Points [n, 2] in 0..1 of the square; those outside are left out."""
+    """Draw points [n, 2] in 0..1 of the square; those outside are not drawn."""
     inside = share[((share >= 0) & (share <= 1)).all(1)]
     r = radius * SCALE
     for x, y in inside.tolist():
@@ -173,7 +174,7 @@ def _dots(draw: ImageDraw.ImageDraw, share: Tensor, color: str, radius: float) -
 
 
 def legend(figure: Figure, width: int) -> Image.Image:
-    """What the colours are."""
+    """The legend of the colours."""
     image = Image.new("RGB", (width * SCALE, LEGEND * SCALE), "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=11 * SCALE)
     entries: Sequence[tuple[str, str]]

@@ -1,4 +1,4 @@
-"""The training images nearest to samples: a look at what was learnt, and at what may have been copied."""
+"""The training images nearest to samples, which show what was learnt and what may have been copied."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _IMAGES_AT_A_TIME = 4096
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Samples [N, H, W, C], and the k nearest training images of each: pixels [N, k, H, W, C], indices, distances."""
+    """Samples [N, H, W, C], and the k nearest training images of each: images [N, k, H, W, C], indices, distances."""
 
     seeds: tuple[int, ...]
     samples: Pixels
     images: Pixels
     indices: Tensor  # [N, k] int64 into the training set
-    distances: Tensor  # [N, k]; of pixels in 0..1, or of features
+    distances: Tensor  # [N, k]; L2 distances of pixels in 0..1, or of features
     space: str
 
 
 def nearest(samples: Tensor, parts: Iterable[Tensor], k: int) -> tuple[Tensor, Tensor]:
-    """Vectors [N, D], and those of another set in parts [m, D] -> distances [N, k], ascending, and indices [N, k].
+    """Vectors [N, D] and parts [m, D] of another set -> ascending distances [N, k] and indices [N, k] into that set.
 
-    The indices count through the parts, of which only one is in memory at a time.
+    Only one part is in memory at a time.
     """
     distances, indices = torch.empty(len(samples), 0), torch.empty(len(samples), 0, dtype=torch.int64)
     start = 0
@@ -61,8 +61,8 @@ def neighbours(
 ) -> Neighbours:
     """The k nearest training images of some seeds' samples, by pixels (L2) or in a feature space of `gankit eval`.
 
-    The training set is found as `gankit eval` finds it. A near neighbour in pixels is no proof of copying, a far one no
-    proof of the opposite (a shifted copy is far): the metric `duplicates` measures that.
+    The training set is found as in `gankit eval`. A near neighbour in pixels does not prove copying, and a far one does
+    not disprove it (a shifted copy is far); the metric `duplicates` measures copying.
     """
     settings = settings or EvalSettings()
     opened = open_checkpoint(Path(target), settings)
@@ -74,14 +74,14 @@ def neighbours(
     samples = trained.sample(seeds=list(seeds))
     as_data = torch.from_numpy(samples).permute(0, 3, 1, 2)
     if features == PIXELS:
-        ours = _as_vectors(as_data)
+        vectors = _as_vectors(as_data)
         parts: Iterable[Tensor] = map(_as_vectors, torch.split(data.samples, _IMAGES_AT_A_TIME))
     else:
         space = choose_space(features, data, catalogue).to(trained.device)
-        ours = extract(space, lambda a, b: as_data[a:b], len(as_data), trained.device, "samples").features
-        theirs = extract(space, lambda a, b: data.samples[a:b], len(data), trained.device, "images").features
-        parts = torch.split(theirs, _IMAGES_AT_A_TIME)
-    distances, indices = nearest(ours, parts, k)
+        vectors = extract(space, lambda a, b: as_data[a:b], len(as_data), trained.device, "samples").features
+        of_data = extract(space, lambda a, b: data.samples[a:b], len(data), trained.device, "images").features
+        parts = torch.split(of_data, _IMAGES_AT_A_TIME)
+    distances, indices = nearest(vectors, parts, k)
     return Neighbours(tuple(seeds), samples, _pictures(data, indices), indices, distances, features)
 
 

@@ -1,4 +1,4 @@
-"""Whether a configuration resumes exactly on this machine: straight beside stopped and resumed, bit for bit."""
+"""Checks that a configuration resumes exactly here: a run without a stop is compared bit for bit with a resumed one."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ from gankit.settings.layers import RUN, Layer
 from gankit.store import checkpoint
 from gankit.store.run_folder import RunFolder
 
-STEPS, STOP = 12, 5  # the run ends after a cycle of critic steps and is stopped within one
+STEPS, STOP = 12, 5  # length of the run and step of the stop, which is within a cycle of critic steps
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A tensor or number that is not the same in both states: the largest absolute difference, or None for its kind."""
+    """A tensor or number that differs between the two states."""
 
     name: str
-    largest: float | None
+    largest: float | None  # largest absolute difference; None if the types or shapes differ
 
 
 @dataclass(frozen=True)
 class ResumeCheck:
-    """What was compared after how many steps, and what differs."""
+    """The result of the comparison."""
 
     steps: int
-    compared: int
+    compared: int  # number of tensors and numbers
     differences: tuple[Difference, ...]
 
 
-def verify_resume(run: Path, **given: Any) -> ResumeCheck:
-    """Repeat the beginning of a run in a temporary folder, at once and with a stop in between, and compare every state.
+def verify_resume(run: Path, **changes: Any) -> ResumeCheck:
+    """Repeat the beginning of a run in a temporary folder, without and with a stop, and compare the final states.
 
-    `given` are settings in place of the run's own. A variant or extension that was a file must be among them.
+    `changes` replace settings of the run. They must include a variant or extension that was a file.
     """
-    settings = {**stored_settings(RunFolder(run), given), **given}
+    settings = {**stored_settings(RunFolder(run), changes), **changes}
     settings = {key: value for key, value in settings.items() if key not in BUDGETS}
-    with tempfile.TemporaryDirectory(prefix="gankit-verify-") as place:
+    with tempfile.TemporaryDirectory(prefix="gankit-verify-") as parent:
         states = []
         layers = [Layer(RUN, {**settings, "steps": STEPS})]
         for stops in (False, True):
-            folder = Path(place) / ("resumed" if stops else "straight")
+            folder = Path(parent) / ("resumed" if stops else "straight")
             with suppress(Stopped):
                 train_layers(layers, out=folder, new=True, on_step=_stop if stops else None)
             if stops:
@@ -62,8 +62,8 @@ def verify_resume(run: Path, **given: Any) -> ResumeCheck:
             states.append(saved.state)
     straight, resumed = states
     names = sorted(straight.keys() | resumed.keys())
-    differences = [found for name in names if (found := _difference(name, straight, resumed)) is not None]
-    return ResumeCheck(STEPS, len(names), tuple(differences))
+    differences = [_difference(name, straight, resumed) for name in names]
+    return ResumeCheck(STEPS, len(names), tuple(found for found in differences if found is not None))
 
 
 def _stop(run: Run) -> None:
@@ -72,9 +72,9 @@ def _stop(run: Run) -> None:
 
 
 def _difference(name: str, straight: State, resumed: State) -> Difference | None:
-    one, other = straight.get(name), resumed.get(name)
-    if isinstance(one, Tensor) and isinstance(other, Tensor) and one.shape == other.shape:
-        if torch.equal(one, other):
+    a, b = straight.get(name), resumed.get(name)
+    if isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape:
+        if torch.equal(a, b):
             return None
-        return Difference(name.removeprefix("loop."), float((one.double() - other.double()).abs().max()))
-    return None if type(one) is type(other) and one == other else Difference(name.removeprefix("loop."), None)
+        return Difference(name.removeprefix("loop."), float((a.double() - b.double()).abs().max()))
+    return None if type(a) is type(b) and a == b else Difference(name.removeprefix("loop."), None)

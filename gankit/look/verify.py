@@ -1,4 +1,4 @@
-"""`gankit verify`: the hand-worked values of plugins, computed again on this machine."""
+"""`gankit verify`: the values of plugins worked out by hand, compared with the results of this machine."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from gankit.machine.precision import Precision
 
 @dataclass(frozen=True)
 class Verified:
-    """What was checked, and where. `without` names the variants that offer no vectors."""
+    """The checked values of some variants on one device."""
 
     device: str
     precision: str
     checked: tuple[tuple[str, Checked], ...]  # (variant, value)
-    without: tuple[str, ...]
+    without: tuple[str, ...]  # variants that offer no vectors
 
     @property
     def wrong(self) -> int:
-        """How many values disagree."""
+        """The number of values that disagree."""
         return sum(not value.ok for _, value in self.checked)
 
 
 def verify(
     variants: Sequence[str] = (), *, extensions: Sequence[str] = (), device: str = "auto", precision: str = "auto"
 ) -> Verified:
-    """Compute the vectors of the named variants (none: of all installed ones) and of extensions that bring some.
+    """Check the vectors of the named variants, by default of all installed ones, and of the extensions.
 
-    `precision` is fp64, or one of training, in which the critic then runs; 'auto' is what training would take.
+    `precision` is fp64 or a precision of training, in which the critic runs; 'auto' is the default of training.
     """
     target = choose_device(device)
     name = Precision("auto", target).name if precision == "auto" else precision
@@ -49,7 +49,7 @@ def verify(
         answers = core.compose(plugin, named).hook.gankit_vectors()
         vectors = [vector for answer in answers for vector in answer]
         if not all(isinstance(vector, Vector) for vector in vectors):
-            raise PluginError(f"gankit_vectors of '{plugin.name}' gave something else", hint="return a list of Vector")
+            raise PluginError(f"gankit_vectors of '{plugin.name}' did not return vectors", hint="return Vector objects")
         checked += [(plugin.name, value) for vector in vectors for value in check(vector, target, name)]
         if not vectors:
             without.append(plugin.name)

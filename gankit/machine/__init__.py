@@ -1,1 +1,1 @@
-"""The machine: device, precision, processes, CUDA graphs, and what is fastest on it."""
+"""The machine: devices, precision, processes, random streams, and the fastest implementation of an operation."""

@@ -1,4 +1,4 @@
-"""Which of several ways is fastest on this CPU: measured once and remembered, never guessed."""
+"""The fastest of several implementations on this CPU, measured once and kept in the cache."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ import torch
 from gankit.base.cache import cached_file
 from gankit.errors import InputError, ResourceError
 
-ROUNDS = 4  # the first one pays for lazy initialisation
+ROUNDS = 4  # rounds of measurement; the first one pays for lazy initialisation
 
 
-def fastest(what: str, ways: Mapping[str, Callable[[], object]], gain: float) -> str:
-    """The name of the quickest way, but of the first one if no other is at least `gain` times as fast.
+def fastest(what: str, candidates: Mapping[str, Callable[[], object]], gain: float) -> str:
+    """The name of the fastest candidate, or of the first one if no other is at least `gain` times as fast.
 
-    The verdict is kept in the cache under `what` (a description of the work), this machine and PyTorch: two runs of the
-    same settings must not differ because something else was running during one of the measurements. A file lock is held
-    meanwhile: the ways may not wait for another process.
+    The result is cached under `what` (a description of the work), this machine and PyTorch's version. It is not
+    measured again, because the load of the machine must not make two runs of the same settings differ. A file lock is
+    held during the measurement: a candidate must not wait for another process.
     """
-    key = f"{_processor()}\0{torch.__version__}\0{torch.get_num_threads()}\0{sorted(ways)}\0{what}"
+    key = f"{_processor()}\0{torch.__version__}\0{torch.get_num_threads()}\0{sorted(candidates)}\0{what}"
     name = f"autotune/{sha256(key.encode()).hexdigest()[:24]}"
 
     def read(path: Path) -> str:
-        verdict = path.read_text(errors="replace")
-        if verdict not in ways:
-            raise InputError(f"{path} holds no verdict")
-        return verdict
+        winner = path.read_text(errors="replace")
+        if winner not in candidates:
+            raise InputError(f"{path} names no candidate")
+        return winner
 
     try:
-        return cached_file(name, make=lambda: _measure(ways, gain).encode(), read=read)
-    except ResourceError:  # no place for a cache
-        return _measure(ways, gain)
+        return cached_file(name, make=lambda: _measure(candidates, gain).encode(), read=read)
+    except ResourceError:  # the cache cannot be written
+        return _measure(candidates, gain)
 
 
-def _measure(ways: Mapping[str, Callable[[], object]], gain: float) -> str:
-    best = dict.fromkeys(ways, float("inf"))
-    for _ in range(ROUNDS):  # in turn, so that a busy moment does not hit only one of them
-        for name, way in ways.items():
+def _measure(candidates: Mapping[str, Callable[[], object]], gain: float) -> str:
+    best = dict.fromkeys(candidates, float("inf"))
+    for _ in range(ROUNDS):  # in turn, so that a busy moment does not slow down a single candidate
+        for name, candidate in candidates.items():
             before = time.perf_counter()
-            way()
+            candidate()
             best[name] = min(best[name], time.perf_counter() - before)
-    first = next(iter(ways))
+    first = next(iter(candidates))
     winner = min(best, key=best.__getitem__)
     return winner if best[first] >= gain * best[winner] else first
 
 
 @cache
 def _processor() -> str:
-    """Name and abilities of the processor."""
+    """Name and features of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # not Linux

@@ -1,4 +1,4 @@
-"""Which device a run or a sampler works on."""
+"""The device on which a run or a sampler works."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gankit.errors import InputError
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device, or the machine, had no memory left."""
+    """Whether an error means that a device or the machine has no memory left."""
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )

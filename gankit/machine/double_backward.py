@@ -1,4 +1,4 @@
-"""Convolutions whose second derivatives use the kernels that were made for them.
+"""Convolutions whose second derivatives use PyTorch's tuned kernels.
 
 A gradient penalty needs the weight gradient of gx = dC(x, w)/dx . gy. PyTorch computes it as a forward convolution
 with batch and channels swapped and a filter as large as the feature map, for which no kernel is tuned. A convolution,
@@ -8,8 +8,8 @@ its input gradient and its weight gradient are closed under differentiation, so 
     gw = W(gy, x)    d<gw, u>/dgy = C(x, u)    d<gw, u>/dx = I(gy, u)
 
 This holds for any stride, padding, dilation and number of groups, and for transposed convolutions, in 1 to 3 dims.
-It is used for every layer, although a few are slightly faster without: a choice by the clock could differ between two
-processes, and between a run and its resume. It has not been run on a GPU yet.
+It is used for every layer, although a few are slightly faster without it: a choice by measurement could differ between
+two processes, and between a run and its resume. It has not been run on a GPU yet.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ DIMENSIONS = {
     functional.conv_transpose3d: (3, True),
 }
 
-_weights_wanted = True
+_weight_gradients = True
 
 
 @contextmanager
 def inputs_only() -> Iterator[None]:
-    """Within the block derivatives are taken with respect to samples: those of weights are not computed."""
-    global _weights_wanted
-    before, _weights_wanted = _weights_wanted, False
+    """Within the block derivatives are taken with respect to samples; those of weights are not computed."""
+    global _weight_gradients
+    before, _weight_gradients = _weight_gradients, False
     try:
         yield
     finally:
-        _weights_wanted = before
+        _weight_gradients = before
 
 
 class Geometry(NamedTuple):
@@ -73,9 +73,9 @@ class Convolution(Function):
     @staticmethod
     def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        of_x, of_weight, _ = ctx.needs_input_grad
-        gx = input_gradient(gy, weight, x.detach(), ctx.geometry) if of_x else None
-        gw = weight_gradient(gy, x, weight.detach(), ctx.geometry) if of_weight and _weights_wanted else None
+        needs_x, needs_weight, _ = ctx.needs_input_grad
+        gx = input_gradient(gy, weight, x.detach(), ctx.geometry) if needs_x else None
+        gw = weight_gradient(gy, x, weight.detach(), ctx.geometry) if needs_weight and _weight_gradients else None
         return gx, gw, None
 
 
@@ -96,9 +96,9 @@ class InputGradient(Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         gy, weight = ctx.saved_tensors
-        of_gy, of_weight = ctx.needs_input_grad[:2]
-        ggy = convolution(v, weight, ctx.geometry) if of_gy else None
-        gw = weight_gradient(gy, v, weight.detach(), ctx.geometry) if of_weight and _weights_wanted else None
+        needs_gy, needs_weight = ctx.needs_input_grad[:2]
+        ggy = convolution(v, weight, ctx.geometry) if needs_gy else None
+        gw = weight_gradient(gy, v, weight.detach(), ctx.geometry) if needs_weight and _weight_gradients else None
         return ggy, gw, None, None
 
 
@@ -119,9 +119,9 @@ class WeightGradient(Function):
     @staticmethod
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         gy, x = ctx.saved_tensors
-        of_gy, of_x = ctx.needs_input_grad[:2]
-        ggy = convolution(x, u, ctx.geometry) if of_gy else None
-        gx = input_gradient(gy, u, x.detach(), ctx.geometry) if of_x else None
+        needs_gy, needs_x = ctx.needs_input_grad[:2]
+        ggy = convolution(x, u, ctx.geometry) if needs_gy else None
+        gx = input_gradient(gy, u, x.detach(), ctx.geometry) if needs_x else None
         return ggy, gx, None, None
 
 
@@ -144,9 +144,9 @@ def weight_gradient(gy: Tensor, x: Tensor, like: Tensor, geometry: Geometry) -> 
 
 
 class FastDoubleBackward(TorchFunctionMode):
-    """Within this context convolutions of any module take the fast double backward; nothing else changes.
+    """Within this context the convolutions of any module use the fast double backward; nothing else changes.
 
-    It is for forward passes in float32 or float64: the operations above know nothing of autocast.
+    It is for forward passes in float32 or float64: the operations above do not support autocast.
     """
 
     def __torch_function__(
@@ -175,11 +175,11 @@ def _arguments(
     *rest: Any,
     **named: Any,
 ) -> tuple[Tensor, Tensor, Tensor | None, Geometry | None]:
-    """What a functional convolution was called with; no geometry for padding that has a name ('same')."""
+    """The arguments of a functional convolution; the geometry is None for padding given by name ('same')."""
     if isinstance(padding, str):
         return input, weight, bias, None
     order = ("output_padding", "groups", "dilation") if transposed else ("dilation", "groups")
-    found = {"output_padding": 0, "groups": 1, "dilation": 1, **dict(zip(order, rest, strict=False)), **named}
+    others = {"output_padding": 0, "groups": 1, "dilation": 1, **dict(zip(order, rest, strict=False)), **named}
 
     def each(value: int | Sequence[int]) -> tuple[int, ...]:
         values = (value,) if isinstance(value, int) else tuple(value)
@@ -188,9 +188,9 @@ def _arguments(
     geometry = Geometry(
         each(stride),
         each(padding),
-        each(found["dilation"]),
+        each(others["dilation"]),
         transposed,
-        each(found["output_padding"]),
-        found["groups"],
+        each(others["output_padding"]),
+        others["groups"],
     )
     return input, weight, bias, geometry

@@ -1,4 +1,4 @@
-"""In which arithmetic the networks run. Scores, losses, penalties and optimiser states are always float32."""
+"""The arithmetic of the networks. Scores, losses, penalties and optimiser states are always float32."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gankit.errors import InputError
 from gankit.machine import processes
 from gankit.machine.autotune import fastest
 
-MIN_GAIN = 1.2  # bf16 must be so much faster than fp32 on a CPU to be chosen
+MIN_GAIN = 1.2  # speed-up over fp32 at which bf16 is chosen on a CPU
 
 
 class Precision:
@@ -34,7 +34,7 @@ class Precision:
             torch.backends.cudnn.allow_tf32 = name != "fp32"
 
     def full(self) -> AbstractContextManager[None]:
-        """The context for what must not lose digits: penalties."""
+        """The context for work that needs full precision: penalties."""
         return torch.autocast(self.device_type, enabled=False)
 
     def autocast(self) -> AbstractContextManager[None]:
@@ -43,23 +43,24 @@ class Precision:
         return torch.autocast(self.device_type, dtype=dtype, enabled=self.name in ("bf16", "fp16"))
 
     def scaler(self) -> torch.amp.GradScaler:
-        """For one optimiser: lifts fp16 gradients above underflow, and skips a step whose gradients are not finite.
+        """A gradient scaler for one optimiser.
 
-        Under the other policies it hands everything through. With a fused optimiser it never waits for the device.
+        It keeps fp16 gradients from underflowing and skips a step whose gradients are not finite; in other precisions
+        it does nothing. With a fused optimiser it never waits for the device.
         """
         return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")
 
 
 def faster_on_cpu(what: str, play: Callable[[Precision], object]) -> Literal["fp32", "bf16"]:
-    """bf16 where `play`, the work of a step, takes clearly less time in it on this CPU, else fp32.
+    """'bf16' if `play`, the work of a step, is clearly faster in it on this CPU, else 'fp32'.
 
-    All processes have to ask together. The first one measures, without the others, and they get its answer.
+    All processes must call it. The first one measures while the others wait for its answer.
     """
 
     def choose() -> Literal["fp32", "bf16"]:
         if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return "fp32"
-        ways = {name: partial(play, Precision(name, torch.device("cpu"))) for name in ("fp32", "bf16")}
-        return "bf16" if fastest(f"precision\0{what}", ways, MIN_GAIN) == "bf16" else "fp32"
+        candidates = {name: partial(play, Precision(name, torch.device("cpu"))) for name in ("fp32", "bf16")}
+        return "bf16" if fastest(f"precision\0{what}", candidates, MIN_GAIN) == "bf16" else "fp32"
 
     return processes.from_first(choose, "the precision that is faster")

@@ -1,8 +1,8 @@
-"""The processes of one run, as torchrun starts them: who they are, what they add up, and what they agree on.
+"""The processes of one run, as torchrun starts them: their ranks, their sums and means, and their agreement to stop.
 
-Without torchrun there is one process, and nothing here costs anything. NCCL has not been run on GPUs yet.
-Every function that waits for the other processes says so; all processes have to call it in the same order. It must not
-be called inside a file lock or a cache: the others may be waiting for that.
+Without torchrun there is one process, and nothing here has a cost. NCCL has not been run on GPUs yet.
+All processes must call a function that communicates, in the same order, and not inside a file lock or the cache, for
+which another process may be waiting.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from gankit.machine.digest import digests
 
 T = TypeVar("T")
 
-TIMEOUT = timedelta(minutes=30)  # of each wait: the first process may be busy with scores for so long
-CHECK_S = 0.25  # how often the processes ask each other whether to stop
+TIMEOUT = timedelta(minutes=30)  # limit of each wait; the first process may compute scores for this long
+CHECK_S = 0.25  # seconds between two agreements on whether to stop
 
-_control: dist.ProcessGroup | None = None  # over TCP, whatever the gradients take
+_control: dist.ProcessGroup | None = None  # the group for messages, over TCP; gradients may use NCCL
 _local = False
 
 
@@ -47,7 +47,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
         torch.cuda.set_device(device)
     with _waiting("the start of all processes"):
         store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
-        # torchrun keeps one store for all its restarts: the addresses of the processes that died are still in it.
+        # torchrun keeps one store for all its restarts, which still holds the addresses of the processes that died.
         store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         backend = "nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
@@ -60,7 +60,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
 
 
 def _started_by_torchrun() -> bool:
-    """Whether there are several processes; InputError if torchrun's variables are unusable, before anybody waits."""
+    """Whether there are several processes; InputError for invalid variables of torchrun, before any process waits."""
     numbers = {name: os.environ.get(name, "0") for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT")}
     wrong = [name for name, value in numbers.items() if not value.isdecimal() or int(value) > 65_535]
     size = 1 if wrong else int(numbers["WORLD_SIZE"])
@@ -69,13 +69,13 @@ def _started_by_torchrun() -> bool:
         wrong += ["RANK"] if int(numbers["RANK"]) >= size else []
     if wrong:
         values = ", ".join(f"{name}={os.environ.get(name, '')!r}" for name in dict.fromkeys(wrong))
-        raise InputError(f"torchrun's variables are not sound: {values}", hint="start with torchrun, or unset them")
+        raise InputError(f"torchrun's variables are invalid: {values}", hint="start with torchrun, or unset them")
     return size > 1
 
 
 @contextmanager
 def local() -> Iterator[None]:
-    """Within the block this process waits for no other: `size` is 1, `rank` is 0, and no function here communicates."""
+    """Within the block no function here communicates: `size` is 1 and `rank` is 0."""
     global _local
     before, _local = _local, True
     try:
@@ -105,9 +105,9 @@ def share(batch: int) -> slice:
 
 
 def average(tensors: Sequence[Tensor], what: str) -> None:
-    """Replace each tensor by its mean over the processes, in one transfer. A GPU is not waited for.
+    """Replace each tensor by its mean over the processes, in one transfer and without waiting for a GPU.
 
-    `what` names the means in the error of a process that loses the others: "the gradients of the generator".
+    `what` names the tensors in the error of a process that loses the others: "the gradients of the generator".
     """
     if size() == 1 or not tensors:
         return
@@ -120,7 +120,7 @@ def average(tensors: Sequence[Tensor], what: str) -> None:
 
 
 def total(values: Tensor, what: str) -> Tensor:
-    """The sum of values on the CPU over the processes, on the CPU; `what` names it."""
+    """The sum over the processes of values on the CPU, on the CPU; `what` names it in an error."""
     if size() == 1:
         return values
     moved = values.to("cuda" if dist.get_backend() == "nccl" else "cpu")
@@ -132,56 +132,56 @@ def total(values: Tensor, what: str) -> Tensor:
 def from_first(make: Callable[[], T], what: str) -> T:
     """The result of `make` in the first process, sent to all processes by pickle; the others do not call `make`.
 
-    It runs in `local`: it cannot communicate with the others, which are waiting for it. `what` names the result.
+    `make` runs in `local` and cannot communicate with the other processes, which wait for its result. `what` names the
+    result in an error.
     """
     if size() == 1:
         return make()
-    found: list[Any] = [None]
+    message: list[Any] = [None]
     if rank() == 0:
         with local():
-            found = [make()]
+            message = [make()]
     with _waiting(what):
-        dist.broadcast_object_list(found, src=0, group=_control)
-    return found[0]  # type: ignore[no-any-return]
+        dist.broadcast_object_list(message, src=0, group=_control)
+    return message[0]  # type: ignore[no-any-return]
 
 
 def compare(what: str, tensors: Mapping[str, Tensor]) -> list[str]:
-    """The names whose dtype, shape or bits are not the same in all processes, sorted; equal in all processes.
+    """The sorted names whose dtype, shape or bits differ between processes; every process gets the same list.
 
-    Each process sends a number for every tensor. A name that a process lacks is one of those that differ.
+    Each process sends a fingerprint of every tensor. A name that a process lacks counts as different.
     """
     if size() == 1:
         return []
-    found: list[Any] = [None] * size()
-    own = digests(tensors)
+    of_processes: list[Any] = [None] * size()
     with _waiting(f"the comparison of {what}"):
-        dist.all_gather_object(found, own, group=_control)
-    names = {name for process in found for name in process}
-    return sorted(name for name in names if len({process.get(name) for process in found}) > 1)
+        dist.all_gather_object(of_processes, digests(tensors), group=_control)
+    names = {name for fingerprints in of_processes for name in fingerprints}
+    return sorted(name for name in names if len({fingerprints.get(name) for fingerprints in of_processes}) > 1)
 
 
 @dataclass(frozen=True)
 class Agreed:
-    """What all processes do after a step."""
+    """The decision of all processes after a step."""
 
     stop: bool
     save: bool
 
 
 class Agreement:
-    """What all processes do after a step: one that got a signal must not leave the others waiting."""
+    """The agreement of all processes after a step, so that one that got a signal does not leave the others waiting."""
 
     def __init__(self, request: StopRequest) -> None:
         self.request = request
         self.signal_number = 0
-        """The signal that ended the run by agreement; 0 for none."""
+        """The signal that ended the run by agreement, or 0."""
         self.next_check = 0
         self.since: tuple[int, float] | None = None
 
     def reached(self, step: int, *, done: bool, save: bool = False) -> Agreed:
-        """Whether to stop before this step, and whether to save; equal everywhere.
+        """Whether to stop before this step, and whether to save; the same in every process.
 
-        `done` and `save` count in the first process: its clock is used.
+        `done` and `save` count only in the first process, because they may depend on its clock.
         """
         if size() == 1:
             self.signal_number = self.request.signal_number or 0
@@ -197,7 +197,7 @@ class Agreement:
         return Agreed(bool(finished) or self.signal_number > 0, bool(saving))
 
     def _pause(self, step: int) -> int:
-        """Steps until the next question, so that it comes every CHECK_S seconds."""
+        """Steps until the next agreement, which is due every CHECK_S seconds."""
         before, self.since = self.since, (step, time.monotonic())
         if before is None or step == before[0]:
             return 1
@@ -207,12 +207,12 @@ class Agreement:
 
 @contextmanager
 def _waiting(what: str) -> Iterator[None]:
-    """Around each communication: a process that is gone, or late by TIMEOUT, is no bug of this one."""
+    """Turn the failure of a communication into a ResourceError: a process is gone, or late by TIMEOUT."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ResourceError(
             f"process {os.environ.get('RANK', '?')} lost the others while it waited for {what}: {reason}",
-            hint="look above for the first error; the same command goes on from the last checkpoint",
+            hint="look above for the first error; the same command continues from the last checkpoint",
         ) from error

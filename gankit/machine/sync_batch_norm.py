@@ -1,6 +1,6 @@
 """Batch norm over the whole batch when several processes share it (`--sync-bn`), on any device.
 
-Without it each process normalises with the statistics of its own share, as PyTorch's DistributedDataParallel does.
+Without it each process normalises with the statistics of its part of the batch, as DistributedDataParallel does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gankit.machine import processes
 
 
 class _Mean(Function):
-    """The mean of a tensor over the processes; so is its gradient."""
+    """The mean of a tensor over the processes; its gradient is averaged too."""
 
     @staticmethod
     def forward(_ctx: Any, values: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class _Mean(Function):
 
 
 class _SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm of samples [N, C, …] whose mean and variance are those of all processes' samples."""
+    """Batch norm of samples [N, C, …] with the mean and variance of the samples of all processes."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, …] -> [N, C, …], in the dtype of x."""
@@ -42,21 +42,21 @@ class _SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         mean: Tensor = _Mean.apply(values.mean(axes))  # type: ignore[no-untyped-call]
         centred = values - mean.reshape(shape)
         variance: Tensor = _Mean.apply(centred.square().mean(axes))  # type: ignore[no-untyped-call]
-        self._remember(mean.detach(), variance.detach(), values_per_channel(self, x))
+        self._update_running_statistics(mean.detach(), variance.detach(), values_per_channel(self, x))
         y = centred * (variance + self.eps).rsqrt().reshape(shape)
         if self.affine:
             y = y * self.weight.reshape(shape) + self.bias.reshape(shape)
         return y.to(x.dtype)
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Move the running statistics, as PyTorch's layer does."""
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Update the running statistics as PyTorch's layer does."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_(1)
-        share = self.momentum if self.momentum is not None else 1.0 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance * count / max(1, count - 1), share)
+        momentum = self.momentum if self.momentum is not None else 1.0 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance * count / max(1, count - 1), momentum)
 
 
 class _Shared1d(_SharedBatchNorm, nn.BatchNorm1d):
@@ -72,13 +72,13 @@ class _Shared3d(_SharedBatchNorm, nn.BatchNorm3d):
 
 
 def values_per_channel(layer: nn.Module, x: Tensor) -> int:
-    """How many values of x [N, C, …], and of the other processes' if the layer is shared, give one mean of `layer`."""
-    processes_together = processes.size() if isinstance(layer, _SharedBatchNorm) else 1
-    return processes_together * x.numel() // x.shape[1]
+    """The number of values behind one mean of `layer` for x [N, C, …]; a shared layer counts all processes."""
+    sharing = processes.size() if isinstance(layer, _SharedBatchNorm) else 1
+    return sharing * x.numel() // x.shape[1]
 
 
 def share_batch_norm(module: nn.Module) -> None:
-    """Let every batch norm in `module` share its statistics; names, parameters and buffers stay as they are."""
+    """Make every batch norm in `module` share its statistics; names, parameters and buffers do not change."""
     kinds: dict[type[nn.Module], type[nn.Module]] = {
         nn.BatchNorm1d: _Shared1d,
         nn.BatchNorm2d: _Shared2d,

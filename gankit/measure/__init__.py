@@ -1,1 +1,1 @@
-"""Scores: feature spaces, metrics, and the record that says how a number was made."""
+"""Scores: feature spaces, metrics, and the record of a score with its protocol."""

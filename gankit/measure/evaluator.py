@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from torchmetrics import Metric
 
 log = logging.getLogger("gankit")
-MIN_SAMPLES = 50  # fewer samples or real images give meaningless scores
+MIN_SAMPLES = 50  # scores of fewer samples or real images are meaningless
 DEFAULT_SAMPLES = 10_000
 
 
 class Evaluator:
-    """Real data, a feature space and metrics, ready to score any number of sets of samples.
+    """Scores any number of sets of samples, with fixed real data, feature space and metrics.
 
-    The real data is cut at random (by the seed) into a reference and other real images, which stand for a perfect
-    generator: their score is the floor. Near-duplicates are looked for among all images of `train`.
+    The real data is split at random (by the seed) into a reference and other real images, which represent a perfect
+    generator: their score is the floor. Near-duplicates are searched among all images of `train`.
     """
 
     def __init__(
@@ -56,19 +56,19 @@ class Evaluator:
         half = len(real) // 2
         self.n = n or min(DEFAULT_SAMPLES, half)
         self.n_real = n_real or min(self.n, half)
-        others = len(real) - self.n_real
-        # A floor of far fewer images than there are samples would be worse than a good generator's score.
-        self.n_floor = min(self.n, others) if others >= max(MIN_SAMPLES, min(self.n, self.n_real) // 2) else 0
-        if min(self.n, self.n_real) < MIN_SAMPLES or others < 0:
+        n_others = len(real) - self.n_real
+        # A floor of far fewer images than samples would be worse than the score of a good generator.
+        self.n_floor = min(self.n, n_others) if n_others >= max(MIN_SAMPLES, min(self.n, self.n_real) // 2) else 0
+        if min(self.n, self.n_real) < MIN_SAMPLES or n_others < 0:
             raise InputError(
                 f"{self.n:,} samples against {self.n_real:,} of {len(real):,} real ones: too few",
                 hint=f"each must be {MIN_SAMPLES} or more",
             )
-        if others and not self.n_floor:
-            log.warning("no floor: only %s real ones are not in the reference", f"{others:,}")
+        if n_others and not self.n_floor:
+            log.warning("no floor: only %s real ones are not in the reference", f"{n_others:,}")
         self.real, self.train, self.space, self.split, self.seed = real, train, space, split, seed
         self.device = device or torch.device("cpu")
-        self.compute_s = 0.0  # seconds that the metrics took the last time
+        self.compute_s = 0.0  # seconds of the last computation of the metrics
         self.space.to(self.device)
         self.metrics = self._usable(metrics)
         if min(self.n, self.n_real) <= space.dim and "fid" in self.metrics:
@@ -79,7 +79,7 @@ class Evaluator:
 
     @cached_property
     def protocol(self) -> Protocol:
-        """What decides the scores besides the samples."""
+        """Everything that determines the scores besides the samples."""
         built = {name: _build(name, factory, self.space) for name, factory in self.metrics.items()}
         return Protocol(
             data_fingerprint=self.real.fingerprint,
@@ -100,7 +100,7 @@ class Evaluator:
 
     def score(self, source: Source) -> dict[str, Score]:
         """Scores of `n` samples; DivergedError when they are not finite or all the same in this space."""
-        _ = self._real_views  # first: a space that fails on real data must not be taken for a bad generator
+        _ = self._real_views  # first, so that a space that fails on real data is not blamed on the generator
         samples = self._extract(source, self.n, "features of the samples")
         self._check(samples)
         results = self._compute(samples, self._train_pixels)
@@ -111,7 +111,7 @@ class Evaluator:
         return scores
 
     def estimate(self, source: Source) -> float:
-        """Seconds that a call of `score` will take, from one batch and the time that the floor took."""
+        """Seconds that a call of `score` will take, from the times of one batch and of the floor."""
         _ = self.floor
         started = time.monotonic()
         self._extract(source, EXTRACT_BATCH, "")
@@ -119,13 +119,13 @@ class Evaluator:
 
     @cached_property
     def floor(self) -> dict[str, tuple[float, float | None]]:
-        """Value and spread of each score for real images that are not in the reference; nothing when there are none."""
+        """Value and spread of each score for real images outside the reference; empty without such images."""
         if not self.n_floor:
             return {}
         pixels = self._train_pixels
-        if pixels is not None and self.split == "train":  # an image is its own duplicate: leave those out
+        if pixels is not None and self.split == "train":  # an image must not count as its own duplicate
             kept = torch.ones(len(pixels), dtype=torch.bool)
-            kept[self._others] = False
+            kept[self._floor_indices] = False
             pixels = pixels[kept]
         results = self._compute(self._real_views[self.n_real :], pixels)
         return {name: (value, spread) for name, (value, spread, _, _) in results.items()}
@@ -138,34 +138,34 @@ class Evaluator:
         return torch.randperm(len(self.real), generator=generator)
 
     @property
-    def _others(self) -> Tensor:
+    def _floor_indices(self) -> Tensor:
         return self._order[self.n_real : self.n_real + self.n_floor]
 
     @cached_property
     def _real_views(self) -> Views:
-        """The reference, then the others; features are kept in the cache by the fingerprint of the data."""
-        space, chosen = self.space, self._order[: self.n_real + self.n_floor]
+        """The reference, then the images of the floor; features are cached by the fingerprint of the data."""
+        space, indices = self.space, self._order[: self.n_real + self.n_floor]
         key = sha256(
             canonical_json(
-                [space.protocol, space.name, space.sha256, self.real.fingerprint, chosen.tolist(), EXTRACT_BATCH]
+                [space.protocol, space.name, space.sha256, self.real.fingerprint, indices.tolist(), EXTRACT_BATCH]
             ).encode()
         )
 
         def source(start: int, stop: int) -> Tensor:
-            return self.real.samples[chosen[start:stop]]
+            return self.real.samples[indices[start:stop]]
 
         def make() -> bytes:
-            tensors = self._extract(source, len(chosen), "features of the real data").tensors()
+            tensors = self._extract(source, len(indices), "features of the real data").tensors()
             return pack_tensors(tensors, canonical_json({"key": key, "digest": tensors_digest(tensors)}))
 
         def read(path: Path) -> dict[str, Tensor]:
-            tensors, found = unpack_tensors(path.read_bytes(), path)
-            if found != canonical_json({"key": key, "digest": tensors_digest(tensors)}):
+            tensors, metadata = unpack_tensors(path.read_bytes(), path)
+            if metadata != canonical_json({"key": key, "digest": tensors_digest(tensors)}):
                 raise InputError(f"{path} is damaged")
             return tensors
 
-        if processes.size() > 1:  # every process must take part in the extraction, or none
-            tensors = self._extract(source, len(chosen), "features of the real data").tensors()
+        if processes.size() > 1:  # a cached file could keep some processes out of the common extraction
+            tensors = self._extract(source, len(indices), "features of the real data").tensors()
         else:
             tensors = cached_file(f"scores/features-{key[:24]}.safetensors", make=make, read=read)
         if problem := flaw(tensors["features"]):
@@ -174,9 +174,9 @@ class Evaluator:
                 hint="choose another --features",
             )
         if self.real is self.train and self._train_pixels is not None:
-            pixels: Tensor | None = self._train_pixels[chosen]
+            pixels: Tensor | None = self._train_pixels[indices]
         else:
-            pixels = pixels_of(self.real.samples[chosen])
+            pixels = pixels_of(self.real.samples[indices])
         return Views(tensors["features"], tensors.get("logits"), pixels)
 
     @cached_property
@@ -189,7 +189,7 @@ class Evaluator:
         return extract(self.space, source, n, self.device, what)
 
     def _check(self, samples: Views) -> None:
-        """Never hand torchmetrics what is not finite: one NaN, and its FID crashes the process instead of raising."""
+        """Refuse values that are not finite, because one NaN makes torchmetrics' FID crash the process."""
         for name, values in samples.tensors().items():
             if problem := flaw(values) if name == "features" else not_finite(values):
                 raise DivergedError(
@@ -206,7 +206,7 @@ class Evaluator:
         for number, (name, factory) in enumerate(self.metrics.items()):
             progress.tell("computing the scores", number, len(self.metrics))
             metric = _build(name, factory, self.space)
-            metric.distributed_available_fn = lambda: False  # every process has all rows already
+            metric.distributed_available_fn = lambda: False  # every process has all rows
             view = reads(metric)
             for values, real in ((train_pixels if view == "pixels" else getattr(reference, view), True),
                                  (getattr(samples, view), False)):  # fmt: skip
@@ -220,7 +220,7 @@ class Evaluator:
         return results
 
     def _usable(self, metrics: Mapping[str, MetricFactory]) -> dict[str, MetricFactory]:
-        """The metrics whose view exists here."""
+        """The metrics whose view of the samples exists for this data and space."""
         missing = set() if self.real.spec.is_image else {"pixels"}
         with progress.to(None):
             probe = extract(self.space, lambda start, stop: self.real.samples[start:stop], 2, self.device, "a probe")
@@ -229,7 +229,7 @@ class Evaluator:
 
 
 def select_metrics(catalogue: Mapping[str, MetricFactory], names: Sequence[str] | None) -> dict[str, MetricFactory]:
-    """The metrics asked for, all by default; InputError for an unknown name."""
+    """The metrics with these names, by default all; InputError for an unknown name."""
     for name in names or ():
         if name not in catalogue:
             hint = f"{did_you_mean(name, catalogue)}known are {', '.join(catalogue)}"
@@ -247,19 +247,18 @@ def _build(name: str, factory: MetricFactory, space: FeatureSpace) -> Metric:
 
 
 def _named(name: str, result: Any) -> dict[str, tuple[float, float | None]]:
-    """What a metric computed -> name -> (value, spread)."""
+    """The result of a metric as name -> (value, spread)."""
     results = result if isinstance(result, Mapping) else {name: result}
     named = {}
     for key, value in results.items():
         pair = value if isinstance(value, tuple) else (value, None)
         try:
-            first, *rest = (None if part is None else float(part) for part in pair)
-            (spread,) = rest
+            number, spread = (None if part is None else float(part) for part in pair)
         except (TypeError, ValueError, RuntimeError) as error:
             raise PluginError(
                 f"metric '{name}' computed {key}={value!r}", hint="a number, or a pair (number, spread)"
             ) from error
-        if first is None or not all(x is None or abs(x) < float("inf") for x in (first, spread)):
+        if number is None or not all(x is None or abs(x) < float("inf") for x in (number, spread)):
             raise PluginError(f"metric '{name}': {key} is {value}, not finite", hint="leave it out of --metrics")
-        named[str(key)] = (first, spread)
+        named[str(key)] = (number, spread)
     return named

@@ -1,4 +1,4 @@
-"""A score and its protocol: what was compared with what, and how, so that incompatible numbers are never compared."""
+"""A score and its protocol, which keeps incompatible scores from being compared."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ log = logging.getLogger("gankit")
 
 SCHEMA = 1
 FILE = "metrics.jsonl"
-BEST_BY = "fid"  # the score that tells which checkpoint is the best; lower is better
+BEST_BY = "fid"  # score by which the best checkpoint is chosen; lower is better
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """Everything that decides a score besides the samples. Two scores are comparable when all of it is equal."""
+    """Everything that determines a score besides the samples. Scores are comparable if all fields are equal."""
 
     data_fingerprint: str  # sha256 of the real set
-    train_fingerprint: str  # of the training set, which near-duplicates are looked for in
-    split: str  # of the data: 'train', 'test'
-    shape: tuple[int, ...]  # to which both sets were brought
+    train_fingerprint: str  # sha256 of the training set, in which near-duplicates are searched
+    split: str  # split of the real data: 'train', 'test'
+    shape: tuple[int, ...]  # common shape of samples and real data
     features: str  # name of the feature space
-    features_sha256: str  # of its weights
-    preparation: Mapping[str, Any]  # how the space prepares samples: resize, …
-    quantisation: str  # of the samples: 'uint8', or 'float32' for points
-    n: int  # samples
-    n_real: int  # real ones in the reference
-    n_floor: int  # other real ones, from which the floor is computed
-    n_train: int  # training images among which near-duplicates are looked for
-    seed: int  # of the samples (latent seeds from seed * n on) and of the choice of the reference
+    features_sha256: str  # sha256 of its weights
+    preparation: Mapping[str, Any]  # preparation of samples by the space: resize, …
+    quantisation: str  # type of the samples: 'uint8', or 'float32' for points
+    n: int  # number of samples
+    n_real: int  # number of real images in the reference
+    n_floor: int  # number of other real images, whose score is the floor
+    n_train: int  # number of training images among which near-duplicates are searched
+    seed: int  # seed of the samples (latent seeds from seed * n on) and of the choice of the reference
     metrics: Mapping[str, Mapping[str, Any]]  # parameters of each metric
 
 
 @dataclass(frozen=True)
 class Score:
-    """One number. `floor` is the same metric between two sets of real data: no generator should be better."""
+    """One number. `floor` is the same metric between two sets of real data, which no generator should surpass."""
 
     value: float
-    floor: float | None = None  # None: there is none
+    floor: float | None = None
     floor_spread: float | None = None
-    spread: float | None = None  # standard deviation over subsets or splits, where the metric has one
-    metric: str = ""  # the name to ask for it: 'pr' gives precision and recall
+    spread: float | None = None  # standard deviation over subsets or splits, if the metric has one
+    metric: str = ""  # name of the metric that computes it: 'pr' computes precision and recall
     higher_is_better: bool | None = None
 
 
@@ -58,26 +58,26 @@ class Score:
 class Evaluation:
     """The scores of one set of samples with their protocol: a line of metrics.jsonl."""
 
-    what: Mapping[str, Any]  # the samples: file, variant, images seen, digest; or the path of a set of images
+    what: Mapping[str, Any]  # the scored samples: file, variant, digest; or the path of a set of images
     protocol: Protocol
     scores: Mapping[str, Score]
     data: str  # name of the real set
     step: int | None = None
     images_seen: int | None = None
     seconds: float = 0.0
-    made_by: Mapping[str, str] = field(default_factory=dict)  # versions
+    made_by: Mapping[str, str] = field(default_factory=dict)  # versions of the software
 
     def record(self) -> dict[str, Any]:
         """JSON values, as stored and as printed by --json."""
         return {"schema": SCHEMA, **to_json(self)}
 
     def findings(self) -> list[str]:
-        """What the numbers say in words, where they are far from the floor."""
-        return [text for judge in (_copies, _unlike, _uncovered) if (text := judge(self.scores))]
+        """Conclusions in words from scores that are far from their floor."""
+        return [text for judge in (_copies, _unrealistic, _uncovered) if (text := judge(self.scores))]
 
 
 def versions() -> dict[str, str]:
-    """The software that computes a score; recorded, not compared."""
+    """Versions of the software that computes a score; they are recorded, not compared."""
     import torch
 
     return {
@@ -108,7 +108,7 @@ def from_record(record: object, where: str) -> Evaluation:
 
 
 def read_lines(path: Path) -> list[Evaluation]:
-    """All evaluations in a metrics.jsonl, oldest first; a line cut by a crash is left out, and said so."""
+    """All evaluations in a metrics.jsonl, oldest first; a line cut short by a crash is skipped with a warning."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except OSError as error:
@@ -129,13 +129,13 @@ def _parsed(lines: list[str], path: Path) -> Iterator[Evaluation]:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def protocol_differences(first: Protocol, second: Protocol) -> dict[str, tuple[Any, Any]]:
-    """The fields in which two protocols differ: name -> (of the first, of the second).
+    """The fields in which two protocols differ: name -> (first, second).
 
-    Parameters count only of metrics that both have: scores that one of them lacks cannot be compared anyway.
+    Parameters are compared only for metrics that both have: other scores cannot be compared anyway.
     """
     a, b = to_json(first), to_json(second)
     shared = a["metrics"].keys() & b["metrics"].keys()
@@ -151,7 +151,7 @@ def _copies(scores: Mapping[str, Score]) -> str | None:
     return f"copies the training set: {score.value:.0%} of the samples are near-duplicates of training images"
 
 
-def _unlike(scores: Mapping[str, Score]) -> str | None:
+def _unrealistic(scores: Mapping[str, Score]) -> str | None:
     score = scores.get("precision") or scores.get("density")
     if score is None or score.floor is None or score.value >= score.floor / 2:
         return None
@@ -163,5 +163,5 @@ def _uncovered(scores: Mapping[str, Score]) -> str | None:
     score = scores.get(name)
     if score is None or score.floor is None or score.value >= score.floor / 2:
         return None
-    collapsed = " while samples look real: mode collapse" if _unlike(scores) is None else ""
+    collapsed = " while samples look real: mode collapse" if _unrealistic(scores) is None else ""
     return f"misses much of the data: {name} below half of its floor{collapsed}"

@@ -1,4 +1,4 @@
-"""From a sampleable file to samples: rebuild the generator, and draw from it by seed."""
+"""From a sampleable file to samples: rebuilds the generator and draws from it by seed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from gankit.store.generator_file import GeneratorHeader, PluginRef, read
 
 @dataclass(frozen=True)
 class TrainedGenerator:
-    """A generator from a file, ready to sample. `module` is the network in eval mode, `header` what the file says."""
+    """A generator from a file, ready to sample: the network in eval mode, the header of the file, and the device."""
 
     module: nn.Module
     header: GeneratorHeader
@@ -42,21 +42,21 @@ class TrainedGenerator:
 
     @property
     def data(self) -> DataSpec:
-        """What it makes: images (C, H, W) or points (D,)."""
+        """The kind of its samples: images (C, H, W) or points (D,)."""
         return self.header.spec
 
     @property
     def space(self) -> LatentSpace:
-        """What it is given: z, and y when it was trained conditionally."""
+        """Its inputs: z, and y if it is conditional."""
         return self.header.space
 
     def label_of(self, name: int | str) -> int:
         """The label of a class given by name, else by index; InputError for an unconditional generator."""
         classes = self.data.classes
         if self.space.conditions is None:
-            raise InputError("the generator is unconditional: it knows no classes", hint="train it with --conditional")
+            raise InputError("the generator is unconditional: it has no classes", hint="train it with --conditional")
         if not self.space.conditions.counts:
-            raise InputError("the generator knows condition vectors, not classes", hint="give a vector")
+            raise InputError("the generator takes condition vectors, not classes", hint="give a vector")
         if str(name) in classes:
             return classes.index(str(name))
         if str(name).isdecimal() and int(name) < len(classes):
@@ -77,18 +77,18 @@ class TrainedGenerator:
     ) -> npt.NDArray[Any]:
         """`n` samples of the seeds seed, seed + 1, …, or one for each of `seeds`: uint8 [N, H, W, C] or points [N, D].
 
-        A conditional generator makes the class `label` (name, else index), or what the vector `condition` says;
-        without either, as the data has them. A seed gives the same picture whatever stands beside it in the batch (up
-        to one grey level of rounding).
+        A conditional generator uses the class `label` (name, else index) or the vector `condition`; without either,
+        conditions are distributed as in the data. The sample of a seed does not depend on the rest of its batch, up to
+        one grey level of rounding.
         """
         if (n is None) == (seeds is None):
             raise InputError("sample: give either n or seeds")
-        chosen = [
+        numbers = [
             operator.index(s) for s in (range(seed, seed + n) if n is not None else [] if seeds is None else seeds)
         ]
-        if not chosen or batch < 1 or min(chosen) < 0 or max(chosen) >= 2**63:
-            raise InputError(f"sample: {len(chosen)} seeds, batch {batch}", hint="seeds lie in 0..2**63-1, batch >= 1")
-        return np.concatenate(list(self.stream(chosen, self.condition(label, condition), batch=batch)))
+        if not numbers or batch < 1 or min(numbers) < 0 or max(numbers) >= 2**63:
+            raise InputError(f"sample: {len(numbers)} seeds, batch {batch}", hint="seeds lie in 0..2**63-1, batch >= 1")
+        return np.concatenate(list(self.stream(numbers, self.condition(label, condition), batch=batch)))
 
     def condition(self, label: int | str | None = None, vector: Sequence[float] | None = None) -> Tensor | None:
         """y [K] of a class or of a vector; None when neither is given."""
@@ -105,7 +105,7 @@ class TrainedGenerator:
     def stream(
         self, seeds: Iterable[int], condition: Tensor | None = None, *, batch: int = 64
     ) -> Iterator[npt.NDArray[Any]]:
-        """Samples in batches, in the order of the seeds, all with condition y [K] if given; memory does not grow."""
+        """Samples in batches, in the order of the seeds, all with the condition y [K] if given; memory is constant."""
         iterator = iter(seeds)
         while chunk := list(islice(iterator, batch)):
             y = None if condition is None else condition.expand(len(chunk), -1)
@@ -120,7 +120,7 @@ def draw(module: nn.Module, inputs: Sequence[Tensor], device: torch.device) -> n
 
 
 def latent_source(module: nn.Module, space: LatentSpace, first: int, device: torch.device) -> Source:
-    """Samples of a generator by number: sample i is that of latent seed `first + i`, as `gankit sample` makes it."""
+    """Samples of a generator by number: sample i has the latent seed `first + i`, as in `gankit sample`."""
 
     def source(start: int, stop: int) -> Tensor:
         samples = torch.from_numpy(draw(module, space.inputs(range(first + start, first + stop)), device))
@@ -131,14 +131,14 @@ def latent_source(module: nn.Module, space: LatentSpace, first: int, device: tor
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
-    """What a user may name to have a generator rebuilt."""
+    """The user's choices for rebuilding a generator."""
 
     device: str = "auto"
     """'auto', 'cpu', 'cuda', 'cuda:1', …"""
     variant: str | None = None
-    """NAME, DIST:NAME or ./file.py in place of the installed variant that the file asks for."""
+    """NAME, DIST:NAME or ./file.py instead of the installed variant that the file names."""
     extensions: Sequence[str] = ()
-    """Likewise, in place of all extensions that the file asks for."""
+    """Extensions instead of all those that the file names."""
 
 
 def load(
@@ -146,15 +146,15 @@ def load(
 ) -> TrainedGenerator:
     """Read a generator from a .safetensors file or a run folder.
 
-    The file needs no plugin when its generator is core's own. Otherwise its variant must be installed, or given as
-    `variant="./file.py"`: nothing is imported because a file says so.
+    No plugin is needed for core's generator. Otherwise the variant must be installed, or given as
+    `variant="./file.py"`; the file itself never causes an import.
     """
     file = generator_file(Path(path))
     return rebuild(file, *read(file), LoadOptions(device=device, variant=variant, extensions=extensions))
 
 
 def rebuild(file: Path, header: GeneratorHeader, tensors: dict[str, Tensor], options: LoadOptions) -> TrainedGenerator:
-    """The generator of a file that has been read. Sizes are compared before anything is allocated."""
+    """The generator of a file that has been read. Shapes are compared before memory is allocated."""
     target = choose_device(options.device)
     plugins, network_options = _compose(header, file, options)
 

@@ -22,13 +22,13 @@ def cell(pixels: Pixels, side: int = CELL) -> Image.Image:
 
 
 def film_strip(rows: Sequence[Pixels]) -> Image.Image:
-    """Rows of uint8 [T, H, W, C], each as long as the others, under each other."""
+    """Rows of uint8 [T, H, W, C], all of the same length, one below the other."""
     strips = [grid(row, columns=len(row)).convert("RGB") for row in rows]
     return stack(strips)
 
 
 def stack(images: Sequence[Image.Image], gap: int = 0) -> Image.Image:
-    """Images under each other, aligned to the left, on white."""
+    """Images one below the other, aligned to the left, on white."""
     height = sum(image.height for image in images) + gap * (len(images) - 1)
     sheet, y = Image.new("RGB", (max(image.width for image in images), height), "white"), 0
     for image in images:
@@ -38,24 +38,27 @@ def stack(images: Sequence[Image.Image], gap: int = 0) -> Image.Image:
 
 
 def film(frames: Sequence[Pixels], suffix: str, fps: int) -> bytes:
-    """uint8 [H, W, C] each -> an endless animated WebP or GIF."""
+    """Frames uint8 [H, W, C] -> an endless animated WebP or GIF."""
     images = [cell(frame, side=4 * CELL) for frame in frames]
     return animated(images, suffix, [max(1, round(1000 / fps))] * len(images))
 
 
 def animated(frames: Sequence[Image.Image], suffix: str, durations: Sequence[int]) -> bytes:
-    """Frames, each shown for so many milliseconds, as the bytes of an endless animation; suffix: see FORMATS."""
+    """The bytes of an endless animation; `durations` are in milliseconds, `suffix` is a key of FORMATS."""
     buffer = io.BytesIO()
-    kept = {"lossless": True} if suffix == ".webp" else {}
-    more = list(frames[1:])
-    frames[0].save(buffer, FORMATS[suffix], save_all=True, append_images=more, duration=list(durations), loop=0, **kept)
+    options = {"lossless": True} if suffix == ".webp" else {}
+    rest = list(frames[1:])
+    frames[0].save(
+        buffer, FORMATS[suffix], save_all=True, append_images=rest, duration=list(durations), loop=0, **options
+    )
     return buffer.getvalue()
 
 
 def equation(columns: Sequence[tuple[str, Pixels, Pixels]], results: Pixels) -> Image.Image:
-    """(sign, samples [N, H, W, C], the sample of their mean [1, H, W, C]) each; 3x3 results, the exact one amid.
+    """The picture of an equation; a column is (sign, samples [N, H, W, C], sample of their mean [1, H, W, C]).
 
-    Above the rule the samples of a group, below it the sample of their mean; then = and the results.
+    The samples of a group are above the rule, the sample of their mean below it; then come = and the 3x3 results with
+    the exact one in the middle.
     """
     groups = [(sign, grid(samples, 1).convert("RGB"), cell(mean[0])) for sign, samples, mean in columns]
     block = grid(results, 3).convert("RGB")
@@ -67,7 +70,7 @@ def equation(columns: Sequence[tuple[str, Pixels, Pixels]], results: Pixels) -> 
     x = MARGIN
     middle = top + 8 + groups[0][2].height // 2
     for index, (sign, samples, mean) in enumerate(groups):
-        if sign == "-":  # a line, for a hyphen is too short and the built-in font has no other
+        if sign == "-":  # a line, because a hyphen is too short and the built-in font has no minus
             draw.line((x + SIGN // 2 - 7, middle + 1, x + SIGN // 2 + 7, middle + 1), fill=INK, width=3)
         elif index:
             draw.text((x + SIGN // 2, middle), sign, fill=INK, font=font, anchor="mm")
@@ -87,17 +90,17 @@ def equation(columns: Sequence[tuple[str, Pixels, Pixels]], results: Pixels) -> 
     return sheet
 
 
-def beside(samples: Pixels, others: Pixels, notes: Sequence[Sequence[str]]) -> Image.Image:
-    """Samples [N, H, W, C] at the left, their k others [N, k, H, W, C] at the right with a note under each."""
+def beside(samples: Pixels, neighbours: Pixels, notes: Sequence[Sequence[str]]) -> Image.Image:
+    """Samples [N, H, W, C] at the left, their k neighbours [N, k, H, W, C] at the right with a note under each."""
     first = cell(samples[0])
-    w, h, k = first.width, first.height, others.shape[1]
+    w, h, k = first.width, first.height, neighbours.shape[1]
     row = h + LABEL
     sheet = Image.new("RGB", (2 * MARGIN + w + SIGN + k * (w + GAP), 2 * MARGIN + LABEL + len(samples) * row), "white")
     draw = ImageDraw.Draw(sheet)
     left = MARGIN + w + SIGN
     _caption(draw, MARGIN + w // 2, MARGIN - 6, "sample")
     _caption(draw, left + k * (w + GAP) // 2, MARGIN - 6, "nearest training images" if k > 2 else "nearest")
-    for index, (sample, near) in enumerate(zip(samples, others, strict=True)):
+    for index, (sample, near) in enumerate(zip(samples, neighbours, strict=True)):
         y = MARGIN + LABEL + index * row
         sheet.paste(cell(sample), (MARGIN, y))
         for place, image in enumerate(near):

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 Pixels = npt.NDArray[np.uint8]
 
 GAP = 2  # pixels between two cells of a grid
-CELL = 56  # small images are enlarged by a whole factor up to about this side
-MAX_GRID = 4096  # samples in one picture
-CANVAS = 512  # side of a plot of points
+CELL = 56  # pixels; small images are enlarged by a whole factor up to about this side
+MAX_GRID = 4096  # largest number of samples in one picture
+CANVAS = 512  # pixels; side of a plot of points
 REAL, FAKE = (150, 150, 150), (214, 69, 65)
 
 
@@ -30,7 +30,7 @@ def generate(generator: nn.Module, z: Tensor, condition: Tensor | None = None, *
 
 
 def to_pixels(images: Tensor) -> Pixels:
-    """Images [N, C, H, W] in [-1, 1] -> uint8 [N, H, W, C]; the exact inverse of how data is scaled."""
+    """Images [N, C, H, W] in [-1, 1] -> uint8 [N, H, W, C]; the exact inverse of the scaling of data."""
     scaled = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return scaled.permute(0, 2, 3, 1).contiguous().numpy()
 
@@ -41,7 +41,7 @@ def to_image(pixels: Pixels) -> Image.Image:
 
 
 def grid(pixels: Pixels, columns: int | None = None) -> Image.Image:
-    """uint8 [N, H, W, C] -> one contact sheet, row by row; as square as it gets when `columns` is not given."""
+    """uint8 [N, H, W, C] -> one contact sheet, row by row; as square as possible without `columns`."""
     n, height, width, _ = pixels.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
@@ -56,7 +56,7 @@ def grid(pixels: Pixels, columns: int | None = None) -> Image.Image:
 
 
 def plot(points: Tensor, real: Tensor | None = None) -> Image.Image:
-    """Points [N, D] -> a picture: densities for D = 1, else a scatter of the first two axes. Real grey, fake red."""
+    """Points [N, D] -> densities for D = 1, else a scatter plot of the first two axes. Real is grey, fake red."""
     everything = points if real is None else torch.cat([real, points])
     everything = everything[torch.isfinite(everything).all(dim=1)]
     if len(everything) == 0:
@@ -91,7 +91,7 @@ def _scatter(draw: ImageDraw.ImageDraw, xy: Tensor, low: Tensor, high: Tensor, c
 
 
 def picture(samples: Tensor, real: Tensor | None = None, columns: int | None = None) -> Image.Image:
-    """The picture of any samples: a contact sheet of images [N, C, H, W], a plot of points [N, D]."""
+    """A contact sheet of images [N, C, H, W], or a plot of points [N, D]."""
     return grid(to_pixels(samples), columns) if samples.ndim == 4 else plot(samples, real)
 
 

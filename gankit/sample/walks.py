@@ -1,4 +1,4 @@
-"""Walks and arithmetic in the latent space of a generator: what `gankit interpolate` and `gankit arithmetic` draw."""
+"""Walks and arithmetic in the latent space of a generator, for `gankit interpolate` and `gankit arithmetic`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NOISE = 0.25  # half-width of the uniform noise (DCGAN, section 6.3.2)
 
 
 def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
-    """Great-circle interpolation (Shoemake, 1985): [D], [D], [T] in [0, 1] -> [T, D]; nearly parallel ones: a line.
+    """Great-circle interpolation (Shoemake, 1985): [D], [D], [T] in [0, 1] -> [T, D]; a line for parallel vectors.
 
-    The middle of two draws of N(0, I) would lie far inside the shell where such draws are; an arc stays in it.
+    The mean of two draws of N(0, I) is far inside the shell of typical draws; an arc stays within the shell.
     """
     cosine = torch.dot(start, end) / (start.norm() * end.norm()).clamp_min(1e-12)
     angle = torch.acos(cosine.clamp(-1, 1))
@@ -32,7 +32,7 @@ def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Walk:
-    """Pixels uint8 [T, H, W, C] from the sample of one seed to that of another, both included."""
+    """Images uint8 [T, H, W, C] from the sample of one seed to that of another, both included."""
 
     start: int
     end: int
@@ -44,7 +44,7 @@ def interpolate(
 ) -> list[Walk]:
     """One walk of `steps` images for each pair of neighbouring seeds: arcs for z ~ N(0, I), lines for a uniform z.
 
-    A conditional generator keeps one class, that of `labels` (or of the first seed); with two labels y goes from the
+    A conditional generator keeps one class, that of `labels` or of the first seed; with two labels y moves from the
     first to the second along one walk, and back along the next.
     """
     drawable(trained, (len(seeds) - 1) * steps, "a walk")
@@ -57,8 +57,8 @@ def interpolate(
     for index in range(len(seeds) - 1):
         path = slerp(z[index], z[index + 1], t) if trained.space.prior == "normal" else _line(z[index], z[index + 1], t)
         path[0], path[-1] = z[index], z[index + 1]
-        there = conditions if conditions is None or index % 2 == 0 else conditions.flip(0)
-        walks.append(Walk(seeds[index], seeds[index + 1], images_of(trained, path, there)))
+        along = conditions if conditions is None or index % 2 == 0 else conditions.flip(0)
+        walks.append(Walk(seeds[index], seeds[index + 1], images_of(trained, path, along)))
     return walks
 
 
@@ -88,11 +88,11 @@ def arithmetic(
     label: int | str | None = None,
     seed: int = 0,
 ) -> Equation:
-    """Sums and differences of mean latent vectors (Radford et al. 2015, section 6.3.2; three seeds a mean, as there).
+    """Sums and differences of mean latent vectors (Radford et al. 2015, section 6.3.2, with three seeds per mean).
 
-    Lengths are left as they come, as in the paper: a mean of three draws of N(0, I) is shorter than a draw, but its
-    samples were measured to be no worse for it, and A - B + C of such means has the length of a draw again. A uniform
-    z is kept within [-1, 1].
+    Lengths are not normalised, as in the paper: a mean of three draws of N(0, I) is shorter than a draw, but its
+    samples were measured to be no worse, and A - B + C of such means has the length of a draw again. A uniform z is
+    clamped to [-1, 1].
     """
     drawable(trained, sum(map(len, (*plus, *minus))), "the picture of an equation")
     if not plus or any(not group for group in (*plus, *minus)):
@@ -123,7 +123,7 @@ def images_of(trained: TrainedGenerator, z: Tensor, y: Tensor | None) -> Pixels:
 
 
 def there_and_back(walks: Sequence[Walk]) -> Iterator[Pixels]:
-    """The images [H, W, C] of an endless film: all walks, then backwards, no image twice in a row."""
+    """The images [H, W, C] of an endless film: all walks, then backwards, without repeating an image at the turns."""
     frames = [image for index, walk in enumerate(walks) for image in walk.images[1 if index else 0 :]]
     yield from frames
     yield from frames[-2:0:-1]

@@ -1,4 +1,4 @@
-"""Where samples go: one contact sheet, a folder or zip of single pictures, or an array file. Memory stays flat."""
+"""Writes samples as a contact sheet, a folder or zip of single pictures, or an array file. Memory is constant."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from gankit.sample.pictures import MAX_GRID, Pixels, grid, plot, png, to_image
 
 @dataclass(frozen=True)
 class Request:
-    """The samples to write: one for each seed, or for each label and each seed where labels are given."""
+    """The samples to write: one per seed, or one per label and seed if there are labels."""
 
     generator: TrainedGenerator
     seeds: Sequence[int]
-    labels: Sequence[int] = ()  # (): whatever the seed says
-    condition: Tensor | None = None  # y [K] for all, in place of labels
+    labels: Sequence[int] = ()  # (): the label of each sample depends on its seed
+    condition: Tensor | None = None  # y [K] of all samples, instead of labels
     batch: int = 64
 
     def __len__(self) -> int:
@@ -57,9 +57,9 @@ class Request:
 
 
 def write_samples(request: Request, out: Path) -> None:
-    """The samples of a request at `out`: x.png is a contact sheet, x.npz arrays, x.zip or a folder single PNGs.
+    """Write the samples of a request to `out`: x.png is a contact sheet, x.npz arrays, x.zip or a folder single PNGs.
 
-    With labels a contact sheet has one row a label. Files appear under their final name only when they are whole.
+    With labels a contact sheet has one row per label. Files get their final name only when they are complete.
     """
     generator = request.generator
     if not request.seeds:
@@ -122,18 +122,18 @@ def _write_npz(request: Request, out: Path) -> None:
 
 
 def write_picture(picture: Image.Image | bytes, out: Path, generator: TrainedGenerator, seeds: Sequence[int]) -> None:
-    """One picture of a generator's samples, under its name only when it is whole; PNGs say what they show."""
+    """Write one picture of a generator's samples; a PNG holds their provenance."""
     text = {"gankit": _provenance(Request(generator, seeds))}
     write_bytes(picture if isinstance(picture, bytes) else png(picture, text=text), out)
 
 
 def write_image(picture: Image.Image, out: Path, facts: dict[str, object]) -> None:
-    """A PNG with some facts in its text chunk, under its name only when it is whole."""
+    """Write a PNG with some facts in its text chunk."""
     write_bytes(png(picture, text={"gankit": json.dumps(facts)}), out)
 
 
 def write_bytes(data: bytes, out: Path) -> None:
-    """A file under its name only when it is whole."""
+    """Write a file, whole or not at all; its folder is made if it is missing."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -142,7 +142,7 @@ def write_bytes(data: bytes, out: Path) -> None:
 
 
 def _encoded(request: Request) -> Iterator[tuple[str, bytes]]:
-    """(file name, PNG bytes) in order; zlib runs outside the interpreter's lock, so threads help."""
+    """(file name, PNG bytes) in order, encoded by threads, because zlib releases the interpreter's lock."""
     items = request.items
 
     def encode(item: tuple[tuple[int, int | None], Pixels]) -> tuple[str, bytes]:
@@ -156,7 +156,7 @@ def _encoded(request: Request) -> Iterator[tuple[str, bytes]]:
 
 
 def _provenance(request: Request, seed: int | None = None, label: int | None = None) -> str:
-    """What a picture says about itself in its text chunk."""
+    """The text chunk of a picture: the generator, the seeds and the labels of its samples."""
     header, seeds = request.generator.header, request.seeds
     origin = {"variant": header.variant.name, "images_seen": header.images_seen, "weights": header.tensors_sha256}
     one = seed if seed is not None else seeds[0] if len(seeds) == 1 else None

@@ -1,4 +1,4 @@
-"""Scores side by side: collected from runs, refused when their protocols differ, summed up over seeds."""
+"""Scores side by side: collected from runs, refused if their protocols differ, and averaged over seeds."""
 
 from __future__ import annotations
 
@@ -16,41 +16,42 @@ from gankit.store.find import run_of
 
 @dataclass(frozen=True)
 class Row:
-    """One run with the evaluation that stands for it."""
+    """One run and the evaluation that represents it."""
 
     name: str
     evaluation: Evaluation
 
 
 def collect(paths: Sequence[Path], *, best: bool = False) -> tuple[list[Row], int]:
-    """The last evaluation of each run (or the one with the lowest FID), or the last of each checkpoint in a
-    metrics.jsonl; InputError names the field in which two of them differ.
+    """One row for each run, or for each checkpoint in a metrics.jsonl, and the number of evaluations left out.
 
-    Where runs were evaluated in several ways, the newest protocol of the first run that all of them have is taken; the
-    number says how many evaluations were made in other ways.
+    A row is the last evaluation, or with `best` the one with the lowest FID. All rows have one protocol: the newest one
+    of the first run that all others have as well. Evaluations with other protocols are left out. InputError names the
+    fields in which protocols differ if there is no common one.
     """
     sources = [(path, _evaluations(path)) for path in dict.fromkeys(map(_run_or_file, paths))]
-    chosen = next((e.protocol for e in reversed(sources[0][1]) if all(_with(lines, e) for _, lines in sources)), None)
-    if chosen is None:
+    candidates = reversed(sources[0][1])
+    common = next((e.protocol for e in candidates if all(_has_protocol(lines, e) for _, lines in sources)), None)
+    if common is None:
         _refuse(sources)
-    assert chosen is not None
+    assert common is not None
     rows: list[Row] = []
-    others = 0
+    left_out = 0
     for path, lines in sources:
-        alike = [e for e in lines if not protocol_differences(e.protocol, chosen)]
-        others += len(lines) - len(alike)
+        comparable = [e for e in lines if not protocol_differences(e.protocol, common)]
+        left_out += len(lines) - len(comparable)
         if path.is_dir():
-            rows.append(Row(str(path), _standing(alike, best)))
+            rows.append(Row(str(path), _representative(comparable, best)))
         else:
-            by_what = {str(e.what.get("tensors_sha256") or e.what.get("file")): e for e in alike}
-            rows += [Row(str(e.what.get("file")), e) for e in by_what.values()]
-    return rows, others
+            by_checkpoint = {str(e.what.get("tensors_sha256") or e.what.get("file")): e for e in comparable}
+            rows += [Row(str(e.what.get("file")), e) for e in by_checkpoint.values()]
+    return rows, left_out
 
 
 def repetitions(rows: Sequence[Row], *, best: bool = False) -> list[dict[str, Any]]:
-    """Mean and standard deviation of each score over runs that differ only by their seed, two or more of them.
+    """Mean and standard deviation of each score over two or more runs that differ only by their seed.
 
-    All of them after equally many images; with `best` each at its best moment.
+    The runs are compared after the same number of images, or with `best` each at its best evaluation.
     """
     groups: dict[tuple[Any, ...], dict[str, Row]] = {}  # by settings, then by training seed
     for row in rows:
@@ -68,13 +69,13 @@ def repetitions(rows: Sequence[Row], *, best: bool = False) -> list[dict[str, An
             if len(values := [r.evaluation.scores[name].value for r in group if name in r.evaluation.scores]) > 1
         }
         first = group[0].evaluation
-        name, seen = str(first.what.get("variant", "")), None if best else first.images_seen
-        summaries.append({"name": name, "images_seen": seen, "runs": len(group), "scores": scores})
+        name, images_seen = str(first.what.get("variant", "")), None if best else first.images_seen
+        summaries.append({"name": name, "images_seen": images_seen, "runs": len(group), "scores": scores})
     return summaries
 
 
 def _run_or_file(path: Path) -> Path:
-    """The metrics.jsonl of a run means the run."""
+    """The run, for the metrics.jsonl in its folder; else the path itself."""
     run = run_of(path) if path.name == FILE else None
     return path if run is None else run.path
 
@@ -83,17 +84,17 @@ def _evaluations(path: Path) -> list[Evaluation]:
     file = path / FILE if path.is_dir() else path
     if not file.exists():
         raise InputError(f"{printable(path)} has no scores", hint=f"gankit eval {printable(path)}")
-    found = read_lines(file)
-    if not found:
+    lines = read_lines(file)
+    if not lines:
         raise InputError(f"{printable(path)} has no scores", hint=f"gankit eval {printable(path)}")
-    return found
+    return lines
 
 
-def _with(lines: Sequence[Evaluation], wanted: Evaluation) -> bool:
-    return any(not protocol_differences(e.protocol, wanted.protocol) for e in lines)
+def _has_protocol(lines: Sequence[Evaluation], evaluation: Evaluation) -> bool:
+    return any(not protocol_differences(e.protocol, evaluation.protocol) for e in lines)
 
 
-def _standing(lines: Sequence[Evaluation], best: bool) -> Evaluation:
+def _representative(lines: Sequence[Evaluation], best: bool) -> Evaluation:
     scored = [e for e in lines if BEST_BY in e.scores]
     if best and scored:
         return min(scored, key=lambda e: e.scores[BEST_BY].value)
@@ -101,7 +102,7 @@ def _standing(lines: Sequence[Evaluation], best: bool) -> Evaluation:
 
 
 def _refuse(sources: Sequence[tuple[Path, list[Evaluation]]]) -> None:
-    """Say in which fields the nearest pair of protocols differs."""
+    """Raise InputError with the fields in which the most similar protocols differ."""
     first_path, first = sources[0]
     for path, lines in sources[1:]:
         gaps = [protocol_differences(a.protocol, b.protocol) for a in reversed(first) for b in reversed(lines)]

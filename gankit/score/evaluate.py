@@ -1,4 +1,4 @@
-"""`gankit eval`: from a checkpoint, or a set of images, to scores with their protocol, stored beside the run."""
+"""`gankit eval`: scores of a checkpoint or a set of images with their protocol, stored in the run folder."""
 
 from __future__ import annotations
 
@@ -34,15 +34,17 @@ log = logging.getLogger("gankit")
 
 @dataclass(frozen=True, kw_only=True)
 class EvalSettings(LoadOptions):
-    """How to evaluate; None leaves the choice to what is there."""
+    """Settings of an evaluation; None means a default that depends on data and checkpoint."""
 
-    against: str | None = None  # the real data; a checkpoint knows its own
+    against: str | None = None  # the real data; by default the training data of a checkpoint
     size: str | None = None
     split: str = "train"
     features: str | None = None  # NAME or NAME@ARGUMENT
     metrics: Sequence[str] | None = None
-    n: int | None = None  # samples: at most 10,000 and half of the data by default
-    n_real: int | Literal["all"] | None = None  # real images in the reference; 'all' leaves none for the floor
+    n: int | None = None  # number of samples; by default 10,000, or half of the data if that is less
+    n_real: int | Literal["all"] | None = (
+        None  # number of real images in the reference; 'all' leaves none for the floor
+    )
     seed: int = 0
     on_bad_image: Literal["error", "skip"] | None = None
 
@@ -55,11 +57,11 @@ def evaluate(
 ) -> Evaluation:
     """Score a checkpoint (a .safetensors file or a run) or a set of images (folder, zip, .npz) against real data.
 
-    `settings` are the fields of `gankit.score.evaluate.EvalSettings`. The line goes to `save`, else to metrics.jsonl of
-    the run that the checkpoint belongs to, else to metrics.jsonl here. DivergedError when the samples are not finite or
-    all the same; InputError, ResourceError and PluginError as everywhere.
+    `settings` are the fields of `gankit.score.evaluate.EvalSettings`. The line is appended to `save`, else to
+    metrics.jsonl in the run folder of the checkpoint, else to metrics.jsonl in the working folder. DivergedError when
+    the samples are not finite or all the same; InputError, ResourceError and PluginError as everywhere.
     """
-    for name in ("metrics", "extensions"):  # 'fid,pr' as on the command line; it is a sequence of letters otherwise
+    for name in ("metrics", "extensions"):  # 'fid,pr' as on the command line, not a sequence of letters
         if isinstance(settings.get(name), str):
             settings[name] = [part.strip() for part in settings[name].split(",")]
     evaluation = score(Path(target), EvalSettings(**settings))
@@ -67,9 +69,9 @@ def evaluate(
     return evaluation
 
 
-def score(target: Path, chosen: EvalSettings) -> Evaluation:
-    """`evaluate` without storing anything."""
-    return _score_checkpoint(target, chosen) if means_generator(target) else _score_set(target, chosen)
+def score(target: Path, settings: EvalSettings) -> Evaluation:
+    """`evaluate` without storing the scores."""
+    return _score_checkpoint(target, settings) if means_generator(target) else _score_set(target, settings)
 
 
 def store_of(target: str | os.PathLike[str], save: str | os.PathLike[str] | None = None) -> Path:
@@ -82,7 +84,7 @@ def store_of(target: str | os.PathLike[str], save: str | os.PathLike[str] | None
 
 @dataclass(frozen=True)
 class OpenCheckpoint:
-    """A checkpoint to be scored: where it lies, and its generator ready to sample."""
+    """A checkpoint to score: its file, and its generator ready to sample."""
 
     file: Path
     trained: TrainedGenerator
@@ -93,26 +95,26 @@ def open_checkpoint(path: Path, options: LoadOptions) -> OpenCheckpoint:
     file = generator_file(path)
     header, tensors = read(file)
     if all(ref.dist is not None for ref in header.extensions):
-        # Its extensions are found without being named: those that are named were meant for their metrics.
+        # The file names its extensions; those of the user only add data, features and metrics.
         options = replace(options, extensions=())
     return OpenCheckpoint(file, rebuild(file, header, tensors, options))
 
 
-def training_data(opened: OpenCheckpoint, chosen: EvalSettings) -> tuple[Dataset, dict[str, Any]]:
-    """The training set of a checkpoint, found as for its scores, and the feature spaces that are there."""
-    composition = _composition(opened, chosen)
-    _, train = _real_data(opened.trained, opened.file, chosen, composition)
+def training_data(opened: OpenCheckpoint, settings: EvalSettings) -> tuple[Dataset, dict[str, Any]]:
+    """The training set of a checkpoint, found as for its scores, and the catalogue of feature spaces."""
+    composition = _composition(opened, settings)
+    _, train = _real_data(opened.trained, opened.file, settings, composition)
     return train, composition.catalogue("gankit_features")
 
 
-def _score_checkpoint(path: Path, chosen: EvalSettings) -> Evaluation:
+def _score_checkpoint(path: Path, settings: EvalSettings) -> Evaluation:
     started = time.monotonic()
-    opened = open_checkpoint(path, chosen)
+    opened = open_checkpoint(path, settings)
     file, trained, header = opened.file, opened.trained, opened.trained.header
-    composition = _composition(opened, chosen)
-    real, train = _real_data(trained, file, chosen, composition)
-    evaluator = _evaluator(real, train, chosen, composition, trained.device)
-    first = chosen.seed * evaluator.n  # no sample is in the sets of two seeds
+    composition = _composition(opened, settings)
+    real, train = _real_data(trained, file, settings, composition)
+    evaluator = _evaluator(real, train, settings, composition, trained.device)
+    first = settings.seed * evaluator.n  # different seeds score disjoint sets of samples
     scores = evaluator.score(latent_source(trained.module, trained.space, first, trained.device))
     return Evaluation(
         what={"file": str(file), **header.describe()},
@@ -126,31 +128,31 @@ def _score_checkpoint(path: Path, chosen: EvalSettings) -> Evaluation:
     )
 
 
-def _score_set(path: Path, chosen: EvalSettings) -> Evaluation:
+def _score_set(path: Path, settings: EvalSettings) -> Evaluation:
     started = time.monotonic()
-    if chosen.against is None:
+    if settings.against is None:
         raise InputError(
             f"{printable(path)}: a set of images is scored against real data, and none is named",
-            hint="--against DATA (only a checkpoint, a .safetensors file or a run folder, knows its own)",
+            hint="--against DATA (only a checkpoint, a .safetensors file or a run folder, has its own)",
         )
-    size = parse_size(chosen.size) if chosen.size else None
-    composition = core.compose_catalogues([discovery.find(name, discovery.EXTENSIONS) for name in chosen.extensions])
-    if chosen.variant is not None:
-        raise InputError(f"{printable(path)} holds images, no generator of variant '{chosen.variant}'")
-    bad = chosen.on_bad_image or "error"
+    size = parse_size(settings.size) if settings.size else None
+    composition = core.compose_catalogues([discovery.find(name, discovery.EXTENSIONS) for name in settings.extensions])
+    if settings.variant is not None:
+        raise InputError(f"{printable(path)} holds images, no generator of variant '{settings.variant}'")
+    bad = settings.on_bad_image or "error"
     samples = load_dataset(str(path), {}, size=size, on_bad_image=bad)
-    real, train = _both_splits(chosen.against, chosen.split, size, composition, bad)
+    real, train = _both_splits(settings.against, settings.split, size, composition, bad)
     if samples.spec.shape != real.spec.shape:
         raise InputError(
             f"{printable(path)} holds {list(samples.spec.shape)}, '{real.name}' {list(real.spec.shape)}",
             hint="bring both to one size with --size, and to the same channels",
         )
-    device = choose_device(chosen.device)
-    if chosen.n is not None and chosen.n > len(samples):
-        raise InputError(f"-n {chosen.n:,}: {printable(path)} holds {len(samples):,}", hint="leave out -n")
-    n = min(len(samples), chosen.n or min(DEFAULT_SAMPLES, len(real) // 2))
-    order = torch.randperm(len(samples), generator=streams.generator(derive_seed(chosen.seed, "samples")))
-    evaluator = _evaluator(real, train, chosen, composition, device, n=n)
+    device = choose_device(settings.device)
+    if settings.n is not None and settings.n > len(samples):
+        raise InputError(f"-n {settings.n:,}: {printable(path)} holds {len(samples):,}", hint="leave out -n")
+    n = min(len(samples), settings.n or min(DEFAULT_SAMPLES, len(real) // 2))
+    order = torch.randperm(len(samples), generator=streams.generator(derive_seed(settings.seed, "samples")))
+    evaluator = _evaluator(real, train, settings, composition, device, n=n)
     scores = evaluator.score(lambda start, stop: samples.samples[order[start:stop]])
     return Evaluation(
         what={"kind": "images", "file": str(path), "fingerprint": samples.fingerprint},
@@ -165,46 +167,46 @@ def _score_set(path: Path, chosen: EvalSettings) -> Evaluation:
 def _evaluator(
     real: Dataset,
     train: Dataset,
-    chosen: EvalSettings,
+    settings: EvalSettings,
     composition: Catalogues,
     device: torch.device,
     n: int | None = None,
 ) -> Evaluator:
-    metrics = select_metrics(composition.catalogue("gankit_metrics"), chosen.metrics)
-    space = choose_space(chosen.features, train, composition.catalogue("gankit_features"))
+    metrics = select_metrics(composition.catalogue("gankit_metrics"), settings.metrics)
+    space = choose_space(settings.features, train, composition.catalogue("gankit_features"))
     evaluator = Evaluator(
         real,
         train,
         space,
         metrics,
-        n=n or chosen.n,
-        n_real=len(real) if chosen.n_real == "all" else chosen.n_real,
-        split=chosen.split,
-        seed=chosen.seed,
+        n=n or settings.n,
+        n_real=len(real) if settings.n_real == "all" else settings.n_real,
+        split=settings.split,
+        seed=settings.seed,
         device=device,
     )
     left_out = [name for name in metrics if name not in evaluator.metrics]
-    if left_out and chosen.metrics is not None:
+    if left_out and settings.metrics is not None:
         raise InputError(
             f"{', '.join(left_out)} cannot be computed in the space '{space.name}'", hint="leave it out of --metrics"
         )
     return evaluator
 
 
-def _composition(opened: OpenCheckpoint, chosen: EvalSettings) -> Catalogues:
-    """Core, and those plugins of the run that are here: they may offer data, features and metrics."""
+def _composition(opened: OpenCheckpoint, settings: EvalSettings) -> Catalogues:
+    """Core and the installed plugins of the run, which may offer data, features and metrics."""
     header = opened.trained.header
-    if chosen.variant is not None:
-        variant: discovery.Plugin | None = discovery.find(chosen.variant, discovery.VARIANTS)
+    if settings.variant is not None:
+        variant: discovery.Plugin | None = discovery.find(settings.variant, discovery.VARIANTS)
     else:
-        variant = _if_here(header.variant, discovery.VARIANTS, opened.file)
-    named = [discovery.find(name, discovery.EXTENSIONS) for name in chosen.extensions]
-    found = [_if_here(ref, discovery.EXTENSIONS, opened.file) for ref in header.extensions]
-    extensions = [*(plugin for plugin in found if plugin is not None and plugin not in named), *named]
+        variant = _if_installed(header.variant, discovery.VARIANTS, opened.file)
+    named = [discovery.find(name, discovery.EXTENSIONS) for name in settings.extensions]
+    of_file = [_if_installed(ref, discovery.EXTENSIONS, opened.file) for ref in header.extensions]
+    extensions = [*(plugin for plugin in of_file if plugin is not None and plugin not in named), *named]
     return core.compose_catalogues(extensions) if variant is None else core.compose(variant, extensions)
 
 
-def _if_here(ref: PluginRef, group: str, file: Path) -> discovery.Plugin | None:
+def _if_installed(ref: PluginRef, group: str, file: Path) -> discovery.Plugin | None:
     try:
         return discovery.require(ref.name, group, ref.dist, ref.version, file)
     except GankitError:
@@ -214,27 +216,27 @@ def _if_here(ref: PluginRef, group: str, file: Path) -> discovery.Plugin | None:
 def _real_data(
     trained: TrainedGenerator,
     file: Path,
-    chosen: EvalSettings,
+    settings: EvalSettings,
     composition: Catalogues,
 ) -> tuple[Dataset, Dataset]:
-    """The real set and the training set of a checkpoint: as its run or its header says, or `--against`."""
+    """The real set and the training set of a checkpoint, named by `--against`, by its run or by its header."""
     header = trained.header
     run = run_of(file)
     stored = run.configuration()["config"] if run is not None else header.config
-    data = chosen.against or str(stored.get("data"))
-    size_text = chosen.size or (None if chosen.against else stored.get("size"))
+    data = settings.against or str(stored.get("data"))
+    size_text = settings.size or (None if settings.against else stored.get("size"))
     size = parse_size(size_text) if size_text else (header.shape[1], header.shape[2]) if header.spec.is_image else None
-    skip = stored.get("on_bad_image") == "skip" and not chosen.against
-    bad = chosen.on_bad_image or ("skip" if skip else "error")
+    skip = stored.get("on_bad_image") == "skip" and not settings.against
+    bad = settings.on_bad_image or ("skip" if skip else "error")
     try:
-        real, train = _both_splits(data, chosen.split, size, composition, bad)
-    except ResourceError as error:  # a name of the catalogue that has to be downloaded
-        if chosen.against:
+        real, train = _both_splits(data, settings.split, size, composition, bad)
+    except ResourceError as error:  # a data set that cannot be downloaded
+        if settings.against:
             raise
         hint = f"{error.hint}; or give the same data with --against PATH"
         raise ResourceError(error.message, hint=hint) from error
     except InputError as error:
-        if chosen.against or Path(data).exists() or data in composition.catalogue("gankit_datasets"):
+        if settings.against or Path(data).exists() or data in composition.catalogue("gankit_datasets"):
             raise
         raise InputError(
             f"{file} was trained on '{printable(data)}', which is not here", hint="--against PATH of that data"
@@ -244,10 +246,10 @@ def _real_data(
             f"{file} makes {list(header.shape)}, '{real.name}' holds {list(real.spec.shape)}",
             hint="give the data it was trained on, or --size",
         )
-    if not chosen.against and train.fingerprint != header.data_fingerprint:
+    if not settings.against and train.fingerprint != header.data_fingerprint:
         raise InputError(
             f"'{printable(data)}' is not the data that {file} was trained on: it has changed since",
-            hint="bring the old data back, or say that you want this one: --against DATA",
+            hint="restore the old data, or choose the new ones with --against DATA",
         )
     return real, train
 

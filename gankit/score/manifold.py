@@ -27,7 +27,7 @@ PAPER_DELTA, PAPER_N = 0.75, 1024
 START_CANDIDATES = 4096
 SEARCH_STEPS = 200
 _BATCH = 256
-_FIRST_RATE = 0.1  # Adam's rate on z falls from here to 0 along a cosine
+_FIRST_RATE = 0.1  # initial learning rate of Adam on z; it falls to 0 along a cosine
 _STEPS_BETWEEN_PRUNING = 10
 
 
@@ -38,18 +38,18 @@ class ManifoldScore:
     precision: float
     recall: float
     f1: float
-    n: int  # samples, and test polygons
-    delta: float  # squared L2 distance, pixels in 0..1, below which something is near
+    n: int  # number of samples, and of test polygons
+    delta: float  # squared L2 distance (pixels in 0..1) below which images count as near
 
 
 def f1(precision: float, recall: float) -> float:
     """2 P R / (P + R), and 0 when both are 0."""
-    both = precision + recall
-    return 2 * precision * recall / both if both else 0.0
+    total = precision + recall
+    return 2 * precision * recall / total if total else 0.0
 
 
 def family_of(data_name: str) -> PolygonFamily:
-    """The polygons that a data set is made of: 'triangles', 'squares', 'triangles-fixed' or 'squares-fixed'."""
+    """The polygons in a data set: 'triangles', 'squares', 'triangles-fixed' or 'squares-fixed'."""
     if data_name not in FAMILIES:
         known = ", ".join(FAMILIES)
         hint = f"{did_you_mean(data_name, FAMILIES)}it is known for {known}"
@@ -65,7 +65,10 @@ def score(
     delta: float = PAPER_DELTA,
     seed: int = 0,
 ) -> ManifoldScore:
-    """Precision of the samples of seeds seed..seed+n-1 and recall of the first n test polygons; n, delta: paper's."""
+    """Precision of the samples of seeds seed..seed+n-1 and recall of the first n test polygons.
+
+    The defaults of `n` and `delta` are those of the paper.
+    """
     if tuple(trained.data.shape) != (1, SIDE, SIDE):
         shape = "x".join(str(side) for side in trained.data.shape)
         raise InputError(f"the generator makes {shape}, polygons are 1x{SIDE}x{SIDE}", hint="train it on polygons")
@@ -73,12 +76,12 @@ def score(
     if not 1 <= n <= len(real):
         raise InputError(f"{n} polygons to score", hint=f"there are 1 to {len(real):,}")
     fakes = torch.from_numpy(trained.sample(n, seed=seed)).permute(0, 3, 1, 2)
-    near = distances(fakes, family, seed=seed) < delta
+    precise = distances(fakes, family, seed=seed) < delta
     if trained.space.conditions is not None:
         raise InputError("the generator is conditional, polygons have one class", hint="train it without --conditional")
     targets, space, device = as_floats(real[:n]), trained.space, trained.device
-    found = invert(trained.module, targets, space, seed=seed, device=device, enough=delta) < delta
-    precision, recall = (float(hits.double().mean()) for hits in (near, found))
+    recalled = invert(trained.module, targets, space, seed=seed, device=device, tolerance=delta) < delta
+    precision, recall = (float(hits.double().mean()) for hits in (precise, recalled))
     return ManifoldScore(precision, recall, f1(precision, recall), n, delta)
 
 
@@ -92,7 +95,7 @@ def evaluate_manifold(
 ) -> Evaluation:
     """`score` of a checkpoint that was trained on one of the polygon data sets, with its protocol.
 
-    The floor of precision is that of real polygons from the hold-out. Recall has none: it needs a generator.
+    The floor of precision is that of real polygons from the hold-out. Recall needs a generator and has no floor.
     """
     started = time.monotonic()
     opened = open_checkpoint(Path(target), options or LoadOptions())
@@ -103,9 +106,9 @@ def evaluate_manifold(
             f"{opened.file} was trained on other data that is named '{printable(header.data)}'",
             hint=f"train it with --data {family.name}",
         )
-    found = score(opened.trained, family, n=n, delta=delta, seed=seed)
+    result = score(opened.trained, family, n=n, delta=delta, seed=seed)
     holdout = polygons(family, "holdout").samples[:n]
-    real = float((distances(holdout, family, seed=seed, what="floor") < delta).double().mean())
+    floor = float((distances(holdout, family, seed=seed, what="floor") < delta).double().mean())
     parameters = {"delta": delta, "restarts": RESTARTS, "steps": SEARCH_STEPS}
     protocol = Protocol(
         data_fingerprint=header.data_fingerprint,
@@ -127,9 +130,9 @@ def evaluate_manifold(
         what={"file": str(opened.file), **header.describe()},
         protocol=protocol,
         scores={
-            "precision": Score(found.precision, real, metric="manifold", higher_is_better=True),
-            "recall": Score(found.recall, None, metric="manifold", higher_is_better=True),
-            "f1": Score(found.f1, None, metric="manifold", higher_is_better=True),
+            "precision": Score(result.precision, floor, metric="manifold", higher_is_better=True),
+            "recall": Score(result.recall, None, metric="manifold", higher_is_better=True),
+            "f1": Score(result.f1, None, metric="manifold", higher_is_better=True),
         },
         data=header.data,
         step=header.step,
@@ -148,24 +151,25 @@ def invert(
     steps: int = SEARCH_STEPS,
     seed: int = 0,
     device: torch.device | str,
-    enough: float = 0.0,
+    tolerance: float = 0.0,
 ) -> Tensor:
     """float32 [N, C, H, W] in [-1, 1] on the CPU -> float64 [N]: squared L2 distance (pixels 0..1) to the nearest G(z).
 
-    Adam on z alone, from the nearest of a bank of samples, then from the second nearest, and so on; z stays where the
-    prior is: in the cube, or in the ball of radius sqrt(z_dim) + 3, outside of which N(0, I) has less than 1e-5 of its
-    mass. The search for an image ends as soon as its distance is below `enough`.
+    Adam on z starts at the nearest of a bank of samples, then at the second nearest, and so on. z stays within the
+    prior: the cube, or the ball of radius sqrt(z_dim) + 3, outside which N(0, I) has less than 1e-5 of its mass. The
+    search for an image ends as soon as its distance is below `tolerance`.
     """
     network = copy.deepcopy(generator).to(device).eval().requires_grad_(False)
     bank, _ = space.draw(START_CANDIDATES, seed)
     order, best = _nearest(network, bank, images, restarts, torch.device(device))
     total = restarts * len(images)
     for restart in range(restarts):
-        todo = torch.nonzero(best >= enough)[:, 0]
-        done = restart * len(images) + len(images) - len(todo)
-        for part in torch.split(todo, _BATCH) if len(todo) else ():
+        open_images = torch.nonzero(best >= tolerance)[:, 0]
+        done = restart * len(images) + len(images) - len(open_images)
+        for part in torch.split(open_images, _BATCH) if len(open_images) else ():
             z = bank[order[part, restart]].to(device)
-            best[part] = torch.minimum(best[part], _search(network, z, images[part].to(device), space, steps, enough))
+            distance = _search(network, z, images[part].to(device), space, steps, tolerance)
+            best[part] = torch.minimum(best[part], distance)
             done += len(part)
             progress.tell("recall", done, total)
     progress.tell("recall", total, total)
@@ -176,35 +180,38 @@ def invert(
 def _nearest(
     network: nn.Module, bank: Tensor, images: Tensor, count: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """The `count` nearest samples of the bank [B, z_dim]: their indices [N, count], the smallest distances [N]."""
+    """Indices [N, count] of the nearest samples of the bank [B, z_dim], and the smallest squared distances [N]."""
     samples = torch.cat([network(z.to(device)).float().cpu().flatten(1) for z in torch.split(bank, _BATCH)])
-    found = []
+    parts = []
     for part in torch.split(images.flatten(1), _BATCH):
         exact = torch.cdist(part, samples, compute_mode="donot_use_mm_for_euclid_dist").square() / 4
-        found.append(exact.topk(max(1, count), largest=False))
-    return torch.cat([f.indices for f in found]), torch.cat([f.values[:, 0] for f in found]).double()
+        parts.append(exact.topk(max(1, count), largest=False))
+    return torch.cat([part.indices for part in parts]), torch.cat([part.values[:, 0] for part in parts]).double()
 
 
 @torch.enable_grad()
-def _search(network: nn.Module, z: Tensor, images: Tensor, space: LatentSpace, steps: int, enough: float) -> Tensor:
-    """Adam from z [n, z_dim] towards images [n, ...] -> the smallest squared distances on the way, float64 [n]."""
+def _search(network: nn.Module, z: Tensor, images: Tensor, space: LatentSpace, steps: int, tolerance: float) -> Tensor:
+    """Adam from z [n, z_dim] towards images [n, ...] -> the smallest squared distances on the way, float64 [n].
+
+    Adam is written out because rows that are done are dropped on the way, with their state.
+    """
     best = torch.full((len(z),), torch.inf, dtype=torch.float64)
     ids = torch.arange(len(z))
     mean, square = torch.zeros_like(z), torch.zeros_like(z)
     for step in range(steps):
         z.requires_grad_(True)
         distance = (network(z).float() - images).flatten(1).square().sum(dim=1) / 4  # [-1, 1] is twice as wide
-        (slope,) = torch.autograd.grad(distance.sum(), z)
+        (gradient,) = torch.autograd.grad(distance.sum(), z)
         best[ids] = torch.minimum(best[ids], distance.detach().cpu().double())
-        mean, square = mean.lerp(slope, 0.1), square.lerp(slope.square(), 0.001)
-        size = _FIRST_RATE * (1 + math.cos(math.pi * step / steps)) / 2 / (1 - 0.9 ** (step + 1))
-        z = z.detach() - size * mean / (square / (1 - 0.999 ** (step + 1))).sqrt().add(1e-8)
+        mean, square = mean.lerp(gradient, 0.1), square.lerp(gradient.square(), 0.001)
+        rate = _FIRST_RATE * (1 + math.cos(math.pi * step / steps)) / 2 / (1 - 0.9 ** (step + 1))
+        z = z.detach() - rate * mean / (square / (1 - 0.999 ** (step + 1))).sqrt().add(1e-8)
         z = z.clamp(-1, 1) if space.prior == "uniform" else z.renorm(2, 0, math.sqrt(space.z_dim) + 3)
         if step % _STEPS_BETWEEN_PRUNING == _STEPS_BETWEEN_PRUNING - 1:
-            open_ = best[ids] >= enough
-            if not open_.any():
+            unfinished = best[ids] >= tolerance
+            if not unfinished.any():
                 break
-            keep = open_.to(z.device)
-            ids, images = ids[open_], images[keep]
+            keep = unfinished.to(z.device)
+            ids, images = ids[unfinished], images[keep]
             z, mean, square = z[keep], mean[keep], square[keep]
     return best

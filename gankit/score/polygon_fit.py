@@ -1,4 +1,4 @@
-"""The distance of an image to a family of polygons: descent on the vertices from several starts."""
+"""The distance from an image to a family of polygons, by descent on the vertices from several starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gankit.data.sets.polygons import BEFORE, FINE, SIDE, PolygonFamily, grey, r
 RESTARTS = 5
 START_CANDIDATES = 16_384
 _DESCENT_STEPS = 25  # damped Gauss-Newton needs about ten
-_IMAGES_AT_A_TIME = 64  # each with all its starts
+_IMAGES_AT_A_TIME = 64  # images fitted together, each from all of its starts
 
 
 def distances(
@@ -26,10 +26,10 @@ def distances(
 ) -> Tensor:
     """uint8 [N, 1, 28, 28] on the CPU -> float64 [N]: squared L2 distance (pixels 0..1) to the nearest polygon.
 
-    Every image is fitted from `restarts` random polygons and from the nearest of a bank. What counts is the distance
-    to the polygon as the data set draws it, so a polygon of the data set can have distance 0.
+    Every image is fitted from `restarts` random polygons and from the nearest of a bank. The distance is to the polygon
+    as drawn by the data set, so that a polygon of the data set can have distance 0.
     """
-    rng = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))  # of all bits of the seed
+    rng = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))  # uses all bits of the seed
     bank = rng.random_sample((START_CANDIDATES, family.n_vertices + 1))
     pixels = _draw(bank, family).astype(np.float32)
     lengths = (pixels**2).sum(axis=1)
@@ -58,10 +58,10 @@ def _compare(u: Array, target: Array, family: PolygonFamily) -> tuple[Array, Arr
 
 
 def _descend(u: Array, target: Array, family: PolygonFamily) -> Array:
-    """Starts u [P, n + 1] and targets uint8 [P, 784] -> smallest squared distances [P] on the way down.
+    """Starts u [P, n + 1] and targets uint8 [P, 784] -> the smallest squared distances [P] of the descent.
 
-    Levenberg-Marquardt with projection: the distances are those of the exact raster, only the derivatives take the
-    pixels' covered area for its count of sub-pixels. A step that does not lead down is undone and damped.
+    Levenberg-Marquardt with projection. Distances are those of the exact raster; only the derivatives use the covered
+    area of pixels instead of the count of sub-pixels. A step that does not reduce the distance is undone and damped.
     """
     u = u.copy()
     residual, cost = _compare(u, target, family)
@@ -69,14 +69,14 @@ def _descend(u: Array, target: Array, family: PolygonFamily) -> Array:
     for _ in range(_DESCENT_STEPS):
         trial = _project(u + _step(u, residual, damping, family), family)
         new_residual, new_cost = _compare(trial, target, family)
-        down = new_cost < cost
-        u[down], residual[down], cost[down] = trial[down], new_residual[down], new_cost[down]
-        damping *= np.where(down, 0.2, 5.0)
+        better = new_cost < cost
+        u[better], residual[better], cost[better] = trial[better], new_residual[better], new_cost[better]
+        damping *= np.where(better, 0.2, 5.0)
     return cost
 
 
 def _project(u: Array, family: PolygonFamily) -> Array:
-    """The nearest valid polygon; a rotation that goes all around has no ends."""
+    """The nearest valid polygon; a full rotation is periodic."""
     projected = u.clip(0, 1)
     if not family.as_published:
         projected[:, -1] = u[:, -1] % 1
@@ -99,10 +99,10 @@ def _step(u: Array, residual: Array, damping: Array, family: PolygonFamily) -> A
 
 
 def derivatives(family: PolygonFamily, u: Array) -> tuple[Array, Array]:
-    """d image / d u as a product: weights [N, 2n, 784] of the edges' ends, speeds [N, 2n, n + 1] of these ends.
+    """d image / d u as a product: weights [N, 2n, 784] of the ends of the edges, and speeds [N, 2n, n + 1] of the ends.
 
-    Images are white = 1 here, and sub-pixels infinitely small: a pixel's covered area grows by what the edges sweep,
-    the outward speed, linear between the two ends of an edge, integrated over the part of the edge within the pixel.
+    White is 1 here, and sub-pixels are infinitely small: the covered area of a pixel grows by the area that the edges
+    sweep. That is the outward speed, linear between the ends of an edge, integrated over its part within the pixel.
     """
     points, velocity = family.vertices(u), family.velocity(u)
     along = np.roll(points, -1, axis=1) - points

@@ -1,1 +1,1 @@
-"""The settings of a run: options, configuration, layers. No torch."""
+"""The settings of a run: options, configuration, schedules and layers. No module here imports torch."""

@@ -1,4 +1,4 @@
-"""The settings of a run: each field is the only place that says what is known about it."""
+"""The settings of a run; each field holds all facts about its setting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gankit.settings.option import Choice, LogUniform, Panel, SameAs, Setting, U
 from gankit.settings.schedule import Number, Schedule
 
 MAX_COUNT = 1 << 62
-MOST = 1 << 20
+MAX_SIZE = 1 << 20  # largest batch, latent vector and cycle of steps
 
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 
@@ -23,74 +23,74 @@ class TrainConfig:
 
     conditional: bool = option(
         False,
-        help="tell both players the label (or the condition vector) of each sample",
-        setting=Setting(brief="tell both players each sample's class"),
+        help="condition both players on the label (or the condition vector) of each sample",
+        setting=Setting(brief="condition both players on the class"),
     )
     batch: int = option(
         64,
         ge=1,
-        le=MOST,
-        help="images shown to the discriminator at a time, over all devices",
+        le=MAX_SIZE,
+        help="images in each batch of the discriminator, over all devices",
         setting=Setting(brief="images per step, over all devices"),
     )
-    z_dim: int = option(64, ge=1, le=MOST, help="length of the latent vector z")
+    z_dim: int = option(64, ge=1, le=MAX_SIZE, help="length of the latent vector z")
     z_prior: Literal["normal", "uniform"] = option(
         "normal", help="z ~ N(0, I), or uniform on [-1, 1]", setting=Setting(brief="distribution of z")
     )
-    optimizer: Optimizer = option("adam", help="of both players", setting=Setting(brief="of both"))
+    optimizer: Optimizer = option("adam", help="optimiser of both players", setting=Setting(brief="optimiser"))
     g_optimizer: Optimizer | None = option(
         None,
-        help="of the generator, if it is not that of both players",
-        setting=Setting(brief="of G alone"),
+        help="optimiser of the generator; None: that of both players",
+        setting=Setting(brief="for G only"),
     )
     d_optimizer: Optimizer | None = option(
         None,
-        help="of the discriminator, if it is not that of both players",
-        setting=Setting(brief="of D alone"),
+        help="optimiser of the discriminator; None: that of both players",
+        setting=Setting(brief="for D only"),
     )
     g_lr: Number = option(
         5e-4,
         ge=0,
         help="learning rate of the generator; a number, or a schedule such as linear(2e-4, 0, 50%-100%)",
         search={"wide": LogUniform(1e-5, 1e-2), "narrow": LogUniform(1e-4, 1e-3)},
-        setting=Setting(brief="of G, a number or a schedule", metavar="RATE"),
+        setting=Setting(brief="rate or schedule of G", metavar="RATE"),
     )
     d_lr: Number = option(
         5e-4,
         ge=0,
         help="learning rate of the discriminator; a number, or a schedule such as cosine(2e-4, 5e-5, 20M)",
         search={"wide": SameAs("g_lr"), "narrow": SameAs("g_lr")},
-        setting=Setting(brief="of D, likewise", metavar="RATE"),
+        setting=Setting(brief="rate or schedule of D", metavar="RATE"),
     )
     betas: tuple[Number, Number] = option(
         (0.5, 0.999),
         ge=0,
         lt=1,
         help="decay rates of adam and adamw; each a number or a schedule",
-        # A search draws the first of the two.
+        # A search draws only the first rate.
         search={"wide": Uniform(0, 1), "narrow": Choice((0.5,))},
         setting=Setting(brief="decay rates of adam: 0.5,0.999", metavar="B1,B2"),
     )
-    momentum: float = option(0.0, ge=0, lt=1, schedule=False, help="of sgd and rmsprop")
+    momentum: float = option(0.0, ge=0, lt=1, schedule=False, help="momentum of sgd and rmsprop")
     weight_decay: float = option(0.0, ge=0, schedule=False, help="decoupled weight decay of adamw")
     d_steps: int = option(
         1,
         ge=1,
-        le=MOST,
+        le=MAX_SIZE,
         help="discriminator steps for each generator step",
         search={"wide": Choice((1, 5)), "narrow": Choice((1,))},
         setting=Setting(brief="steps of D for each step of G"),
     )
     reuse_fakes: bool = option(
         False,
-        help="the generator learns from the fakes that the discriminator was just shown: one forward pass less",
+        help="the generator learns from the last fakes of the discriminator, which saves a forward pass",
         setting=Setting(brief="G learns from the last fakes of D"),
     )
     penalty_every: int = option(
         1,
         ge=1,
-        le=MOST,
-        help="gradient penalties in every k-th discriminator step only, weighted k times",
+        le=MAX_SIZE,
+        help="gradient penalties only in every k-th discriminator step, weighted k times",
         setting=Setting(brief="penalise in every k-th step of D"),
     )
     ema_halflife_images: int | Schedule = option(
@@ -99,7 +99,7 @@ class TrainConfig:
         le=MAX_COUNT,
         schedule=True,
         kind="count",
-        help="half-life of the averaged generator in images, a number or a schedule; 0 samples the raw one",
+        help="half-life of the averaged generator in images, a number or a schedule; 0 samples the raw generator",
         setting=Setting(flag="ema-halflife", brief="half-life of G's average", metavar="IMAGES"),
     )
     graphs: Literal["off", "auto"] = option(
@@ -121,7 +121,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(TrainConfig):
-    """Everything that decides what a run computes. It is stored in the run folder and in every checkpoint."""
+    """All settings that determine a run; they are stored in the run folder and in every checkpoint."""
 
     variant: str = option(
         "gan",
@@ -137,8 +137,8 @@ class RunConfig(TrainConfig):
     init_from: str | None = option(
         None,
         kind="name",
-        help="run folder or .safetensors file whose networks a new run starts with",
-        setting=Setting(brief="start with these networks", metavar="CKPT"),
+        help="run folder or .safetensors file whose networks a new run starts from",
+        setting=Setting(brief="start from these networks", metavar="CKPT"),
     )
     data: str = option(
         "digits",
@@ -149,13 +149,13 @@ class RunConfig(TrainConfig):
     size: str | None = option(
         None,
         kind="name",
-        help="HEIGHTxWIDTH, or one side, to which images are cropped and resized; None keeps their own",
+        help="HEIGHTxWIDTH, or one side, to which images are cropped and resized; None: the size of the files",
         setting=Setting(Panel.DATA, brief="crop and resize to this, or to one side: 64", metavar="HxW"),
     )
     on_bad_image: Literal["error", "skip"] = option(
         "error",
-        help="whether an unreadable image ends the run or is named and left out",
-        setting=Setting(Panel.DATA, brief="at an unreadable image"),
+        help="whether an unreadable image ends the run, or is reported and skipped",
+        setting=Setting(Panel.DATA, brief="unreadable images"),
     )
     images: int | None = option(
         None,
@@ -185,14 +185,14 @@ class RunConfig(TrainConfig):
         0,
         ge=0,
         lt=2**63,
-        help="the one number from which all random streams are derived",
-        setting=Setting(Panel.RUN, brief="of all random streams", repeatable=True),
+        help="the number from which all random streams are derived",
+        setting=Setting(Panel.RUN, brief="seed of all random streams", repeatable=True),
     )
     device: str = option(
         "auto",
         kind="name",
         help="auto takes cuda, then mps, then cpu",
-        setting=Setting(Panel.RUN, brief="the best one here, or cpu, cuda:1", resumable=True, repeatable=True),
+        setting=Setting(Panel.RUN, brief="the best one, or cpu, cuda:1", resumable=True, repeatable=True),
     )
     sync_bn: bool = option(
         False,
@@ -201,8 +201,8 @@ class RunConfig(TrainConfig):
     )
     on_diverge: Literal["stop", "rollback"] = option(
         "stop",
-        help="numbers that are no longer finite end the run, or send it back to the last checkpoint",
-        setting=Setting(Panel.RUN, brief="at numbers not finite", resumable=True, repeatable=True),
+        help="whether NaN or infinity ends the run, or returns it to the last checkpoint",
+        setting=Setting(Panel.RUN, brief="on NaN or infinity", resumable=True, repeatable=True),
     )
     sample_every: int | None = option(
         None,
@@ -234,12 +234,12 @@ class RunConfig(TrainConfig):
         le=1 << 30,
         kind="count",
         help="samples of an evaluation during training",
-        setting=Setting(Panel.SCORES, brief="samples of each", resumable=True, repeatable=True),
+        setting=Setting(Panel.SCORES, brief="samples of each evaluation", resumable=True, repeatable=True),
     )
     eval_features: str | None = option(
         None,
-        help="feature space of the scores; None takes the best one that is here",
-        setting=Setting(Panel.SCORES, brief="feature space", resumable=True, repeatable=True),
+        help="feature space of the scores; None: the best one available",
+        setting=Setting(Panel.SCORES, brief="feature space of the scores", resumable=True, repeatable=True),
     )
 
     @property
@@ -251,9 +251,9 @@ class RunConfig(TrainConfig):
 
 
 class Settings(TypedDict, total=False):
-    """What a user may say about a run besides its variant; what is absent comes from the variant, else from core.
+    """The settings of a run besides its variant; absent ones come from the variant, or else from core.
 
-    A number that may follow a schedule takes its spelling, too: `g_lr="cosine(2e-4, 5e-5, 20M)"`.
+    A number that may follow a schedule also takes its spelling: `g_lr="cosine(2e-4, 5e-5, 20M)"`.
     """
 
     extensions: tuple[str, ...] | list[str]
@@ -295,11 +295,11 @@ class Settings(TypedDict, total=False):
 
 
 DEFAULT_IMAGES = 200_000
-"""The budget of a run for which the user gives none."""
+"""The budget in images if the user gives none."""
 
 SETTINGS = {field.name: facts_of(field).setting for field in dataclasses.fields(RunConfig)}
 ALIASES = {setting.flag.replace("-", "_"): name for name, setting in SETTINGS.items() if setting.flag}
-"""Names of flags that are not those of their settings, understood in a TOML file too."""
+"""Flags whose names differ from those of their settings; a TOML file may use either."""
 BUDGETS = tuple(name for name, setting in SETTINGS.items() if setting.panel is Panel.BUDGET)
 RESUMABLE_CHANGES = frozenset(name for name, setting in SETTINGS.items() if setting.resumable)
 REPETITION_CHANGES = frozenset(name for name, setting in SETTINGS.items() if setting.repeatable)

@@ -17,7 +17,7 @@ from gankit.settings.validate import validate
 MAX_TOML_BYTES = 1 << 20
 
 CORE, VARIANT, EXTENSION, RUN = "core", "variant", "extension", "run"
-"""Sources that are no choice of the user's now: defaults, recommendations, and what a run was started with."""
+"""Sources of values that this command did not set: defaults, recommendations, and the stored settings of a run."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Resolved:
     """Setting -> the source of its value; an option is 'options.NAME'."""
 
     def is_chosen(self, setting: str) -> bool:
-        """Whether the user chose the value of a setting now."""
+        """Whether the user set the value of a setting in this command."""
         return self.sources[setting] not in (CORE, VARIANT, RUN)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings from one place. `source` is shown to the user: 'flag', 'environment', 'run.toml'.
+    """Settings from one source, whose name is shown to the user: 'flag', 'environment', 'run.toml'.
 
     `settings` are fields of RunConfig, `options` (name -> value) and `extension_options` (extension -> name -> value).
-    A table within `options` is an extension's as well: that is how people write it.
+    A table within `options` also holds the options of an extension, which is the spelling that users prefer.
     """
 
     source: str
@@ -52,7 +52,7 @@ class Layer:
 
     @property
     def extension_options(self) -> dict[str, Mapping[str, Any]]:
-        """Extension, as the user wrote it -> its options."""
+        """Name of an extension, as the user wrote it -> its options."""
         tables = {**self._table("extension_options"), **self._table("options")}
         return {name: value for name, value in tables.items() if isinstance(value, Mapping)}
 
@@ -64,7 +64,7 @@ class Layer:
 
 
 def chosen(layers: list[Layer], key: str, default: Any) -> Any:
-    """The value of one setting before the variant is known: the last layer that has it wins."""
+    """The value of one setting, read before the variant is known; the last layer that has it wins."""
     return next((layer.settings[key] for layer in reversed(layers) if key in layer.settings), default)
 
 
@@ -79,9 +79,9 @@ def resolve(layers: list[Layer], recommended: TrainConfig, options_type: type) -
     options: dict[str, Any] = {}
     option_sources = {field.name: VARIANT for field in dataclasses.fields(options_type)}
     for layer in layers:
-        given = {key: v for key, v in layer.settings.items() if key not in ("options", "extension_options")}
-        values |= given
-        sources |= dict.fromkeys(given, layer.source)
+        settings = {key: v for key, v in layer.settings.items() if key not in ("options", "extension_options")}
+        values |= settings
+        sources |= dict.fromkeys(settings, layer.source)
         options |= layer.options
         option_sources |= dict.fromkeys(layer.options, layer.source)
     if all(values[key] is None for key in BUDGETS):
@@ -93,7 +93,7 @@ def resolve(layers: list[Layer], recommended: TrainConfig, options_type: type) -
 
 
 def read_toml(path: Path) -> Layer:
-    """A run described in a file: the names of the settings at the top level, the variant's own under [options]."""
+    """The layer of a TOML file: settings at the top level, options of the variant under [options]."""
     try:
         text = path.read_bytes()
         if len(text) > MAX_TOML_BYTES:

@@ -6,12 +6,12 @@ One spelling everywhere (command line, TOML, Python):
     linear(2e-4, 0, 20M)                   from the first value to the second while 20 million images are shown
     linear(2e-4, 0, 50%-100%)              constant until half of the budget, then down to 0 at its end
     cosine(2e-4, 5e-5, 20M)                the same along half a cosine, flat at both ends
-    steps(2e-4, 1e-4@100k, 5e-5@200k)      another value from so many images on
+    steps(2e-4, 1e-4@100k, 5e-5@200k)      a new value from each of these numbers of images on
     cosine(2e-4, 5e-5, 20M, warmup=500k)   the value times images / 500k during the first 500,000 images
 
-Points in time are images (`50k`, `20M`) or shares of the budget (`25%`; kept to 12 decimal places of the whole).
-A schedule with shares follows the budget of the run: when a resumed run is given a larger one, the shares are those of
-the new budget from there on.
+Points in time are images (`50k`, `20M`) or shares of the budget (`25%`, stored with 12 decimal places).
+A schedule with shares follows the budget of the run: if a resumed run has a larger budget, its shares are those of the
+new budget from there on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Literal
 Kind = Literal["constant", "linear", "cosine", "steps"]
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Shares of the budget at which people are shown the value of a schedule."""
+"""Shares of the budget for which the value of a schedule is printed."""
 
 SPELLING = "write 2e-4, linear(2e-4, 0, 20M), cosine(2e-4, 5e-5, 50%-100%) or steps(2e-4, 1e-4@100k)"
 _CALL = re.compile(r"\s*(constant|linear|cosine|steps)\s*\((.*)\)\s*", re.DOTALL)
@@ -44,10 +44,10 @@ class Point:
     @classmethod
     def parse(cls, text: str) -> Point:
         """'50000', '50k', '20M' or '25%'; ValueError for anything else."""
-        found = re.fullmatch(r"\s*(\d[\d_]{0,20}(?:\.\d{1,20})?)\s*([kKmM%]?)\s*", text)
-        if found is None:
+        match = re.fullmatch(r"\s*(\d[\d_]{0,20}(?:\.\d{1,20})?)\s*([kKmM%]?)\s*", text)
+        if match is None:
             raise ValueError(f"'{text.strip()}' is neither a number of images (50k) nor a share of the budget (25%)")
-        number, unit = float(found[1].replace("_", "")), found[2].lower()
+        number, unit = float(match[1].replace("_", "")), match[2].lower()
         if unit == "%":
             if number > 100:
                 raise ValueError(f"'{text.strip()}' is more than the whole budget")
@@ -55,7 +55,7 @@ class Point:
         return cls(round(number * _UNITS[unit]))
 
     def images(self, total: int | None) -> float:
-        """The number of images, given the budget of the run; ValueError for a share of no budget."""
+        """The number of images, given the budget of the run; ValueError for a share without a budget."""
         if not self.is_share:
             return self.amount
         if total is None:
@@ -73,19 +73,19 @@ class Schedule:
     """A number as a function of the images shown; `Schedule.parse` reads its spelling and `str` writes it."""
 
     kind: Kind
-    """Its shape."""
+    """The shape of the curve."""
     values: tuple[float, ...]
     """One value (constant), the first and the last (linear, cosine), or one for each step."""
     points: tuple[Point, ...] = ()
-    """Begin and end of the change (linear, cosine), or where each later step begins."""
+    """Start and end of the change (linear, cosine), or the start of each later step."""
     warmup: Point | None = None
-    """During it the value grows linearly from 0."""
+    """The end of a linear warm-up from 0."""
 
     @classmethod
     def parse(cls, value: object) -> Schedule:
         """A number, a spelling or a schedule as a schedule; ValueError says what is wrong with it."""
         if isinstance(value, Schedule):
-            value = str(value)  # the parser checks one that was put together by hand, too
+            value = str(value)  # parsed again, which checks a schedule that was built by hand
         if isinstance(value, int | float) and not isinstance(value, bool):
             return cls("constant", (_number(str(value)),))
         if not isinstance(value, str):
@@ -106,11 +106,11 @@ class Schedule:
 
     @property
     def has_shares(self) -> bool:
-        """Whether a point of it is a share of the budget."""
+        """Whether any of its points is a share of the budget."""
         return any(point.is_share for point in (*self.points, *([self.warmup] if self.warmup else [])))
 
     def check_budget(self, total: int | None) -> None:
-        """Raise ValueError for shares of no budget, and for a change that would end before it begins."""
+        """Raise ValueError for shares without a budget, and for a change that would end before it begins."""
         if self.has_shares and total is None:
             raise ValueError("a share of the budget (50%) needs a budget in images or steps")
         if self.kind in ("linear", "cosine"):
@@ -119,14 +119,14 @@ class Schedule:
                 raise ValueError(f"with a budget of {total:,} images it ends before it begins")
 
     def at(self, images: float, total: int | None = None) -> float:
-        """The value after so many images; `total` is the budget of the run in images, where shares need it."""
-        value = self._plain(images, total)
+        """The value after some images; `total` is the budget of the run in images, which only shares need."""
+        value = self._without_warmup(images, total)
         if self.warmup is not None:
             length = self.warmup.images(total)
             value *= min(1.0, images / length) if length else 1.0
         return value
 
-    def _plain(self, images: float, total: int | None) -> float:
+    def _without_warmup(self, images: float, total: int | None) -> float:
         if self.kind == "constant":
             return self.values[0]
         if self.kind == "steps":
@@ -154,16 +154,16 @@ class Schedule:
 
 
 Number = float | Schedule
-"""A number of a run, which may follow a schedule. A constant is held as the plain number that it is."""
+"""A number of a run, which may follow a schedule. A constant is a plain float."""
 
 
 def value_at(number: Number, images: float, total: int | None = None) -> float:
-    """A number after so many images; `total` is the budget of the run in images, where shares need it."""
+    """A number after some images; `total` is the budget of the run in images, which only shares need."""
     return number.at(images, total) if isinstance(number, Schedule) else number
 
 
 def is_spelling(text: str) -> bool:
-    """Whether a text looks like a schedule that is not a plain number: 'cosine(…)'."""
+    """Whether a text has the form of a schedule that is not a plain number: 'cosine(…)'."""
     return _CALL.fullmatch(text) is not None
 
 

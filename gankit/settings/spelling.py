@@ -1,4 +1,4 @@
-"""How people write counts and durations: 500k and 2M, 90s and 1h30m."""
+"""The spelling of counts and durations: 500k and 2M, 90s and 1h30m."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def parse_count(text: str) -> int:
     if match is None:
         raise ValueError("not a count: write 50000, 50k or 2M")
     if len(match[1]) > MAX_DIGITS:
-        raise ValueError("so large a count will never be reached: write 50000, 50k or 2M")
+        raise ValueError("a count this large is never reached: write 50000, 50k or 2M")
     factor = {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()]
     return round(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor
 

@@ -1,4 +1,4 @@
-"""Loose values (texts, TOML, JSON) become a checked dataclass; every mistake is reported at once, in one line."""
+"""Checks values (text, TOML, JSON) for a dataclass and builds it; one line reports all mistakes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ T = TypeVar("T")
 def validate(
     cls: type[T], values: Mapping[str, Any], *, what: str, where: str = "", sources: Mapping[str, str] | None = None
 ) -> T:
-    """A frozen dataclass from loose values; unknown names and all bad values are one InputError.
+    """A frozen dataclass from unchecked values; one InputError names the unknown names or all bad values.
 
-    `what` and `where` name the values in it ('option', "variant 'x'"), `sources` says where each value came from.
+    `what` and `where` name the values in the error ('option', "variant 'x'"); `sources` is the source of each value.
     """
     import pydantic  # 0.1 s: not for `gankit --help`
 
@@ -37,13 +37,13 @@ def validate(
     try:
         checked = _model(known).model_validate(dict(values))
     except pydantic.ValidationError as error:
-        found = [(item["loc"], item["input"], item["msg"].removeprefix("Value error, ")) for item in error.errors()]
+        mistakes = [(item["loc"], item["input"], item["msg"].removeprefix("Value error, ")) for item in error.errors()]
         problems = "; ".join(
-            f"{'.'.join(map(str, loc))}={value!r}: {msg[0].lower()}{msg[1:]}" for loc, value, msg in found
+            f"{'.'.join(map(str, loc))}={value!r}: {msg[0].lower()}{msg[1:]}" for loc, value, msg in mistakes
         )
-        bad = sorted({str(loc[0]) for loc, _, _ in found})
-        mend = ", ".join(f"{name} ({sources[name]})" if sources and name in sources else name for name in bad)
-        raise InputError(f"bad {what}{place}: {problems}", hint=f"mend {mend}") from None
+        bad = sorted({str(loc[0]) for loc, _, _ in mistakes})
+        listing = ", ".join(f"{name} ({sources[name]})" if sources and name in sources else name for name in bad)
+        raise InputError(f"bad {what}{place}: {problems}", hint=f"fix {listing}") from None
     return cls(**{name: getattr(checked, name) for name in names})
 
 
@@ -61,14 +61,14 @@ def _model(cls: type) -> Any:
 
 
 def _takes_schedule(hint: Any, facts: Facts) -> bool:
-    """Whether a field of this type, or an item of a tuple, may follow a schedule."""
+    """Whether a field or an item of a tuple may follow a schedule, by its type and its facts."""
     if facts.schedule is not None:
         return facts.schedule
     return bool(set(_parts(hint)) <= {float, Schedule, type(None)}) and float in _parts(hint)
 
 
 def _type_of(hint: Any, facts: Facts) -> Any:
-    """The type of a field as pydantic checks it: what people write, then the type, then the bounds."""
+    """The pydantic type of a field: it reads the user's spelling, then checks the type and the bounds."""
     import pydantic
 
     if typing.get_origin(hint) is tuple:
@@ -85,10 +85,10 @@ def _split(value: object) -> object:
 
 
 def _read(hint: Any, facts: Facts, value: object) -> object:
-    """A value as people write it, for its type to be checked: ValueError for a schedule, and for true and false."""
+    """A value read from the user's spelling, before its type is checked; ValueError for a schedule or a boolean."""
     if hint is bool:
         return value
-    if isinstance(value, bool) and Literal not in _parts(hint):  # it would pass as 1 or 0
+    if isinstance(value, bool) and Literal not in _parts(hint):  # pydantic would accept it as 1 or 0
         raise ValueError(f"{str(value).lower()} is not a value for it")
     if isinstance(value, Schedule) or (str not in _parts(hint) and isinstance(value, str) and is_spelling(value)):
         raise ValueError("it takes one value for the whole run, not a schedule")
@@ -102,7 +102,7 @@ def _from_text(hint: Any, facts: Facts, text: str) -> object:
         return parse_count(text)
     if facts.kind == "duration":
         return parse_duration(text)
-    # pydantic compares a choice with the text: '4' is not 4.
+    # pydantic compares choices with the text itself, and '4' is not 4.
     choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
     return next((choice for choice in choices if str(choice) == text), text)
 

@@ -1,1 +1,1 @@
-"""Run folders and checkpoints on disk."""
+"""Run folders, checkpoints and sampleable files on disk."""

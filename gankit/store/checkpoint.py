@@ -1,4 +1,4 @@
-"""Resumable checkpoints of a run: a folder per step whose manifest, written last, makes it real."""
+"""Resumable checkpoints of a run: a folder per step, which is valid once its manifest is written."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ GENERATOR = "generator.safetensors"
 STATE, SCALARS = "state.safetensors", "state.json"
 MANIFEST = "MANIFEST.json"
 SCHEMA = 1
-KEEP = 3  # newest ones; two verified ones are always left
+KEEP = 3  # newest checkpoints that are kept
 
 _STEP_FOLDER = re.compile(r"step-(\d{9,})")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint: where it is, and the state of the run in it."""
+    """A verified checkpoint: its folder and the state of the run."""
 
     folder: Path
     step: int
@@ -50,9 +50,9 @@ class Checkpoint:
 
 
 def save(root: Path, *, step: int, state: State, progress: Mapping[str, Any], generator: bytes) -> Path:
-    """Write `root/step-<step>/` so that it exists either whole or not at all; returns it once it is durable.
+    """Write `root/step-<step>/`, whole or not at all; returns it once it is durable.
 
-    `state` is what the loop needs to go on, `progress` the counters of the run (JSON), `generator` the sampleable file.
+    `state` is the state of the loop, `progress` the counters of the run (JSON), `generator` the sampleable file.
     """
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     scalars = {name: value for name, value in state.items() if not isinstance(value, Tensor)}
@@ -65,7 +65,7 @@ def save(root: Path, *, step: int, state: State, progress: Mapping[str, Any], ge
         "schema": SCHEMA,
         "kind": "gankit-checkpoint",
         "step": step,
-        "files": {name: _described(data) for name, data in files.items()},
+        "files": {name: _manifest_entry(data) for name, data in files.items()},
     }
     manifest["self_sha256"] = sha256(canonical_json(manifest).encode())
     final = root / _name(step)
@@ -86,15 +86,15 @@ def save(root: Path, *, step: int, state: State, progress: Mapping[str, Any], ge
 
 
 def steps(root: Path) -> list[tuple[int, Path]]:
-    """(step, folder) of everything that looks like a checkpoint, newest first; not verified."""
+    """(step, folder) of every checkpoint by its name, newest first; not verified."""
     if not root.is_dir():
         return []
-    found = [(int(match[1]), path) for path in root.iterdir() if (match := _STEP_FOLDER.fullmatch(path.name))]
-    return sorted(((step, path) for step, path in found if path.is_dir() and not path.is_symlink()), reverse=True)
+    named = [(int(match[1]), path) for path in root.iterdir() if (match := _STEP_FOLDER.fullmatch(path.name))]
+    return sorted(((step, path) for step, path in named if path.is_dir() and not path.is_symlink()), reverse=True)
 
 
 def read_latest(root: Path) -> Checkpoint | None:
-    """The newest checkpoint that verifies. Damaged ones are moved to `quarantine/` beside `root`, with a warning."""
+    """The newest intact checkpoint. Damaged ones are moved to `quarantine/` beside `root`, with a warning."""
     for _, folder in steps(root):
         try:
             return read(folder)
@@ -104,7 +104,7 @@ def read_latest(root: Path) -> Checkpoint | None:
 
 
 def _set_aside(folder: Path) -> Path:
-    """Move a damaged checkpoint to `quarantine/` beside the folder of checkpoints; returns that place."""
+    """Move a damaged checkpoint to `quarantine/` beside the folder of checkpoints; returns that folder."""
     quarantine = folder.parent.parent / "quarantine"
     try:
         quarantine.mkdir(exist_ok=True)
@@ -126,12 +126,12 @@ def read(folder: Path) -> Checkpoint:
 
 
 def _verify(folder: Path) -> int:
-    """The step of a checkpoint whose files are those of its manifest."""
+    """The step of a checkpoint; InputError unless its files are those of its manifest."""
     manifest = read_json(folder / MANIFEST)
     claimed = manifest.pop("self_sha256", None)
     try:
         intact = claimed == sha256(canonical_json(manifest).encode())
-    except ValueError:  # numbers and letters that canonical JSON does not have
+    except ValueError:  # a value that canonical JSON cannot hold
         intact = False
     if not intact:
         raise InputError(f"{folder}: the manifest is damaged")
@@ -143,15 +143,15 @@ def _verify(folder: Path) -> int:
             data = (folder / name).read_bytes()
         except OSError as error:
             raise InputError(f"{folder / name}: {error.strerror}") from error
-        if not isinstance(files, dict) or files.get(name) != _described(data):
+        if not isinstance(files, dict) or files.get(name) != _manifest_entry(data):
             raise InputError(f"{folder / name} is damaged")
     if not isinstance(step, int) or folder.name != _name(step):
         raise InputError(f"{folder} is not a checkpoint of that step")
     return step
 
 
-def _described(data: bytes) -> dict[str, Any]:
-    """What a manifest says about a file."""
+def _manifest_entry(data: bytes) -> dict[str, Any]:
+    """The entry of a file in the manifest."""
     return {"bytes": len(data), "sha256": sha256(data)}
 
 
@@ -160,7 +160,7 @@ def _name(step: int) -> str:
 
 
 def prune(root: Path, keep: int = KEEP) -> None:
-    """Delete all but the newest `keep` checkpoints, and what an interrupted save or prune left behind."""
+    """Delete all but the newest `keep` checkpoints, and the leftovers of an interrupted save or prune."""
     remove_leftovers(root)
     for _, folder in steps(root)[keep:]:
         trash = root / f".trash-{folder.name}"
@@ -173,6 +173,6 @@ def prune(root: Path, keep: int = KEEP) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Delete what a killed save or prune left behind. No other process may be writing there."""
+    """Delete the leftovers of a killed save or prune. No other process may be writing there."""
     for leftover in [*root.glob(".tmp-*"), *root.glob(".trash-*")]:
         shutil.rmtree(leftover, ignore_errors=True)

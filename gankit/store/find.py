@@ -1,4 +1,4 @@
-"""Which file a path means: people name a run folder, a checkpoint in it, or a sampleable file."""
+"""The file that a path means: users name a run folder, a checkpoint in it, or a sampleable file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def means_generator(path: Path) -> bool:
 
 
 def generator_file(path: Path) -> Path:
-    """The sampleable file that a path means: of a folder the one in it, else the file itself, which need not exist.
+    """The sampleable file that a path means: the one in a folder, or the file itself.
 
-    InputError for a folder without one.
+    InputError for a folder without one, and for a run without a checkpoint. A file elsewhere need not exist.
     """
     file = RunFolder(path).generator if path.is_dir() else path
     if not file.exists():
@@ -26,12 +26,12 @@ def generator_file(path: Path) -> Path:
         if RunFolder(file.parent).exists:
             raise InputError(f"{where} has no checkpoint yet", hint=f"gankit resume {where}")
         if path.is_dir():
-            raise InputError(f"{where} is no checkpoint", hint="give a .safetensors file or a run folder")
+            raise InputError(f"{where} is not a checkpoint", hint="give a .safetensors file or a run folder")
     return file
 
 
 def run_of(file: Path) -> RunFolder | None:
-    """The run in whose folder a file lies, at the top or in one of its checkpoints; None for any other file."""
+    """The run whose folder holds a file, at the top or in one of its checkpoints; None for any other file."""
     run = RunFolder(file.parent)
     if run.exists:
         return run

@@ -29,10 +29,10 @@ MAX_METADATA = 256 * 1024  # characters
 
 @dataclass(frozen=True, kw_only=True)
 class PluginRef:
-    """A plugin as a file names it: never a path or a module, so that nothing is imported because a file says so."""
+    """A plugin as named in a file: never by a path or a module, so that a file cannot cause an import."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    dist: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")] | None  # None: it was a file
+    dist: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")] | None  # None for a file
     version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]{0,63}$")] | None
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class PluginRef:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorHeader:
-    """What the metadata of a sampleable file holds, as canonical JSON."""
+    """The metadata of a sampleable file, stored as canonical JSON."""
 
     kind: str = KIND
     schema: int = SCHEMA
@@ -49,7 +49,7 @@ class GeneratorHeader:
     torch: str
     variant: PluginRef
     extensions: tuple[PluginRef, ...]
-    core_generator: bool  # True: core's own network, no plugin is needed to sample
+    core_generator: bool  # True: the network is core's, and no plugin is needed to sample
     shape: Annotated[tuple[Annotated[int, Ge(1), Le(1 << 16)], ...], Len(1, 3)]
     classes: tuple[str, ...]
     data: str
@@ -68,16 +68,16 @@ class GeneratorHeader:
 
     @property
     def spec(self) -> DataSpec:
-        """What the generator makes."""
+        """Shape, classes and condition of the samples."""
         return DataSpec(self.shape, self.classes, self.conditions.length if self.conditions else 0)
 
     @property
     def space(self) -> LatentSpace:
-        """What the generator is given."""
+        """The inputs of the generator."""
         return LatentSpace(self.z_dim, self.z_prior, self.conditions)
 
     def describe(self) -> dict[str, Any]:
-        """Where samples of this generator come from, for the record of a score.
+        """The origin of samples of this generator, for the record of a score.
 
         `settings` is equal for runs that differ only by their seed.
         """
@@ -100,14 +100,14 @@ class Packed:
 
 
 def pack(module: nn.Module, header: Mapping[str, Any]) -> Packed:
-    """The module's state and its header as the bytes of a file; equal states give equal bytes."""
+    """The bytes of a file with the module's state and the header; equal states give equal bytes."""
     tensors = module.state_dict()
     complete = GeneratorHeader(**header, tensors_sha256=tensors_digest(tensors))
     return Packed(complete, pack_tensors(tensors, canonical_json(dataclasses.asdict(complete))))
 
 
 def read(path: Path) -> tuple[GeneratorHeader, dict[str, Tensor]]:
-    """Header and tensors of a sampleable file, verified; InputError says what is wrong with it."""
+    """The verified header and tensors of a sampleable file; InputError says what is wrong with it."""
     try:
         data = path.read_bytes()
     except OSError as error:

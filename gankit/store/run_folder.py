@@ -1,4 +1,4 @@
-"""The folder of one run: its name, its lock, what identifies it and what state it is in."""
+"""The folder of one run: its name, lock, identity and state."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ log = logging.getLogger("gankit")
 
 SCHEMA = 1
 RUNS = Path("runs")
-# What a process that died while it made a run folder may have left in it.
+# Files that a process may leave behind if it dies while it makes a run folder.
 BEFORE_RUN_JSON = {"environment.json", "config.json", "command.txt", "samples", "LOCK"}
 
 
@@ -52,7 +52,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Resumable checkpoints, one folder a step."""
+        """Resumable checkpoints, one folder per step."""
         return self.path / "checkpoints"
 
     @property
@@ -62,35 +62,35 @@ class RunFolder:
 
     @property
     def generator(self) -> Path:
-        """The sampleable file, put here for sharing."""
+        """The sampleable file to share."""
         return self.path / "generator.safetensors"
 
     @property
     def best(self) -> Path:
-        """The sampleable file with the best score during training, where scores were asked for."""
+        """The sampleable file with the best score during training, if scores were requested."""
         return self.path / "best.safetensors"
 
     @property
     def exists(self) -> bool:
-        """Whether this is the folder of a run already."""
+        """Whether this is the folder of a run."""
         try:
             return (self.path / "run.json").is_file()
-        except OSError:  # a name the file system refuses
+        except OSError:  # a name that the file system refuses
             return False
 
     def identity(self) -> dict[str, Any]:
-        """What run.json says: id, plugins, data."""
+        """The content of run.json: id, plugins, data."""
         path = self.path / "run.json"
         identity = read_json(path)
         data, schema = identity.get("data"), identity.get("schema")
         if not isinstance(schema, int) or not isinstance(data, dict) or not isinstance(data.get("fingerprint"), str):
-            raise InputError(f"{path} is damaged: schema or data is missing", hint="bring back the file as it was")
+            raise InputError(f"{path} is damaged: schema or data is missing", hint="restore the file")
         if schema > SCHEMA:
             raise InputError(f"{self.path} was written by a newer gankit", hint="pip install --upgrade gankit")
         return identity
 
     def configuration(self) -> dict[str, Any]:
-        """What config.json says: `config`, `options` and `extension_options` as JSON values."""
+        """The content of config.json: `config`, `options` and `extension_options` as JSON values."""
         path = self.path / "config.json"
         stored = read_json(path)
         parts = [stored.get(key, {}) for key in ("config", "options", "extension_options")]
@@ -98,10 +98,8 @@ class RunFolder:
         known = to_json(RunConfig())
         tables = (*parts, *of_extensions.values()) if isinstance(of_extensions, dict) else parts
         if not all(isinstance(table, dict) for table in tables) or not config or config.keys() - known.keys():
-            raise InputError(
-                f"{path} is damaged, or of a newer gankit", hint="bring back the file as it was, or upgrade"
-            )
-        # Settings that are newer than the file have their defaults.
+            raise InputError(f"{path} is damaged, or of a newer gankit", hint="restore the file, or upgrade gankit")
+        # Settings that are newer than the file take their defaults.
         return {"config": {**known, **config}, "options": options, "extension_options": of_extensions}
 
     def status(self) -> dict[str, Any]:
@@ -111,7 +109,7 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the last state written is that of a run which came to its end; a damaged one is written anew."""
+        """Whether the last state written is 'finished'; a damaged status counts as unfinished."""
         try:
             return bool(self.status()["state"] == "finished")
         except InputError:
@@ -124,7 +122,7 @@ class RunFolder:
         write_json(self.path / "status.json", {"state": state, "updated_utc": now, **owner, **facts})
 
     def write_identity(self, identity: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
-        """Everything that says what this run is; run.json comes last, it makes the folder a run."""
+        """Write the files that identify the run; run.json comes last, because it makes the folder a run."""
         write_json(self.path / "environment.json", environment())
         self.write_configuration(configuration)
         write_durably(self.path / "command.txt", (shlex.join(sys.argv) + "\n").encode("utf-8", "surrogateescape"))
@@ -132,14 +130,14 @@ class RunFolder:
         write_json(self.path / "run.json", {"schema": SCHEMA, **identity})
 
     def write_configuration(self, configuration: Mapping[str, Any]) -> None:
-        """Replace config.json; a run that goes on may have a new budget."""
+        """Replace config.json; a resumed run may have a new budget."""
         write_json(self.path / "config.json", configuration)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process; another one that tries gets a ResourceError at once, which names this one.
+        """Lock the run for this process; another process gets a ResourceError at once, which names this one.
 
-        The lock is the kernel's and ends with its process, however that dies; the file only says who holds it.
+        The kernel holds the lock and releases it whenever the process ends; the file only names the process.
         """
         path = self.path / "LOCK"
         lock = filelock.FileLock(path)
@@ -151,30 +149,30 @@ class RunFolder:
         except OSError as error:
             raise cannot_write(self.path, error) from error
         try:
-            self._sign(path)
+            self._name_process(path)
             yield
         finally:
             lock.release()
 
-    def _sign(self, lock: Path) -> None:
+    def _name_process(self, lock: Path) -> None:
         try:
             lock.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
         except OSError as error:
             raise cannot_write(lock, error) from error
 
     def make_samples(self) -> None:
-        """The folder of sample grids, where it is missing."""
+        """Make the folder of sample grids if it is missing."""
         try:
             make_folder(self.samples)
         except OSError as error:
             raise cannot_write(self.samples, error) from error
 
     def append_line(self, name: str, record: Mapping[str, Any]) -> None:
-        """One JSON object a line, in one write."""
+        """Append one JSON object as a line, in one write."""
         append_line(self.path / name, record)
 
     def sync_lines(self) -> None:
-        """Make durable every line appended so far: a checkpoint vouches for those up to its step."""
+        """Make every line appended so far durable, because a checkpoint relies on those up to its step."""
         try:
             for path in (*self.path.glob("*.jsonl"), self.path):
                 fsync_path(path)
@@ -182,14 +180,14 @@ class RunFolder:
             raise cannot_write(self.path, error) from error
 
     def remove_leftovers(self) -> None:
-        """Delete what a process that was killed had half written; only for who holds the lock."""
+        """Delete the half-written files of a killed process; the caller must hold the lock."""
         checkpoint.remove_leftovers(self.checkpoints)
         for folder in (self.path, self.samples):
             remove_leftovers(folder)
 
 
 def environment() -> dict[str, Any]:
-    """Versions and machine, for whoever has to explain a number later."""
+    """Versions and machine, recorded to explain a result later."""
     packages = ("torch", "torchmetrics", "numpy", "pillow", "safetensors", "pluggy", "pydantic")
     return {
         "gankit": importlib.metadata.version("gankit"),
@@ -201,7 +199,7 @@ def environment() -> dict[str, Any]:
 
 
 def create(path: Path) -> RunFolder:
-    """Make an empty run folder, or take an existing empty one."""
+    """Make an empty run folder, or use an existing one that is empty or a run."""
     try:
         make_folder(path)
         foreign = [entry for entry in path.iterdir() if entry.name not in BEFORE_RUN_JSON and entry.suffix != ".tmp"]
@@ -219,7 +217,7 @@ def create(path: Path) -> RunFolder:
 
 
 def create_numbered(prefix: str) -> RunFolder:
-    """runs/<prefix>-<NNNN> with the next free number."""
+    """Make runs/<prefix>-<NNNN> with the next free number."""
     try:
         make_folder(RUNS)
     except OSError as error:
@@ -239,7 +237,7 @@ def create_numbered(prefix: str) -> RunFolder:
 
 
 def find_unfinished(prefix: str, configuration: Mapping[str, Any]) -> RunFolder | None:
-    """The newest unfinished run of exactly this configuration that no other process works on."""
+    """The newest unfinished run of exactly this configuration that no other process has locked."""
     for path in sorted(_numbered(prefix), reverse=True):
         folder = RunFolder(path)
         try:
@@ -256,9 +254,9 @@ def find_unfinished(prefix: str, configuration: Mapping[str, Any]) -> RunFolder 
 
 
 def check_same(folder: RunFolder, configuration: Mapping[str, Any]) -> None:
-    """Refuse to continue a run under a configuration that would compute something else.
+    """Raise InputError unless a run can continue with this configuration.
 
-    A variant or extension that was a file may lie elsewhere now, or have become a package, as data may lie elsewhere.
+    Data and plugin files may have moved, and a plugin file may have become a package.
     """
     old, new = folder.configuration(), configuration
     changed = {**differences(old["config"], new["config"]), **differences(_options(old), _options(new))}
@@ -273,7 +271,7 @@ def check_same(folder: RunFolder, configuration: Mapping[str, Any]) -> None:
 
 
 def _options(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of variant and extensions, by the names that people give them: 'gamma', 'ada.target'."""
+    """The options of variant and extensions by the names that users write: 'gamma', 'ada.target'."""
     of_extensions = configuration["extension_options"]
     return {
         **configuration["options"],
@@ -282,7 +280,7 @@ def _options(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _same_plugins(before: str | list[str], now: str | list[str]) -> bool:
-    """Whether a file takes the place of a plugin of its name, or the reverse: './x/gankit_mine.py' is 'mine'."""
+    """Whether names mean the same plugins, of which one may be a file: './x/gankit_mine.py' is 'mine'."""
     if isinstance(before, list) or isinstance(now, list):
         return len(before) == len(now) and all(map(_same_plugins, before, now))
     if before == now or not (before.endswith(".py") or now.endswith(".py")):

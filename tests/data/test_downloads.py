@@ -159,7 +159,7 @@ def test_cifar10_records_become_images_in_the_order_of_their_batches(tmp_path: P
 
 
 def test_a_broken_cifar10_archive_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no CIFAR-10 batch"):
+    with pytest.raises(InputError, match="not a CIFAR-10 batch"):
         read_cifar10(cifar_archive(tmp_path / "a.tar.gz", {"data_batch_1.bin": bytes(3000)}))
     with pytest.raises(InputError, match="holds no data_batch"):
         read_cifar10(cifar_archive(tmp_path / "b.tar.gz", {"readme.txt": b"hello"}))

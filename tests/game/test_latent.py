@@ -126,7 +126,7 @@ def test_vectors_are_given_by_their_numbers(folder: Path) -> None:
         ("sample labels --class all -n 9000000", "27,000,000 samples are more than 10,000,000"),
         ("sample labels --seeds 0-999999,7", "7 is named twice"),
         ("sample plain --class all", "the generator is unconditional"),
-        ("sample vectors --class dog", "knows condition vectors, not classes"),
+        ("sample vectors --class dog", "takes condition vectors, not classes"),
         ("sample vectors --condition 1,2,3", "takes vectors of 4"),
         ("sample vectors --condition 1,nan,3,4", "is not a vector of finite numbers"),
         ("sample vectors --condition a", "'a' is not a vector"),

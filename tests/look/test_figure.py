@@ -191,7 +191,7 @@ def test_the_command_draws_and_tells(run: Path, tmp_path: Path) -> None:
         ("figure1d --data digits", "the density of 'digits' is not known"),
         ("figure1d --out x.jpg", "unknown kind of output '.jpg'"),
         ("figure1d nothing", "nothing is not the folder of a run"),
-        ("figure1d --variant cgan --data ring8", "no place for conditions"),
+        ("figure1d --variant cgan --data ring8", "cannot show conditions"),
         ("figure1d --variant gna", "unknown variant 'gna'"),
         ("figure1d nothing --images 5k --seed 1", "--images, --seed: the run has been trained"),
     ],

@@ -134,7 +134,7 @@ def test_variables_that_are_not_torchruns_are_refused_before_anybody_waits(
     for key, sound in SOUND.items():
         monkeypatch.setenv(key, sound)
     monkeypatch.setenv(name, value) if value is not None else monkeypatch.delenv(name)
-    assert f"not sound: {name}=" in refusal("train --data ring8 --device cpu --steps 1", tmp_path)
+    assert f"invalid: {name}=" in refusal("train --data ring8 --device cpu --steps 1", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

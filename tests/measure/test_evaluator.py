@@ -76,7 +76,7 @@ def test_reference_and_floor_are_disjoint_and_chosen_by_the_seed() -> None:
     order = first._order[:200].tolist()
     assert len(set(order)) == 200
     assert order != second._order[:200].tolist()
-    assert first._others.tolist() == order[100:]
+    assert first._floor_indices.tolist() == order[100:]
 
 
 def test_floor_when_more_samples_are_wanted_than_half_the_data() -> None:

@@ -20,7 +20,7 @@ from gankit.errors import InputError, ResourceError
 from gankit.measure.features.extract import flaw
 from gankit.measure.features.space import FeatureSpace
 from gankit.measure.metrics import builtin_metrics
-from gankit.measure.metrics.distances import FrechetDistance, Given, InceptionScore, KernelDistance
+from gankit.measure.metrics.distances import FrechetDistance, InceptionScore, KernelDistance, Precomputed
 from gankit.measure.metrics.duplicates import NearDuplicates, as_pixels, nearest, spacing
 from gankit.measure.metrics.neighbours import DensityCoverage, PrecisionRecall, radii
 
@@ -101,10 +101,10 @@ def test_results_are_float64_whatever_comes_in() -> None:
 def test_no_trial_run_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without `num_features` torchmetrics sends an image through the network to learn the dimension."""
 
-    def forward(self: Given, features: Tensor) -> Tensor:
+    def forward(self: Precomputed, features: Tensor) -> Tensor:
         raise AssertionError("called while the metric was built")
 
-    monkeypatch.setattr(Given, "forward", forward)
+    monkeypatch.setattr(Precomputed, "forward", forward)
     FrechetDistance(128)
     KernelDistance(128, standardise=True)
     InceptionScore()

@@ -228,7 +228,7 @@ def test_weights_that_are_not_finite_are_refused(trained: Path, tmp_path: Path, 
 def test_a_missing_file_and_a_folder_without_one_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.safetensors: No such file"):
         gankit.load(tmp_path / "nowhere.safetensors")
-    with pytest.raises(InputError, match="is no checkpoint"):
+    with pytest.raises(InputError, match="is not a checkpoint"):
         gankit.load(tmp_path)
 
 
@@ -255,7 +255,7 @@ def test_a_file_variant_is_never_imported_because_a_checkpoint_says_so(tmp_path:
     path.write_text(OWN_NETWORKS)
     settings: dict[str, Any] = {"steps": 2, "batch": 4, "z_dim": 5, "device": "cpu"}
     result = gankit.train(str(path), data=four_pixels(tmp_path), out=tmp_path / "run", **settings)
-    with pytest.raises(PluginError, match="which was a file") as caught:
+    with pytest.raises(PluginError, match="which was a local file") as caught:
         gankit.load(result.generator)
     assert "--variant ./FILE.py" in str(caught.value.hint)
     assert gankit.load(result.generator, variant=str(path)).sample(1).shape == (1, 2, 2, 3)

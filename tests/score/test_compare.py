@@ -54,12 +54,12 @@ def test_compare_refuses_unlike_protocols_and_names_the_field(runs: Path) -> Non
     (runs / "gan-2" / FILE).unlink()
     evaluate("gan-2", n=100, metrics=["kid"])
     refused = gankit("compare", "gan-0", "gan-2", cwd=runs)
-    assert (refused.returncode, "in unlike ways: metrics" in refused.stderr) == (2, True)
+    assert (refused.returncode, "in incompatible ways: metrics" in refused.stderr) == (2, True)
     (runs / "gan-2" / FILE).unlink()
     evaluate("gan-2", n=100, metrics=["fid", "pr"], seed=7)
     done = gankit("compare", "gan-0", "gan-2", cwd=runs)
     assert done.returncode == 2
-    assert "gan-0 and gan-2 were scored in unlike ways: seed 0 and 7" in done.stderr
+    assert "gan-0 and gan-2 were scored in incompatible ways: seed 0 and 7" in done.stderr
     (runs / "gan-2" / FILE).unlink()
     done = gankit("compare", "gan-0", "gan-2", cwd=runs)
     assert (done.returncode, "gan-2 has no scores — gankit eval gan-2" in done.stderr) == (2, True)

@@ -118,5 +118,5 @@ def test_collapse_copies_and_noise_are_told_apart() -> None:
 
     assert [text.split(":")[0] for text in copier.findings()] == ["copies the training set"]
     assert "misses much of the data" in [text.split(":")[0] for text in collapsed.findings()]
-    assert "looks unlike the data" in [text.split(":")[0] for text in noise.findings()]
+    assert "looks different from the data" in [text.split(":")[0] for text in noise.findings()]
     assert not any("copies" in text for text in (*collapsed.findings(), *noise.findings()))

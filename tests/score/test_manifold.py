@@ -122,11 +122,11 @@ def test_inversion_stops_where_it_is_near_enough_and_repeats_itself() -> None:
         made = generator.eval()(z)
     calls: list[int] = []
     with progress.to(lambda what, done, total: calls.append(done)):
-        early = invert(generator, made, LatentSpace(3), device="cpu", enough=0.01)
+        early = invert(generator, made, LatentSpace(3), device="cpu", tolerance=0.01)
     assert (early < 0.01).all()
     assert float(early.max()) > 1e-3  # not worked on further
     assert calls == [30, 150]  # the second restart had nothing left to do
-    assert torch.equal(early, invert(generator, made, LatentSpace(3), device="cpu", enough=0.01))
+    assert torch.equal(early, invert(generator, made, LatentSpace(3), device="cpu", tolerance=0.01))
 
 
 class OnePicture(nn.Module):

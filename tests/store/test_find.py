@@ -40,7 +40,7 @@ def test_a_file_means_itself_and_a_set_of_images_no_generator(run: Path) -> None
 
 
 def test_what_has_no_generator_is_refused_with_the_reason(run: Path) -> None:
-    with pytest.raises(InputError, match="is no checkpoint"):
+    with pytest.raises(InputError, match="is not a checkpoint"):
         generator_file(run.parent)
     (run / "generator.safetensors").unlink()
     for path in (run, run / "generator.safetensors"):

@@ -11,11 +11,11 @@ from gankit.errors import InputError
 MAX_ENTRIES = 2_000_000
 MAX_MEMBER_BYTES = 256 * 2**20
 MAX_RATIO = 200
-_SMALL_BYTES = 16 * 2**20  # below this no ratio is a bomb: an array of equal labels packs 1000:1
+_SMALL_BYTES = 16 * 2**20  # harmless at any ratio; an array of equal labels packs 1000:1
 
 
 def check_archive(archive: zipfile.ZipFile, where: str, max_member: int | None = None) -> list[zipfile.ZipInfo]:
-    """The members that are regular files; an InputError if one is encrypted, named twice, huge or oddly packed."""
+    """The members that are regular files; InputError if one is encrypted, named twice, too large or too dense."""
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES:
         raise _refused(where, f"{len(entries):,} entries, the limit is {MAX_ENTRIES:,}")
@@ -43,12 +43,12 @@ def check_archive(archive: zipfile.ZipFile, where: str, max_member: int | None =
 def _check_ratio(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], where: str) -> None:
     packed, unpacked = sum(info.compress_size for info in members), sum(info.file_size for info in members)
     assert archive.fp is not None
-    held = archive.fp.seek(0, 2)
-    if packed > held:
-        raise _refused(where, f"its members claim {packed:,} packed bytes of a file of {held:,}: they overlap")
+    size = archive.fp.seek(0, 2)
+    if packed > size:
+        raise _refused(where, f"its members claim {packed:,} packed bytes of a file of {size:,}: they overlap")
     if unpacked > _SMALL_BYTES and unpacked > MAX_RATIO * packed:
         raise _refused(where, f"it would unpack to {unpacked:,} bytes, more than {MAX_RATIO} times its size")
 
 
 def _refused(where: str, reason: str) -> InputError:
-    return InputError(f"{where}: this zip is refused: {reason}", hint="pack the files anew, or give the folder itself")
+    return InputError(f"{where}: this zip is refused: {reason}", hint="pack the files again, or give the folder itself")

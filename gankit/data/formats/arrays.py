@@ -1,4 +1,4 @@
-"""NumPy files, read without NumPy's own reader: its header can cost gigabytes and its objects are pickles."""
+"""NumPy files, read without NumPy's reader, in which a header can cost gigabytes and objects are unpickled."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HINT = "store plain numbers, for instance np.savez('data.npz', images=uint8_arr
 
 
 class Header(NamedTuple):
-    """What a .npy stream declares."""
+    """The declared content of a .npy stream."""
 
     dtype: np.dtype[np.generic]
     fortran: bool
@@ -89,15 +89,15 @@ def _choose_images(headers: dict[str, Header], where: str) -> str:
         if key in headers:
             return key
     for ranks in ((3, 4), (2,)):
-        found = [key for key, header in headers.items() if len(header.shape) in ranks]
-        if len(found) == 1:
-            return found[0]
-    held = ", ".join(f"{printable(key)} {header.shape}" for key, header in list(headers.items())[:5]) or "nothing"
-    raise InputError(f"{where}: no array is known to hold the images; it holds {held}", hint=_HINT)
+        candidates = [key for key, header in headers.items() if len(header.shape) in ranks]
+        if len(candidates) == 1:
+            return candidates[0]
+    content = ", ".join(f"{printable(key)} {header.shape}" for key, header in list(headers.items())[:5]) or "nothing"
+    raise InputError(f"{where}: no array is known to hold the images; it holds {content}", hint=_HINT)
 
 
 def _read_header(stream: IO[bytes], size: int, what: str) -> Header:
-    """Read the header and nothing else; `size` is the length of the whole stream in bytes."""
+    """Read only the header; `size` is the length of the whole stream in bytes."""
     start = stream.read(8)
     if len(start) < 8 or start[:6] != NPY_MAGIC or start[6] not in (1, 2, 3):
         raise InputError(f"{what}: not a .npy array", hint=_HINT)
@@ -109,7 +109,7 @@ def _read_header(stream: IO[bytes], size: int, what: str) -> Header:
     if length > _HEADER_LIMIT:
         raise InputError(f"{what}: its header of {length:,} bytes is over the limit of {_HEADER_LIMIT:,}", hint=_HINT)
     text = stream.read(length).decode("latin-1")
-    # Three patterns in place of a parser: the only headers wanted are the plain ones that every writer writes alike.
+    # Three patterns replace a parser: only the plain headers that all writers write alike are accepted.
     dtype = re.search(r"'descr'\s*:\s*'([<>|=]?)([A-Za-z]\d*)'", text)
     order = re.search(r"'fortran_order'\s*:\s*(True|False)", text)
     dims = re.search(r"'shape'\s*:\s*\(([\d\s,]{0,200})\)", text)
@@ -119,14 +119,14 @@ def _read_header(stream: IO[bytes], size: int, what: str) -> Header:
     if len(text) < length or order is None or dims is None:
         raise InputError(f"{what}: its header is broken: {printable(text[:60])}", hint=_HINT)
     shape = tuple(int(part) for part in map(str.strip, dims[1].split(",")) if part.isdigit())
-    found = np.dtype((dtype[1] or "=") + dtype[2])
-    declared, held = math.prod(shape) * found.itemsize, size - 8 - len(length_bytes) - length
+    item = np.dtype((dtype[1] or "=") + dtype[2])
+    declared, held = math.prod(shape) * item.itemsize, size - 8 - len(length_bytes) - length
     if declared != held:
         raise InputError(
             f"{what}: declares {declared:,} bytes of shape {shape}, but holds {held:,}",
             hint="the file is cut short or was tampered with: write it again",
         )
-    return Header(found, order[1] == "True", shape, declared)
+    return Header(item, order[1] == "True", shape, declared)
 
 
 def _read_array(stream: IO[bytes], header: Header, what: str) -> Array:
@@ -134,7 +134,7 @@ def _read_array(stream: IO[bytes], header: Header, what: str) -> Array:
     done = read_into(stream, buffer)
     if done < header.data_bytes:
         raise InputError(f"{what}: ends after {done:,} of {header.data_bytes:,} bytes", hint="write the file again")
-    if stream.read(1):  # in a zip this read checks the CRC, too
+    if stream.read(1):  # in a zip this read also checks the CRC
         raise InputError(f"{what}: holds more than it declares", hint="write the file again")
     array = buffer.view(header.dtype).astype(header.dtype.newbyteorder("="), copy=False)
     return array.reshape(header.shape, order="F" if header.fortran else "C")

@@ -16,14 +16,14 @@ from gankit.data.formats.limits import allocate, read_into
 from gankit.errors import InputError
 
 _ROOTS = ("", "raw", "MNIST/raw", "FashionMNIST/raw", "KMNIST/raw")
-_DEFLATE_LIMIT = 1032  # deflate cannot expand by more
+_DEFLATE_LIMIT = 1032  # largest expansion by deflate
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def find_idx(folder: Path, split: str = "train") -> tuple[Path, Path | None, tuple[str, ...]] | None:
-    """The image file, its label file and what was chosen; None when the folder holds no such IDX images.
+    """The image file, its label file and notes on the choice; None when the folder holds no such IDX images.
 
-    A folder with test images alone gives those for 'train', too.
+    If the folder holds only test images, they are also the split 'train'.
     """
     for root in _ROOTS:
         for prefix in {"train": ("train", "t10k"), "test": ("t10k",)}.get(split, ()):
@@ -47,7 +47,7 @@ def _existing(folder: Path, stem: str, rank: int) -> Path | None:
 
 
 def load_idx(path: Path, name: str) -> Dataset:
-    """One IDX image file; labels are taken from the file beside it that is named like it."""
+    """One IDX image file, with the labels of the file of the corresponding name beside it."""
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     labels = beside if beside != path and beside.is_file() else None
     return load_idx_pair(path, labels, name)
@@ -105,7 +105,7 @@ def _read(stream: BinaryIO, path: Path, file_size: int, zipped: bool) -> Array:
     done = read_into(stream, array)
     if done < size:
         raise _broken(path, f"ends after {done:,} of {size:,} bytes")
-    if stream.read(1):  # for gzip this read checks the CRC, too
+    if stream.read(1):  # for gzip this read also checks the CRC
         raise _broken(path, f"holds more than the {size:,} bytes it declares")
     return array.reshape(shape)
 

@@ -42,9 +42,9 @@ class ImageRows:
     name: str
     on_bad: OnBadImage
     shape: tuple[int, int, int]
-    headers: dict[int, Header]  # file -> header, sorted, of the files whose header could be read
-    bad: dict[int, str]  # file -> why not, of the others
-    order: list[int]  # row -> file
+    headers: dict[int, Header]  # index of a readable file -> its header, sorted by index
+    bad: dict[int, str]  # index of an unreadable file -> the reason
+    order: list[int]  # row -> index of its file
 
     @property
     def where(self) -> str:
@@ -57,18 +57,18 @@ class ImageRows:
     def identity(self) -> str:
         """sha256 (hex) of shape, names, sizes and dates (in a zip: checksums) of the files, headers, Pillow's version.
 
-        The bytes of the files are not read again: a file that is changed keeping its size and date goes unnoticed.
+        The bytes of the files are not read again: a change that keeps size and date goes unnoticed.
         """
         digest = hashlib.sha256(f"images {self.shape} Pillow {PIL.__version__}\n".encode())
         try:
             for name, header in ((self.files.names[index], self.headers[index]) for index in self.order):
                 digest.update(os.fsencode(name) + f"\0{self.files.stamp(name)} {tuple(header)}\n".encode())
         except OSError as error:
-            raise InputError(f"{self.where}: its files changed just now: {error}", hint="try again") from error
+            raise InputError(f"{self.where}: its files have just changed: {error}", hint="try again") from error
         return digest.hexdigest()
 
     def decode(self, rows: range, into: Array) -> dict[int, str]:
-        """Pixels of some rows, without gaps, and the rows that could not be decoded with their reasons."""
+        """Write the pixels of some rows into `into`, without gaps; returns the reasons of the rows that failed."""
         channels, *size = self.shape
 
         def one(place: int) -> str | None:
@@ -87,7 +87,7 @@ class ImageRows:
                     broken[rows[place]] = reason
                     continue
                 if kept != place:
-                    into[kept] = into[place]  # close the gap in place: a copy might not fit into memory
+                    into[kept] = into[place]  # in place, because a copy might not fit into memory
                 kept += 1
         return broken
 
@@ -97,16 +97,16 @@ class ImageRows:
             _check(self.files, self.bad | self._named(broken), self.on_bad)
 
     def dataset(self, samples: Tensor, broken: Mapping[int, str]) -> Dataset:
-        """The data set of the decoded images [N, C, H, W]; what is skipped is logged."""
+        """The data set of the decoded images [N, C, H, W]; skipped files are logged."""
         _log_skipped(self.files, self._named(broken))
         kept = [index for row, index in enumerate(self.order) if row not in broken]
-        found = [self.headers[index] for index in kept]
+        headers = [self.headers[index] for index in kept]
         classes, labels, class_notes = class_labels(self.files)
         numbers = None
         if labels is not None:
-            chosen, used = np.unique([labels[index] for index in kept], return_inverse=True)
-            classes = tuple(classes[number] for number in chosen)  # a class may have lost all its images
-            numbers = torch.from_numpy(used.astype(np.int64))
+            present, renumbered = np.unique([labels[index] for index in kept], return_inverse=True)
+            classes = tuple(classes[number] for number in present)  # a class may have lost all its images
+            numbers = torch.from_numpy(renumbered.astype(np.int64))
         lost = len(self.bad) + len(broken)
         skipped = (f"{plural(lost, 'unreadable file')} skipped",) if lost else ()
         return Dataset(
@@ -114,7 +114,7 @@ class ImageRows:
             spec=DataSpec(shape=self.shape, classes=classes),
             samples=samples,
             labels=numbers,
-            notes=(*_notes(found, self.shape), *class_notes, *skipped, *self.files.notes),
+            notes=(*_notes(headers, self.shape), *class_notes, *skipped, *self.files.notes),
         )
 
     def _named(self, broken: Mapping[int, str]) -> dict[int, str]:
@@ -122,21 +122,21 @@ class ImageRows:
 
 
 def image_rows(files: ImageFiles, name: str, size: tuple[int, int] | None, on_bad: OnBadImage) -> ImageRows:
-    """Read all headers and decide what the set is; `size` None asks for images of one size."""
+    """The rows of a set of files, whose shape follows from their headers; without `size` all must have one size."""
     class_labels(files)  # images beside sub-folders are refused before anything is read
-    Image.preinit()  # before the threads do it all at once
+    Image.preinit()  # before the threads start, which would all do it
     with _quiet_pillow():
         headers, bad = _read_headers(files)
     _check(files, bad, on_bad)
     _log_skipped(files, bad)
-    found = list(headers.values())
-    shape = (_channels(found), *(size or _common_size(files.where, found)))
+    readable = list(headers.values())
+    shape = (_channels(readable), *(size or _common_size(files.where, readable)))
     return ImageRows(files, name, on_bad, shape, headers, bad, list(headers))
 
 
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
-    """What Pillow warns of is either harmless (EXIF) or checked here (sizes)."""
+    """Silence Pillow's warnings, which are harmless (EXIF) or about sizes that are checked here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -167,7 +167,7 @@ def _check(files: ImageFiles, bad: Mapping[int, str], on_bad: OnBadImage) -> Non
     listed = [_named(files, bad, index) for index in sorted(bad)[:_BAD_FILES_NAMED]]
     count = f"{len(bad):,} of {plural(len(files.names), 'image')} cannot be read"
     more = f"; and {len(bad) - _BAD_FILES_NAMED:,} more" if len(bad) > _BAD_FILES_NAMED else ""
-    hint = "mend or remove them" + (", or leave them out with `--on-bad-image skip`" if on_bad == "error" else "")
+    hint = "fix or remove them" + (", or leave them out with `--on-bad-image skip`" if on_bad == "error" else "")
     raise InputError(f"{files.where}: {count}: {'; '.join(listed)}{more}", hint=hint)
 
 
@@ -201,7 +201,7 @@ def _channels(headers: Sequence[Header]) -> int:
 
 def _notes(headers: Sequence[Header], shape: tuple[int, int, int]) -> list[str]:
     channels, size = shape[0], shape[1:]
-    sizes = [found for found, _ in Counter(header.size for header in headers).most_common()]
+    sizes = [common for common, _ in Counter(header.size for header in headers).most_common()]
     notes = [resize_note(sizes, size)] if sizes != [size] else []
     grey = 0 if channels == 1 else sum(not header.colour for header in headers)
     facts = [
@@ -214,7 +214,7 @@ def _notes(headers: Sequence[Header], shape: tuple[int, int, int]) -> list[str]:
 
 
 def _reason(error: Exception) -> str:
-    # Pillow puts the stream's repr into this one: it says nothing to people.
+    # Pillow's text for this error is only the repr of the stream.
     text = "not a PNG, JPEG, WebP, BMP or PPM image" if type(error).__name__ == "UnidentifiedImageError" else str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror

@@ -1,4 +1,4 @@
-"""What an array means: layout, range and labels are inferred here, and everything inferred is said in a note."""
+"""The meaning of an array: its layout, range and labels are inferred here, and a note reports what was inferred."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def as_samples(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
 
 
 def as_labels(labels: Array, count: int, classes: tuple[str, ...], what: str) -> tuple[Array, tuple[str, ...]]:
-    """Integer labels [N] or [N, 1] -> int64 [N] in 0..k-1 and the k class names (the values, unless given)."""
+    """Integer labels [N] or [N, 1] -> int64 [N] in 0..k-1 and the k class names (by default the values)."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "ui":
@@ -86,7 +86,7 @@ def _channels_first(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
 
 
 def _as_bytes(images: Array, what: str) -> tuple[Array, tuple[str, ...]]:
-    """Contiguous uint8 images, the very same array if it is one already."""
+    """Contiguous uint8 images; an array that is already one is returned unchanged."""
     if images.dtype == np.uint8 and images.flags.c_contiguous:
         return images, ()
     pixels = allocate(images.size, what).reshape(images.shape)
@@ -110,7 +110,7 @@ def _as_bytes(images: Array, what: str) -> tuple[Array, tuple[str, ...]]:
         scale, shift, span = 255.0, 0.0, "[0, 1]"
     else:
         scale, shift, span = 1.0, 0.0, "[0, 255]"
-    for index, image in enumerate(images):  # one at a time: a float copy of everything could not fit
+    for index, image in enumerate(images):  # one at a time, because a float copy of all might not fit
         pixels[index] = np.rint(image.astype(np.float32) * scale + shift)
     return pixels, (f"floats in {span} became 8-bit pixels",)
 

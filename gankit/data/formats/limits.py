@@ -1,4 +1,4 @@
-"""What a data set may cost: memory is checked before it is asked for, and work is spread over a few threads."""
+"""Limits of loading: memory is checked before it is allocated, and work is spread over a few threads."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ MEMORY_SHARE = 0.8
 SMALL_BYTES = 64 * 2**20
 _READ_BYTES = 2**20
 _scratch: ContextVar[Path | None] = ContextVar("scratch", default=None)
-_PENDING = 512  # futures alive at a time; a million of them take more memory than small images
+_PENDING = 512  # futures at a time; a million of them take more memory than small images
 
 
 def available_memory() -> int | None:
-    """Bytes that can be had without swapping; None where the system does not say."""
+    """Bytes available without swapping; None if the system does not report them."""
     try:
-        # "Available" counts the page cache as free, which the kernel gives back; sysconf's free pages do not.
+        # "Available" includes the page cache, which the kernel gives back; sysconf's free pages do not.
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
@@ -44,21 +44,21 @@ def available_memory() -> int | None:
     return None
 
 
-def check_memory(wanted: int, what: str) -> None:
-    """Refuse an allocation of `wanted` bytes that would take more than 80 % of the available memory."""
+def check_memory(size: int, what: str) -> None:
+    """Raise ResourceError for an allocation of `size` bytes that would take more than 80 % of the available memory."""
     available = available_memory()
-    if available is not None and wanted > MEMORY_SHARE * available:
+    if available is not None and size > MEMORY_SHARE * available:
         raise ResourceError(
-            f"{what}: the decoded data needs {wanted:,} bytes, but only {available:,} bytes of memory are available",
+            f"{what}: the decoded data needs {size:,} bytes, but only {available:,} bytes of memory are available",
             hint="make the images smaller, for instance `--size 64`, or use fewer of them",
         )
 
 
 def read_into(stream: IO[bytes], buffer: NDArray[np.uint8]) -> int:
-    """Fill the buffer from the stream; the number of bytes that came, fewer when the stream has ended."""
+    """Fill the buffer from the stream; returns the number of bytes read, which is smaller if the stream has ended."""
     done = 0
     while done < len(buffer):
-        data = stream.read(min(_READ_BYTES, len(buffer) - done))  # a zip's readinto would read all of it first
+        data = stream.read(min(_READ_BYTES, len(buffer) - done))  # readinto of a zip would first read all of it
         if not data:
             break
         buffer[done : done + len(data)] = np.frombuffer(data, np.uint8)
@@ -67,7 +67,7 @@ def read_into(stream: IO[bytes], buffer: NDArray[np.uint8]) -> int:
 
 
 def allocate(size: int, what: str) -> NDArray[np.uint8]:
-    """Room for `size` bytes: in memory if it fits (see `check_memory`), within `scratch` in a file without a name."""
+    """A buffer of `size` bytes in memory (see `check_memory`), or a large one within `scratch` in a nameless file."""
     folder = _scratch.get()
     if folder is None or size < SMALL_BYTES:
         check_memory(size, what)
@@ -77,7 +77,7 @@ def allocate(size: int, what: str) -> NDArray[np.uint8]:
             if sys.platform == "darwin":
                 file.truncate(size)
             else:
-                os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error here, and a crash in the map
+                os.posix_fallocate(file.fileno(), 0, size)  # a full disk fails here instead of crashing in the map
             return np.memmap(file, np.uint8, "r+", shape=(size,))
     except OSError as error:
         raise ResourceError(
@@ -88,7 +88,7 @@ def allocate(size: int, what: str) -> NDArray[np.uint8]:
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[None]:
-    """Within the block large arrays are put into files in this folder that vanish with them, and not into memory."""
+    """Within the block large arrays are held in temporary files in this folder instead of memory."""
     token = _scratch.set(folder)
     try:
         yield
@@ -97,7 +97,7 @@ def scratch(folder: Path) -> Iterator[None]:
 
 
 def in_parallel(function: Callable[[Item], Result], items: Sequence[Item], what: str) -> Iterator[Result]:
-    """Results in the order of the items; the work is done by a few threads."""
+    """The results in the order of the items, computed by a few threads."""
     workers = max(1, min(8, os.cpu_count() or 1))
     with ThreadPoolExecutor(workers, thread_name_prefix="gankit-data") as pool:
         for start in range(0, len(items), _PENDING):

@@ -1,12 +1,12 @@
-"""A packed data set: images decoded once into one flat file, and trained from where it lies through a memory map.
+"""A packed data set: images decoded once into one flat file, which training reads through a memory map.
 
     bytes 0..64   magic, format version, length of the header, sha256 of the header, zeros
     samples       uint8 [N, C, H, W], exactly the memory of `Dataset.samples`
     labels        int64 [N], if there are any
     conditions    float32 [N, K], if there are any
-    header        JSON; it comes last because how many images could be decoded is known last
+    header        JSON; it comes last because the number of decoded images is known last
 
-All numbers are little-endian, and nothing lies between or behind these sections.
+All numbers are little-endian, and there is nothing between or after these sections.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MAGIC = b"\x93GKPACK"
 VERSION = 1
 START = 64  # offset of the first sample, in bytes
 MAX_HEADER_BYTES = 64 << 20
-BLOCKS_CHECKED = 8  # when a file is opened
+BLOCKS_CHECKED = 8  # blocks compared with their digests when a file is opened
 
 _PREAMBLE = struct.Struct("<7sBQ32s16x")
 _dice = random.SystemRandom()  # independent of every seeded stream
@@ -52,18 +52,18 @@ Side = Annotated[int, Ge(1), Le(32_768)]
 
 @dataclass(frozen=True, kw_only=True)
 class PackHeader:
-    """What a packed file says of itself."""
+    """The header of a packed file."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     shape: tuple[Annotated[int, Ge(1), Le(1 << 40)], Annotated[int, Ge(1), Le(4)], Side, Side]  # (N, C, H, W)
     classes: Annotated[tuple[Annotated[str, MaxLen(4096)], ...], MaxLen(1_000_000)] | None  # None: no labels
     conditions: Annotated[int, Ge(1), Le(1 << 20)] | None  # K
-    notes: Annotated[tuple[Annotated[str, MaxLen(10_000)], ...], MaxLen(1000)]  # what was inferred, for people
-    fingerprint: Digest  # `Dataset.fingerprint`: that of the same data not packed
-    blocks: tuple[Digest, ...]  # of each of the `blocks` of the samples
-    rest: Digest  # of the labels and conditions
-    source: Digest  # of what it was made from (`Rows.identity`)
+    notes: Annotated[tuple[Annotated[str, MaxLen(10_000)], ...], MaxLen(1000)]  # what was inferred, for the user
+    fingerprint: Digest  # `Dataset.fingerprint`, equal to that of the unpacked data
+    blocks: tuple[Digest, ...]  # digests of the `blocks` of the samples
+    rest: Digest  # digest of the labels and conditions
+    source: Digest  # identity of the source (`Rows.identity`)
     made_by: Annotated[str, MaxLen(100)]
 
     @property
@@ -78,17 +78,16 @@ class PackHeader:
 
 
 def load_pack(path: Path, name: str) -> Dataset:
-    """The data set in a packed file; its samples stay in the file and are mapped, the labels are read.
+    """The data set in a packed file: the samples are mapped from the file, the labels are read.
 
-    Verified are the header (digest, types, limits), the length of the file to the byte, labels and conditions. Up to
-    64 MiB the rest is, too: this is `check_pack`. Of larger files the first, the last and six other blocks of 8 MiB,
-    drawn anew each time, are compared with their digests; a change elsewhere goes unnoticed, and the fingerprint is
-    believed: the one that was computed when the file was made, that of the same data not packed. A run may therefore
-    begin with the one and go on with the other. InputError when something is wrong.
+    The header (digest, types, limits), the exact length of the file, labels and conditions are verified, and up to 64
+    MiB all samples, as in `check_pack`. In larger files the first, the last and six random blocks of 8 MiB are compared
+    with their digests; a change elsewhere goes unnoticed. The fingerprint is the stored one, which is that of the
+    unpacked data: a run may start with one and continue with the other. InputError when something is wrong.
     """
     with _opened(path) as file:
         header = _read_header(file, path)
-        rest = file.read(header.rest_bytes)  # the header has moved to where they begin
+        rest = file.read(header.rest_bytes)  # the file is positioned at the labels
         dataset = _dataset(file, header, rest, path, name)
     parts = list(enumerate(blocks(dataset.samples)))
     if len(parts) != len(header.blocks):
@@ -98,34 +97,34 @@ def load_pack(path: Path, name: str) -> Dataset:
     else:
         for number, block in (parts[0], *_dice.sample(parts[1:-1], BLOCKS_CHECKED - 2), parts[-1]):
             _check_block(path, header, number, as_bytes(block))
-    # Fills the cache of the property. A copy with other samples, by dataclasses.replace, computes its own.
+    # Fills the cache of the property. A copy with other samples by dataclasses.replace computes it anew.
     vars(dataset)["fingerprint"] = header.fingerprint
     return dataset
 
 
 def read_pack_header(path: Path) -> PackHeader:
-    """What a packed file says of itself; of its samples, nothing is read."""
+    """The header of a packed file; no samples are read."""
     with _opened(path) as file:
         return _read_header(file, path)
 
 
 def check_pack(path: Path) -> PackHeader:
-    """Read a packed file to the last byte and compare it with its digests; an InputError says where it differs."""
+    """Read a whole packed file and compare it with its digests; InputError says where it differs."""
     header = read_pack_header(path)
     _check_all(path, header, load_pack(path, "data"))
     return header
 
 
 def mapped_samples(file: IO[bytes], shape: tuple[int, ...]) -> Tensor:
-    """The samples in a packed file, uint8: read when they are touched, and not to be written to."""
+    """The uint8 samples of a packed file, read on access; they must not be written to."""
     array = np.memmap(file, np.uint8, "r", START, shape)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch warns of memory that cannot be written
+        warnings.simplefilter("ignore", UserWarning)  # torch warns of read-only memory
         return torch.from_numpy(array)
 
 
 def seal(file: IO[bytes], dataset: Dataset, source: str) -> PackHeader:
-    """Complete a file that holds the samples of `dataset` already: labels, conditions, header, preamble, fsync.
+    """Complete a file that holds the samples of `dataset`: write labels, conditions, header and preamble, and fsync.
 
     The samples are read back once for their digests.
     """
@@ -171,7 +170,7 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def _read_header(file: IO[bytes], path: Path) -> PackHeader:
-    """The verified header; the file stands where the labels begin."""
+    """The verified header; the file is then positioned at the labels."""
     start = file.read(START)
     if len(start) < START or not start.startswith(MAGIC):
         raise _damaged(path, "it does not start as one" if len(start) == START else "it is cut short")

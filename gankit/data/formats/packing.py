@@ -1,7 +1,7 @@
 """Packing a data set: images are decoded part by part into a file that gets its name when it is complete.
 
-Beside the file in the making, NAME.part, a journal has one line for each part: which rows, their sha256, and which of
-them could not be decoded. What a process that was killed has left is compared with it, and completed.
+Beside the partial file, NAME.part, a journal has one line for each part: its rows, their sha256, and the rows that
+could not be decoded. The leftovers of a killed process are compared with the journal and completed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ log = logging.getLogger("gankit")
 
 @dataclass(frozen=True)
 class _Part:
-    """A line of the journal: rows start..stop lie in the file, without those that could not be decoded."""
+    """A line of the journal: the file holds rows start..stop without those that could not be decoded."""
 
     start: Annotated[int, Ge(0)]
     stop: Annotated[int, Ge(0)]
@@ -57,10 +57,10 @@ def pack_dataset(
     size: tuple[int, int] | None = None,
     on_bad_image: OnBadImage = "error",
 ) -> PackHeader:
-    """Decode what `load_dataset` would load, once, into the packed file `out`.
+    """Decode the data set that `load_dataset` would load, once, into the packed file `out`.
 
-    The same call goes on where an earlier one was stopped or killed, if the source is still the same; else it begins
-    anew. Memory is needed for one part, 32 MiB or 16 images; large arrays are put into a nameless file beside `out`.
+    The same call continues an earlier one that was stopped or killed if the source has not changed; otherwise it starts
+    anew. It needs memory for one part, 32 MiB or 16 images; large arrays are held in a nameless file beside `out`.
     InputError when the data are points, an image is unreadable (unless they are skipped) or `out` exists; ResourceError
     when the disk is full.
     """
@@ -82,7 +82,7 @@ def pack_dataset(
                 raise Stopped(
                     f"stopped at {partial.done:,} of {len(rows):,} images",
                     signal_number=stop.signal_number,
-                    hint="the same command goes on from there",
+                    hint="the same command continues from there",
                 ) from None
             rows.check(partial.broken)
             shape = (len(rows) - len(partial.broken), *rows.shape)
@@ -95,7 +95,7 @@ def pack_dataset(
 
 
 class _Partial:
-    """The file in the making and its journal."""
+    """A partial file and its journal."""
 
     def __init__(self, out: Path, rows: Rows) -> None:
         self.path, self.journal = _beside(out, ".part"), _beside(out, ".part.jsonl")
@@ -107,15 +107,15 @@ class _Partial:
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
-        """The file, made if it is not there, to be read and written; an OSError in the block is one of this file."""
+        """The file, open for reading and writing, made if it is missing; an OSError in the block is reported for it."""
         try:
             with os.fdopen(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o666), "r+b") as file:
                 yield file
-        except OSError as error:  # closing tries again to write what could not be written
+        except OSError as error:  # also from closing, which retries a failed write
             raise cannot_write(self.path, error) from error
 
     def restore(self, file: IO[bytes], source: str) -> None:
-        """Keep the parts that an earlier call has left and that are sound; cut off what comes after them."""
+        """Keep the intact parts of an earlier call; cut off the rest."""
         kept: list[_Part] = []
         file.seek(START)
         for part in _read_journal(self.journal, source):
@@ -127,25 +127,25 @@ class _Partial:
                 break
             self._add(part)
             kept.append(part)
-            progress.tell("checking what is there", self.done, len(self.rows))
+            progress.tell("checking the partial file", self.done, len(self.rows))
         if self.done:
-            log.info("%s: going on at %s of %s images", self.path.name, f"{self.done:,}", f"{len(self.rows):,}")
+            log.info("%s: continuing at %s of %s images", self.path.name, f"{self.done:,}", f"{len(self.rows):,}")
         lines = [{"source": source}, *(asdict(part) for part in kept)]
         write_durably(self.journal, "".join(json.dumps(line) + "\n" for line in lines).encode())
         file.truncate(START + (self.done - len(self.broken)) * self.row_bytes)
 
     def fill(self, file: IO[bytes]) -> None:
-        """Decode the missing rows, one part after the other: the pixels first, then the line that vouches for them."""
+        """Decode the missing rows part by part: the pixels are written first, then the line of the journal."""
         buffer = np.empty((min(self.step, len(self.rows)), *self.rows.shape), np.uint8)
         while self.done < len(self.rows):
-            wanted = range(self.done, min(self.done + self.step, len(self.rows)))
-            broken = self.rows.decode(wanted, buffer)
+            missing = range(self.done, min(self.done + self.step, len(self.rows)))
+            broken = self.rows.decode(missing, buffer)
             self.rows.check(broken)
-            data = buffer[: len(wanted) - len(broken)].reshape(-1).data
+            data = buffer[: len(missing) - len(broken)].reshape(-1).data
             file.seek(START + (self.done - len(self.broken)) * self.row_bytes)
             file.write(data)
             file.flush()
-            part = _Part(wanted.start, wanted.stop, hashlib.sha256(data).hexdigest(), tuple(broken.items()))
+            part = _Part(missing.start, missing.stop, hashlib.sha256(data).hexdigest(), tuple(broken.items()))
             append_line(self.journal, asdict(part))
             self._add(part)
             progress.tell("packing", self.done, len(self.rows))
@@ -156,11 +156,11 @@ class _Partial:
 
 
 def _read_journal(path: Path, source: str) -> Iterator[_Part]:
-    """The parts of an earlier call for the same source; a line that a crash has cut is the last."""
+    """The parts of an earlier call for the same source, up to a line that a crash cut short."""
     try:
         lines = path.read_bytes().splitlines()
         if not lines or json.loads(lines[0]) != {"source": source}:
-            log.warning("%s: made from something else: packed from the start", path.name)
+            log.warning("%s: made from another source: packed from the start", path.name)
             return
         for line in lines[1:]:
             yield TypeAdapter(_Part).validate_json(line, strict=True)
@@ -168,20 +168,20 @@ def _read_journal(path: Path, source: str) -> Iterator[_Part]:
         return
 
 
-def _check_space(out: Path, wanted: int) -> None:
+def _check_space(out: Path, size: int) -> None:
     free = shutil.disk_usage(out.parent).free
-    if wanted > free:
+    if size > free:
         raise ResourceError(
-            f"{printable(out)}: {wanted:,} more bytes are needed, {free:,} are free",
-            hint="free some space or choose another -o; a smaller --size helps, too",
+            f"{printable(out)}: {size:,} more bytes are needed, {free:,} are free",
+            hint="free some space, or choose another -o or a smaller --size",
         )
 
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Within the block no other process packs into `out`, which does not exist yet.
+    """Within the block no other process packs into `out`; InputError if `out` exists.
 
-    The lock file is deleted when there is nothing left to continue.
+    The lock file is deleted when there is nothing to continue.
     """
     path = _beside(out, ".part.lock")
     lock = filelock.FileLock(path)

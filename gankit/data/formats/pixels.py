@@ -1,4 +1,4 @@
-"""One image file: what its header says, and its pixels in the form that the whole set has agreed on."""
+"""One image file: its header, and its pixels in the common form of the set."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from PIL import Image, WebPImagePlugin  # noqa: F401 - registers WebP without im
 from gankit.data.formats.layout import Array
 from gankit.data.formats.resize import fit
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")  # Pillow's other readers are where its security bugs are found
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")  # most security bugs of Pillow are in its other readers
 MAX_PIXELS = 2**26  # 64 Mpx
 MAX_SIDE = 32_768
 
-# What Pillow and zipfile raise on broken input. Running out of memory is not among them.
+# The exceptions of Pillow and zipfile for broken input; MemoryError is not among them.
 BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, AttributeError, LookupError, EOFError, ArithmeticError,
     RuntimeError, struct.error, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError,
@@ -37,7 +37,7 @@ _TURNS = {
 
 
 class Header(NamedTuple):
-    """What is known of an image before its pixels are decoded; the size is the one after EXIF rotation."""
+    """The properties of an image known from its header; the size is the one after EXIF rotation."""
 
     size: tuple[int, int]  # height, width
     colour: bool
@@ -47,7 +47,7 @@ class Header(NamedTuple):
 
 
 def read_header(stream: IO[bytes]) -> Header:
-    """The header of an image (and a PNG's checksums); ValueError when it is too large or of a kind that is not read."""
+    """The header of an image, whose checksums are verified in a PNG; ValueError if it is too large or unsupported."""
     with Image.open(stream, formats=FORMATS) as image:
         width, height = image.size
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE) or width * height > MAX_PIXELS:
@@ -60,12 +60,12 @@ def read_header(stream: IO[bytes]) -> Header:
         animated = getattr(image, "n_frames", 1) > 1 and image.format != "MPO"  # MPO: a JPEG with previews
         header = Header(size, colour, _has_alpha(image), sixteen, animated)
         if image.format == "PNG":
-            image.verify()  # checksums of all chunks: decoding alone would accept some damaged pixels
+            image.verify()  # checksums of all chunks, because decoding would accept some damaged pixels
         return header
 
 
 def read_pixels(stream: IO[bytes], channels: int, size: tuple[int, int]) -> Array:
-    """The first frame as uint8 [C, height, width]; it is cropped and resized where it has another size."""
+    """The first frame as uint8 [C, height, width], cropped and resized if it has another size."""
     with Image.open(stream, formats=FORMATS) as opened:
         turn = _TURNS.get(_orientation(opened))
         opened.load()
@@ -85,9 +85,9 @@ def read_pixels(stream: IO[bytes], channels: int, size: tuple[int, int]) -> Arra
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8. Broken EXIF counts as none: it says nothing about the pixels."""
+    """EXIF orientation 1..8; broken EXIF counts as none."""
     if image.format == "PNG" and "exif" not in image.info:
-        return 1  # Pillow would decode all pixels in search of a chunk behind them
+        return 1  # Pillow would decode all pixels to look for a later chunk
     try:
         value = image.getexif().get(0x0112, 1)
     except BROKEN:

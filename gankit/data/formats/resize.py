@@ -1,4 +1,4 @@
-"""One way to another size: a centre crop to the new aspect, then Lanczos."""
+"""Resizing: a centre crop to the new aspect ratio, then Lanczos."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def crop_box(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The largest centred box (left, top, right, bottom) with the aspect of `size`, in whole pixels."""
-    wanted_height, wanted_width = size
-    box_height = max(1, min(height, round(width * wanted_height / wanted_width)))
-    box_width = max(1, min(width, round(height * wanted_width / wanted_height)))
+    """The largest centred box (left, top, right, bottom) with the aspect ratio of `size`, in whole pixels."""
+    new_height, new_width = size
+    box_height = max(1, min(height, round(width * new_height / new_width)))
+    box_width = max(1, min(width, round(height * new_width / new_height)))
     left, top = (width - box_width) // 2, (height - box_height) // 2
     return left, top, left + box_width, top + box_height
 
 
 def fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """An image of (height, width) `size`, unchanged if it already has it."""
+    """The image at (height, width) `size`; unchanged if it has that size."""
     height, width = size
     if image.size == (width, height):
         return image
-    # Not resize(box=...): there the filter also looks at what lies outside of the box.
+    # Not resize(box=...), whose filter also reads pixels outside the box.
     cropped = image.crop(crop_box(image.height, image.width, size))
     return cropped if cropped.size == (width, height) else cropped.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def resize_note(sizes: list[tuple[int, int]], size: tuple[int, int]) -> str:
-    """'218x178 and 3 other sizes -> 64x64 centre crop, Lanczos', the commonest size first."""
+    """'218x178 and 3 other sizes -> 64x64 centre crop, Lanczos', with the most common size first."""
     height, width = sizes[0]
     more = f" and {len(sizes) - 1:,} other size{'s' if len(sizes) > 2 else ''}" if len(sizes) > 1 else ""
     return f"{height}x{width}{more} -> {size[0]}x{size[1]} centre crop, Lanczos"
@@ -61,7 +61,7 @@ def resize_note(sizes: list[tuple[int, int]], size: tuple[int, int]) -> str:
 
 @dataclass(frozen=True)
 class DatasetRows:
-    """The images of a data set, at another size or at their own (see `Rows`). All of them can be decoded."""
+    """The images of a data set, at another size or unchanged (see `Rows`). All of them can be decoded."""
 
     source: Dataset
     shape: tuple[int, int, int]
@@ -97,7 +97,7 @@ class DatasetRows:
         return {}
 
     def check(self, broken: Mapping[int, str]) -> None:
-        """Nothing: these images are decoded already."""
+        """Nothing to check: these images are already decoded."""
 
     def dataset(self, samples: Tensor, broken: Mapping[int, str]) -> Dataset:
         """The same data set with these images."""
@@ -108,7 +108,7 @@ class DatasetRows:
 
 
 def dataset_rows(dataset: Dataset, size: tuple[int, int] | None) -> DatasetRows:
-    """The images of a data set at a size (height, width), None: its own; an InputError when it holds points."""
+    """The images of a data set at a size (height, width), or at their own for None; InputError for points."""
     if not dataset.spec.is_image:
         raise InputError(f"'{dataset.name}' holds points, which have no size", hint="leave --size out")
     channels, height, width = dataset.spec.shape

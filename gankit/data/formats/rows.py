@@ -1,4 +1,4 @@
-"""A set of images that is known but not decoded yet: its rows go into memory at once, or elsewhere part by part."""
+"""A set of images that are not decoded yet: rows are decoded into memory at once, or part by part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gankit.data.formats.limits import allocate
 
 
 class Rows(Protocol):
-    """Images that can be decoded in any order and number; some of them may turn out to be unreadable."""
+    """Images that can be decoded in any order; some may turn out to be unreadable."""
 
     @property
     def where(self) -> str:
@@ -30,7 +30,7 @@ class Rows(Protocol):
     def __len__(self) -> int: ...
 
     def identity(self) -> str:
-        """sha256 (hex) of what decides the pixels: equal identities decode to equal rows."""
+        """sha256 (hex) of everything that determines the pixels: equal identities decode to equal rows."""
         ...
 
     def decode(self, rows: range, into: Array) -> dict[int, str]:
@@ -41,16 +41,16 @@ class Rows(Protocol):
         ...
 
     def check(self, broken: Mapping[int, str]) -> None:
-        """InputError for rows that could not be decoded, unless they are to be left out."""
+        """InputError for rows that could not be decoded, unless such rows are skipped."""
         ...
 
     def dataset(self, samples: Tensor, broken: Mapping[int, str]) -> Dataset:
-        """The data set of all decoded rows, wherever they lie now: uint8 [len(self) - len(broken), *shape]."""
+        """The data set of all decoded rows `samples`, uint8 [len(self) - len(broken), *shape]."""
         ...
 
 
 def load_rows(rows: Rows) -> Dataset:
-    """All rows, decoded into memory; a ResourceError before anything is decoded when they would not fit."""
+    """All rows decoded into memory; ResourceError before decoding if they do not fit."""
     shape = (len(rows), *rows.shape)
     samples = allocate(math.prod(shape), rows.where).reshape(shape)
     broken = rows.decode(range(len(rows)), samples)

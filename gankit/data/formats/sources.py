@@ -1,4 +1,4 @@
-"""Where image files lie: a folder or a zip, listed by the same rules and opened in place."""
+"""Image files in a folder or a zip, listed by the same rules and opened in place."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 class ImageFiles:
     """The image files of one source, sorted, by their path inside it ('cat/1.png')."""
 
-    where: str  # as shown to people
+    where: str  # the source, as shown to the user
     names: list[str]
     open: Callable[[str], IO[bytes]]
-    stamp: Callable[[str], tuple[int, int]]  # changes when the file does: its size, and its date or checksum
+    stamp: Callable[[str], tuple[int, int]]  # size and date or checksum, which change with the file
     notes: tuple[str, ...]
 
 
 def folder_files(root: Path) -> ImageFiles:
-    """All image files below a folder. Links to folders are not followed: they may lead out of it, or around in it."""
-    found: list[str] = []
-    others: Counter[str] = Counter()
+    """All image files below a folder. Links to folders are not followed: they may leave it, or form a loop."""
+    images: list[str] = []
+    other_files: Counter[str] = Counter()
     links = 0
     folders = [""]
     while folders:
@@ -53,25 +53,25 @@ def folder_files(root: Path) -> ImageFiles:
                     elif entry.is_dir():
                         links += 1
                     elif _is_image(name) and _is_regular(entry):
-                        found.append(name)
+                        images.append(name)
                     else:
-                        others[_suffix(name)] += 1
+                        other_files[_suffix(name)] += 1
         except OSError as error:
             raise InputError(
                 f"{printable(root / folder)}: the folder cannot be read: {error.strerror}", hint="check its permissions"
             ) from error
 
     def stamp(name: str) -> tuple[int, int]:
-        found = (root / name).stat()
-        return found.st_size, found.st_mtime_ns
+        status = (root / name).stat()
+        return status.st_size, status.st_mtime_ns
 
-    notes = _ignored(others) + ((f"{plural(links, 'linked folder')} not followed",) if links else ())
-    return _listing(printable(root), found, lambda name: (root / name).open("rb"), stamp, notes)
+    notes = _ignored(other_files) + ((f"{plural(links, 'linked folder')} not followed",) if links else ())
+    return _listing(printable(root), images, lambda name: (root / name).open("rb"), stamp, notes)
 
 
 @contextmanager
 def zip_files(path: Path) -> Iterator[ImageFiles]:
-    """All image files in a zip; a single folder that holds everything else is stripped."""
+    """All image files in a zip; a single top folder that holds all of them is stripped."""
     where = printable(path)
     try:
         archive = zipfile.ZipFile(path)
@@ -79,13 +79,13 @@ def zip_files(path: Path) -> Iterator[ImageFiles]:
         raise InputError(f"{where}: not a sound zip file: {printable(str(error))}", hint="pack it again") from error
     with archive:
         members: dict[str, zipfile.ZipInfo] = {}
-        others: Counter[str] = Counter()
+        other_files: Counter[str] = Counter()
         for info in check_archive(archive, where, MAX_MEMBER_BYTES):
             parts = [part for part in info.filename.split("/") if part]
             if not parts or any(_is_junk(part) for part in parts):
                 continue
             if not _is_image(info.filename):
-                others[_suffix(info.filename)] += 1
+                other_files[_suffix(info.filename)] += 1
                 continue
             name = "/".join(parts)
             if name in members:
@@ -98,7 +98,7 @@ def zip_files(path: Path) -> Iterator[ImageFiles]:
         def stamp(name: str) -> tuple[int, int]:
             return members[name].file_size, members[name].CRC
 
-        yield _listing(where, list(members), lambda name: archive.open(members[name]), stamp, _ignored(others))
+        yield _listing(where, list(members), lambda name: archive.open(members[name]), stamp, _ignored(other_files))
 
 
 def class_labels(files: ImageFiles) -> tuple[tuple[str, ...], list[int] | None, tuple[str, ...]]:
@@ -115,18 +115,19 @@ def class_labels(files: ImageFiles) -> tuple[tuple[str, ...], list[int] | None, 
         )
     folders = sorted(set(inside), key=os.fsencode)
     numbers = {folder: number for number, folder in enumerate(folders)}
-    # Class names end up in JSON files: bytes that are no UTF-8 are written as \\xff.
+    # Class names are stored as JSON: bytes that are not UTF-8 are written as \\xff.
     classes = tuple(os.fsencode(folder).decode("utf-8", "backslashreplace") for folder in folders)
-    return classes, [numbers[folder] for folder in inside], _alike(classes)
+    return classes, [numbers[folder] for folder in inside], _similar_names(classes)
 
 
-def _alike(classes: tuple[str, ...]) -> tuple[str, ...]:
-    seen: dict[str, str] = {}
+def _similar_names(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """A note on the first two names that look the same."""
+    by_form: dict[str, str] = {}
     for name in classes:
-        folded = unicodedata.normalize("NFC", name).casefold()
-        if folded in seen:
-            return (f"classes '{seen[folded]}' and '{name}' differ only by case or Unicode form",)
-        seen[folded] = name
+        form = unicodedata.normalize("NFC", name).casefold()
+        if form in by_form:
+            return (f"classes '{by_form[form]}' and '{name}' differ only by case or Unicode form",)
+        by_form[form] = name
     return ()
 
 
@@ -139,8 +140,8 @@ def _listing(
 ) -> ImageFiles:
     ordered = sorted(names, key=lambda name: [os.fsencode(part) for part in name.split("/")])
     if not ordered:
-        found = f" ({'; '.join(notes)})" if notes else ""
-        raise InputError(f"{where}: holds no images{found}", hint=READ)
+        content = f" ({'; '.join(notes)})" if notes else ""
+        raise InputError(f"{where}: holds no images{content}", hint=READ)
     return ImageFiles(where, ordered, opener, stamp, notes)
 
 
@@ -157,15 +158,15 @@ def _suffix(name: str) -> str:
 
 
 def _is_regular(entry: os.DirEntry[str]) -> bool:
-    """True for files and links to files; a FIFO or a device would hang or never end."""
+    """True for files and links to files; reading a FIFO or a device could hang or never end."""
     try:
         return stat.S_ISREG(entry.stat().st_mode)
     except OSError:  # a dangling or looping link
         return False
 
 
-def _ignored(others: Counter[str]) -> tuple[str, ...]:
-    if not others:
+def _ignored(other_files: Counter[str]) -> tuple[str, ...]:
+    if not other_files:
         return ()
-    kinds = ", ".join(printable(suffix) or "no suffix" for suffix, _ in others.most_common(3))
-    return (f"{plural(sum(others.values()), 'other file')} ignored ({kinds})",)
+    kinds = ", ".join(printable(suffix) or "no suffix" for suffix, _ in other_files.most_common(3))
+    return (f"{plural(sum(other_files.values()), 'other file')} ignored ({kinds})",)

@@ -1,1 +1,1 @@
-"""Named data sets: shipped, downloaded, made by a formula."""
+"""Named data sets: shipped, downloaded or synthetic."""

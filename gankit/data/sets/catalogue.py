@@ -15,12 +15,12 @@ from gankit.errors import InputError
 
 
 def digits() -> Dataset:
-    """The 10,000 test images of MNIST, which are part of the package: no download."""
+    """The 10,000 test images of MNIST, which are part of the package."""
     folder = Path(__file__).parent / "digits"
-    found = find_idx(folder)
-    if found is None:
+    idx = find_idx(folder)
+    if idx is None:
         raise InputError(f"{printable(folder)}: the digits are missing", hint="install gankit again")
-    return load_idx_pair(found[0], found[1], "digits", notes=("the test images of MNIST, shipped with gankit",))
+    return load_idx_pair(idx[0], idx[1], "digits", notes=("the test images of MNIST, shipped with gankit",))
 
 
 def builtin_datasets() -> dict[str, DatasetFactory]:

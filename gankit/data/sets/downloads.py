@@ -1,4 +1,4 @@
-"""The named data sets that have to be downloaded: pinned by sha256, kept in the user's cache, read in place."""
+"""Named data sets that are downloaded: pinned by sha256, kept in the user's cache, read in place."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from gankit.data.dataset import Dataset, DatasetFactory
 from gankit.data.formats.idx import load_idx_pair
 from gankit.errors import InputError, ResourceError
 
-# The time to connect counts for each address of a host, and large hosts have eight.
-_CONNECT_S, _READ_S = 3.5, 10
-_LOCK_S = 600  # another process may be downloading the same files
+_CONNECT_S = 3.5  # seconds for each address of a host; large hosts have eight
+_READ_S = 10  # seconds between two pieces of an answer
+_LOCK_S = 600  # seconds to wait for another process that downloads the same files
 _MAX_BYTES = 2**30
 _FASHION = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -31,7 +31,7 @@ _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hor
 
 
 class RemoteFile(NamedTuple):
-    """A file and the hash that it must have."""
+    """The URL and the hash of a file."""
 
     url: str
     sha256: str
@@ -44,12 +44,12 @@ class RemoteFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Download:
-    """A data set factory that fetches its files first, once per machine."""
+    """A data set factory that downloads its files at first use, once per machine."""
 
     name: str
     files: tuple[RemoteFile, ...]
-    read: Callable[[Path], Dataset]  # from the folder that holds the files
-    splits: Mapping[str, DatasetFactory] = field(default_factory=dict)  # others than the training set
+    read: Callable[[Path], Dataset]  # reads the data set from the folder of the files
+    splits: Mapping[str, DatasetFactory] = field(default_factory=dict)  # splits besides the training set
 
     def __call__(self) -> Dataset:
         """Fetch what is missing, then decode."""
@@ -93,7 +93,7 @@ class Download:
             with requests.get(url, stream=True, timeout=timeout) as answer, Path(target).open("wb") as out:
                 answer.raise_for_status()
                 total, done = int(answer.headers.get("content-length", 0)), 0
-                # The raw bytes: a server that labels .gz files as encoded would have them unpacked on the way.
+                # Raw bytes, because requests would unpack .gz files that the server labels as encoded.
                 while piece := answer.raw.read(2**16):
                     out.write(piece)
                     done += len(piece)
@@ -110,8 +110,8 @@ class Download:
                 if not isinstance(error, _network_errors()):
                     raise
                 if retries_left and not isinstance(error, requests.ConnectionError):
-                    continue  # a broken answer may be luck; no network is none a second later, too
-                names = ", ".join(wanted.name for wanted in self.files)
+                    continue  # a broken answer is worth a second try, a missing network is not
+                names = ", ".join(required.name for required in self.files)
                 raise ResourceError(
                     f"data set '{self.name}': cannot download {file.name} from {file.url}: {_reason(error)}",
                     hint=f"put {names} in {printable(folder)}, or use `--data digits`",
@@ -119,7 +119,7 @@ class Download:
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
-    """What can go wrong on the way: the connection, a broken stream, a wrong hash (pooch's ValueError)."""
+    """The errors of a download: the connection, a broken stream, a wrong hash (pooch's ValueError)."""
     import requests
     import urllib3
 
@@ -143,30 +143,30 @@ def _is_sound(path: Path, sha256: str) -> bool:
 
 
 def data_home() -> Path:
-    """Where downloaded data sets are kept: $GANKIT_HOME/data, or the user's cache."""
+    """The folder of downloaded data sets: data/ in $GANKIT_HOME or in the user's cache."""
     return home() / "data"
 
 
 def read_cifar10(archive: Path, name: str = "cifar10", *, test: bool = False) -> Dataset:
     """The binary version of CIFAR-10: five members (or the test one) of 3073-byte records, a label and its pixels."""
     prefix = "test_batch" if test else "data_batch_"
-    found: dict[str, np.ndarray[tuple[int, int], np.dtype[np.uint8]]] = {}
+    batches: dict[str, np.ndarray[tuple[int, int], np.dtype[np.uint8]]] = {}
     try:
-        with tarfile.open(archive, "r|gz") as tar:  # read once from front to back, nothing is extracted
+        with tarfile.open(archive, "r|gz") as tar:  # read once from front to back, without extracting files
             for member in tar:
                 batch = member.name.rsplit("/", 1)[-1]
                 if not member.isfile() or not batch.startswith(prefix) or not batch.endswith(".bin"):
                     continue
                 stream = tar.extractfile(member)
                 if stream is None or member.size % 3073 or not 0 < member.size <= 10_000 * 3073:
-                    raise InputError(f"{printable(archive)}: '{printable(batch)}' is no CIFAR-10 batch", hint=_AGAIN)
+                    raise InputError(f"{printable(archive)}: '{printable(batch)}' is not a CIFAR-10 batch", hint=_AGAIN)
                 with stream:
-                    found[batch] = np.frombuffer(stream.read(), np.uint8).reshape(-1, 3073)
+                    batches[batch] = np.frombuffer(stream.read(), np.uint8).reshape(-1, 3073)
     except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{printable(archive)}: not a sound archive: {printable(str(error))}", hint=_AGAIN) from error
-    if not found:
+    if not batches:
         raise InputError(f"{printable(archive)}: holds no {prefix}*.bin", hint=_AGAIN)
-    records = np.concatenate([found[batch] for batch in sorted(found)])
+    records = np.concatenate([batches[batch] for batch in sorted(batches)])
     return Dataset(
         name=name,
         spec=DataSpec(shape=(3, 32, 32), classes=_CIFAR10),
@@ -180,7 +180,7 @@ _AGAIN = "download the binary version again (cifar-10-binary.tar.gz)"
 
 
 def _mnist_like(name: str, base: str, sha256: Mapping[str, str], classes: tuple[str, ...], title: str) -> Download:
-    """The four files of MNIST and its relatives; `sha256` by split and content."""
+    """The four files of MNIST or a data set in its format; `sha256` maps split and content to hashes."""
 
     def one(prefix: str, note: str, splits: Mapping[str, DatasetFactory]) -> Download:
         images, labels = (

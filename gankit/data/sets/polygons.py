@@ -1,4 +1,4 @@
-"""Convex polygons on 28x28 pixels: images whose manifold is known ("Are GANs Created Equal?", Lucic et al. 2018)."""
+"""Convex polygons on 28x28 pixels, whose manifold is known ("Are GANs Created Equal?", Lucic et al. 2018)."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from gankit.data.formats.layout import Array
 from gankit.errors import InputError
 
 SIDE = 28  # pixels
-RADIUS = 10.5  # of the circle through the vertices, in pixels
+RADIUS = 10.5  # pixels; radius of the circle through the vertices
 FINE = 8  # sub-pixels along one side of a pixel
 POLYGONS = 80_000
 SPLITS = {"train": slice(0, 60_000), "test": slice(60_000, 70_000), "holdout": slice(70_000, POLYGONS)}
 
-# The box filter of the original has even length, which puts pixel i over the sub-pixels 8i - 3 ... 8i + 4.
+# The box filter of the original has even length: pixel i covers the sub-pixels 8i - 3 ... 8i + 4.
 BEFORE = 3
 _SEED = 0
-_MIN_ANGLE = 20.0  # degrees between neighbouring vertices, as intended
+_MIN_ANGLE = 20.0  # degrees; intended distance of neighbouring vertices
 _NAMES = {3: "triangles", 4: "squares"}
 _CHUNK = 256
 
 
 @dataclass(frozen=True)
 class PolygonFamily:
-    """All polygons with one vertex per segment of a circle, turned a little, their vertices' mean at (14, 14).
+    """All polygons with one vertex per segment of a circle, rotated, with the mean of the vertices at (14, 14).
 
-    A polygon is a point u of the unit cube [n_vertices + 1]: where each vertex sits in its segment, and the rotation.
-    `as_published` keeps two slips of the original program: the segments leave only 10 degrees between neighbours, not
-    the 20 that were meant, and radians are taken for degrees, so that the rotation stays below 6.29 degrees instead
-    of going once around. Without it both are put right.
+    A polygon is a point u of the unit cube [n_vertices + 1]: the positions of the vertices in their segments, and the
+    rotation. `as_published` keeps two errors of the original program: neighbours are at least 10 degrees apart, not the
+    intended 20, and radians are taken for degrees, so that the rotation is below 6.29 degrees instead of 360. Without
+    it both are corrected.
     """
 
     n_vertices: int
@@ -46,17 +46,17 @@ class PolygonFamily:
 
     @property
     def name(self) -> str:
-        """'triangles', 'squares', '5-gons' ..., with '-fixed' when the slips are put right."""
+        """'triangles', 'squares', '5-gons' ..., with '-fixed' when the errors are corrected."""
         return _NAMES.get(self.n_vertices, f"{self.n_vertices}-gons") + ("" if self.as_published else "-fixed")
 
     @property
     def segment(self) -> float:
-        """Degrees from the start of one vertex's range to the next one's."""
+        """Degrees from the start of one vertex's range to the start of the next."""
         return 360 / self.n_vertices
 
     @property
     def jitter(self) -> float:
-        """Degrees that a vertex can move within its segment, from `10 + i * segment` on."""
+        """Degrees by which a vertex can move within its segment, starting at `10 + i * segment`."""
         return self.segment - (_MIN_ANGLE / 2 if self.as_published else _MIN_ANGLE)
 
     @property
@@ -73,7 +73,7 @@ class PolygonFamily:
     def vertices(self, u: Array) -> Array:
         """u [N, n + 1] in [0, 1] -> vertices [N, n, 2] float64 in pixels."""
         angles, theta = self.angles(u), u[:, -1:] * self.rotation
-        # The square [0, 1]^2 and the mean at the end give the original's numbers to the last bits.
+        # The square [0, 1]^2 and the mean at the end reproduce the original's numbers to the last bits.
         x, y = (np.cos(angles) + 1) / 2, (np.sin(angles) + 1) / 2
         cos, sin = np.cos(theta), np.sin(theta)
         points: Array = np.stack([x * cos + y * sin, y * cos - x * sin], axis=-1) * (2 * RADIUS)
@@ -84,7 +84,7 @@ class PolygonFamily:
         """d vertices / d u: [N, n, 2, n + 1] in pixels."""
         phi, n = self.angles(u) - u[:, -1:] * self.rotation, self.n_vertices
         tangent = RADIUS * np.stack([-np.sin(phi), np.cos(phi)], axis=-1)  # [N, n, 2]
-        jitter = (np.eye(n) - 1 / n)[:, None] * tangent.transpose(0, 2, 1)[:, None]  # the mean stays where it is
+        jitter = (np.eye(n) - 1 / n)[:, None] * tangent.transpose(0, 2, 1)[:, None]  # the mean does not move
         turn = (tangent - tangent.mean(axis=1, keepdims=True))[..., None]
         return np.concatenate([jitter * np.radians(self.jitter), -turn * self.rotation], axis=-1)
 
@@ -104,8 +104,8 @@ def polygons(family: PolygonFamily, split: str = "train") -> Dataset:
 
 
 def parameters(family: PolygonFamily) -> Array:
-    """u [80000, n + 1] of the data set's polygons, in its order."""
-    stream = np.random.RandomState(_SEED)  # the original's stream: all polygons first, then their order
+    """u [80000, n + 1] of the data set's polygons, in order."""
+    stream = np.random.RandomState(_SEED)  # the stream of the original: all polygons first, then their order
     u = stream.random_sample((POLYGONS, family.n_vertices + 1))
     return u[stream.permutation(POLYGONS)]
 
@@ -119,7 +119,7 @@ def grey(white: Array) -> Array:
 def rasterise(vertices: Array) -> Array:
     """Convex polygons [N, n, 2] float64 in pixels -> int16 [N, 28, 28]: sub-pixels 0..64 outside, axis 0 first."""
     white = np.empty((len(vertices), SIDE, SIDE), dtype=np.int16)
-    for start in range(0, len(vertices), _CHUNK):  # in the processor's cache: twice as fast as all at once
+    for start in range(0, len(vertices), _CHUNK):  # chunks fit the processor's cache, which is twice as fast
         white[start : start + _CHUNK] = FINE**2 - _inside(*_scan(vertices[start : start + _CHUNK] * FINE))
     return white
 
@@ -129,27 +129,27 @@ def _scan(corners: Array) -> tuple[Array, Array]:
     lines = np.arange(-BEFORE, SIDE * FINE - BEFORE, dtype=np.float64)
     x, y = corners[:, :, 0, None], corners[:, :, 1, None]
     next_x, next_y = np.roll(x, -1, axis=1), np.roll(y, -1, axis=1)
-    run = np.where(next_x == x, 1.0, next_x - x)  # an edge along the lines crosses none of them
+    run = np.where(next_x == x, 1.0, next_x - x)  # an edge parallel to the lines crosses none of them
     slope = (next_y - y) / run
     crossing = y + (lines - x) * slope
     crossed = (x <= lines) != (next_x <= lines)
     first = np.ceil(np.where(crossed, crossing, np.inf).min(axis=1))
     end = np.floor(np.where(crossed, crossing, -np.inf).max(axis=1)) + 1
     first, end = (np.clip(ends, 0, SIDE * FINE).astype(np.int64) for ends in (first, end))
-    end[:, :BEFORE] = 0  # beyond the canvas everything is white
+    end[:, :BEFORE] = 0  # everything outside the canvas is white
     return first, np.maximum(first, end)
 
 
 def _inside(first: Array, end: Array) -> Array:
     """Covered stretches [N, 224] of lines -> uint8 [N, 28, 28]: covered sub-pixels 0..64."""
     covered = (_UP_TO[end] - _UP_TO[first]).reshape(len(first), SIDE, FINE, -1)
-    # Eight pixels in one 64-bit word: no count exceeds 64, so no byte runs over into the next.
+    # Eight pixels share a 64-bit word: no count exceeds 64, so no byte overflows into the next.
     counts: Array = covered.sum(axis=2).view(np.uint8)[:, :, :SIDE]
     return counts
 
 
 def _up_to() -> Array:
-    """Table uint64 [225, 4]: byte j of row t counts those of the sub-pixels 0..t-1 that belong to pixel j."""
+    """Table uint64 [225, 4]: byte j of row t is the number of sub-pixels 0..t-1 that belong to pixel j."""
     starts = np.arange(SIDE + 4) * FINE - BEFORE
     ends = np.arange(SIDE * FINE + 1)[:, None]
     table: Array = (np.clip(ends, starts.clip(0), starts + FINE) - starts.clip(0)).astype(np.uint8).view(np.uint64)

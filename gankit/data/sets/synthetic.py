@@ -1,4 +1,4 @@
-"""Points whose true distribution is known: the classic toy problems, on which a lost mode can be counted."""
+"""Points with a known distribution: the classic toy problems, on which lost modes can be counted."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gankit.data.dataset import Dataset
 from gankit.data.formats.layout import Array
 
 SET_SIZE = 50_000
-_SEED = 20140610  # any fixed number: the day the first GAN paper appeared
+_SEED = 20140610  # the date of the first GAN paper; any fixed number would do
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Gaussians of equal weight: centres [K, D] float64, one standard deviation for all of them and every axis."""
+    """Gaussians of equal weight: centres [K, D] float64, one standard deviation for all of them and all axes."""
 
     centres: Array
     sigma: float
@@ -71,7 +71,7 @@ def grid25() -> Dataset:
 
 def _draw(name: str) -> Dataset:
     mixture = MIXTURES[name]
-    labels = np.arange(SET_SIZE) % len(mixture.centres)  # equally many points per mode
-    # RandomState and not default_rng: NumPy promises never to change its numbers.
+    labels = np.arange(SET_SIZE) % len(mixture.centres)  # the same number of points per mode
+    # RandomState, because NumPy guarantees that its numbers never change.
     noise = np.random.RandomState(_SEED).standard_normal((SET_SIZE, 2))
     return Dataset.from_arrays(name, mixture.centres[labels] + mixture.sigma * noise, labels)

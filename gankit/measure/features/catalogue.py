@@ -1,4 +1,4 @@
-"""The feature spaces of core by name, and the one that is taken when none is named."""
+"""The feature spaces of core by name, and the default one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger("gankit")
 
 
 class PointSpace(FeatureSpace):
-    """Points as they are: the coordinates are the features."""
+    """The space of points, whose coordinates are the features."""
 
     def __init__(self, dim: int) -> None:
         super().__init__(name="points", sha256="none", dim=dim, protocol={})
@@ -40,7 +40,7 @@ def builtin_features() -> dict[str, FeatureFactory]:
 
 
 def choose_space(requested: str | None, data: Dataset, catalogue: Mapping[str, FeatureFactory]) -> FeatureSpace:
-    """The space named 'NAME' or 'NAME@ARGUMENT', or the best one that is there for this (training) data."""
+    """The space 'NAME' or 'NAME@ARGUMENT', or by default the best one available for this (training) data."""
     if requested is None:
         requested, reason = default_space(data)
         log.info("features: %s (%s)", requested, reason)
@@ -60,7 +60,7 @@ def choose_space(requested: str | None, data: Dataset, catalogue: Mapping[str, F
 
 
 def default_space(data: Dataset) -> tuple[str, str]:
-    """Name and reason. Labelled grey images have their own classifier, which no ImageNet network beats on digits."""
+    """Name and reason of the default. Labelled grey images get the classifier, which beats ImageNet networks there."""
     labelled = data.labels is not None and len(data.spec.classes) > 1
     if not data.spec.is_image:
         return "points", "the data are points"

@@ -1,4 +1,4 @@
-"""The `classifier` space: a small convolutional network trained on the labels of the data set itself."""
+"""The `classifier` space: a small convolutional network trained on the labels of the data set."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from gankit.measure.features.space import FeatureSpace
 log = logging.getLogger("gankit")
 
 KIND = "gankit-classifier"
-RECIPE = 1  # raise it whenever anything below changes what is trained
+RECIPE = 1  # version of the training below; raise it with every change of the result
 WIDTH = 128  # length of a feature vector
 STEPS, BATCH, PEAK_LR = 400, 128, 4e-3
-SHIFT = 2  # pixels by which training images are moved at random
-HELD_OUT = 0.1
-POOR = 0.7  # accuracy below which the features are not to be trusted
-MAX_SIDE = 64  # larger images are averaged down to this
+SHIFT = 2  # pixels; largest random shift of a training image
+HELD_OUT = 0.1  # share of the data on which the accuracy is measured
+POOR = 0.7  # accuracy below which a warning says that the features are unreliable
+MAX_SIDE = 64  # pixels; larger images are averaged down to this
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class _Header:
     classes: Annotated[tuple[str, ...], Len(1)]
     data: str
     data_fingerprint: str
-    accuracy: float  # on the tenth of the data that was held out
+    accuracy: float  # on the held-out data
     tensors_sha256: str
 
 
@@ -90,7 +90,7 @@ class ClassifierSpace(FeatureSpace):
 
 
 def classifier(data: Dataset, argument: str) -> FeatureSpace:
-    """The classifier of a labelled data set: trained at first use (seconds), then kept; or one from a file."""
+    """The classifier of a labelled data set, trained at first use (seconds) and cached; or one from a file."""
     if not data.spec.is_image:
         raise InputError(f"features 'classifier' need images; '{data.name}' holds points", hint="use --features points")
     if argument:
@@ -137,16 +137,18 @@ def _train(data: Dataset) -> bytes:
     assert data.labels is not None
     log.info("training the classifier of '%s' that gives the features (once, then it is kept)", data.name)
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(derive_seed(RECIPE, "classifier")))
-    held = order[: max(1, int(HELD_OUT * len(data)))]
-    kept = order[len(held) :]
+    held_out = order[: max(1, int(HELD_OUT * len(data)))]
+    kept = order[len(held_out) :]
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(derive_seed(RECIPE, "classifier"))
         network = Classifier(data.spec.shape[0], len(data.spec.classes)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         _fit(network, data, kept)
         network.eval()
     with torch.no_grad():
-        guesses = torch.cat([network(_as_input(data.samples[part]))[1].argmax(1) for part in torch.split(held, 500)])
-    accuracy = (guesses == data.labels[held]).double().mean().item()
+        guesses = torch.cat(
+            [network(_as_input(data.samples[part]))[1].argmax(1) for part in torch.split(held_out, 500)]
+        )
+    accuracy = (guesses == data.labels[held_out]).double().mean().item()
     tensors = network.state_dict()
     header = _Header(
         kind=KIND,
@@ -166,14 +168,14 @@ def _fit(network: Classifier, data: Dataset, indices: Tensor) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_LR, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=STEPS)
     for step in range(STEPS):
-        chosen = indices[torch.randint(len(indices), (BATCH,))]
-        images = _shifted(_as_input(data.samples[chosen])).to(memory_format=torch.channels_last)
-        loss = F.cross_entropy(network(images)[1], data.labels[chosen])
+        batch = indices[torch.randint(len(indices), (BATCH,))]
+        images = _shifted(_as_input(data.samples[batch])).to(memory_format=torch.channels_last)
+        loss = F.cross_entropy(network(images)[1], data.labels[batch])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        if progress is not None and (step + 1) % 10 == 0:
+        if (step + 1) % 10 == 0:
             progress.tell("training the classifier", step + 1, STEPS)
 
 
@@ -189,7 +191,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _shifted(images: Tensor) -> Tensor:
-    """The batch, moved by up to two pixels: every sample of it alike, which costs nothing."""
+    """The batch, shifted by up to two pixels; all samples share the shift, which makes it cheap."""
     dy, dx = torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist()
     return torch.roll(images, (dy, dx), dims=(2, 3))
 

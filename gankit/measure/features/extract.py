@@ -1,4 +1,4 @@
-"""From samples to what metrics read: features, class logits and small pixels, batch by batch."""
+"""From samples to the views that metrics read: features, class logits and small pixels, batch by batch."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from gankit.measure.metrics.duplicates import as_pixels
 
 log = logging.getLogger("gankit")
 
-# (start, stop) -> samples of these numbers: uint8 images [n, C, H, W] or float32 points [n, D], on the CPU.
+# (start, stop) -> the samples with these numbers: uint8 images [n, C, H, W] or float32 points [n, D], on the CPU.
 Source = Callable[[int, int], Tensor]
 
-EXTRACT_BATCH = 250  # the same everywhere, because the rounding of a sum depends on the shape of the batch
-TELL_AFTER_S = 10.0  # a longer extraction is announced
+EXTRACT_BATCH = 250  # fixed, because the rounding of a sum depends on the shape of the batch
+ANNOUNCE_AFTER_S = 10.0  # expected duration above which an extraction is announced
 
 
 @dataclass(frozen=True)
 class Views:
-    """What metrics read: features [n, dim], class logits [n, K] (None: the space has none), pixels [n, P] of images."""
+    """The views of samples: features [n, dim], class logits [n, K] if the space has them, pixels [n, P] of images."""
 
     features: Tensor
     logits: Tensor | None
     pixels: Tensor | None
 
     def tensors(self) -> dict[str, Tensor]:
-        """What the network computed, by name."""
+        """The outputs of the network by name."""
         return {"features": self.features} | ({} if self.logits is None else {"logits": self.logits})
 
     def __getitem__(self, rows: slice) -> Views:
@@ -44,13 +44,13 @@ class Views:
 
 @torch.no_grad()
 def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, what: str) -> Views:
-    """Views of samples 0…n-1. Processes of a group share the batches, and each of them gets all rows, bit for bit."""
+    """Views of samples 0…n-1. The processes of a run share the batches, and each gets all rows, bit for bit."""
     parts: dict[str, Tensor] = {}
     starts = list(range(0, n, EXTRACT_BATCH))
     mine = starts[processes.rank() :: processes.size()]
     begun = time.monotonic()
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        for number, start in enumerate(mine or starts[:1]):  # a process without work still needs to know the widths
+        for number, start in enumerate(mine or starts[:1]):  # a process without work still needs the widths
             samples = source(start, min(n, start + EXTRACT_BATCH))
             features, logits = _checked(space, space(samples.to(device)), len(samples))
             views = {
@@ -64,9 +64,9 @@ def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, w
                     rows[start : start + len(values)] = values.cpu() if mine else 0
             progress.tell(what, min(n, start + EXTRACT_BATCH), n)
             estimate = (time.monotonic() - begun) / (number + 1) * len(mine)
-            if number == 1 and estimate > TELL_AFTER_S:
+            if number == 1 and estimate > ANNOUNCE_AFTER_S:
                 log.info("%s: about %.0f s for %s in '%s'", what, estimate, f"{n:,}", space.name)
-    # Each process has zeros where others worked, and x + 0 is exact.
+    # Each process has zeros in the rows of the others, and x + 0 is exact.
     gathered = {name: processes.total(rows, f"the {name} of the other processes") for name, rows in parts.items()}
     return Views(gathered["features"], gathered.get("logits"), gathered.get("pixels"))
 
@@ -77,14 +77,14 @@ def pixels_of(samples: Tensor) -> Tensor | None:
 
 
 def flaw(features: Tensor) -> str | None:
-    """Why nothing can be computed from features [n, d]: 'are not finite …', 'are all the same …'; None if it can."""
+    """Why features [n, d] are unusable: 'are not finite …', 'are all the same …'; None for usable ones."""
     if bool((features == features[0]).all()):
         return f"are all the same: {len(features):,} times one point of the feature space"
     return not_finite(features)
 
 
 def not_finite(values: Tensor) -> str | None:
-    """How many rows of values [n, d] are not finite; None when all are."""
+    """The number of rows of values [n, d] that are not finite, in words; None when all are."""
     bad = int((~torch.isfinite(values).all(dim=1)).sum())
     return f"are not finite: {bad:,} of {len(values):,}" if bad else None
 

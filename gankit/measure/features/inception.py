@@ -34,11 +34,11 @@ PTH_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 SCRIPT_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 KNOWN = {PTH_SHA256: "pth", SCRIPT_SHA256: "torchscript"}
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{PTH_NAMES[0]}"
-_MAX_BYTES = 2**28  # the larger of the files has 96 MB; whatever is longer is not one of them
+_MAX_BYTES = 2**28  # largest file that is read; the larger of the known files has 96 MB
 
 
 class InceptionSpace(FeatureSpace):
-    """The graph of this module with the weights of a state dict."""
+    """The graph of `inception_graph` with the weights of a state dict."""
 
     published = True
 
@@ -52,9 +52,9 @@ class InceptionSpace(FeatureSpace):
         self.antialias = mode == "antialias"
 
     def forward(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        return in_chunks(self._few, samples)
+        return in_chunks(self._forward_chunk, samples)
 
-    def _few(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+    def _forward_chunk(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         x = as_rgb(samples).float()
         if self.antialias:
             x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
@@ -65,7 +65,7 @@ class InceptionSpace(FeatureSpace):
 
 
 class ScriptSpace(FeatureSpace):
-    """The TorchScript program, which resizes by itself. It gives probabilities: their logarithms serve as logits."""
+    """The TorchScript program, which resizes images itself. Logarithms of its probabilities serve as logits."""
 
     published = True
 
@@ -75,9 +75,9 @@ class ScriptSpace(FeatureSpace):
         self.network = network
 
     def forward(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        return in_chunks(self._few, samples)
+        return in_chunks(self._forward_chunk, samples)
 
-    def _few(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+    def _forward_chunk(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         images = as_rgb(samples)
         features = self.network(images, return_features=True).float()
         probabilities = self.network(images, no_output_bias=True).float()
@@ -85,7 +85,7 @@ class ScriptSpace(FeatureSpace):
 
 
 def inception(data: Dataset, argument: str) -> FeatureSpace:
-    """The space; `argument` is 'legacy' (default, as published), 'antialias', or a file of weights."""
+    """The `inception` space; `argument` is 'legacy' (default, as published), 'antialias', or a file of weights."""
     require_images(data, "inception")
     mode = argument if argument == "antialias" else "legacy"
     path: Path | None
@@ -105,7 +105,7 @@ def inception(data: Dataset, argument: str) -> FeatureSpace:
 
 
 def find_weights(*, state_dict: bool = False) -> Path | None:
-    """The first file with the name of known weights where programs keep them; only .pth files if `state_dict`."""
+    """The first file with the name of known weights in the caches of other programs; only .pth if `state_dict`."""
     for path in _places():
         if _is_file(path) and not (state_dict and path.suffix == ".pt"):
             return path
@@ -114,10 +114,10 @@ def find_weights(*, state_dict: bool = False) -> Path | None:
 
 def _places() -> Iterator[Path]:
     environment = os.environ.get
-    chosen = environment("GANKIT_WEIGHTS")
-    if chosen:
-        yield Path(chosen).expanduser()
-        yield from (Path(chosen).expanduser() / name for name in (*PTH_NAMES, SCRIPT_NAME))
+    configured = environment("GANKIT_WEIGHTS")
+    if configured:
+        yield Path(configured).expanduser()
+        yield from (Path(configured).expanduser() / name for name in (*PTH_NAMES, SCRIPT_NAME))
     caches = Path(environment("XDG_CACHE_HOME") or "~/.cache").expanduser()
     hub = Path(environment("TORCH_HOME") or caches / "torch").expanduser() / "hub" / "checkpoints"
     yield from (hub / name for name in PTH_NAMES)
@@ -132,13 +132,13 @@ def _places() -> Iterator[Path]:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a folder that may not be read, a name that cannot be one
+    except (OSError, ValueError):  # an unreadable folder, or an invalid name
         return False
 
 
 def _nothing_found(mode: str) -> ResourceError:
-    chosen = os.environ.get("GANKIT_WEIGHTS")
-    where = f", not in GANKIT_WEIGHTS={printable(chosen)} either" if chosen else ""
+    configured = os.environ.get("GANKIT_WEIGHTS")
+    where = f", not in GANKIT_WEIGHTS={printable(configured)} either" if configured else ""
     what = "no state dict (.pth) of Inception" if mode == "antialias" else "no weights of Inception"
     return ResourceError(
         f"features 'inception': {what} on this machine{where}",
@@ -147,7 +147,7 @@ def _nothing_found(mode: str) -> ResourceError:
 
 
 def _open(path: Path, mode: str, colour: Protocol) -> FeatureSpace:
-    """The space of a file of weights. Only bytes with a known hash are opened, and exactly those bytes."""
+    """The space of a file of weights. Only bytes with a known hash are loaded, from memory."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES)
@@ -165,10 +165,10 @@ def _open(path: Path, mode: str, colour: Protocol) -> FeatureSpace:
         if mode == "antialias":
             raise InputError(f"{printable(path)} resizes by itself", hint="inception@antialias needs the .pth file")
         return ScriptSpace(_load_script(content), digest, colour)
-    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced anyway
         network = Inception()
     network.load_state_dict(torch.load(io.BytesIO(content), weights_only=True), assign=True)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # half as fast again on a CPU
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.5 times as fast on a CPU
     return InceptionSpace(network, digest, mode, colour)
 
 

@@ -1,7 +1,7 @@
-"""The graph of the Inception-v3 of 2015-12-05, with the names of its state dict, and the resizing it was used with.
+"""The graph of the Inception-v3 of 2015-12-05, with the names of its state dict, and its resizing.
 
-It differs from the usual Inception-v3 as TensorFlow's did: means over 3x3 leave out the padding, and the last block
-takes a maximum where the others take a mean.
+It differs from the usual Inception-v3 as TensorFlow's did: means over 3x3 exclude the padding, and the last block uses
+a maximum where the others use a mean.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Conv(nn.Module):
 
 
 class _Mixed(nn.Module):
-    """Chains of layers beside each other. `pool`: what branch_pool sees, "mean" or "max"; "halve": a stride of 2."""
+    """Parallel chains of layers. `pool` is the pooling before branch_pool: "mean", "max", or "halve" with stride 2."""
 
     def __init__(self, width: int, pool: str, branches: Mapping[str, Sequence[_Layer]]) -> None:
         super().__init__()
@@ -40,16 +40,16 @@ class _Mixed(nn.Module):
         self.chains = {name: self._chain(name, layers, width) for name, layers in branches.items()}
 
     def _chain(self, name: str, layers: Sequence[_Layer], width: int) -> list[list[str]]:
-        """Make the layers of a branch; the names of those that follow each other, two where the chain forks."""
+        """Make the layers of a branch; returns their names in order, two where the chain forks."""
         chain = []
         for number, (channels, *kernel) in enumerate(layers, 1):
-            own = name if len(layers) == 1 else f"{name}_{number}"
-            wanted = {f"{own}a": (1, 3), f"{own}b": (3, 1)} if 0 in kernel else {own: (kernel[0], kernel[1])}
+            stem = name if len(layers) == 1 else f"{name}_{number}"
+            kernels = {f"{stem}a": (1, 3), f"{stem}b": (3, 1)} if 0 in kernel else {stem: (kernel[0], kernel[1])}
             halves = self.pool == "halve" and number == len(layers)
-            for layer, (high, wide) in wanted.items():
+            for layer, (high, wide) in kernels.items():
                 padding = 0 if halves else (high // 2, wide // 2)
                 self.add_module(layer, _Conv(width, channels, (high, wide), 2 if halves else 1, padding))
-            chain.append(list(wanted))
+            chain.append(list(kernels))
             width = channels
         return chain
 
@@ -136,7 +136,7 @@ class Inception(nn.Module):
 
 
 def resize_tf1(images: Tensor, side: int = SIDE) -> Tensor:
-    """float [N, C, H, W] -> [N, C, side, side] as TensorFlow 1: output i looks at input i * size / side, unsmoothed."""
+    """float [N, C, H, W] -> [N, C, side, side] as in TensorFlow 1: output i reads input i * size / side, unsmoothed."""
     for dim in (3, 2):
         size = images.shape[dim]
         position = torch.arange(side, device=images.device).float() * torch.tensor(size / side, dtype=torch.float32)

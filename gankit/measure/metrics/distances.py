@@ -1,8 +1,8 @@
-"""FID, KID and Inception Score of torchmetrics, fed with features that are computed already.
+"""FID, KID and Inception Score of torchmetrics on precomputed features.
 
-What torchmetrics does with a network of one's own is told in its source, and each trap has a test in test_metrics.py:
-states are float64 sums on the CPU, results have the type of what comes in (so float64 goes in), nothing is rescaled
-unless `normalize` says so, random subsets come from the global stream (so it is forked).
+The behaviour of torchmetrics with a custom network follows from its source, and each pitfall has a test in
+test_metrics.py. States are float64 sums on the CPU. Results have the type of the input, so the input is float64.
+Nothing is rescaled unless `normalize` is set. Random subsets use the global stream, so it is forked.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ KID_SUBSET_SIZE = 1000
 IS_SPLITS = 10
 
 
-class Given(nn.Module):
-    """The 'network' of a metric whose features are computed already. `num_features` spares a trial run."""
+class Precomputed(nn.Module):
+    """The 'network' of a metric on precomputed features; with `num_features` torchmetrics makes no trial run."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -42,14 +42,14 @@ class FrechetDistance(FrechetInceptionDistance):
     reads = "features"
 
     def __init__(self, dim: int) -> None:
-        super().__init__(feature=Given(dim), normalize=False)
+        super().__init__(feature=Precomputed(dim), normalize=False)
 
     def update(self, values: Tensor, real: bool) -> None:
         """Features [n, dim]."""
         super().update(values.double(), real=real)
 
     def compute(self) -> Tensor:
-        """The distance; equal sets give 0, where rounding would give -1e-13."""
+        """The distance; equal sets give 0 instead of a rounding error like -1e-13."""
         return super().compute().clamp(min=0)
 
 
@@ -57,8 +57,8 @@ class KernelDistance(KernelInceptionDistance):
     """Unbiased MMD^2 with the kernel (x.y / dim + 1)^3 (Binkowski et al. 2018, section 4): mean and std over subsets.
 
     The kernel depends on origin and scale of the features. `standardise` moves the mean of the reference to 0 and
-    divides by the mean standard deviation of its dimensions, which makes the number readable in any space; published
-    KIDs are computed without.
+    divides by the mean standard deviation of its dimensions, which makes values in any space similar in size. Published
+    KIDs do not use it.
     """
 
     higher_is_better = False
@@ -67,7 +67,7 @@ class KernelDistance(KernelInceptionDistance):
     def __init__(self, dim: int, *, standardise: bool, subset_size: int = KID_SUBSET_SIZE, seed: int = 0) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*will save all extracted features", UserWarning)
-            super().__init__(feature=Given(dim), subsets=KID_SUBSETS, subset_size=subset_size, normalize=False)
+            super().__init__(feature=Precomputed(dim), subsets=KID_SUBSETS, subset_size=subset_size, normalize=False)
         self.standardise = standardise
         self.largest_subset = subset_size
         self.seed = seed
@@ -99,7 +99,7 @@ class InceptionScore(TorchmetricsInceptionScore):
     def __init__(self, *, seed: int = 0) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*will save all extracted features", UserWarning)
-            super().__init__(feature=Given(0), splits=IS_SPLITS, normalize=False)
+            super().__init__(feature=Precomputed(0), splits=IS_SPLITS, normalize=False)
         self.seed = seed
         self.protocol = {"splits": IS_SPLITS}
 

@@ -1,4 +1,4 @@
-"""How many samples are copies of training images: what every distance between distributions rewards and none sees."""
+"""The share of samples that copy training images, which distances between distributions reward and cannot detect."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from torch import Tensor
 
 from gankit.measure.metrics.two_sets import TwoSets
 
-SIDE = 12  # images are compared at this size: blind to noise and fine detail, cheap for whole training sets
+SIDE = 12  # pixels; at this size comparisons ignore noise and fine detail, and are cheap for whole training sets
 RATIO, NEIGHBOUR = 0.4, 3
-SAME = 1e-4  # squared distance of unit vectors below which two images are one; float32 products are off by 1e-6
+SAME = 1e-4  # squared distance of unit vectors below which two images are equal; float32 products are off by 1e-6
 ROWS, COLUMNS = 1024, 16_384
 
 
 def as_pixels(images: Tensor) -> Tensor:
-    """uint8 images [N, C, H, W] -> uint8 [N, P]: averaged down to at most 12x12, what duplicates are looked for in."""
+    """uint8 images [N, C, H, W] -> uint8 [N, P], averaged down to at most 12x12 for the comparison."""
     height, width = images.shape[-2:]
     small = F.adaptive_avg_pool2d(images.float(), (min(height, SIDE), min(width, SIDE)))
     return small.round().to(torch.uint8).flatten(1)
 
 
 class NearDuplicates(TwoSets):
-    """Share of samples in [0, 1] that lie much nearer to a training image than that image's own neighbours do.
+    """Share of samples in [0, 1] that are much nearer to a training image than the image's own neighbours are.
 
-    Images are small vectors brought to mean 0 and length 1, so that brightness and contrast do not matter. A sample x
-    with nearest training image r counts when |x - r| < 0.4 |r - r'|, where r' is the third nearest to r of the training
-    images that differ from it (the nearest may be a twin, as in scraped data): a local scale, as in Carlini et al. 2023
-    (section 4.2), so that no threshold has to be chosen for the data. Images that were not trained on hardly ever come
-    that near, unless the data have few dimensions: the floor tells how often.
+    Images are small vectors with mean 0 and length 1, so that brightness and contrast do not matter. A sample x with
+    nearest training image r counts when |x - r| < 0.4 |r - r'|, where r' is the third nearest to r of the training
+    images that differ from it (the nearest may be a duplicate, as in scraped data). This local scale, as in Carlini et
+    al. 2023 (section 4.2), needs no threshold for the data. Images outside the training set rarely come that near
+    unless the data have few dimensions; the floor is their share.
     """
 
     higher_is_better = False
@@ -53,31 +53,31 @@ def normalised(pixels: Tensor) -> Tensor:
     return F.normalize(centred, dim=1)
 
 
-def nearest(points: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance [n] float64 and index [n] of the nearest of `among` to each of `points`."""
-    found = []
+def nearest(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance [n] float64 from each of `points` to the nearest of `others`, and its index [n]."""
+    parts = []
     for rows in torch.split(points, ROWS):
         best, index = torch.full((len(rows),), torch.inf), torch.zeros(len(rows), dtype=torch.int64)
-        for start in range(0, len(among), COLUMNS):
-            smallest, at = _squares(rows, among[start : start + COLUMNS]).min(dim=1)
+        for start in range(0, len(others), COLUMNS):
+            smallest, at = _squares(rows, others[start : start + COLUMNS]).min(dim=1)
             closer = smallest < best
             best, index = torch.where(closer, smallest, best), torch.where(closer, at + start, index)
-        found.append(index)
-    indices = torch.cat(found)
-    return (points.double() - among[indices].double()).square().sum(dim=1).sqrt(), indices
+        parts.append(index)
+    indices = torch.cat(parts)
+    return (points.double() - others[indices].double()).square().sum(dim=1).sqrt(), indices
 
 
-def spacing(points: Tensor, among: Tensor, k: int) -> Tensor:
-    """Distance [n] float64 of each of `points` to the k-th nearest of `among` that differs from it, or inf."""
-    found = []
+def spacing(points: Tensor, others: Tensor, k: int) -> Tensor:
+    """Distance [n] float64 from each of `points` to the k-th nearest of `others` that differs from it, or inf."""
+    parts = []
     for rows in torch.split(points, ROWS):
         best = torch.full((len(rows), k), torch.inf)
-        for start in range(0, len(among), COLUMNS):
-            squares = _squares(rows, among[start : start + COLUMNS])
+        for start in range(0, len(others), COLUMNS):
+            squares = _squares(rows, others[start : start + COLUMNS])
             squares[squares < SAME] = torch.inf
             best = torch.cat([best, squares], dim=1).topk(k, dim=1, largest=False).values
-        found.append(best.amax(dim=1).double().sqrt())
-    return torch.cat(found)
+        parts.append(best.amax(dim=1).double().sqrt())
+    return torch.cat(parts)
 
 
 def _squares(a: Tensor, b: Tensor) -> Tensor:

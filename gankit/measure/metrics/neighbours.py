@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: what share of one set lies near the other, by nearest neighbours."""
+"""Precision, recall, density and coverage: the share of one set that is near the other, by nearest neighbours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from gankit.errors import InputError
 from gankit.measure.metrics.two_sets import TwoSets
 
-ROWS = 1024  # distances are computed this many rows at a time: memory is ROWS x n, not n x n
+ROWS = 1024  # rows of distances computed at a time, so that memory is ROWS x n and not n x n
 
 
 class _Neighbours(TwoSets):
@@ -23,7 +23,7 @@ class _Neighbours(TwoSets):
         self.protocol = {"k": k}
 
     def sets(self) -> tuple[Tensor, Tensor]:
-        """Reference and samples, each [n, dim] float64; every point needs k others."""
+        """Reference and samples, each [n, dim] float64; InputError for a set without k neighbours per point."""
         real, fake = super().sets()
         if min(len(real), len(fake)) <= self.k:
             raise InputError(f"{type(self).__name__} with k={self.k} needs more than {self.k} samples of each kind")
@@ -50,10 +50,10 @@ class PrecisionRecall(_Neighbours):
 
 
 class DensityCoverage(_Neighbours):
-    """Density and coverage (Naeem et al. 2020, eq. 3-4): in [0, n_real / k], about 1 when the sets agree; in [0, 1].
+    """Density in [0, n_real / k], about 1 when the sets agree, and coverage in [0, 1] (Naeem et al. 2020, eq. 3-4).
 
-    Density: in how many k-NN balls of real images a sample lies, over k. Coverage: share of real images with a sample
-    in their ball.
+    Density: mean number of k-NN balls of real images that contain a sample, over k. Coverage: share of real images with
+    a sample in their ball.
     """
 
     def __init__(self, k: int = 5) -> None:

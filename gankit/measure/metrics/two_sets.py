@@ -8,19 +8,19 @@ from torchmetrics import Metric
 
 
 class TwoSets(Metric):
-    """Base of metrics that look at every vector: a subclass computes its score from `sets()` in `compute`.
+    """Base of metrics that need every vector: a subclass computes its score from `sets()` in `compute`.
 
     Processes that synchronise get the union of their sets. The vectors are kept on the CPU.
     """
 
     is_differentiable = False
-    """No gradient goes through the scores."""
+    """The scores have no gradient."""
     full_state_update = False
     """An update does not depend on the updates before it."""
     real: list[Tensor]
-    """Vectors of the reference so far, a tensor for each update."""
+    """Vectors of the reference so far, one tensor per update."""
     fake: list[Tensor]
-    """Vectors of the samples so far, likewise."""
+    """Vectors of the samples so far, one tensor per update."""
 
     def __init__(self) -> None:
         super().__init__()
