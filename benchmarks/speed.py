@@ -215,7 +215,7 @@ def tuned(game: str, precision: str, device: torch.device, nhwc: bool = True, fu
 def toolkit(game: str, precision: str, device: torch.device, reuse: bool = False) -> Step:
     """The core's loop, as `gankit train` calls it."""
     loop, sampler = core(game, precision, device, reuse=reuse)
-    return lambda number: loop.step(*sampler.batch(number))
+    return lambda number: loop.step(sampler.batch(number))
 
 
 def core(
@@ -390,7 +390,7 @@ def growing(case: dict[str, Any], precision: str, device: str, line: Connection)
         wait(target)
         before = time.perf_counter()
         for step in range(20 * block, 20 * (block + 1)):
-            loop.step(*sampler.batch(step))
+            loop.step(sampler.batch(step))
         wait(target)
         times.append((time.perf_counter() - before) / 20)
     line.send((statistics.median(times[1:]), loop.config.batch, peak_bytes(target)))

@@ -60,7 +60,7 @@ def _model(cls: type) -> Any:
     return pydantic.create_model(cls.__name__, __config__=forbid, **fields)
 
 
-def _takes_schedule(hint: Any, facts: Facts) -> bool:
+def takes_schedule(hint: Any, facts: Facts) -> bool:
     """Whether a field or an item of a tuple may follow a schedule, by its type and its facts."""
     if facts.schedule is not None:
         return facts.schedule
@@ -74,7 +74,7 @@ def _type_of(hint: Any, facts: Facts) -> Any:
     if typing.get_origin(hint) is tuple:
         items = tuple(item if item is ... else _type_of(item, facts) for item in typing.get_args(hint))
         return Annotated[tuple.__class_getitem__(items), pydantic.BeforeValidator(_split)]
-    if _takes_schedule(hint, facts):
+    if takes_schedule(hint, facts):
         return Annotated[Any, pydantic.PlainValidator(partial(_number, hint, facts))]
     bounds: dict[str, Any] = dict(facts.bounds)
     return Annotated[hint, pydantic.Field(**bounds), pydantic.BeforeValidator(partial(_read, hint, facts))]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import typing
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from gankit.contracts import Batch
+from gankit.errors import PluginError
 from gankit.game.critic import Critic
 from gankit.game.loop import TrainingLoop
 from gankit.game.parts import Part, Step
 from gankit.game.players import Player
-from gankit.testing.subject import BATCH, Subject, require
+from gankit.settings.option import facts_of
+from gankit.settings.schedule import Schedule
+from gankit.settings.validate import takes_schedule
+from gankit.testing.subject import BATCH, CheckFailed, Subject, require
 
 See = Callable[[str, Player, Mapping[str, Tensor]], None]
 
@@ -113,6 +119,25 @@ def bf16(subject: Subject) -> None:
         f"{_listing(bad)} not finite",
         "bf16 has eight bits: small differences of large numbers vanish; compute them after .float()",
     )
+
+
+def schedules(subject: Subject) -> None:
+    """Each option that may follow a schedule is used in the steps alone, so that it can follow one."""
+    hints = typing.get_type_hints(subject.options)
+    for field in dataclasses.fields(subject.options):
+        if not takes_schedule(hints[field.name], facts_of(field)) or field.default is None:
+            continue
+        value = Schedule.parse(field.default).values[-1]
+        options = subject.options_setting(**{field.name: f"linear({value!r}, {value!r}, 1k)"})
+        try:
+            loop = subject.loop(options=options)
+            subject.play(loop, subject.enough(loop))
+        except PluginError as error:
+            raise CheckFailed(error.message, error.hint or "") from error
+        except TypeError as error:
+            raise CheckFailed(
+                f"option '{field.name}' as a tensor: {error}", "a scheduled option is a 0-d tensor; or schedule=False"
+            ) from error
 
 
 def _parameters(loop: TrainingLoop) -> list[tuple[str, str, Tensor]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 from gankit import core
 from gankit.errors import InputError
@@ -40,9 +41,10 @@ def metadata(subject: Subject) -> None:
 
 def options(subject: Subject) -> None:
     """Options are a frozen dataclass; each has help, and a valid default that survives the command line and JSON."""
-    cls = subject.info.options
+    cls: Any = subject.options
+    parameters = getattr(cls, "__dataclass_params__", None)
     require(
-        dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen,  # type: ignore[attr-defined]
+        parameters is not None and parameters.frozen,
         f"{cls.__name__} is not a frozen dataclass",
         "write @dataclass(frozen=True) above it",
     )

@@ -22,6 +22,7 @@ from gankit.run.build import build_loop
 from gankit.run.plan import Plan, plan_run
 from gankit.settings.config import RunConfig
 from gankit.settings.layers import Layer
+from gankit.settings.option import NoOptions
 
 REFUSALS = (InputError, PluginError)  # a plugin may say no in words; a signal, also a GankitError, is not its word
 BATCH = 8
@@ -93,13 +94,27 @@ class Subject:
             return POINTS
         return IMAGES
 
+    @cached_property
+    def options(self) -> type:
+        """The options of the plugin that is tested; none for an extension without."""
+        if self.plugin.group == discovery.VARIANTS:
+            return self.info.options
+        declared = self.plan().composition.declared.get(self.plugin.name)
+        return NoOptions if declared is None else declared.options
+
+    def options_setting(self, **options: object) -> dict[str, object]:
+        """The setting `options` that gives some to the plugin under test."""
+        return options if self.plugin.group == discovery.VARIANTS else {self.plugin.name: options}
+
     def loop(self, *, data: DataSpec | None = None, **settings: object) -> TrainingLoop:
         """A new loop, initialised from the seed of the settings; whether its networks fit is for the checks to say."""
         plan = self.plan(**settings)
-        return build_loop(plan, self.told(data or self.data, plan.config.conditional), self.device, rehearsed=False)
+        return build_loop(
+            plan, self.with_condition(data or self.data, plan.config.conditional), self.device, rehearsed=False
+        )
 
     @staticmethod
-    def told(data: DataSpec, conditional: bool) -> DataSpec:
+    def with_condition(data: DataSpec, conditional: bool) -> DataSpec:
         """The same data as a conditional run sees it."""
         return replace(data, condition=len(data.classes)) if conditional else data
 

@@ -52,6 +52,7 @@ CHECKS = tuple(
         game.gradients,
         game.separate_players,
         game.bf16,
+        game.schedules,
         manners.deterministic,
         manners.untouched_seeds,
         manners.no_waiting,

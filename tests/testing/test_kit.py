@@ -158,6 +158,10 @@ WRONG = {
         ),
     ],
     "bf16": [(with_network("discriminator", "pass", "h / ((h * 0 + 1) + 1e-3 - 1)"), "not finite")],
+    "schedules": [
+        (instead("        self.margin = margin\n", "        self.margin = 2 * margin / 2\n"), "option 'margin' follows a schedule, and is computed with before the first step"),
+        (instead("        self.margin = margin\n", "        self.margin = margin\n        self.levels = [0] * (1 + (margin > 1))\n"), "is computed with before the first step"),
+    ],
     "deterministic": [(in_the_loss("import random; batch.real.add_(random.random())"), "differs between two runs of one seed")],
     "untouched_seeds": [(in_the_loss("torch.manual_seed(0)"), "it seeds torch")],
     "no_waiting": [
