@@ -47,12 +47,15 @@ def build(settings: dict[str, Any]) -> TrainingLoop:
 
 
 def gradients(settings: dict[str, Any]) -> dict[str, Tensor]:
-    """Of the first step of each player on one given batch, of which this process sees its share."""
+    """Of the first step of each player on one given batch, of which this process sees its share.
+
+    Beside them the mean of each input of the discriminator, over all processes.
+    """
     loop = build(settings)
     draws = torch.Generator().manual_seed(1)
-    contrast = torch.linspace(0.1, 1, BATCH).reshape(-1, 1, 1, 1)  # so that the processes' shares differ
-    real = (torch.rand(BATCH, *SHAPE, generator=draws) * 2 - 1) * contrast
-    z = [torch.randn(BATCH, 20, generator=draws) for _ in loop.players]
+    contrast = torch.linspace(0.01, 1, BATCH)  # so that the processes' shares differ
+    real = (torch.rand(BATCH, *SHAPE, generator=draws) * 2 - 1) * contrast.reshape(-1, 1, 1, 1)
+    z = [torch.randn(BATCH, 20, generator=draws) * contrast[:, None] for _ in loop.players]
     labels = torch.arange(BATCH) % len(CLASSES)
     y = torch.nn.functional.one_hot(labels, len(CLASSES)).float() if loop.config.conditional else None
     mine = processes.share(BATCH)
@@ -64,7 +67,11 @@ def gradients(settings: dict[str, Any]) -> dict[str, Tensor]:
             found.update({f"{name}.{key}": p.grad.clone() for key, p in parameters.items() if p.grad is not None})
 
         player.optimizer.register_step_pre_hook(record)
+    inputs: list[Tensor] = []
+    loop.networks.discriminator.register_forward_pre_hook(lambda _, given: inputs.append(given[0].detach().mean()))
     loop.step(Batch(real[mine], labels=labels[mine], condition=None if y is None else y[mine]))
+    processes.average(inputs, "the inputs of the discriminator")
+    found["inputs"] = torch.stack(inputs)
     found.update({f"loss.{name}": buffer.clone() for name, buffer in loop.loss.named_buffers()})
     if loop.config.sync_bn:  # type: ignore[attr-defined]
         for name, network in (("generator", loop.networks.generator), ("discriminator", loop.networks.discriminator)):
@@ -80,7 +87,7 @@ def main() -> None:
     # What a loss draws for itself depends on the process; here it must not.
     torch.rand = lambda *shape, **_: torch.full(shape, 0.25)  # type: ignore[assignment]
     torch.randn = lambda *shape, **_: torch.full(shape, 0.5)  # type: ignore[assignment]
-    torch.rand_like = torch.randn_like = lambda x, **_: torch.full_like(x, 0.5)  # type: ignore[assignment]
+    torch.rand_like = torch.randn_like = lambda x, **_: torch.full_like(x, 0.75)  # type: ignore[assignment]
     torch.save({name: gradients(settings) for name, settings in games().items()}, out)
     if size > 1:
         dist.destroy_process_group()
