@@ -89,7 +89,7 @@ class Pairs(Part):
 
 @hookimpl
 def gankit_variant() -> VariantInfo:
-    note = "the discriminator is told codes, not labels"
+    note = "the discriminator is given codes, not labels"
     return VariantInfo(
         api=1,
         title="BiGAN",

@@ -21,7 +21,7 @@ API_VERSION = 1
 class DataSpec:
     """What the networks see.
 
-    In a conditional run both players are told vectors y (one-hot rows for labels): networks are then called as G(z, y)
+    In a conditional run both players are given vectors y (one-hot rows for labels): networks are then called as G(z, y)
     and D(x, y) with y [N, K].
     """
 

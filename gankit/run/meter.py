@@ -1,4 +1,4 @@
-"""Means of the step statistics over a window of steps, kept on the device until somebody reads them."""
+"""Means of the step statistics over a window of steps, kept on the device until they are read."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ CHECKPOINT_EVERY_S = 120.0
 
 @dataclass(frozen=True)
 class Watchers:
-    """Who is told of the steps, in the first process: core's observers in order, and what is called after each step."""
+    """What the first process calls around the steps: core's observers in their order, then a display."""
 
     observers: Sequence[Observer] = ()
     on_step: Callable[[Run], None] | None = None

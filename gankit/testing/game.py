@@ -84,7 +84,7 @@ def gradients(subject: Subject) -> None:
 
 
 def separate_players(subject: Subject) -> None:
-    """A phase moves its own player only, and leaves nobody frozen."""
+    """A phase moves its own player only, and leaves no parameter frozen."""
     loop = subject.loop()
     trainable = {f"{name}.{key}" for name, key, p in _parameters(loop) if p.requires_grad}
     for phase, turn in loop.phases.items():

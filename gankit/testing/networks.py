@@ -63,9 +63,9 @@ def discriminator_output(subject: Subject) -> None:
         if has_own_game(loop):
             continue  # it may show its discriminator something else than samples
         real = torch.rand(5, *shape, generator=torch.Generator().manual_seed(0)).to(subject.device)
-        told = _inputs(loop, 5)[1:] if loop.loss.output.condition != "none" else ()
+        conditions = _inputs(loop, 5)[1:] if loop.loss.output.condition != "none" else ()
         with torch.no_grad(), _made_for(subject, shape):
-            output = loop.networks.discriminator(real, *told)
+            output = loop.networks.discriminator(real, *conditions)
         gave = f"for 5 samples of {list(shape)} the discriminator gave "
         require(isinstance(output, Tensor), gave + type(output).__name__, "return one tensor")
         wanted, hint = fitting(output, tuple(real.shape), loop.loss.output)
@@ -74,7 +74,7 @@ def discriminator_output(subject: Subject) -> None:
         if not loop.loss.output.code:
             extreme = torch.randn(32, *shape, generator=torch.Generator().manual_seed(0)).to(subject.device) * EXTREME
             with torch.no_grad():
-                scores = loop.networks.discriminator(extreme, *(y[:1].expand(32, -1) for y in told))
+                scores = loop.networks.discriminator(extreme, *(y[:1].expand(32, -1) for y in conditions))
             require(
                 not bool(((scores >= 0) & (scores <= 1)).all()),
                 "whatever it is shown, its scores lie in [0, 1]",
@@ -83,7 +83,7 @@ def discriminator_output(subject: Subject) -> None:
 
 
 def conditional(subject: Subject) -> None:
-    """Both players heed the condition they are told; a variant that cannot be told one is refused in words."""
+    """The condition changes what both players give; a variant that takes none is refused in words."""
     if subject.info.conditional != "optional":
         impossible = subject.info.conditional == "no"
         try:

@@ -84,7 +84,7 @@ def run_checks(subject: Subject) -> Iterator[Outcome]:
         reason, hint = None, ""
         try:
             run_check(check, subject)
-        except Stopped:  # Ctrl-C is nobody's failure
+        except Stopped:  # Ctrl-C is not a failure
             raise
         except CheckFailed as failure:
             reason, hint = failure.reason, failure.hint

@@ -1,4 +1,4 @@
-"""ACGAN: the discriminator also names the class, and the generator is told it (Odena et al., 2017)."""
+"""ACGAN: the discriminator also names the class that the generator is given (Odena et al., 2017)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class Options:
 
 
 class AcganLoss(AdversarialLoss):
-    """D maximises L_S + L_C, G L_C - L_S (section 3); D returns [N, 1 + classes] and is not told the class."""
+    """D maximises L_S + L_C, G L_C - L_S (section 3); D returns [N, 1 + classes] and is not given the class."""
 
     def __init__(self, classes: int, real_weight: float, fake_weight: float, g_weight: float) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ def gankit_variant() -> VariantInfo:
         options=Options,
         config=TrainConfig(conditional=True),
         conditional="required",
-        conditional_note="its discriminator learns to name the class that the generator was told",
+        conditional_note="its discriminator learns to name the class that the generator was given",
     )
 
 

@@ -1,4 +1,4 @@
-"""Conditional GAN: both players are told what the sample shall be, a label or a vector (Mirza and Osindero, 2014)."""
+"""Conditional GAN: both players are given a label or a vector for each sample (Mirza and Osindero, 2014)."""
 
 import math
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def gankit_variant() -> VariantInfo:
         options=Options,
         config=TrainConfig(conditional=True),
         conditional="required",
-        conditional_note="its players are told the label of each sample",
+        conditional_note="its players are given the label of each sample",
     )
 
 
