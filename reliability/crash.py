@@ -114,7 +114,9 @@ def send(pid: int, number: int) -> int:
 
 def half_written(folder: Path) -> list[str]:
     """Names of everything in a run folder that a save or prune had not finished with."""
-    return [path.name for path in folder.rglob(".*") if path.name.startswith(IN_PROGRESS) or path.suffix == ".tmp"]
+    # os.walk passes over folders that vanish meanwhile, as those of a save do; Path.rglob does not.
+    names = [name for _, folders, files in os.walk(folder) for name in (*folders, *files)]
+    return [n for n in names if n.startswith(IN_PROGRESS) or (n.startswith(".") and n.endswith(".tmp"))]
 
 
 def acknowledged(folder: Path) -> int:

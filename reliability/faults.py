@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,6 @@ from support import OWN_NETWORKS
 
 import gankit
 from gankit.errors import GankitError, InputError, Stopped
-from gankit.hookspecs import hookimpl
 from gankit.run.run import Run
 from gankit.store import checkpoint, generator_file
 from gankit.store.run_folder import RunFolder
@@ -48,11 +47,9 @@ FAULTS = {  # name -> (error, operations that fail, whether from then on)
 }
 
 
-class _StopAt:
-    @hookimpl
-    def gankit_step_end(self, run: Run) -> None:
-        if run.step == STOP:
-            raise Stopped("for the record", signal_number=2)
+def _stop(run: Run) -> None:
+    if run.step == STOP:
+        raise Stopped("for the record", signal_number=2)
 
 
 @dataclass
@@ -146,7 +143,7 @@ class Life:
             self.broken.append(f"{where}: differs in {unequal}, left behind {left}")
 
 
-def train(folder: Path, run: Path, observers: tuple[object, ...] = ()) -> None:
+def train(folder: Path, run: Path, on_step: Callable[[Run], None] | None = None) -> None:
     """A few steps of a tiny variant on four-pixel images, into the folder `run`."""
     settings: dict[str, Any] = {"batch": 4, "z_dim": 5, "device": "cpu", "seed": 1}
     gankit.train(
@@ -156,7 +153,7 @@ def train(folder: Path, run: Path, observers: tuple[object, ...] = ()) -> None:
         checkpoint_every=EVERY * settings["batch"],
         sample_every=EVERY * settings["batch"],
         out=run,
-        observers=observers,
+        on_step=on_step,
         **settings,
     )
 
@@ -186,7 +183,7 @@ def record(folder: Path, *, from_the_start: bool = False) -> Life:
     base.mkdir()
     if not from_the_start:
         with suppress(Stopped):
-            train(folder, base / RUN, (_StopAt(),))
+            train(folder, base / RUN, _stop)
     shutil.copytree(base, recorded)
     disk = Disk(recorded)
     with recording(disk):

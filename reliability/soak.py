@@ -12,7 +12,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,8 @@ class Watch:
     def gankit_checkpoint(self) -> None:
         self.saves += 1
 
-    @hookimpl
-    def gankit_step_end(self, run: Run) -> None:
+    def after_step(self, run: Run) -> None:
+        """Look, if it is time."""
         if time.monotonic() - self.looked_at < EVERY_S:
             return
         self.looked_at = time.monotonic()
@@ -54,10 +54,16 @@ class Watch:
         self.threads.append(len(os.listdir("/proc/self/task")))  # noqa: PTH208
 
 
-def soak(seconds: float, folder: Path, observers: Sequence[object] = (), **settings: Any) -> dict[str, Any]:
-    """Train for so long; the figures, with what grew under "broken"."""
+def soak(seconds: float, folder: Path, also: Sequence[Callable[[Run], None]] = (), **settings: Any) -> dict[str, Any]:
+    """Train for so long; the figures, with what grew under "broken". `also` is called after every step."""
     watch = Watch()
-    result = gankit.train(time_s=seconds, device="cpu", out=folder / "run", observers=[watch, *observers], **settings)
+
+    def after_step(run: Run) -> None:
+        for call in (watch.after_step, *also):
+            call(run)
+
+    settings |= {"device": "cpu", "observers": [watch], "on_step": after_step}
+    result = gankit.train(time_s=seconds, out=folder / "run", **settings)
     memory, files, threads = (change(values) for values in (watch.memory, watch.files, watch.threads))
     broken = [f"memory grew by {memory[1] - memory[0]:,} bytes"] if memory[1] - memory[0] > MAY_GROW else []
     broken += [f"open files went from {files[0]:g} to {files[1]:g}"] if files[1] > files[0] else []

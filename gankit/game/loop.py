@@ -338,7 +338,8 @@ class TrainingLoop:
             for name, value in player.values(images, total).items()
         }
         if not self.ema.halflife.is_constant:
-            found["ema_halflife"] = self.ema.halflife.at(images, total)
+            # The average moves at the end of a step.
+            found["ema_halflife"] = self.ema.halflife.at(self.steps * self.config.batch, total)
         return found | {name: schedule.at(images, total) for name, (schedule, _) in self._scheduled.items()}
 
     # -- state ---------------------------------------------------------------------------------------------------------

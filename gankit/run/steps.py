@@ -102,15 +102,20 @@ def _begin(run: Run, watchers: Watchers) -> None:
 def _end(run: Run, watchers: Watchers, error: BaseException | None) -> None:
     """The last lines, pictures, scores and checkpoint; the final state is put on record even if that fails."""
     try:
-        if run.first:
-            with processes.local():
-                for observer in watchers.observers:
-                    observer.end(run, error)
-        if ends_well(error):
-            run.save_checkpoint()
-        if run.first:
-            with processes.local():
-                run.plan.composition.hook.gankit_run_end(run=run, error=error)
+        try:
+            if run.first:
+                with processes.local():
+                    for observer in watchers.observers:
+                        observer.end(run, error)
+            if ends_well(error):
+                run.save_checkpoint()
+        except BaseException as late:
+            error = error or late
+            raise
+        finally:
+            if run.first:
+                with processes.local():
+                    run.plan.composition.hook.gankit_run_end(run=run, error=error)
     except BaseException as late:
         error = error or late
         raise

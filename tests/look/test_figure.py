@@ -220,14 +220,12 @@ def test_a_run_whose_variant_was_a_file_imports_nothing_until_the_file_is_given(
 
 
 def test_a_signal_ends_it_without_promising_a_run(tmp_path: Path) -> None:
-    class Interrupter:
-        @hookimpl
-        def gankit_step_end(self, run: object) -> None:
-            os.kill(os.getpid(), signal.SIGTERM)
+    def interrupt(run: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
 
     settings = {"variant": "gan", "data": "ring8", "images": 6400, "batch": 32, "z_dim": 2, "device": "cpu"}
     with pytest.raises(Stopped) as caught:
-        figure_of_training([Layer("test", settings)], moments=2, observers=[Interrupter()])
+        figure_of_training([Layer("test", settings)], moments=2, on_step=interrupt)
     assert (caught.value.message, caught.value.hint, caught.value.exit_code) == (
         "stopped; no figure was drawn",
         None,

@@ -14,7 +14,6 @@ import pytest
 from support import ROOT
 
 from gankit.errors import ResourceError
-from gankit.hookspecs import hookimpl
 from gankit.run.run import Run
 from gankit.store import checkpoint
 from reliability.crash import final_state
@@ -88,15 +87,13 @@ def test_a_limit_on_the_size_of_files_is_one_line_and_the_run_goes_on_without_it
     life = record(tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    class Limits:
-        @hookimpl
-        def gankit_step_end(self, run: Run) -> None:
-            if run.step == 13:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, hard))
+    def limit(run: Run) -> None:
+        if run.step == 13:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, hard))
 
     try:
         with pytest.raises(ResourceError, match=r"cannot write .*: File too large"):
-            train(tmp_path, life.base / RUN, (Limits(),))
+            train(tmp_path, life.base / RUN, limit)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [step for step, _ in checkpoint.steps(life.base / RUN / "checkpoints")] == [12, 8, 4]

@@ -9,7 +9,6 @@ from typing import IO, Any
 
 import pytest
 
-from gankit.hookspecs import hookimpl
 from gankit.run.run import Run
 from reliability.soak import soak
 
@@ -23,8 +22,7 @@ class Leaks:
     def __init__(self, make: Callable[[], Any]) -> None:
         self.make, self.kept = make, []
 
-    @hookimpl
-    def gankit_step_end(self, run: Run) -> None:
+    def __call__(self, run: Run) -> None:
         if run.step % 12 == 0:
             self.kept.append(self.make())
 

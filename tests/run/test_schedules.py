@@ -89,7 +89,6 @@ def test_the_average_of_the_generator_follows_its_half_life(tmp_path: Path) -> N
     assert found == pytest.approx([48, 64, 80, 96, 112, 128, 144], rel=1e-2)  # after 32, 48, … images
 
 
-@pytest.mark.xfail(strict=True, reason="TrainingLoop.scheduled says the half-life one step too early")
 def test_the_statistics_have_the_half_life_that_was_used(tmp_path: Path) -> None:
     found = used_halflives(tmp_path / "run", ema_halflife_images="linear(16, 144, 100%)", g_lr=1e-2)
     lines = stats_of(tmp_path / "run")
