@@ -194,16 +194,17 @@ class TrainingLoop:
             network.train()
         due = [name for name, phase in self.phases.items() if phase.due()]
         fakes = _Fakes(self, keep=self.config.reuse_fakes and sum(self.phases[n].fakes != "none" for n in due) > 1)
+        moved_before = max((p.last for p in self.phases.values() if p.player == "generator"), default=0)
         stats: dict[str, Tensor] = {}
         for name in due:
             stats |= self.play(name, data, fakes) if self.replayed is None else self.replayed(name, data)
-            phase, shown = self.phases[name], self.steps + 1
-            if phase.player == "generator":
-                batch = len(data.real) * processes.size()
-                images = {"images": batch * (shown - phase.last), "images_seen": batch * shown}
-                self.ema.update(self.networks.generator, total=self.total_images, **images)
-            phase.turns, phase.last = phase.turns + 1, shown
+            phase = self.phases[name]
+            phase.turns, phase.last = phase.turns + 1, self.steps + 1
         self.steps += 1
+        if any(self.phases[name].player == "generator" for name in due):
+            batch = len(data.real) * processes.size()
+            images = {"images": batch * (self.steps - moved_before), "images_seen": batch * self.steps}
+            self.ema.update(self.networks.generator, total=self.total_images, **images)
         return stats
 
     def play(self, name: str, data: Batch, fakes: _Fakes | None = None) -> dict[str, Tensor]:
@@ -229,6 +230,8 @@ class TrainingLoop:
             scaler.scale(total).backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in player.parameters.values() if p.grad is not None]
         processes.average(gradients, f"the gradients in the phase '{name}'")
+        if scaler.is_enabled() and self._taking["before_update"]:
+            scaler.unscale_(player.optimizer)  # parts see gradients as they are
         for part in self._taking["before_update"]:
             part.before_update(step)
         stats = self._statistics(step, gradients)
@@ -402,7 +405,7 @@ class _Fakes:
         if kind == "none":
             return data
         z, fake = self.kept or self._draw(data, graph=self.keep or kind == "attached")
-        self.kept = (z, fake) if self.keep else None
+        self.kept = (z, fake) if self.keep and kind != "attached" else None  # a graph serves one backward pass
         fake = fake if kind == "attached" else fake.detach()
         return Batch(data.real, fake, z, data.labels, data.condition)
 

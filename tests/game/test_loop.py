@@ -471,3 +471,28 @@ def test_refreshed_statistics_are_those_of_the_averaged_weights_for_every_moment
         assert not layer.training
         assert layer.momentum == momentum
         assert source[1].running_mean.tolist() == [0, 0, 0]  # training does not notice
+
+
+class Clip(Part):
+    def before_update(self, step: Step) -> None:
+        nn.utils.clip_grad_norm_(step.player.parameters.values(), 1e-3)
+
+
+def test_parts_see_gradients_without_the_scale_of_fp16() -> None:
+    loop = make_loop(TrainConfig(batch=4, z_dim=8, precision="fp16", d_optimizer="sgd", d_lr=1.0))
+    loop.add_part("clip", Clip())
+    before = [p.clone() for p in loop.networks.discriminator.parameters()]
+    loop.play("discriminator", Batch(real()))
+    moved = torch.cat(
+        [(p - old).flatten() for p, old in zip(loop.networks.discriminator.parameters(), before, strict=True)]
+    )
+    assert float(moved.detach().norm()) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_fakes_that_are_kept_serve_one_backward_pass() -> None:
+    loop = make_loop(TrainConfig(batch=4, z_dim=8, reuse_fakes=True))
+    loop.phases["again"] = Phase("generator", loop.loss.generator, fakes="attached", frozen=("discriminator",))
+    average = [p.clone() for p in loop.ema.module.parameters()]
+    loop.step(Batch(real()))
+    assert (loop.phases["generator"].turns, loop.phases["again"].turns) == (1, 1)
+    assert not all(map(torch.equal, average, loop.ema.module.parameters()))
