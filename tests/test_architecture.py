@@ -39,12 +39,6 @@ ROOMS = [
 WITHOUT_TORCH = {"errors", "base", "settings", "contracts", "hookspecs", "host", "cli"}
 WITH_PLUGGY = {"hookspecs", "host", "core"}
 
-# Known violations, by module: whoever mends one deletes its line.
-IMPORTS_FROM_ABOVE = {
-    "gankit.hookspecs": {"gankit.run.run"},
-}
-USES_A_MOCK = {"gankit.look.bench", "gankit.testing.game"}
-
 
 def name_of(path: Path) -> str:
     """The dotted name of a module of gankit."""
@@ -102,12 +96,11 @@ def test_every_module_has_a_room() -> None:
 def test_a_room_imports_only_rooms_below_it(module: str) -> None:
     place = ROOMS.index(room_of(module))
     above = {other for other in imported_modules(module) if ROOMS.index(room_of(other)) > place}
-    assert above == IMPORTS_FROM_ABOVE.get(module, set())
+    assert above == set()
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    known = {module: IMPORTS_FROM_ABOVE.get(module, set()) for module in OF_ROOMS}
-    graph = {module: imported_modules(module) - known[module] - {module} for module in OF_ROOMS}
+    graph = {module: imported_modules(module) - {module} for module in OF_ROOMS}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -141,7 +134,7 @@ def test_only_the_host_knows_pluggy() -> None:
 
 
 def test_no_module_patches_at_run_time() -> None:
-    assert {module for module in OF_ROOMS if "unittest" in packages(MODULES[module])} == USES_A_MOCK
+    assert {module for module in OF_ROOMS if "unittest" in packages(MODULES[module])} == set()
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: path.name)

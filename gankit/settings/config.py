@@ -175,6 +175,7 @@ class RunConfig(TrainConfig):
     )
     time_s: float | None = option(
         None,
+        schedule=False,
         gt=0,
         le=1e9,
         kind="duration",

@@ -157,11 +157,6 @@ Number = float | Schedule
 """A number of a run, which may follow a schedule. A constant is a plain float."""
 
 
-def value_at(number: Number, images: float, total: int | None = None) -> float:
-    """A number after some images; `total` is the budget of the run in images, which only shares need."""
-    return number.at(images, total) if isinstance(number, Schedule) else number
-
-
 def is_spelling(text: str) -> bool:
     """Whether a text has the form of a schedule that is not a plain number: 'cosine(…)'."""
     return _CALL.fullmatch(text) is not None

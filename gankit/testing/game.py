@@ -37,7 +37,10 @@ def terms(subject: Subject) -> None:
                 bool(term.isfinite().all()), f"{phase}: '{name}' is not finite", "look for log(0), x / 0 and overflow"
             )
 
-    _play_every_phase(subject, _listening(subject, see))
+    try:
+        _play_every_phase(subject, _listening(subject, see))
+    except PluginError as error:  # the loop itself refuses what is no term
+        raise CheckFailed(error.message, error.hint or "") from error
 
 
 def trained_terms(subject: Subject) -> None:

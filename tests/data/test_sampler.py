@@ -23,7 +23,7 @@ def numbered(count: int) -> Dataset:
 
 
 def drawn(sampler: Sampler, steps: range) -> list[int]:
-    labels = [sampler.batch(step)[1] for step in steps]
+    labels = [sampler.batch(step).labels for step in steps]
     return torch.cat([label for label in labels if label is not None]).tolist()
 
 
@@ -43,9 +43,9 @@ def test_a_batch_depends_on_seed_and_step_alone(count: int, batch: int) -> None:
     for step in (8, 0, 5, 5):
         cold = Sampler(dataset, batch=batch, seed=5, device=CPU).batch(step)
         again = warm.batch(step)  # also backwards
-        for real, labels, _ in (cold, again):
-            assert torch.equal(real, in_order[step][0])
-            assert torch.equal(labels, in_order[step][1])
+        for batch_again in (cold, again):
+            assert torch.equal(batch_again.real, in_order[step].real)
+            assert torch.equal(batch_again.labels, in_order[step].labels)
 
 
 @pytest.mark.parametrize(
@@ -57,15 +57,17 @@ def test_batches_gathered_ahead_are_the_resident_ones(count: int, batch: int, sh
     here = Sampler(dataset, batch=batch, seed=5, device=CPU, conditional=True, share=share)
     ahead = Sampler(dataset, batch=batch, seed=5, device=CPU, conditional=True, share=share, resident=False)
     for step in (*range(9), 3, 3, 8, 0, 1, 2):
-        for wanted, found in zip(here.batch(step), ahead.batch(step), strict=True):
-            assert torch.equal(wanted, found)
+        wanted, found = here.batch(step), ahead.batch(step)
+        assert torch.equal(wanted.real, found.real)
+        assert torch.equal(wanted.labels, found.labels)
+        assert torch.equal(wanted.condition, found.condition)
     ahead.close()
 
 
 def test_a_batch_stays_as_it_is_while_the_next_ones_are_gathered() -> None:
     sampler = Sampler(numbered(40), batch=8, seed=0, device=CPU, resident=False)
-    kept = [sampler.batch(step)[0] for step in range(6)]
-    cold = [Sampler(numbered(40), batch=8, seed=0, device=CPU).batch(step)[0] for step in range(6)]
+    kept = [sampler.batch(step).real for step in range(6)]
+    cold = [Sampler(numbered(40), batch=8, seed=0, device=CPU).batch(step).real for step in range(6)]
     assert all(torch.equal(a, b) for a, b in zip(kept, cold, strict=True))
     sampler.close()
 
@@ -115,7 +117,8 @@ def test_seeds_and_epochs_have_different_orders() -> None:
 def test_images_are_scaled_to_minus_one_to_one_and_keep_their_labels() -> None:
     pixels = np.array([0, 51, 255], np.uint8).reshape(3, 1, 1)
     sampler = Sampler(Dataset.from_arrays("x", pixels, np.array([0, 1, 2])), batch=3, seed=0, device=CPU)
-    real, labels, _ = sampler.batch(0)
+    batch = sampler.batch(0)
+    real, labels = batch.real, batch.labels
     assert real.dtype == torch.float32
     assert real.shape == (3, 1, 1, 1)
     assert labels is not None
@@ -125,7 +128,8 @@ def test_images_are_scaled_to_minus_one_to_one_and_keep_their_labels() -> None:
 def test_points_are_not_scaled_and_the_data_set_is_not_changed_by_drawing() -> None:
     points = np.array([[300.0, -2.0]], np.float32)
     dataset = Dataset.from_arrays("p", points)
-    real, labels, _ = Sampler(dataset, batch=2, seed=0, device=CPU).batch(3)
+    batch = Sampler(dataset, batch=2, seed=0, device=CPU).batch(3)
+    real, labels = batch.real, batch.labels
     assert real.tolist() == [[300.0, -2.0]] * 2
     assert labels is None
     real.zero_()

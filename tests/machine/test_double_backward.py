@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gankit.contracts import Batch
-from gankit.game.loop import BoundCritic
+from gankit.game.critic import Critic
 from gankit.game.networks import Discriminator
 from gankit.game.penalties import gradient_penalty, leaf, squared_gradients
 from gankit.machine import double_backward
@@ -98,7 +98,7 @@ def test_penalties_of_a_critic_are_the_same_either_way(layout: torch.memory_form
                 parameter.mul_(3)
         x = torch.randn(5, 3, 16, 16).to(memory_format=layout)
         batch = Batch(real=x, fake=-x, z=torch.zeros(5, 1))
-        critic = BoundCritic(discriminator, batch, Precision("fp32", CPU))
+        critic = Critic(discriminator, batch, Precision("fp32", CPU))
         points = leaf(x)
         both = gradient_penalty(critic, leaf(-x)).mean() + squared_gradients(critic(points), points).mean()
         found.append(torch.autograd.grad(both, list(discriminator.parameters()), allow_unused=True))

@@ -14,7 +14,8 @@ from gankit.base.cache import home
 from gankit.base.files import read_json
 from gankit.contracts import Batch, DataSpec
 from gankit.errors import InputError
-from gankit.game.critic import Critic, Networks, TrainingLoop
+from gankit.game.critic import Critic
+from gankit.game.loop import Networks, TrainingLoop
 from gankit.game.networks import Discriminator, PointDiscriminator, PointGenerator
 from gankit.host import discovery
 from gankit.machine.precision import Precision, faster_on_cpu
@@ -86,24 +87,24 @@ def players_of(precision: str, lr: float = 1e-3) -> TrainingLoop:
 def test_fp16_skips_and_counts_a_step_whose_gradients_overflow() -> None:
     loop = players_of("fp16")
     before = [parameter.clone() for parameter in loop.networks.discriminator.parameters()]
-    scale = loop.scalers["discriminator"].get_scale()
-    stats = loop.d_step(torch.full((8, 2), 6.5e4), None, None)  # the first layer overflows in fp16
+    scale = loop.players["discriminator"].scaler.get_scale()
+    stats = loop.play("discriminator", Batch(torch.full((8, 2), 6.5e4)))  # the first layer overflows in fp16
     assert stats["skipped/discriminator"] == 1
     assert all(map(torch.equal, loop.networks.discriminator.parameters(), before))
-    assert loop.scalers["discriminator"].get_scale() == scale / 2
+    assert loop.players["discriminator"].scaler.get_scale() == scale / 2
     for _ in range(10):  # the scale is halved until it fits
-        stats = loop.step(torch.randn(8, 2))
+        stats = loop.step(Batch(torch.randn(8, 2)))
     assert (stats["skipped/discriminator"], stats["skipped/generator"]) == (0, 0)
     assert not all(map(torch.equal, loop.networks.discriminator.parameters(), before))
     restored = players_of("fp16")
     restored.load_state_dict(loop.state_dict())
-    assert restored.scalers["discriminator"].state_dict() == loop.scalers["discriminator"].state_dict()
-    assert restored.scalers["generator"].get_scale() <= scale
+    assert restored.players["discriminator"].scaler.state_dict() == loop.players["discriminator"].scaler.state_dict()
+    assert restored.players["generator"].scaler.get_scale() <= scale
 
 
 def test_other_policies_scale_nothing() -> None:
     loop = players_of("bf16")
-    assert not any(name.startswith("skipped") for name in loop.step(torch.randn(8, 2)))
+    assert not any(name.startswith("skipped") for name in loop.step(Batch(torch.randn(8, 2))))
     assert not any(name.startswith("scaler") for name in loop.state_dict())
 
 
@@ -143,9 +144,12 @@ def gradients(variant: str, player: str, precision: str) -> tuple[float, Tensor]
     with torch.set_grad_enabled(player == "generator"), policy.autocast():
         fake = loop.networks.generator(z, *(() if y is None else (y,))).to(dtype)
     batch = Batch(real, fake, z, labels, y)
-    critic = Critic(loop.networks.discriminator, batch, policy, told=loop.loss.output.told_by != "nothing")
+    critic = Critic(
+        loop.networks.discriminator, batch, policy, conditional=loop.loss.output.condition != "none", penalties_due=True
+    )
     with Float32Draws():
-        terms = getattr(loop.loss, player)(critic, batch)
+        terms = dict(getattr(loop.loss, player)(critic, batch))
+        terms |= loop.loss.penalties(critic, batch) if player == "discriminator" else {}
     total = torch.stack([term.mean() for term in terms.values()]).sum()
     parameters = list(getattr(loop.networks, player).parameters())
     scale = 2.0**16 if precision == "fp16" else 1.0
@@ -177,7 +181,7 @@ def test_wgan_gp_under_amp_stays_finite_for_thousands_of_steps(precision: str) -
     skipped = torch.zeros(())
     for _ in range(2000):
         angle = torch.randint(8, (16,)) * torch.pi / 4
-        stats = loop.step(torch.stack([angle.cos(), angle.sin()], dim=1) + 0.02 * torch.randn(16, 2))
+        stats = loop.step(Batch(torch.stack([angle.cos(), angle.sin()], dim=1) + 0.02 * torch.randn(16, 2)))
         skipped += stats.get("skipped/discriminator", 0)
         assert all(bool(torch.isfinite(value)) for value in stats.values())
     assert skipped <= 10

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gankit.settings.schedule import Point, Schedule, split_spellings, value_at
+from gankit.settings.schedule import Point, Schedule, split_spellings
 
 K, M = 1_000, 1_000_000
 
@@ -114,11 +114,6 @@ def test_a_budget_defines_a_schedule_or_not() -> None:
         Schedule.parse("constant(1, warmup=1%)").check_budget(None)
     with pytest.raises(ValueError, match="with a budget of 10,000 images it ends before it begins"):
         Schedule.parse("linear(1, 0, 10k-50%)").check_budget(10 * K)
-
-
-def test_a_number_is_its_own_value() -> None:
-    assert value_at(3.0, 10) == 3.0
-    assert value_at(Schedule.parse("linear(1, 0, 20)"), 10) == 0.5
 
 
 def test_commas_within_brackets_do_not_split() -> None:

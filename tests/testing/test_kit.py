@@ -137,7 +137,7 @@ WRONG = {
     ],
     "conditional": [(with_network("generator", "pass", "torch.tanh(h)"), "the generator gives the same for every condition")],
     "terms": [
-        (instead("(real - self.margin)", "(real[:, None] - fake)"), "'real' is [8, 8] for a batch of 8"),
+        (instead("(real - self.margin)", "(real[:, None] - fake)"), "the term 'real' of the phase 'discriminator' is [8, 8]"),
         (instead("critic(batch.fake).square()", "critic(batch.fake).abs().neg().log()"), "generator: 'fake' is not finite"),
     ],
     "trained_terms": [

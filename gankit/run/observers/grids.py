@@ -15,17 +15,19 @@ from gankit.run.observers.common import due, ends_well
 from gankit.run.run import Run
 from gankit.sample.pictures import picture, png
 
-OFFERED = 256  # latent vectors from which gankit_sample_grid chooses
+GRID_CANDIDATES = 256  # latent vectors from which gankit_sample_grid chooses
 
 
-POINTS = 2_000  # samples in a plot of points
+POINTS_IN_PLOT = 2_000  # samples in a plot of points
 
 
 class SampleGrids:
     """The same z every time, so that the pictures in samples/ can be compared; the name is images seen."""
 
     def start(self, run: Run) -> None:
-        z, condition = run.space.draw(OFFERED if run.data.is_image else POINTS, derive_seed(run.config.seed, "grid"))
+        z, condition = run.space.draw(
+            GRID_CANDIDATES if run.data.is_image else POINTS_IN_PLOT, derive_seed(run.config.seed, "grid")
+        )
         self.grid = SampleGrid(z, condition)
         if run.data.is_image:
             plan = run.plan
@@ -37,6 +39,7 @@ class SampleGrids:
         self.real = run.dataset.real(spread)
         run.folder.make_samples()
         write_durably(run.folder.samples / "real.png", png(picture(self.real, columns=self.grid.columns)))
+        self.written_at = -1
         if run.step == 0:
             self.write(run)
 
@@ -45,7 +48,7 @@ class SampleGrids:
             self.write(run)
 
     def end(self, run: Run, error: BaseException | None) -> None:
-        if ends_well(error):
+        if ends_well(error) and self.written_at != run.step:
             self.write(run)
 
     def write(self, run: Run) -> None:
@@ -53,4 +56,5 @@ class SampleGrids:
         path = run.folder.samples / f"{run.images_seen:09d}.png"
         samples = run.sample(self.grid.z, self.grid.condition)
         write_durably(path, png(picture(samples, self.real, self.grid.columns)))
+        self.written_at = run.step
         run.plan.composition.hook.gankit_record(run=run, record=Record("picture", path=path))
