@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 IMAGES ?= 100k
 
-.PHONY: demo test lint check wheel-test docs clean
+.PHONY: demo test reliability lint check wheel-test docs clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,7 +16,10 @@ demo: $(INSTALLED)  ## Train LSGAN on the embedded digits on the CPU; leaves a s
 	$(BIN)/gankit train --variant lsgan --images $(IMAGES) --device cpu --new
 
 test: $(INSTALLED)  ## The tests, on two cores.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --ignore tests/reliability
+
+reliability: $(INSTALLED)  ## A share of each campaign of accidents (reliability/), and sabotage that it must notice.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal tests/reliability
 
 lint: $(INSTALLED)  ## Style and types.
 	$(BIN)/ruff check .
@@ -29,7 +32,7 @@ wheel-test: $(INSTALLED)  ## Build the wheel, install it into a new environment,
 docs: $(INSTALLED)  ## The site, into site/; a link that leads nowhere is an error.
 	$(BIN)/mkdocs build --strict --config-file .mkdocs.yml
 
-check: lint test wheel-test  ## What CI runs.
+check: lint test reliability wheel-test  ## All checks.
 
 clean:
 	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

@@ -43,7 +43,7 @@ def shortened(command: str) -> str:
 
     def budget(found: re.Match[str]) -> str:
         number, unit = float(found[2].replace("_", "")), {"k": 1e3, "M": 1e6}.get(found[3], 1)
-        return f"{found[1]}{max(64, round(number * unit / 100_000 * 640))}"
+        return f"{found[1]}{max(64, round(number * unit / 100_000 * 256))}"
 
     short = re.sub(r"((?:--images|--eval-every) |\bimages=)([\d_]+)([kM]?)", budget, command)
     short = re.sub(r"( -n | --eval-n )(\d+)", lambda found: f"{found[1]}{min(int(found[2]), SAMPLES)}", short)

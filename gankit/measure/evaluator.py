@@ -53,17 +53,10 @@ class Evaluator:
         seed: int = 0,
         device: torch.device | None = None,
     ) -> None:
-        half = len(real) // 2
-        self.n = n or min(DEFAULT_SAMPLES, half)
-        self.n_real = n_real or min(self.n, half)
+        self.n, self.n_real = sizes(len(real), n, n_real)
         n_others = len(real) - self.n_real
         # A floor of far fewer images than samples would be worse than the score of a good generator.
         self.n_floor = min(self.n, n_others) if n_others >= max(MIN_SAMPLES, min(self.n, self.n_real) // 2) else 0
-        if min(self.n, self.n_real) < MIN_SAMPLES or n_others < 0:
-            raise InputError(
-                f"{self.n:,} samples against {self.n_real:,} of {len(real):,} real ones: too few",
-                hint=f"each must be {MIN_SAMPLES} or more",
-            )
         if n_others and not self.n_floor:
             log.warning("no floor: only %s real ones are not in the reference", f"{n_others:,}")
         self.real, self.train, self.space, self.split, self.seed = real, train, space, split, seed
@@ -226,6 +219,21 @@ class Evaluator:
             probe = extract(self.space, lambda start, stop: self.real.samples[start:stop], 2, self.device, "a probe")
         missing |= {"logits"} if probe.logits is None else set()
         return {n: factory for n, factory in metrics.items() if reads(_build(n, factory, self.space)) not in missing}
+
+
+def sizes(available: int, n: int | None = None, n_real: int | None = None) -> tuple[int, int]:
+    """The samples and the real ones of an evaluation, given how many real ones there are; InputError for too few.
+
+    It can be asked before a feature space is made, which may take a minute.
+    """
+    n = n or min(DEFAULT_SAMPLES, available // 2)
+    n_real = n_real or min(n, available // 2)
+    if min(n, n_real) < MIN_SAMPLES or n_real > available:
+        raise InputError(
+            f"{n:,} samples against {n_real:,} of {available:,} real ones: too few",
+            hint=f"each must be {MIN_SAMPLES} or more",
+        )
+    return n, n_real
 
 
 def select_metrics(catalogue: Mapping[str, MetricFactory], names: Sequence[str] | None) -> dict[str, MetricFactory]:

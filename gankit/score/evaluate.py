@@ -22,7 +22,7 @@ from gankit.host import discovery
 from gankit.host.composition import Catalogues
 from gankit.machine import streams
 from gankit.machine.device import choose_device
-from gankit.measure.evaluator import DEFAULT_SAMPLES, Evaluator, select_metrics
+from gankit.measure.evaluator import DEFAULT_SAMPLES, Evaluator, select_metrics, sizes
 from gankit.measure.features import choose_space
 from gankit.measure.record import FILE, Evaluation, versions
 from gankit.sample.generator import LoadOptions, TrainedGenerator, latent_source, rebuild
@@ -173,14 +173,15 @@ def _evaluator(
     n: int | None = None,
 ) -> Evaluator:
     metrics = select_metrics(composition.catalogue("gankit_metrics"), settings.metrics)
+    n, n_real = sizes(len(real), n or settings.n, len(real) if settings.n_real == "all" else settings.n_real)
     space = choose_space(settings.features, train, composition.catalogue("gankit_features"))
     evaluator = Evaluator(
         real,
         train,
         space,
         metrics,
-        n=n or settings.n,
-        n_real=len(real) if settings.n_real == "all" else settings.n_real,
+        n=n,
+        n_real=n_real,
         split=settings.split,
         seed=settings.seed,
         device=device,

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from gankit.cli import app
 
 TINY = ("--data", "tiny.npz", "--batch", 8, "--z-dim", 8, "--device", "cpu")
+POINTS = ("--data", "ring8", "--batch", 8, "--z-dim", 8, "--device", "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def test_dry_run_tells_everything_and_writes_nothing(folder: Path) -> None:
 
 
 def test_the_same_command_again_continues_and_resume_extends(folder: Path) -> None:
-    command = ("train", "--variant", "lsgan", *TINY, "--images", 8_000_000, "--out", "again")
+    command = ("train", "--variant", "lsgan", *POINTS, "--images", 8_000_000, "--out", "again")
     process = subprocess.Popen(
         [GANKIT, *map(str, command)], cwd=folder, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )  # fmt: skip
@@ -217,7 +218,7 @@ def test_a_one_file_variant_outside_the_repository_trains_and_samples(folder: Pa
 def test_a_terminal_gets_a_live_line(folder: Path) -> None:
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [GANKIT, "train", *map(str, TINY), "--steps", "400", "--out", "live"], cwd=folder, stdout=subprocess.PIPE,
+        [GANKIT, "train", *map(str, POINTS), "--steps", "400", "--out", "live"], cwd=folder, stdout=subprocess.PIPE,
         stderr=follower, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     os.close(follower)

@@ -14,7 +14,7 @@ from gankit.base.files import write_durably
 from gankit.data.dataset import Dataset
 from gankit.errors import DivergedError
 from gankit.hookspecs import Record
-from gankit.measure.evaluator import Evaluator
+from gankit.measure.evaluator import Evaluator, sizes
 from gankit.measure.features import choose_space
 from gankit.measure.record import BEST_BY, FILE, Evaluation, read_lines, versions
 from gankit.run.observers.common import drop_later_lines, due
@@ -103,9 +103,9 @@ class Evaluations:
 def training_evaluator(plan: Plan, dataset: Dataset, device: torch.device) -> Evaluator:
     """The evaluator of `eval_every`, with the real data's features and the floor computed already."""
     composition, config = plan.composition, plan.config
+    n, _ = sizes(len(dataset), min(config.eval_n, len(dataset) // 2))
     space = choose_space(config.eval_features, dataset, composition.catalogue("gankit_features"))
     metrics = composition.catalogue("gankit_metrics")
-    n = min(config.eval_n, len(dataset) // 2)
     evaluator = Evaluator(dataset, dataset, space, metrics, n=n, device=device)
     _ = evaluator.floor
     return evaluator
