@@ -133,6 +133,16 @@ def test_only_the_host_knows_pluggy() -> None:
     assert [module for module in others if "pluggy" in packages(MODULES[module])] == []
 
 
+def test_processes_talk_to_each_other_in_one_module_which_names_what_is_awaited() -> None:
+    starts_its_own = "gankit.testing.sharing"
+    talking = {
+        module
+        for module in OF_ROOMS
+        if any(f"{source}.{name}".startswith("torch.distributed") for source, name in imports(MODULES[module]))
+    }
+    assert talking - {starts_its_own} == {"gankit.machine.processes"}
+
+
 def test_no_module_patches_at_run_time() -> None:
     assert {module for module in OF_ROOMS if "unittest" in packages(MODULES[module])} == set()
 

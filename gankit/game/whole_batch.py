@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from gankit.machine import processes
@@ -24,10 +22,5 @@ def std(values: Tensor) -> Tensor:
 
 def gather(values: Tensor) -> tuple[Tensor, slice]:
     """Values [N] of every process as [P · N], without gradient, and the slice of them that is this process's own."""
-    size, n = processes.size(), len(values)
-    values = values.detach().contiguous()
-    if size == 1:
-        return values, slice(0, n)
-    parts = [torch.empty_like(values) for _ in range(size)]
-    dist.all_gather(parts, values)
-    return torch.cat(parts), slice(processes.rank() * n, (processes.rank() + 1) * n)
+    n, rank = len(values), processes.rank()
+    return processes.gather(values.detach(), "numbers of the whole batch"), slice(rank * n, (rank + 1) * n)

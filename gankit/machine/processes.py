@@ -129,6 +129,17 @@ def total(values: Tensor, what: str) -> Tensor:
     return moved.cpu()
 
 
+def gather(values: Tensor, what: str) -> Tensor:
+    """Values [N, …] of every process, in the order of ranks, as [P · N, …]; `what` names them in an error."""
+    if size() == 1:
+        return values
+    values = values.contiguous()
+    parts = [torch.empty_like(values) for _ in range(size())]
+    with _waiting(what):
+        dist.all_gather(parts, values)
+    return torch.cat(parts)
+
+
 def from_first(make: Callable[[], T], what: str) -> T:
     """The result of `make` in the first process, sent to all processes by pickle; the others do not call `make`.
 

@@ -278,21 +278,32 @@ def test_processes_compare_their_tensors_bit_for_bit(tmp_path: Path) -> None:
 LOST = """
 import os, torch
 from gankit.errors import ResourceError
+from gankit.game import whole_batch
 from gankit.machine import processes
 
 with processes.joined(torch.device("cpu")):
     if processes.rank() == 1:
         os._exit(0)
     try:
-        processes.average([torch.ones(3)], "the gradients of the generator")
+        CALL
     except ResourceError as error:
         print(error.message)
 """
 
 
-def test_a_process_that_loses_the_others_says_what_it_waited_for(tmp_path: Path) -> None:
-    said = torchrun(LOST, tmp_path).stdout
-    assert "process 0 lost the others while it waited for the average of the gradients of the generator" in said
+@pytest.mark.parametrize(
+    ("call", "awaited"),
+    [
+        (
+            "processes.average([torch.ones(3)], 'the gradients of the generator')",
+            "the average of the gradients of the generator",
+        ),
+        ("whole_batch.gather(torch.ones(3))", "numbers of the whole batch"),
+    ],
+)
+def test_a_process_that_loses_the_others_says_what_it_waited_for(tmp_path: Path, call: str, awaited: str) -> None:
+    said = torchrun(LOST.replace("CALL", call), tmp_path).stdout
+    assert f"process 0 lost the others while it waited for {awaited}" in said
 
 
 LONG = [*SMALL, "--images", "10M", "--checkpoint-every", "320", "--out", "run"]
