@@ -27,7 +27,7 @@ class TrainConfig:
         setting=Setting(brief="condition both players on the class"),
     )
     batch: int = option(
-        64,
+        32,
         ge=1,
         le=MAX_SIZE,
         help="images in each batch of the discriminator, over all devices",
@@ -49,14 +49,14 @@ class TrainConfig:
         setting=Setting(brief="for D only"),
     )
     g_lr: Number = option(
-        5e-4,
+        1e-3,
         ge=0,
         help="learning rate of the generator; a number, or a schedule such as linear(2e-4, 0, 50%-100%)",
         search={"wide": LogUniform(1e-5, 1e-2), "narrow": LogUniform(1e-4, 1e-3)},
         setting=Setting(brief="rate or schedule of G", metavar="RATE"),
     )
     d_lr: Number = option(
-        5e-4,
+        1e-3,
         ge=0,
         help="learning rate of the discriminator; a number, or a schedule such as cosine(2e-4, 5e-5, 20M)",
         search={"wide": SameAs("g_lr"), "narrow": SameAs("g_lr")},

@@ -128,7 +128,7 @@ def gankit_variant() -> VariantInfo:
         title="BEGAN",
         paper="https://arxiv.org/abs/1703.10717",
         options=Options,
-        config=TrainConfig(batch=32, z_prior="uniform", g_lr=1e-3, d_lr=5e-5),
+        config=TrainConfig(z_prior="uniform", d_lr=5e-5),
         conditional="no",
         conditional_note="its score is how well a sample is reconstructed, whatever the class",
     )

@@ -77,7 +77,7 @@ def warm_up(loop: TrainingLoop) -> int:
 
 @hookimpl
 def gankit_variant() -> VariantInfo:
-    config = TrainConfig(batch=32, optimizer="rmsprop", d_lr=5e-5)
+    config = TrainConfig(optimizer="rmsprop", g_lr=5e-4, d_lr=5e-5)
     return VariantInfo(
         api=1, capturable=True, title="WGAN", paper="https://arxiv.org/abs/1701.07875", options=Options, config=config
     )
