@@ -21,9 +21,9 @@ _SEED = 20161107  # the date of "Unrolled GANs", which introduced the set; any f
 def stackedmnist(digits: Dataset) -> Dataset:
     """50,000 RGB images [3, 28, 28] of three random digits each, labels '000' to '999' (Metz et al. 2017, section 3.3).
 
-    Red has the first digit of the label, blue the last. Each label has 50 images: the digits of a channel are drawn with
-    replacement from those of their class, so that the true distribution over the labels is uniform. PacGAN's code draws
-    digits regardless of their class, and 128,000 images.
+    Red has the first digit of the label, blue the last. Each label has 50 images, and a digit is drawn with replacement
+    from those of its class, so that the true distribution over the labels is uniform. PacGAN's code makes 128,000
+    images.
     """
     labels = np.arange(SET_SIZE) % LABELS
     # RandomState, because NumPy guarantees that its numbers never change.
