@@ -20,6 +20,7 @@ from gankit.cli import (
     figure,
     install,
     latent,
+    modes,
     plugin,
     sample,
     train,
@@ -50,6 +51,7 @@ app.command("neighbours")(latent.neighbours)
 app.command("figure1d")(figure.figure1d)
 app.command("eval")(evaluate.evaluate)
 app.command("manifold")(evaluate.manifold)
+app.command("modes")(modes.modes)
 app.command("compare")(compare.compare)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from gankit.base.text import printable
 from gankit.cli import console
-from gankit.cli.flags import Device, File, Json, path_of
-from gankit.cli.scores import print_protocol, text_of, title_of
+from gankit.cli.flags import Device, File, Json
+from gankit.cli.scores import store_and_show, store_path
 from gankit.errors import InputError
-
-if TYPE_CHECKING:
-    from gankit.measure.record import Evaluation
 
 
 def evaluate(
@@ -58,7 +54,7 @@ def evaluate(
     gankit eval generator.safetensors
     gankit eval fakes/ --against photos/ --size 64
     """
-    save = _store_path(out)
+    save = store_path(out)
     with console.log_to_stderr(), console.progress_bar():
         from gankit.score.evaluate import EvalSettings, score, store_of
 
@@ -77,7 +73,7 @@ def evaluate(
             extensions=with_ or (),
         )
         evaluation = score(target, settings)
-    _store_and_show(target, evaluation, store_of(target, save), as_json=json)
+    store_and_show(target, evaluation, store_of(target, save), as_json=json)
 
 
 def manifold(
@@ -97,7 +93,7 @@ def manifold(
 
     gankit manifold runs/gan-triangles-0001
     """
-    save = _store_path(out)
+    save = store_path(out)
     with console.log_to_stderr(), console.progress_bar():
         from gankit.sample.generator import LoadOptions
         from gankit.score.evaluate import store_of
@@ -110,7 +106,7 @@ def manifold(
             delta=delta,
             seed=seed,
         )
-    _store_and_show(checkpoint, evaluation, store_of(checkpoint, save), as_json=json)
+    store_and_show(checkpoint, evaluation, store_of(checkpoint, save), as_json=json)
 
 
 def _count(text: str) -> int | Literal["all"]:
@@ -126,47 +122,3 @@ def _names(text: str) -> list[str]:
     if not names:
         raise InputError("--metrics is empty", hint="for example --metrics fid,pr")
     return names
-
-
-def _store_path(out: str | None) -> Path | None:
-    """The file for the line of JSON; InputError, before any work, if its folder does not exist."""
-    if out is None:
-        return None
-    path = path_of(out, "--out")
-    if not path.parent.is_dir() or path.is_dir():
-        raise InputError(
-            f"--out {printable(path)}: not a file in a folder that exists", hint="for example -o scores.jsonl"
-        )
-    return path
-
-
-def _store_and_show(target: Path, evaluation: Evaluation, path: Path, *, as_json: bool) -> None:
-    """Store first, so that a closed pipe loses no line; show in any case, so that a failed write loses no numbers."""
-    from gankit.base.files import append_line
-
-    try:
-        append_line(path, evaluation.record())
-    finally:
-        _show(target, evaluation, as_json=as_json)
-    console.talk.print(f"stored in {printable(path)}", markup=False)
-
-
-def _show(target: Path, evaluation: Evaluation, *, as_json: bool) -> None:
-    from rich.table import Table
-
-    if as_json:
-        console.print_json(evaluation.record())
-        return
-
-    images = f" at {evaluation.images_seen:,} images" if evaluation.images_seen is not None else ""
-    console.data.print(f"{printable(target)}{images} against {printable(evaluation.data)}", markup=False)
-    print_protocol(evaluation)
-    table = Table("", "score", "floor", box=None, pad_edge=False)
-    for name, score in evaluation.scores.items():
-        value, floor = (
-            text_of(name, v, s) for v, s in ((score.value, score.spread), (score.floor, score.floor_spread))
-        )
-        table.add_row(console.cell(title_of(name, score.higher_is_better)), value, floor)
-    console.print_table(table)
-    for finding in evaluation.findings():
-        console.data.print(finding, markup=False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from gankit.run.plan import Plan, load_data, plan_run, stored_settings
 from gankit.run.run import Run
 from gankit.run.train import train_layers
 from gankit.sample.pictures import generate
+from gankit.score.mode_counts import count_modes, nearest_modes
 from gankit.settings.layers import Layer, chosen
 from gankit.store import checkpoint
 from gankit.store.run_folder import RunFolder
@@ -33,7 +35,6 @@ SAMPLES_PER_MOMENT = 10_000
 ARROWS = 17  # arrows drawn from z to x
 GRID_1D, GRID_2D = 641, 96  # places along an axis at which D is evaluated
 LAST_OVER_FIRST = 64  # ratio of the last moment to the first one after the start
-COVERED_SHARE = 0.1  # share of an equal split of the samples that a covered mode gets at least
 
 # In 1-D the discriminator is near its optimum and the generator slow, as the articles assume. In 2-D both have the
 # settings of the variant.
@@ -113,12 +114,10 @@ def kernel_density(samples: Tensor, places: Tensor) -> Tensor:
 
 
 def modes(samples: Tensor, truth: Mixture) -> tuple[int, float]:
-    """The number of covered modes, and the share of samples within three standard deviations of a mode."""
-    distances, nearest = torch.cdist(samples.double(), torch.from_numpy(truth.centres)).min(1)
-    sharp = distances <= 3 * truth.sigma
-    counts = torch.bincount(nearest[sharp], minlength=len(truth.centres))
-    enough = COVERED_SHARE * len(samples) / len(truth.centres)
-    return int((counts >= enough).sum()), float(sharp.double().mean())
+    """The modes that hold a tenth of their share, and the share of samples within three standard deviations of one."""
+    weights = np.full(len(truth.centres), 1 / len(truth.centres))
+    counted = count_modes(nearest_modes(samples, truth), weights)
+    return counted.held, counted.good
 
 
 def with_defaults(layers: Sequence[Layer]) -> list[Layer]:
