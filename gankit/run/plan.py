@@ -18,6 +18,7 @@ from gankit.errors import InputError
 from gankit.host import discovery
 from gankit.host.composition import Composition
 from gankit.host.live import Live, live
+from gankit.host.recipes import RecipeFile, with_recipe
 from gankit.settings.config import RunConfig
 from gankit.settings.layers import EXTENSION, Layer, Resolved, chosen, resolve
 from gankit.settings.option import schedules_in, to_json
@@ -36,6 +37,7 @@ class Plan:
 
     composition: Composition
     resolved: Resolved
+    recipe: RecipeFile | None = None
 
     @property
     def config(self) -> RunConfig:
@@ -134,7 +136,8 @@ def _require_installed(run: RunFolder, kind: str, name: str, origin: str) -> Non
 
 
 def plan_run(layers: list[Layer]) -> Plan:
-    """Find the plugins, compose and check them, and resolve the configuration. Nothing is written."""
+    """Find recipe and plugins, compose and check them, and resolve the configuration. Nothing is written."""
+    layers, recipe = with_recipe(layers)
     name, names = chosen(layers, "variant", RunConfig().variant), chosen(layers, "extensions", ())
     name = os.fspath(name) if isinstance(name, os.PathLike) else name
     if not isinstance(name, str) or not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
@@ -148,7 +151,7 @@ def plan_run(layers: list[Layer]) -> Plan:
     _check_game(resolved.config, composition)
     _check_optimizers(resolved)
     config = _with_absolute_paths(resolved.config, variant, extensions, composition)
-    plan = Plan(composition, replace(resolved, config=config))
+    plan = Plan(composition, replace(resolved, config=config), recipe)
     _check_budget(plan)
     return plan
 
