@@ -77,7 +77,9 @@ def find(requested: str) -> RecipeFile:
     if os.sep in requested or requested.endswith(SUFFIX):
         path = Path(requested).expanduser()
         if path.suffix != SUFFIX or not path.is_file():
-            raise InputError(f"no such recipe file: {printable(requested)}", hint="give a .toml file, or a recipe's name")
+            raise InputError(
+                f"no such recipe file: {printable(requested)}", hint="give a .toml file, or a recipe's name"
+            )
         recipe, digest = read_recipe(path)
         return RecipeFile(normalise(path.stem), path, recipe, digest)
     dist, _, name = requested.rpartition(":")

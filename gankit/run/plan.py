@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -78,10 +78,10 @@ class Plan:
             found |= {f"options.{extension}.{name}": schedule for name, schedule in schedules_in(options).items()}
         return found
 
-    def schedule_table(self) -> dict[str, list[float]]:
-        """The values of each schedule at `SHARES` of the budget; at the start only, where time alone ends the run."""
+    def schedule_table(self, shares: Sequence[float] = SHARES) -> dict[str, list[float]]:
+        """The values of each schedule at shares of the budget; at the first only, where time alone ends the run."""
         total = self.config.total_images
-        shares = SHARES if total is not None else SHARES[:1]
+        shares = shares if total is not None else shares[:1]
         return {
             name: [schedule.at(share * (total or 0), total) for share in shares]
             for name, schedule in self.schedules.items()

@@ -203,10 +203,9 @@ def _recipe(table: Mapping[str, Any], where: str) -> Recipe:
     recipe = validate(Recipe, checked, what="key", where=where)
     if not recipe.title.strip():
         raise InputError(f"{where}: a recipe needs a title", hint='title = "…"')
-    texts = {key: getattr(recipe, key) for key in ("title", "about")}
-    if any(len(text) > MAX_TEXT for text in texts.values()):
+    if max(len(recipe.title), len(recipe.about)) > MAX_TEXT:
         raise InputError(f"{where}: its text is longer than {MAX_TEXT:,} characters", hint="shorten title and about")
-    return replace(recipe, **{key: " ".join(text.split()) for key, text in texts.items()})
+    return replace(recipe, title=" ".join(recipe.title.split()), about=" ".join(recipe.about.split()))
 
 
 def _settings(table: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -39,7 +39,10 @@ class Options:
         "them to gankit or to an extension",
     )
     width: int | None = option(
-        None, ge=GROUP, le=4096, help="channels at the coarsest size, a multiple of 16; None: 128 (small) or 768 (cifar)"
+        None,
+        ge=GROUP,
+        le=4096,
+        help="channels at the coarsest size, a multiple of 16; None: 128 (small) or 768 (cifar)",
     )
 
 
