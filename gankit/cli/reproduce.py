@@ -25,7 +25,7 @@ def reproduce(
     out: Annotated[
         str | None, typer.Option("-o", "--out", metavar="DIR", help="Folder of the runs (runs/reproduce-NAME).")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Number of runs, with the seeds 0, 1, …")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Number of runs, one for each seed from 0 on.")] = 1,
     data: Annotated[str | None, typer.Option(metavar="DATA", help="The data, where the recipe names none.")] = None,
     device: Device = "auto",
     json: Json = False,
