@@ -13,7 +13,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $(INSTALLED)
 
 demo: $(INSTALLED)  ## Train LSGAN on the embedded digits on the CPU; leaves a sample grid and a checkpoint.
-	$(BIN)/gankit train --variant lsgan --images $(IMAGES) --device cpu --new
+	$(BIN)/gankit train --recipe digits --images $(IMAGES) --device cpu --new
 
 test: $(INSTALLED)  ## The tests, on two cores.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --ignore tests/reliability

@@ -171,6 +171,8 @@ def test_gankit_never_names_or_imports_a_variant() -> None:
         ["train", "--help"],
         ["variants"],
         ["variants", "--json"],
+        ["recipes"],
+        ["recipes", "--json"],
         ["data", "--help"],
         ["plugin", "list"],
         ["--version"],

@@ -22,6 +22,8 @@ from gankit.cli import (
     latent,
     modes,
     plugin,
+    recipes,
+    reproduce,
     sample,
     train,
     variants,
@@ -36,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 ok, 1 bug, 2 bad input, 3 plugin, 4 environment, 5 diverged, 130 or 143 stopped (resumable).",
+    epilog="Exit codes: 0 ok, 1 bug, 2 bad input, 3 plugin, 4 environment, 5 diverged, 6 outside, 130 or 143 stopped.",
 )
 app.command(
     "train",
@@ -44,6 +46,7 @@ app.command(
     epilog=f"The first of several choices is the default. Environment variables: {train.VARIABLES}_IMAGES=500k, …",
 )(train.train)
 app.command("resume")(train.resume)
+app.command("reproduce")(reproduce.reproduce)
 app.command("sample")(sample.sample)
 app.command("interpolate")(latent.interpolate)
 app.command("arithmetic")(latent.arithmetic)
@@ -58,6 +61,7 @@ app.command("bench")(bench.bench)
 app.command("diagnose")(diagnose.diagnose)
 app.command("doctor")(doctor.doctor)
 app.add_typer(variants.app, name="variants")
+app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")
 app.add_typer(plugin.app, name="plugin")
 app.command("install")(install.install)

@@ -40,6 +40,13 @@ def complete_plugin(incomplete: str) -> list[tuple[str, str]]:
     return [*complete_variant(incomplete), *complete_extension(incomplete)]
 
 
+def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
+    """(name, title) of the recipes of installed packages."""
+    from gankit.host import recipes
+
+    return [(found.name, found.recipe.title) for found in recipes.discover() if found.name.startswith(incomplete)]
+
+
 def path_of(text: str, flag: str) -> Path:
     """The path in a flag; InputError for an empty one, which is an unset shell variable and not the current folder."""
     if not text.strip():

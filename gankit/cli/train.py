@@ -10,7 +10,7 @@ import typer
 
 from gankit.base.text import printable
 from gankit.cli import console
-from gankit.cli.flags import path_of
+from gankit.cli.flags import complete_recipe, path_of
 from gankit.cli.launch import relaunch
 from gankit.cli.settings import FIELDS, OPTIONS, merged, takes_settings
 from gankit.settings.config import RESUMABLE_CHANGES
@@ -37,6 +37,16 @@ Gpus = Annotated[
 ]
 Config = Annotated[
     str | None, typer.Option(metavar="TOML", help="Settings from a file.", rich_help_panel=Panel.RUN, show_envvar=False)
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Settings of a recipe: a name or ./file.toml.",
+        rich_help_panel=Panel.GAME,
+        show_envvar=False,
+        autocompletion=complete_recipe,
+    ),
 ]
 New = Annotated[
     bool,
@@ -87,6 +97,7 @@ Json = Annotated[
 @takes_settings(SETTINGS, panels=True, variables=VARIABLES)
 def train(
     layers: list[Layer],
+    recipe: Recipe = None,
     gpus: Gpus = None,
     config: Config = None,
     new: New = False,
@@ -100,6 +111,7 @@ def train(
     gankit train --data ./photos --size 64 --images 500k
     """
     layers = [*([read_toml(path_of(config, "--config"))] if config is not None else []), *layers]
+    layers += [Layer("flag", {"recipe": recipe})] if recipe is not None else []
     folder = path_of(out, "--out") if out is not None else None
     with console.log_to_stderr(), console.progress_bar():
         from gankit.run.plan import load_data, plan_run

@@ -173,6 +173,8 @@ def _announce(run: Run, resumed: bool) -> None:
         for letter, module in (("G", run.loop.networks.generator), ("D", run.loop.networks.discriminator))
     )
     log.info("gankit %s · %s from %s · seed %d", __version__, variant.name, variant.origin, config.seed)
+    if plan.recipe is not None:
+        log.info("recipe %s from %s", plan.recipe.name, plan.recipe.origin)
     for line in data.describe().splitlines():
         log.info("%s", line)
     log.info("parameters: %s · %s · %s", sizes, run.device, run.loop.precision.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from gankit.errors import InputError
 from gankit.host import discovery
 from gankit.host.composition import Composition
 from gankit.host.live import Live, live
+from gankit.host.recipes import RecipeFile, with_recipe
 from gankit.settings.config import RunConfig
 from gankit.settings.layers import EXTENSION, Layer, Resolved, chosen, resolve
 from gankit.settings.option import schedules_in, to_json
@@ -36,6 +37,7 @@ class Plan:
 
     composition: Composition
     resolved: Resolved
+    recipe: RecipeFile | None = None
 
     @property
     def config(self) -> RunConfig:
@@ -76,10 +78,10 @@ class Plan:
             found |= {f"options.{extension}.{name}": schedule for name, schedule in schedules_in(options).items()}
         return found
 
-    def schedule_table(self) -> dict[str, list[float]]:
-        """The values of each schedule at `SHARES` of the budget; at the start only, where time alone ends the run."""
+    def schedule_table(self, shares: Sequence[float] = SHARES) -> dict[str, list[float]]:
+        """The values of each schedule at shares of the budget; at the first only, where time alone ends the run."""
         total = self.config.total_images
-        shares = SHARES if total is not None else SHARES[:1]
+        shares = shares if total is not None else shares[:1]
         return {
             name: [schedule.at(share * (total or 0), total) for share in shares]
             for name, schedule in self.schedules.items()
@@ -134,7 +136,8 @@ def _require_installed(run: RunFolder, kind: str, name: str, origin: str) -> Non
 
 
 def plan_run(layers: list[Layer]) -> Plan:
-    """Find the plugins, compose and check them, and resolve the configuration. Nothing is written."""
+    """Find recipe and plugins, compose and check them, and resolve the configuration. Nothing is written."""
+    layers, recipe = with_recipe(layers)
     name, names = chosen(layers, "variant", RunConfig().variant), chosen(layers, "extensions", ())
     name = os.fspath(name) if isinstance(name, os.PathLike) else name
     if not isinstance(name, str) or not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
@@ -148,7 +151,7 @@ def plan_run(layers: list[Layer]) -> Plan:
     _check_game(resolved.config, composition)
     _check_optimizers(resolved)
     config = _with_absolute_paths(resolved.config, variant, extensions, composition)
-    plan = Plan(composition, replace(resolved, config=config))
+    plan = Plan(composition, replace(resolved, config=config), recipe)
     _check_budget(plan)
     return plan
 

@@ -30,6 +30,7 @@ def train(
     *,
     out: str | Path | None = None,
     new: bool = False,
+    recipe: str | os.PathLike[str] | None = None,
     config: str | Path | None = None,
     observers: Sequence[object] = (),
     on_step: Callable[[Run], None] | None = None,
@@ -38,16 +39,18 @@ def train(
     """Train a GAN; the same call again continues a run that was stopped.
 
     `settings` are the fields of `RunConfig` plus `options` (the variant's own); what is absent or None comes from the
-    TOML file `config`, then the variant, then core. Without `out` the run gets the next number below runs/, unless an
-    unfinished run of exactly these settings is there (`new=True` starts afresh all the same). Raises GankitError for
-    everything a user can mend.
+    TOML file `config`, then the `recipe` (a name or a .toml file), then the variant, then core. Without `out` the run
+    gets the next number below runs/, unless an unfinished run of exactly these settings is there (`new=True` starts
+    afresh all the same). Raises GankitError for everything a user can mend.
 
     `observers` are objects with event hooks (`gankit_record` and others, marked with `hookimpl`); `on_step` is called
     after every step, for displays. Both are for watching, in the first process. `gankit.base.progress.to` shows the
     progress of what precedes the first step.
     """
     layers = [read_toml(Path(config))] if config else []
-    return train_layers([*layers, _arguments({"variant": variant, **settings})], out, new, observers, on_step)
+    return train_layers(
+        [*layers, _arguments({"variant": variant, "recipe": recipe, **settings})], out, new, observers, on_step
+    )
 
 
 def train_layers(
@@ -129,6 +132,7 @@ def _open_folder(plan: Plan, dataset: Dataset, out: str | Path | None, new: bool
             "classes": list(dataset.spec.classes),
             "fingerprint": dataset.fingerprint,
         },
+        "recipe": plan.recipe.identity if plan.recipe is not None else None,
     }
     with folder.locked():
         if folder.exists:  # another process was quicker

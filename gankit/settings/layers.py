@@ -1,8 +1,9 @@
-"""Layers of settings (core < variant < TOML < environment < flag), merged and checked all at once."""
+"""Layers of settings (core < variant < recipe < TOML < environment < flag), merged and checked all at once."""
 
 from __future__ import annotations
 
 import dataclasses
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ MAX_TOML_BYTES = 1 << 20
 CORE, VARIANT, EXTENSION, RUN = "core", "variant", "extension", "run"
 """Sources of values that this command did not set: defaults, recommendations, and the stored settings of a run."""
 
+RECIPE, ADVICE = "recipe", "advice"
+"""Sources of values that a recipe set ('recipe NAME'), or the advice for the data."""
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -31,7 +35,8 @@ class Resolved:
 
     def is_chosen(self, setting: str) -> bool:
         """Whether the user set the value of a setting in this command."""
-        return self.sources[setting] not in (CORE, VARIANT, RUN)
+        source = self.sources[setting]
+        return source not in (CORE, VARIANT, RUN, ADVICE) and not source.startswith(f"{RECIPE} ")
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,14 @@ def chosen(layers: list[Layer], key: str, default: Any) -> Any:
     return next((layer.settings[key] for layer in reversed(layers) if key in layer.settings), default)
 
 
+def below(recommended: Layer, layers: list[Layer]) -> list[Layer]:
+    """The layers with a recommendation below them, whose budget in images or steps gives way to that of any other."""
+    settings = dict(recommended.settings)
+    if any(key in layer.settings for layer in layers for key in ("images", "steps")):
+        settings = {key: value for key, value in settings.items() if key not in ("images", "steps")}
+    return [Layer(recommended.source, settings), *layers]
+
+
 def resolve(layers: list[Layer], recommended: TrainConfig, options_type: type) -> Resolved:
     """Merge core's defaults, the variant's recommendation and the user's layers; every mistake is reported at once."""
     values = values_of(RunConfig())
@@ -94,15 +107,25 @@ def resolve(layers: list[Layer], recommended: TrainConfig, options_type: type) -
 
 def read_toml(path: Path) -> Layer:
     """The layer of a TOML file: settings at the top level, options of the variant under [options]."""
-    try:
-        text = path.read_bytes()
-        if len(text) > MAX_TOML_BYTES:
-            raise InputError(f"{path}: larger than {MAX_TOML_BYTES} bytes", hint="this is not a run's configuration")
-        settings = {ALIASES.get(key, key): value for key, value in tomllib.loads(text.decode("utf-8-sig")).items()}
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", hint="--config takes a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}", hint="see examples/run.toml") from error
+    _, table = load_toml(path, what="--config takes a TOML file", example="see examples/run.toml")
+    settings = {ALIASES.get(key, key): value for key, value in table.items()}
     if not isinstance(settings.get("options", {}), dict):
         raise InputError(f"{path}: 'options' must be a table", hint="write [options] and its keys below")
     return Layer(path.name, settings)
+
+
+def load_toml(path: Path, *, what: str, example: str) -> tuple[bytes, dict[str, Any]]:
+    """The bytes of a small TOML file and its table; InputError names the file. `what` and `example` are hints."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # before opening, because a FIFO would block
+            raise InputError(f"{path}: not a regular file", hint=what)
+        with path.open("rb") as stream:
+            data = stream.read(MAX_TOML_BYTES + 1)
+        if len(data) > MAX_TOML_BYTES:
+            raise InputError(f"{path}: larger than {MAX_TOML_BYTES} bytes", hint="this is no file of settings")
+        return data, tomllib.loads(data.decode("utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", hint=what) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        problem = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise InputError(f"{path} is not valid TOML: {problem}", hint=example) from error

@@ -33,7 +33,8 @@ def validate(
     unknown = [key for key in values if key not in names]
     if unknown:
         hint = f"{did_you_mean(unknown[0], names)}{what}s: {', '.join(names) or 'none'}"
-        raise InputError(f"unknown {what}{place}: {', '.join(unknown)}", hint=hint)
+        listing = ", ".join(f"{key}{_source(key, sources)}" for key in unknown)
+        raise InputError(f"unknown {what}{place}: {listing}", hint=hint)
     try:
         checked = _model(known).model_validate(dict(values))
     except pydantic.ValidationError as error:
@@ -45,6 +46,12 @@ def validate(
         listing = ", ".join(f"{name} ({sources[name]})" if sources and name in sources else name for name in bad)
         raise InputError(f"bad {what}{place}: {problems}", hint=f"fix {listing}") from None
     return cls(**{name: getattr(checked, name) for name in names})
+
+
+def _source(key: str, sources: Mapping[str, str] | None) -> str:
+    """' (run.toml)', unless the user has just written the value in this command."""
+    source = (sources or {}).get(key, "flag")
+    return "" if source in ("flag", "argument") else f" ({source})"
 
 
 @cache

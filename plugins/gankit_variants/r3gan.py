@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -15,6 +15,7 @@ from gankit.plugin import (
     Batch,
     Critic,
     DataSpec,
+    InputError,
     LinearCritic,
     TrainConfig,
     VariantInfo,
@@ -36,6 +37,12 @@ class Options:
         "small",
         help="small: for a CPU; cifar: the paper's for CIFAR-10, and at 64x64 and 256x256 those for FFHQ; core leaves "
         "them to gankit or to an extension",
+    )
+    width: int | None = option(
+        None,
+        ge=GROUP,
+        le=4096,
+        help="channels at the coarsest size, a multiple of 16; None: 128 (small) or 768 (cifar)",
     )
 
 
@@ -89,6 +96,16 @@ PLANS = {
     "small": Plan(width=128, wide_stages=1, blocks=1, patch=2),
     "cifar": Plan(width=768, wide_stages=4, blocks=2, patch=1),
 }
+
+
+def plan_of(options: Options) -> Plan:
+    """The sizes that the options ask for."""
+    plan = PLANS[options.networks]
+    if options.width is None:
+        return plan
+    if options.width % GROUP:
+        raise InputError(f"width {options.width} is not a multiple of {GROUP}", hint="-s width=192")
+    return replace(plan, width=options.width)
 
 
 class Block(nn.Module):
@@ -231,7 +248,7 @@ def gankit_generator(data: DataSpec, z_dim: int, options: Options) -> nn.Module 
     """None for points: core's perceptrons answer."""
     if not data.is_image or options.networks == "core":
         return None
-    return R3ganGenerator(data.shape, z_dim, PLANS[options.networks], data.condition)
+    return R3ganGenerator(data.shape, z_dim, plan_of(options), data.condition)
 
 
 @hookimpl
@@ -239,7 +256,7 @@ def gankit_discriminator(data: DataSpec, options: Options) -> nn.Module | None:
     """None for points: core's perceptrons answer."""
     if not data.is_image or options.networks == "core":
         return None
-    return R3ganDiscriminator(data.shape, PLANS[options.networks], data.condition)
+    return R3ganDiscriminator(data.shape, plan_of(options), data.condition)
 
 
 @hookimpl

@@ -418,3 +418,101 @@ def test_a_closed_pipe_is_not_an_error(folder: Path) -> None:
         f"'{GANKIT}' variants | true", shell=True, cwd=folder, capture_output=True, text=True, check=False
     )
     assert result.stderr == ""
+
+
+# -- recipes -----------------------------------------------------------------------------------------------------------
+
+POINTS_RECIPE = """
+title = "Points"
+about = "eight Gaussians"
+[settings]
+variant = "lsgan"
+data = "ring8"
+steps = 3
+batch = 8
+z_dim = 8
+d_lr = "linear(1e-3, 0, 100%)"
+[data]
+shape = [2]
+[expect]
+features = "points"
+metrics = ["fid"]
+n = 100
+source = "measured in a test"
+[expect.scores]
+fid = { low = 0, high = 1e-9 }
+"""
+
+
+@pytest.fixture
+def recipe(folder: Path) -> str:
+    (folder / "points.toml").write_text(POINTS_RECIPE)
+    return "./points.toml"
+
+
+def test_recipes_are_listed_and_shown(folder: Path, recipe: str, tmp_path: Path) -> None:
+    listed = gankit("recipes", "--json", cwd=folder)
+    rows = {row["name"]: row for row in json.loads(listed.stdout)}
+    assert (rows["digits"]["images"], rows["digits"]["dist"]) == (100_000, "gankit")
+    assert listed.stderr == ""
+    narrow = gankit("recipes", cwd=folder, COLUMNS="80")
+    assert max(map(len, narrow.stdout.splitlines())) <= 80
+    assert narrow.stderr.startswith("next: ")
+    home = {"GANKIT_HOME": str(tmp_path)}
+    shown = gankit("recipes", "show", recipe, "--measure", cwd=folder, **home)
+    assert shown.returncode == 0, shown.stderr
+    for expected in (
+        "d_lr +linear.* recipe points",
+        "d_lr +0.001 +0.0005 +0",
+        "expected +fid 0 to 1e-09",
+        "here +about",
+    ):
+        assert re.search(expected, shown.stdout), (expected, shown.stdout)
+    again = json.loads(
+        gankit("recipes", "show", recipe, "--json", cwd=folder, **home).stdout
+    )  # the speed is remembered
+    assert again["here"]["images_per_s"] > 0
+    assert again["schedules"]["d_lr"] == [1e-3, 5e-4, 0]
+    assert again["expect"]["scores"]["fid"]["high"] == 1e-9
+
+
+def test_a_recipe_is_trained_with_what_the_flags_change(folder: Path, recipe: str) -> None:
+    shown = gankit("train", "--recipe", recipe, "--batch", 4, "--print-config", "--json", cwd=folder)
+    settings = json.loads(shown.stdout)["settings"]
+    assert settings["batch"] == {"value": 4, "source": "flag"}
+    assert settings["z_dim"] == {"value": 8, "source": "recipe points"}
+    variable = gankit("train", "--print-config", "--json", cwd=folder, GANKIT_TRAIN_RECIPE=recipe)
+    assert json.loads(variable.stdout)["settings"]["z_dim"] == {"value": 8, "source": "recipe points"}
+    (folder / "with-recipe.toml").write_text('recipe = "./points.toml"\nz_dim = 4\n')
+    from_toml = gankit("train", "--config", "with-recipe.toml", "--print-config", "--json", cwd=folder)
+    settings = json.loads(from_toml.stdout)["settings"]
+    assert (settings["z_dim"], settings["batch"]["source"]) == (
+        {"value": 4, "source": "with-recipe.toml"},
+        "recipe points",
+    )
+
+
+def test_outside_of_the_expectation_is_exit_code_6(folder: Path, recipe: str) -> None:
+    done = gankit("reproduce", recipe, "--device", "cpu", "--out", "again", "--json", cwd=folder)
+    assert done.returncode == 6, done.stderr
+    assert json.loads(done.stdout) == json.loads((folder / "again" / "reproduce.json").read_text())
+    assert json.loads(done.stdout)["within"] is False
+    text = gankit("reproduce", recipe, "--device", "cpu", "--out", "again", cwd=folder)
+    assert re.search(r"FID +[\d.,]+ +0\.000 to 0\.000 +outside", text.stdout), text.stdout
+    (folder / "points.toml").write_text(POINTS_RECIPE.replace("high = 1e-9", "high = 1e9"))
+    assert gankit("reproduce", recipe, "--device", "cpu", "--out", "within", cwd=folder).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--recipe", "digist"], "unknown recipe 'digist' — did you mean 'digits'?"),
+        (["train", "--recipe", "dcgan-celeba64"], "recipe 'dcgan-celeba64' needs data of yours: CelebA"),
+        (["recipes", "show", "./none.toml"], "no such recipe file: ./none.toml"),
+        (["reproduce", "paper-dcgan"], "recipe 'paper-dcgan' needs data of yours: centred faces"),
+    ],
+)
+def test_a_wrong_recipe_is_one_line(folder: Path, arguments: list[str], message: str) -> None:
+    result = gankit(*arguments, cwd=folder)
+    assert result.returncode == 2
+    assert message in one_line(result.stderr)
