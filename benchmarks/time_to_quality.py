@@ -297,7 +297,7 @@ def toolkit(variant: str | None, arguments: argparse.Namespace, seed: int, budge
     from gankit.hookspecs import Run
 
     files: list[tuple[float, bytes]] = []
-    left = list(budgets)
+    left = budgets[:-1]  # the last one ends the run
 
     def on_step(run: Run) -> None:
         if left and run.train_s >= left[0]:
@@ -305,10 +305,10 @@ def toolkit(variant: str | None, arguments: argparse.Namespace, seed: int, budge
             files.append((run.train_s, run.pack_generator()))
 
     settings: dict[str, Any] = {} if arguments.size is None else {"size": arguments.size}
-    gankit.train(
+    result = gankit.train(
         variant, data=arguments.data, time_s=budgets[-1], seed=seed, device="cpu", out=out, on_step=on_step, **settings
     )
-    for seconds, packed in files or [(budgets[-1], (out / "generator.safetensors").read_bytes())]:
+    for seconds, packed in [*files, (result.train_s, result.generator.read_bytes())]:
         file = out / f"at-{seconds:.0f}.safetensors"
         file.write_bytes(packed)
 
