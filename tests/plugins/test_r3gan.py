@@ -405,6 +405,14 @@ def test_one_step_is_that_of_plain_code() -> None:
         assert torch.allclose(average, old - rate * slope / (slope.abs() + 1e-8), atol=1e-6)
 
 
+def test_fakes_of_other_labels_are_not_compared_with_fresh_samples() -> None:
+    settings = {"variant": "r3gan", "shape": (2,), "reuse_fakes": True}
+    with pytest.raises(InputError, match="and G's phase has others"):
+        loop_with(conditional=True, **settings)
+    loop_with(**settings)
+    loop_with(conditional=True, g_reals="shared", **settings)
+
+
 def v(images: int, base: float, final: float, decay: int) -> float:
     """The authors' cosine for all five quantities."""
     return base + (1 - 0.5 * (1 + math.cos(math.pi * min(images / decay, 1)))) * (final - base)
