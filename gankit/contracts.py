@@ -55,6 +55,8 @@ class Batch:
     """[N] int64, of the real samples; None when the data has none."""
     condition: Tensor | None = None
     """[N, K]: y of the real samples and of the fakes made beside them; None when unconditional."""
+    fresh: Batch | None = None
+    """Another batch of real samples, for phases that do not take those of the discriminator (`Phase.fresh_reals`)."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -69,7 +70,11 @@ def gradients(settings: dict[str, Any]) -> dict[str, Tensor]:
         player.optimizer.register_step_pre_hook(record)
     inputs: list[Tensor] = []
     loop.networks.discriminator.register_forward_pre_hook(lambda _, given: inputs.append(given[0].detach().mean()))
-    loop.step(Batch(real[mine], labels=labels[mine], condition=None if y is None else y[mine]))
+    data, fresh = (
+        Batch(samples[mine], labels=labels[mine], condition=None if y is None else y[mine])
+        for samples in (real, real.flip(0))
+    )
+    loop.step(replace(data, fresh=fresh if loop.takes_fresh_reals else None))
     processes.average(inputs, "the inputs of the discriminator")
     found["inputs"] = torch.stack(inputs)
     found.update({f"loss.{name}": buffer.clone() for name, buffer in loop.loss.named_buffers()})

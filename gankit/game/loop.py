@@ -88,7 +88,12 @@ class TrainingLoop:
                 "discriminator", loss.discriminator, prefix="d", fakes="detached", penalised=True, frozen=()
             ),
             "generator": Phase(
-                "generator", loss.generator, prefix="g", fakes="attached", due=lambda: self.due_every(self.d_steps())
+                "generator",
+                loss.generator,
+                prefix="g",
+                fakes="attached",
+                due=lambda: self.due_every(self.d_steps()),
+                fresh_reals=config.g_reals == "fresh",
             ),
         }
         """Name -> phase, in the order in which they are played."""
@@ -168,6 +173,11 @@ class TrainingLoop:
         """Whether a phase is due that is played once in so many batches."""
         return self.steps + 1 - self.phases[phase].last >= batches
 
+    @property
+    def takes_fresh_reals(self) -> bool:
+        """Whether a phase takes a real batch of its own, which the sampler then draws beside that of D."""
+        return any(phase.fresh_reals for phase in self.phases.values())
+
     def sample_z(self, n: int) -> Tensor:
         """z [n, z_dim] from the prior of the run."""
         return draw_z(n, self.config.z_dim, self.config.z_prior, device=self.device)
@@ -187,7 +197,8 @@ class TrainingLoop:
     def step(self, data: Batch) -> dict[str, Tensor]:
         """Show one batch of real samples and play the phases that are due; returns 0-d tensors on the device by name.
 
-        `data` is a batch as it comes from the sampler: real samples, their labels and conditions.
+        `data` is a batch as it comes from the sampler: real samples, their labels and conditions, and in `fresh`
+        another such batch for the phases that take one. Only the first counts as images shown.
         """
         self._set_schedules()
         for network in (self.networks.generator, self.networks.discriminator, *self.networks.extra.values()):
@@ -197,8 +208,8 @@ class TrainingLoop:
         moved_before = max((p.last for p in self.phases.values() if p.player == "generator"), default=0)
         stats: dict[str, Tensor] = {}
         for name in due:
-            stats |= self.play(name, data, fakes) if self.replayed is None else self.replayed(name, data)
-            phase = self.phases[name]
+            phase, own = self.phases[name], self._batch_of(name, data)
+            stats |= self.play(name, own, fakes) if self.replayed is None else self.replayed(name, own)
             phase.turns, phase.last = phase.turns + 1, self.steps + 1
         self.steps += 1
         if any(self.phases[name].player == "generator" for name in due):
@@ -207,8 +218,19 @@ class TrainingLoop:
             self.ema.update(self.networks.generator, total=self.total_images, **images)
         return stats
 
+    def _batch_of(self, name: str, data: Batch) -> Batch:
+        """The real samples of a phase; PluginError where it takes some of its own and there are none."""
+        if not self.phases[name].fresh_reals:
+            return data
+        if data.fresh is None:
+            raise PluginError(
+                f"the phase '{name}' takes real samples of its own, and this batch has none",
+                hint="give `step` a Batch that has another one in `fresh`, as Sampler(…, fresh_reals=True) does",
+            )
+        return data.fresh
+
     def play(self, name: str, data: Batch, fakes: _Fakes | None = None) -> dict[str, Tensor]:
-        """One phase: its player moves once. The docstring of `Part` shows the order."""
+        """One phase on these real samples: its player moves once. The docstring of `Part` shows the order."""
         phase = self.phases[name]
         player, scaler = self.players[phase.player], self.players[phase.player].scaler
         others = [other for other in self.players if other != phase.player] if phase.frozen is None else phase.frozen

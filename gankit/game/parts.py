@@ -46,6 +46,8 @@ class Phase:
     """How often it has been played."""
     last: int = field(default=0, compare=False)
     """The number of batches that had been shown when it was played last."""
+    fresh_reals: bool = False
+    """Whether its real samples are a batch of their own, `Batch.fresh`; the fakes are then made for its conditions."""
 
 
 @dataclass

@@ -72,7 +72,7 @@ def bench(layers: list[Layer], steps: int = 20) -> Benchmark:
     dataset = load_data(plan)
     with own_streams(device), ExitStack() as stack:
         loop = build_loop(plan, data_spec(dataset, latent_space(plan, dataset)), device)
-        sampler = stack.enter_context(closing(make_sampler(plan, dataset, device)))
+        sampler = stack.enter_context(closing(make_sampler(plan, dataset, device, fresh_reals=loop.takes_fresh_reals)))
         game = _Game(loop, sampler, plan.config.seed)
         # Whole cycles of generator steps and lazy penalties give every block the same work.
         cycle = math.lcm(loop.d_steps(), loop.config.penalty_every)

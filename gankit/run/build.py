@@ -161,6 +161,11 @@ def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: 
             share_batch_norm(network)
     if config.penalty_every > 1 and not loop.penalised:
         raise InputError("this game has no gradient penalty to leave out", hint="leave out --penalty-every")
+    if loop.takes_fresh_reals and config.reuse_fakes and config.conditional:
+        raise InputError(
+            "the fakes that --reuse-fakes keeps have the labels of D's real samples, and G's phase has others",
+            hint="leave out --reuse-fakes, or add --g-reals shared",
+        )
     own_game = has_own_game(loop)
     if rehearsed:
         if not own_game:
@@ -214,8 +219,8 @@ def _faster_precision(
         return faster_on_cpu(f"{networks.generator}\0{networks.discriminator}\0{data_for_d.shape}\0{n}", play)
 
 
-def make_sampler(plan: Plan, dataset: Dataset, device: torch.device) -> Sampler:
-    """The batches of a run, or of one of its processes."""
+def make_sampler(plan: Plan, dataset: Dataset, device: torch.device, *, fresh_reals: bool) -> Sampler:
+    """The batches of a run, or of one of its processes; `fresh_reals` is what its loop says (`takes_fresh_reals`)."""
     config = plan.config
     return Sampler(
         dataset,
@@ -224,6 +229,7 @@ def make_sampler(plan: Plan, dataset: Dataset, device: torch.device) -> Sampler:
         device=device,
         conditional=config.conditional,
         share=processes.share(config.batch),
+        fresh_reals=fresh_reals,
     )
 
 
@@ -269,7 +275,7 @@ def estimate(plan: Plan, dataset: Dataset, steps: int = 5) -> Estimate:
     data = data_spec(dataset, latent_space(plan, dataset))
     with own_streams(device):
         loop = build_loop(plan, data, device)
-        sampler = make_sampler(plan, dataset, device)
+        sampler = make_sampler(plan, dataset, device, fresh_reals=loop.takes_fresh_reals)
         seconds = []
         for step in range(2 + steps):  # the first ones pay for lazy initialisation
             before = time.perf_counter()

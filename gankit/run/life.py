@@ -58,7 +58,7 @@ def live(
         loop = build_loop(plan, data_spec(dataset, space), device)
         if plan.config.on_diverge == "rollback" and processes.size() > 1:
             raise InputError("--on-diverge rollback is for one process", hint="leave it out")
-        sampler = make_sampler(plan, dataset, device)
+        sampler = make_sampler(plan, dataset, device, fresh_reals=loop.takes_fresh_reals)
         stack.callback(sampler.close)
         if plan.config.graphs == "auto":
             reason = why_not(loop, plan.composition.host_bound, processes.size())

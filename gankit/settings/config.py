@@ -86,6 +86,12 @@ class TrainConfig:
         help="the generator learns from the last fakes of the discriminator, which saves a forward pass",
         setting=Setting(brief="G learns from the last fakes of D"),
     )
+    g_reals: Literal["shared", "fresh"] = option(
+        "shared",
+        help="real samples in the generator's phase: those of the discriminator's, or a fresh batch, which does not "
+        "count as images shown",
+        setting=Setting(brief="reals of G's phase"),
+    )
     penalty_every: int = option(
         1,
         ge=1,
@@ -288,6 +294,7 @@ class Settings(TypedDict, total=False):
     weight_decay: float
     d_steps: int
     reuse_fakes: bool
+    g_reals: Literal["shared", "fresh"]
     penalty_every: int
     ema_halflife_images: int | str | Schedule
     graphs: Literal["auto", "off"]

@@ -9,7 +9,8 @@ One spelling everywhere (command line, TOML, Python):
     steps(2e-4, 1e-4@100k, 5e-5@200k)      a new value from each of these numbers of images on
     cosine(2e-4, 5e-5, 20M, warmup=500k)   the value times images / 500k during the first 500,000 images
 
-Points in time are images (`50k`, `20M`) or shares of the budget (`25%`, stored with 12 decimal places).
+Points in time are images (`50k`, `20M`) or shares of the budget (`25%`, stored with 12 decimal places). The values may
+be written like images too: `cosine(0, 500k, 20M)` is a half-life.
 A schedule with shares follows the budget of the run: if a resumed run has a larger budget, its shares are those of the
 new budget from there on.
 """
@@ -184,16 +185,22 @@ def _number(text: str) -> float:
     return number
 
 
+def _value(text: str) -> float:
+    """A value within a schedule: a number, or one of images as in '500k'."""
+    images = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)([kKmM])\s*", text)
+    return _number(text) if images is None else round(float(images[1]) * _UNITS[images[2].lower()], 9)
+
+
 def _constant(arguments: list[str], warmup: Point | None) -> Schedule:
     if len(arguments) != 1:
         raise ValueError("constant takes one value: constant(2e-4, warmup=10k)")
-    return Schedule("constant", (_number(arguments[0]),), warmup=warmup)
+    return Schedule("constant", (_value(arguments[0]),), warmup=warmup)
 
 
 def _between(kind: Literal["linear", "cosine"], arguments: list[str], warmup: Point | None) -> Schedule:
     if len(arguments) != 3:
         raise ValueError(f"{kind} takes two values and a length: {kind}(2e-4, 5e-5, 20M) or {kind}(2e-4, 0, 50%-100%)")
-    first, last = _number(arguments[0]), _number(arguments[1])
+    first, last = _value(arguments[0]), _value(arguments[1])
     begin, dash, end = arguments[2].rpartition("-")
     points = (Point.parse(begin) if dash else Point(0), Point.parse(end))
     if points[0].is_share == points[1].is_share and points[0].amount > points[1].amount:
@@ -203,12 +210,12 @@ def _between(kind: Literal["linear", "cosine"], arguments: list[str], warmup: Po
 
 def _steps(arguments: list[str], warmup: Point | None) -> Schedule:
     first, *later = arguments
-    values, points = [_number(first)], []
+    values, points = [_value(first)], []
     for argument in later:
         value, at, point = argument.partition("@")
         if not at:
             raise ValueError(f"'{argument}' does not say when: 1e-4@100k")
-        values.append(_number(value))
+        values.append(_value(value))
         points.append(Point.parse(point))
     if len({point.is_share for point in points}) > 1:
         raise ValueError("steps are all in images or all in shares of the budget")

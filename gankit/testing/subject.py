@@ -26,6 +26,7 @@ from gankit.settings.option import NoOptions
 
 REFUSALS = (InputError, PluginError)  # a plugin may say no in words; a signal, also a GankitError, is not its word
 BATCH = 8
+FRESH = 1_000_000  # added to the number of a step for the seed of its other real batch
 CLASSES = ("a", "b", "c")
 IMAGES = DataSpec((1, 16, 16), CLASSES)
 POINTS = DataSpec((2,), CLASSES)
@@ -119,8 +120,16 @@ class Subject:
         return replace(data, condition=len(data.classes)) if conditional else data
 
     def batch(self, loop: TrainingLoop, step: int) -> Batch:
-        """Batch number `step`: real samples that depend on their class, labels, and y in a conditional run."""
-        draws = torch.Generator().manual_seed(step)
+        """Batch number `step`: real samples that depend on their class, labels, and y in a conditional run.
+
+        It has another one in `fresh`, where a phase takes real samples of its own.
+        """
+        data = self._batch(loop, torch.Generator().manual_seed(step))
+        if loop.takes_fresh_reals:
+            data.fresh = self._batch(loop, torch.Generator().manual_seed(FRESH + step))
+        return data
+
+    def _batch(self, loop: TrainingLoop, draws: torch.Generator) -> Batch:
         labels = torch.arange(BATCH) % len(CLASSES)
         shift = (labels * 0.2 - 0.5).reshape(-1, *[1] * len(self.data.shape))
         real = torch.rand(BATCH, *self.data.shape, generator=draws) * 0.5 + shift

@@ -1,7 +1,8 @@
 """ADA: augmentation of what D sees, with a probability that follows how much D overfits (Karras et al., 2020).
 
-Of the paper's pipeline: blitting (flips, quarter turns, whole-pixel shifts) and colour. The geometric ones with their
-filters are left out: they need grid_sample, whose second derivative older PyTorch lacks.
+Of the paper's pipeline: blitting (flips, quarter turns, whole-pixel shifts) and colour. What a shift leaves open is
+filled by reflection, as in the authors' code. The geometric ones with their filters are left out: they need
+grid_sample, whose second derivative older PyTorch lacks.
 """
 
 import math
@@ -84,14 +85,15 @@ class Ada(Part):
         return uniform(images) < self.probability
 
     def blit(self, images: Tensor) -> Tensor:
-        """Mirrored (half of the chosen), turned by quarters, shifted by up to an eighth of each side."""
+        """Mirrored (half of the chosen), turned by quarters, shifted by up to an eighth of each side (reflected)."""
         images = torch.where(self.chosen(images) & (uniform(images) < 0.5), images.flip(3), images)
         if images.shape[2] == images.shape[3]:
             turns = torch.where(self.chosen(images), (4 * uniform(images)).floor(), 0.0)
             for k in (1, 2, 3):
                 images = torch.where(turns == k, images.rot90(k, (2, 3)), images)
         moved = self.chosen(images).flatten()
-        return shift(images, *(whole(images, round(side / 8)) * moved for side in images.shape[2:]))
+        down, right = (whole(images, round(side / 8)) * moved for side in images.shape[2:])
+        return shift(images, down, right, border="reflect")
 
     def colour(self, images: Tensor) -> Tensor:
         """Brightness, contrast, inverted luma; of three channels hue and saturation as well."""

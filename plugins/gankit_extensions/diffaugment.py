@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,8 @@ def color(images: Tensor) -> Tensor:
 
 def translation(images: Tensor) -> Tensor:
     """Shifted by up to an eighth of each side; what comes in is grey."""
-    return shift(images, *(whole(images, round(TRANSLATION * side)) for side in images.shape[2:]))
+    down, right = (whole(images, round(TRANSLATION * side)) for side in images.shape[2:])
+    return shift(images, down, right)
 
 
 def whole(images: Tensor, most: int) -> Tensor:
@@ -40,16 +42,22 @@ def whole(images: Tensor, most: int) -> Tensor:
     return torch.randint(-most, most + 1, (len(images),), device=images.device)
 
 
-def shift(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Each image moved by its own whole numbers of pixels [N]; zeros come in."""
+def shift(images: Tensor, down: Tensor, right: Tensor, border: Literal["zeros", "reflect"] = "zeros") -> Tensor:
+    """Each image moved by its own whole numbers of pixels [N], fewer than its sides have.
+
+    Zeros come in, or the image itself, reflected at its outermost pixels, which are not repeated.
+    """
     height, width = images.shape[2:]
-    padded = nn.functional.pad(images, (1, 1, 1, 1))  # the border is what lies outside
     rows, columns = (
-        (torch.arange(side, device=images.device) - by[:, None] + 1).clamp(0, side + 1)
-        for side, by in ((height, down), (width, right))
+        torch.arange(side, device=images.device) - by[:, None] for side, by in ((height, down), (width, right))
     )
+    if border == "reflect":
+        rows, columns = ((side - 1) - (side - 1 - at.abs()).abs() for side, at in ((height, rows), (width, columns)))
+    else:
+        images = nn.functional.pad(images, (1, 1, 1, 1))  # the border is what lies outside
+        rows, columns = ((at + 1).clamp(0, side + 1) for side, at in ((height, rows), (width, columns)))
     number = torch.arange(len(images), device=images.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[number, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return images.permute(0, 2, 3, 1)[number, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def cutout(images: Tensor) -> Tensor:

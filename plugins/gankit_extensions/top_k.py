@@ -1,5 +1,6 @@
 """Top-k: G learns from the fakes that D finds most real, fewer of them as training goes on (Sinha et al., 2020)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,22 +24,39 @@ from gankit.plugin import (
 @dataclass(frozen=True)
 class Options:
     least: float = option(0.5, gt=0, le=1, schedule=False, help="share of each batch below which k never falls")
-    decay: float = option(
-        0.99, gt=0, le=1, schedule=False, help="factor of k for every `images`; the paper's for every epoch"
+    decay: float = option(0.99, gt=0, le=1, schedule=False, help="factor of k at each of its reductions")
+    until: float = option(
+        0.5, gt=0, le=1, schedule=False, help="share of the budget after which k has reached its least"
     )
-    images: int = option(50_000, ge=1, help="images shown to D between two reductions of k")
+    images: int | None = option(
+        None,
+        ge=1,
+        help="images shown to D between two reductions of k, 50000 in the paper (an epoch of CIFAR-10); None: as many "
+        "as `until` asks for, and 50000 where time alone ends the run",
+    )
+
+
+EPOCH = 50_000  # images between two reductions in the paper, and here where there is no budget to take a share of
 
 
 class TopK(Part):
-    """Lets gradients through the k best scores of a batch only; values and shapes of the scores stay as they are."""
+    """Lets gradients through the k best scores of a batch only; values and shapes of the scores stay as they are.
 
-    def __init__(self, options: Options) -> None:
+    The share of the batch falls to `least` in steps of the factor `decay` (section 3 of the paper: 0.99, 1/2).
+    """
+
+    def __init__(self, options: Options, total_images: int | None) -> None:
         super().__init__()
         self.options = options
+        # So many reductions lead to the floor; without any, or with a factor of 1, the interval does not matter.
+        last = math.ceil(math.log(options.least) / math.log(options.decay)) if options.decay < 1 else 0
+        paced = EPOCH if total_images is None else options.until * total_images / max(last, 1)
+        self.interval = float(options.images or paced)
+        """Images between two reductions."""
 
     def share(self, images: int) -> float:
         """The share of a batch that counts after so many images."""
-        return max(self.options.least, self.options.decay ** (images // self.options.images))
+        return max(self.options.least, self.options.decay ** int(images / self.interval))
 
     def critic(self, critic: Critic, step: Step) -> Critic:
         return BestFakes(critic, self.share(step.images)) if step.name == "generator" else critic
@@ -80,7 +98,7 @@ class Extension:
     def gankit_parts(self, loop: TrainingLoop) -> Sequence[Part]:
         if loop.loss.output.code:
             raise InputError("top-k orders scores, and this discriminator gives none", hint="leave out --with top-k")
-        return [TopK(self.options)]
+        return [TopK(self.options, loop.total_images)]
 
 
 @hookimpl

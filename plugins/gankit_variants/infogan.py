@@ -4,6 +4,7 @@ import math
 from collections.abc import Generator as Wrapper
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,9 @@ from gankit.plugin import (
     Critic,
     CriticOutput,
     DataSpec,
+    Discriminator,
     InputError,
+    PointDiscriminator,
     SampleGrid,
     TrainConfig,
     VariantInfo,
@@ -31,7 +34,37 @@ class Options:
     categories: int = option(10, ge=2, le=1000, help="values of the categorical code")
     continuous: int = option(2, ge=0, le=100, help="continuous codes")
     category_weight: float = option(1.0, ge=0, help="lambda of the categorical code, for both players")
-    continuous_weight: float = option(0.1, ge=0, help="lambda of the continuous codes, for both players")
+    continuous_weight: float = option(1.0, ge=0, help="lambda of the continuous codes, for both players")
+    q: Literal["layer-norm", "batch-norm", "linear"] = option(
+        "layer-norm",
+        help="how Q reads D's features: through a layer of 128 numbers of its own with this normalisation (the "
+        "authors' is batch norm), or linearly, which leaves D to gankit or to an extension",
+    )
+
+
+HIDDEN = 128  # numbers in Q's own layer
+SLOPE = 0.01  # of its leaky ReLU, as in the authors' code
+
+
+class ReadingDiscriminator(nn.Module):
+    """Samples -> [N, 1 + codes]: the score, and what Q reads off the same features.
+
+    Q is a layer of 128 numbers, a normalisation, a leaky ReLU and a linear layer, as in the authors' code. Theirs is
+    batch norm. Layer norm is the default here, because it does not couple the samples of a batch: a penalty on D's
+    score (`--with r1`) needs independent samples, and the gradients of several processes are those of one.
+    """
+
+    def __init__(self, discriminator: nn.Module, codes: int, norm: Literal["layer-norm", "batch-norm"]) -> None:
+        """`discriminator` gives [N, 1 + HIDDEN]: the score, and Q's own layer, which is linear in its features."""
+        super().__init__()
+        self.discriminator = discriminator
+        normalise = nn.LayerNorm(HIDDEN) if norm == "layer-norm" else nn.BatchNorm1d(HIDDEN)
+        self.q = nn.Sequential(normalise, nn.LeakyReLU(SLOPE), nn.Linear(HIDDEN, codes))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Samples [N, …] -> [N, 1 + codes]."""
+        output = self.discriminator(samples)
+        return torch.cat([output[:, :1], self.q(output[:, 1:])], dim=1)
 
 
 class CodedGenerator(nn.Module):
@@ -112,6 +145,18 @@ def gankit_generator(z_dim: int, options: Options) -> Wrapper[None, nn.Module, n
 
 
 @hookimpl
+def gankit_discriminator(data: DataSpec, options: Options, output: CriticOutput) -> nn.Module | None:
+    """None for a linear Q: the heads of any discriminator are one."""
+    if options.q == "linear":
+        return None
+    hidden = CriticOutput(heads=HIDDEN)
+    if data.is_image:
+        channels, height, width = data.shape
+        return ReadingDiscriminator(Discriminator((channels, height, width), output=hidden), output.heads, options.q)
+    return ReadingDiscriminator(PointDiscriminator(data.shape[0], output=hidden), output.heads, options.q)
+
+
+@hookimpl
 def gankit_loss(options: Options) -> AdversarialLoss:
     return InfoGanLoss(options)
 
@@ -130,7 +175,7 @@ def gankit_sample_grid(data: DataSpec, z: Tensor, options: Options) -> SampleGri
 def gankit_vectors() -> Sequence[Vector]:
     outputs = [[0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]]
     z = [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]  # categories 0 and 2
-    gaussian = Options(categories=2, continuous=1, continuous_weight=1.0)
+    gaussian = Options(categories=2, continuous=1)
     return [
         Vector(
             name="category",

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, logsigmoid
+from torch.nn.functional import logsigmoid
 
 from gankit.plugin import (
     AdversarialLoss,
@@ -27,22 +27,22 @@ from gankit.plugin import (
 
 SLOPE = 0.2  # of the leaky ReLUs
 EXPANSION = 2  # of the channels within a block
-GROUP = 16  # channels in a group of a 3x3 convolution
 
 
 @dataclass(frozen=True)
 class Options:
     gamma: float = option(3.0, ge=0, help="weight of both penalties, gamma/2 E|grad D|^2; points want less, say 0.02")
-    networks: Literal["small", "cifar", "core"] = option(
+    networks: Literal["small", "cifar", "ffhq", "imagenet", "core"] = option(
         "small",
-        help="small: for a CPU; cifar: the paper's for CIFAR-10, and at 64x64 and 256x256 those for FFHQ; core leaves "
-        "them to gankit or to an extension",
+        help="small: for a CPU; cifar, ffhq, imagenet: the paper's for these data, at any size; core leaves them to "
+        "gankit or to an extension",
     )
     width: int | None = option(
         None,
-        ge=GROUP,
-        le=4096,
-        help="channels at the coarsest size, a multiple of 16; None: 128 (small) or 768 (cifar)",
+        ge=8,
+        le=1 << 14,
+        help="channels of the coarsest stages, from which those of finer ones follow; None: 128 in the small networks, "
+        "768 for cifar and ffhq, 1536 for imagenet",
     )
 
 
@@ -81,7 +81,9 @@ class Plan:
     width: int  # channels at the coarsest size
     wide_stages: int  # so many stages keep them; then they halve with every finer one
     blocks: int  # in each stage
-    patch: int  # side of the patches of pixels that count as one; at the finest size blocks would cost most
+    patch: int = 1  # side of the patches of pixels that count as one; at the finest size blocks would cost most
+    group: int = 16  # channels in a group of a 3x3 convolution
+    zero_border: bool = True  # whether zeros lie outside an image that is resampled, as in the authors' code
 
     def stages(self, shape: tuple[int, ...]) -> list[tuple[tuple[int, int], int]]:
         """(C, H, W) -> [((h, w), channels)], coarsest first: 32 -> 4, 8, 16, 32, and 28 -> 4, 7, 14 in patches of 2."""
@@ -89,29 +91,32 @@ class Plan:
         while min(sizes[0]) > 4:
             sizes.insert(0, ((sizes[0][0] + 1) // 2, (sizes[0][1] + 1) // 2))
         narrowing = [max(0, stage + 1 - self.wide_stages) for stage in range(len(sizes))]
-        return [(size, max(GROUP, self.width >> shift)) for size, shift in zip(sizes, narrowing, strict=True)]
+        widths = [max(self.group, self.width >> shift) for shift in narrowing]
+        for width in widths:
+            if EXPANSION * width % self.group:
+                raise InputError(
+                    f"width {self.width} gives blocks of {EXPANSION * width} channels, which groups of {self.group} do "
+                    "not divide",
+                    hint="-s width=192, or another multiple of 64",
+                )
+        return list(zip(sizes, widths, strict=True))
 
 
+# Those of the paper are the presets of the authors' train.py: CIFAR10 (4 stages at 32x32), FFHQ-64 (5) and FFHQ-256
+# (7), ImageNet-32 (4) and ImageNet-64 (5).
+PAPER = Plan(width=768, wide_stages=4, blocks=2)
 PLANS = {
-    "small": Plan(width=128, wide_stages=1, blocks=1, patch=2),
-    "cifar": Plan(width=768, wide_stages=4, blocks=2, patch=1),
+    "small": Plan(width=128, wide_stages=1, blocks=1, patch=2, zero_border=False),
+    "cifar": PAPER,
+    "ffhq": PAPER,
+    "imagenet": Plan(width=1536, wide_stages=5, blocks=2, group=32),
 }
-
-
-def plan_of(options: Options) -> Plan:
-    """The sizes that the options ask for."""
-    plan = PLANS[options.networks]
-    if options.width is None:
-        return plan
-    if options.width % GROUP:
-        raise InputError(f"width {options.width} is not a multiple of {GROUP}", hint="-s width=192")
-    return replace(plan, width=options.width)
 
 
 class Block(nn.Module):
     """x [N, C, h, w] -> same shape: x plus an inverted bottleneck, 1x1 wider, 3x3 in groups, 1x1 back."""
 
-    def __init__(self, channels: int, blocks: int) -> None:
+    def __init__(self, channels: int, blocks: int, group: int = 16) -> None:
         super().__init__()
         inner = EXPANSION * channels
         # Fixup (Zhang et al., 2019) in place of normalisation: each branch starts at zero, and its other m - 1 = 2
@@ -120,7 +125,7 @@ class Block(nn.Module):
         self.branch = nn.Sequential(
             convolution(channels, inner, gain=gain, bias=True),
             nn.LeakyReLU(SLOPE, inplace=True),
-            convolution(inner, inner, size=3, groups=inner // GROUP, gain=gain, bias=True),
+            convolution(inner, inner, size=3, groups=inner // group, gain=gain, bias=True),
             nn.LeakyReLU(SLOPE, inplace=True),
             convolution(inner, channels, gain=0.0),
         )
@@ -132,16 +137,20 @@ class Block(nn.Module):
 
 
 class Resample(nn.Module):
-    """x [N, C, *before] -> [N, C, *after], bilinear: at a factor of two the paper's filter [1, 3, 3, 1]."""
+    """x [N, C, *before] -> [N, C, *after], bilinear: at a factor of two the paper's filter [1, 3, 3, 1].
+
+    With `zero_border` zeros lie outside of x, so that it fades at its border; else the filter is normalised there.
+    """
 
     rows: Tensor
     columns: Tensor
 
-    def __init__(self, before: tuple[int, int], after: tuple[int, int]) -> None:
+    def __init__(self, before: tuple[int, int], after: tuple[int, int], *, zero_border: bool) -> None:
         super().__init__()
         # As two products with fixed matrices it fits odd sizes too, and differentiates twice at the price of once.
-        self.register_buffer("rows", bilinear(before[0], after[0]), persistent=False)
-        self.register_buffer("columns", bilinear(before[1], after[1]).T.contiguous(), persistent=False)
+        rows, columns = (bilinear(n, m, zero_border=zero_border) for n, m in zip(before, after, strict=True))
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns.T.contiguous(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, h, w] -> [N, C, h', w']."""
@@ -154,14 +163,15 @@ class R3ganGenerator(nn.Module):
     def __init__(self, shape: tuple[int, ...], z_dim: int, plan: Plan, condition: int = 0) -> None:
         super().__init__()
         stages = plan.stages(shape)
-        (size, width), blocks = stages[0], plan.blocks * len(stages)
+        size, width = stages[0]
         self.embed = linear(condition, z_dim) if condition else None
         self.scale = linear(2 * z_dim if condition else z_dim, width)
         self.basis = nn.Parameter(torch.randn(width, *size))
-        layers: list[nn.Module] = [Block(width, blocks) for _ in range(plan.blocks)]
+        layers: list[nn.Module] = [*stage_blocks(plan, width, len(stages))]
         for (before, inputs), (after, outputs) in itertools.pairwise(stages):
             layers += [convolution(inputs, outputs)] if inputs != outputs else []
-            layers += [Resample(before, after), *(Block(outputs, blocks) for _ in range(plan.blocks))]
+            layers += [Resample(before, after, zero_border=plan.zero_border)]
+            layers += stage_blocks(plan, outputs, len(stages))
         layers += [convolution(stages[-1][1], shape[0] * plan.patch**2), nn.PixelShuffle(plan.patch)]
         self.layers = nn.Sequential(*layers)
         self.shape = shape
@@ -180,14 +190,14 @@ class R3ganDiscriminator(nn.Module):
     def __init__(self, shape: tuple[int, ...], plan: Plan, condition: int = 0) -> None:
         super().__init__()
         stages = plan.stages(shape)[::-1]
-        (size, width), blocks = stages[-1], plan.blocks * len(stages)
+        size, width = stages[-1]
         # Odd sizes are filled up, as whole patches are needed.
         layers: list[nn.Module] = [nn.ReplicationPad2d((0, -shape[2] % plan.patch, 0, -shape[1] % plan.patch))]
         layers += [nn.PixelUnshuffle(plan.patch), convolution(shape[0] * plan.patch**2, stages[0][1])]
         for (before, inputs), (after, outputs) in itertools.pairwise(stages):
-            layers += [*(Block(inputs, blocks) for _ in range(plan.blocks)), Resample(before, after)]
+            layers += [*stage_blocks(plan, inputs, len(stages)), Resample(before, after, zero_border=plan.zero_border)]
             layers += [convolution(inputs, outputs)] if inputs != outputs else []
-        self.layers = nn.Sequential(*layers, *(Block(width, blocks) for _ in range(plan.blocks)))
+        self.layers = nn.Sequential(*layers, *stage_blocks(plan, width, len(stages)))
         self.basis = nn.Parameter(torch.randn(width, *size) / math.sqrt(math.prod(size)))
         self.score = linear(width, width if condition else 1)
         # A projection (Miyato and Koyama, 2018); its 1/sqrt(channels) lies in the initial values.
@@ -199,10 +209,22 @@ class R3ganDiscriminator(nn.Module):
         return features.squeeze(1) if self.embed is None else (features * self.embed(condition)).sum(1)
 
 
-def bilinear(before: int, after: int) -> Tensor:
-    """The matrix [after, before] that resizes a column; its rows sum to one, also at the border."""
-    columns = torch.eye(before)[None, None]
-    return interpolate(columns, (after, before), mode="bilinear", antialias=True)[0, 0]
+def stage_blocks(plan: Plan, channels: int, stages: int) -> list[nn.Module]:
+    """The blocks of one of so many stages."""
+    return [Block(channels, plan.blocks * stages, plan.group) for _ in range(plan.blocks)]
+
+
+def bilinear(before: int, after: int, *, zero_border: bool) -> Tensor:
+    """The matrix [after, before] that resizes a column by a triangle as wide as the coarser grid.
+
+    Its rows sum to one; with `zero_border` only those that do not reach beyond the border do.
+    """
+    scale = before / after
+    centres = scale * (torch.arange(after, dtype=torch.float64) + 0.5) - 0.5
+    distances = torch.arange(-before, 2 * before) - centres[:, None]  # the column lies between two empty ones
+    weights = (1 - distances.abs() / max(scale, 1.0)).clamp(min=0)
+    inside = weights[:, before : 2 * before]
+    return (inside / (weights if zero_border else inside).sum(1, keepdim=True)).float()
 
 
 def convolution(
@@ -234,7 +256,7 @@ def gankit_variant() -> VariantInfo:
         title="R3GAN",
         paper="https://arxiv.org/abs/2501.05441",
         options=Options,
-        config=TrainConfig(g_lr=2e-3, d_lr=2e-3, betas=(0.0, 0.99)),
+        config=TrainConfig(g_lr=2e-3, d_lr=2e-3, betas=(0.0, 0.99), g_reals="fresh"),
     )
 
 
@@ -243,20 +265,28 @@ def gankit_loss(options: Options) -> AdversarialLoss:
     return R3ganLoss(options.gamma)
 
 
+def plan_of(data: DataSpec, options: Options) -> Plan | None:
+    """The sizes of the networks; None where they are not this variant's."""
+    if not data.is_image or options.networks == "core":
+        if options.width is not None:
+            raise InputError("width is for r3gan's own networks of images", hint="leave out -s width")
+        return None
+    plan = PLANS[options.networks]
+    return plan if options.width is None else replace(plan, width=options.width)
+
+
 @hookimpl
 def gankit_generator(data: DataSpec, z_dim: int, options: Options) -> nn.Module | None:
     """None for points: core's perceptrons answer."""
-    if not data.is_image or options.networks == "core":
-        return None
-    return R3ganGenerator(data.shape, z_dim, plan_of(options), data.condition)
+    plan = plan_of(data, options)
+    return None if plan is None else R3ganGenerator(data.shape, z_dim, plan, data.condition)
 
 
 @hookimpl
 def gankit_discriminator(data: DataSpec, options: Options) -> nn.Module | None:
     """None for points: core's perceptrons answer."""
-    if not data.is_image or options.networks == "core":
-        return None
-    return R3ganDiscriminator(data.shape, plan_of(options), data.condition)
+    plan = plan_of(data, options)
+    return None if plan is None else R3ganDiscriminator(data.shape, plan, data.condition)
 
 
 @hookimpl

@@ -72,6 +72,35 @@ def test_a_batch_stays_as_it_is_while_the_next_ones_are_gathered() -> None:
     sampler.close()
 
 
+@pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize(("count", "batch"), [(12, 4), (10, 4), (3, 8)])
+def test_fresh_samples_have_an_order_of_their_own_and_take_nothing_from_the_first(
+    count: int, batch: int, resident: bool
+) -> None:
+    dataset, steps = numbered(count), range(3 * count)
+    sampler = Sampler(dataset, batch=batch, seed=1, device=CPU, resident=resident, fresh_reals=True)
+    batches = [sampler.batch(step) for step in steps]
+    sampler.close()
+    assert not prefetching()
+    shown, fresh = ([int(label) for b in side for label in b.labels] for side in (batches, [b.fresh for b in batches]))
+    assert shown == drawn(Sampler(dataset, batch=batch, seed=1, device=CPU), steps)
+    assert fresh != shown
+    for epoch in range(3 * batch):
+        assert sorted(fresh[epoch * count : (epoch + 1) * count]) == list(range(count))
+    assert all(b.fresh.fresh is None for b in batches)
+    assert Sampler(dataset, batch=batch, seed=1, device=CPU).batch(0).fresh is None
+
+
+def test_fresh_samples_depend_on_seed_and_step_alone_and_are_shared_among_processes() -> None:
+    dataset, settings = numbered(10), {"batch": 4, "seed": 5, "device": CPU, "conditional": True, "fresh_reals": True}
+    whole = Sampler(dataset, **settings)
+    in_order = [whole.batch(step).fresh for step in range(6)]
+    for step in (5, 0, 3):
+        parts = [Sampler(dataset, **settings, share=share).batch(step).fresh for share in (slice(0, 2), slice(2, 4))]
+        for field in ("real", "labels", "condition"):
+            assert torch.equal(torch.cat([getattr(part, field) for part in parts]), getattr(in_order[step], field))
+
+
 def prefetching() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("gankit-prefetch")}
 

@@ -66,8 +66,8 @@ def play(loop: TrainingLoop, first: int, last: int) -> list[dict[str, float]]:
     stats = []
     for step in range(first, last):
         torch.manual_seed(step)
-        real = torch.full((4, 2), 0.1 * step)
-        stats.append({name: float(value) for name, value in loop.step(Batch(real)).items()})
+        data = Batch(torch.full((4, 2), 0.1 * step), fresh=Batch(torch.full((4, 2), -0.2 * step)))
+        stats.append({name: float(value) for name, value in loop.step(data).items()})
     return stats
 
 
@@ -75,9 +75,17 @@ def state(loop: TrainingLoop) -> dict[str, object]:
     return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in loop.state_dict().items()}
 
 
-@pytest.mark.parametrize("variant", ["gan", "wgan", "wgan-gp", "r3gan"])
-def test_a_run_from_graphs_equals_an_eager_one(variant: str) -> None:
-    settings = {"penalty_every": 2, "d_steps": 3} if variant == "wgan-gp" else {}
+@pytest.mark.parametrize(
+    ("variant", "settings"),
+    [
+        ("gan", {}),
+        ("wgan", {}),
+        ("wgan-gp", {"penalty_every": 2, "d_steps": 3}),
+        ("r3gan", {"g_reals": "fresh", "g_lr": "cosine(1e-3, 0, 80)", "options": {"gamma": "cosine(2, 0.1, 80)"}}),
+        ("r3gan", {"g_reals": "shared", "d_steps": 2}),
+    ],
+)
+def test_a_run_from_graphs_equals_an_eager_one(variant: str, settings: dict[str, object]) -> None:
     eager, graphed = make_loop(variant, **settings), make_loop(variant, **settings)
     recorder = CpuRecorder(graphed)
     graphed.replayed = GraphedPhases(graphed, recorder)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -146,6 +148,97 @@ def test_the_generator_learns_from_new_fakes_or_from_those_just_shown(reuse: boo
     loop.step(Batch(real()))
     assert torch.equal(*loss.seen) == reuse
     assert changed(before, loop.networks.generator)
+
+
+class Seen(Squares):
+    """Remembers the real samples, the conditions and the fakes of each phase."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, float, int | None]] = []
+        self.fakes: list[Tensor] = []
+
+    def remember(self, phase: str, batch: Batch) -> None:
+        condition = None if batch.condition is None else int(batch.condition[0].argmax())
+        self.seen.append((phase, float(batch.real[0, 0, 0, 0]), condition))
+        self.fakes.append(batch.fake.detach().clone())
+
+    def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        self.remember("d", batch)
+        return super().discriminator(critic, batch)
+
+    def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+        self.remember("g", batch)
+        return super().generator(critic, batch)
+
+
+def numbered(step: int, condition: int | None = None) -> Batch:
+    """A batch of images of `step`, with another one of 100 + step in `fresh`."""
+
+    def images(value: int, condition: int | None) -> Batch:
+        return Batch(torch.full((4, 1, 8, 8), float(value)), condition=condition and torch.eye(3)[[condition] * 4])
+
+    return replace(images(step, condition), fresh=images(100 + step, condition and condition + 1))
+
+
+@pytest.mark.parametrize(
+    ("g_reals", "expected"),
+    [
+        ("fresh", [("d", 0), ("d", 1), ("g", 101), ("d", 2), ("d", 3), ("g", 103)]),
+        ("shared", [("d", 0), ("d", 1), ("g", 1), ("d", 2), ("d", 3), ("g", 3)]),
+    ],
+)
+@pytest.mark.parametrize("reuse", [False, True])
+def test_the_phase_of_g_may_have_real_samples_of_its_own(
+    g_reals: Literal["shared", "fresh"], expected: list[tuple[str, int]], reuse: bool
+) -> None:
+    loss = Seen()
+    loop = make_loop(TrainConfig(batch=4, z_dim=8, d_steps=2, reuse_fakes=reuse, g_reals=g_reals), loss)
+    images: list[int] = []
+
+    class Counts(Part):
+        def after_update(self, step: Step) -> dict[str, Tensor]:
+            images.append(step.images)
+            return {}
+
+    loop.add_part("counts", Counts())
+    for step in range(4):
+        loop.step(numbered(step))
+    assert [(phase, value) for phase, value, _ in loss.seen] == expected
+    assert torch.equal(loss.fakes[1], loss.fakes[2]) == reuse
+    assert images == [4, 8, 8, 12, 16, 16]  # those of the discriminator alone count
+
+
+def test_the_fakes_of_a_phase_with_real_samples_of_its_own_have_their_conditions() -> None:
+    given: list[int] = []
+
+    class Conditional(Generator):
+        def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+            assert condition is not None
+            given.append(int(condition[0].argmax()))
+            return super().forward(z, condition)
+
+    networks = Networks(Conditional((1, 8, 8), 8, condition=3), Discriminator((1, 8, 8), condition=3))
+    loss = Seen()
+    loop = TrainingLoop(networks, loss, TrainConfig(batch=4, z_dim=8, g_reals="fresh"))
+    loop.step(numbered(0, condition=1))
+    assert [condition for _, _, condition in loss.seen] == given == [1, 2]
+
+
+def test_a_batch_without_the_real_samples_that_a_phase_takes_is_refused() -> None:
+    loop = make_loop(TrainConfig(batch=4, z_dim=8, g_reals="fresh"))
+    with pytest.raises(PluginError, match="'generator' takes real samples of its own"):
+        loop.step(Batch(real()))
+
+
+def test_a_phase_of_a_variant_may_have_real_samples_of_its_own() -> None:
+    loss = Seen()
+    loop = make_loop(loss=loss)
+    assert not loop.takes_fresh_reals
+    loop.phases["again"] = Phase("discriminator", loss.discriminator, fakes="detached", frozen=(), fresh_reals=True)
+    assert loop.takes_fresh_reals
+    loop.step(numbered(0))
+    assert [(phase, value) for phase, value, _ in loss.seen] == [("d", 0), ("g", 0), ("d", 100)]
 
 
 class Penalised(Squares):

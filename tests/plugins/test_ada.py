@@ -17,6 +17,7 @@ from gankit.errors import InputError
 from gankit.game.loop import TrainingLoop
 from gankit.game.parts import Part, Step
 from gankit_extensions import ada
+from gankit_extensions.diffaugment import shift
 
 IMAGES = Batch(torch.zeros(4, 3, 16, 16))
 
@@ -47,6 +48,36 @@ def test_a_turn_of_the_hue_keeps_the_luma_and_goes_round() -> None:
         patch.setattr(ada, "uniform", lambda x: torch.full((2, 1, 1, 1), 0.5 + 1 / 3))  # not inverted, 120 degrees
         turned = module.colour(images)
     assert torch.allclose(turned, images.roll(1, 1), atol=1e-6) or torch.allclose(turned, images.roll(-1, 1), atol=1e-6)
+
+
+def test_what_a_shift_leaves_open_is_a_reflection() -> None:
+    row = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
+    images = row.expand(2, 1, 5, 5)
+    still, by = torch.zeros(2, dtype=torch.int64), torch.tensor([2, -2])
+    for moved in (
+        shift(images, still, by, border="reflect"),
+        shift(images.mT, by, still, border="reflect").mT,
+    ):
+        assert [image[0, 3].tolist() for image in moved] == [[3, 2, 1, 2, 3], [3, 4, 5, 4, 3]]
+
+
+def test_reflected_shifts_are_crops_of_a_reflecting_pad() -> None:
+    images, down, right = torch.randn(5, 3, 8, 6), torch.tensor([1, -1, 0, 2, -2]), torch.tensor([0, 1, -1, 2, 3])
+    padded = nn.functional.pad(images, (3, 3, 3, 3), mode="reflect")
+    moved = shift(images, down, right, border="reflect")
+    for image, whole, y, x in zip(moved, padded, down.tolist(), right.tolist(), strict=True):
+        assert torch.equal(image, whole[:, 3 - y : 11 - y, 3 - x : 9 - x])
+
+
+def test_no_border_appears_in_an_image_of_one_colour() -> None:
+    images = torch.full((64, 1, 16, 16), 0.7)
+    assert torch.equal(pipeline(1.0).blit(images), images)
+
+
+def test_reflected_shifts_are_differentiated_twice_correctly() -> None:
+    images = torch.randn(2, 1, 4, 4, dtype=torch.float64, requires_grad=True)
+    down, right = torch.tensor([1, -2]), torch.tensor([-1, 2])
+    assert torch.autograd.gradgradcheck(lambda x: shift(x, down, right, border="reflect").pow(3), images)
 
 
 # -- the controller ----------------------------------------------------------------------------------------------------

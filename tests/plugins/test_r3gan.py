@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
-from support_plugins import FAKE, REAL, batch_of, critic_of, loop_with
+from support_plugins import FAKE, MNIST, REAL, batch_of, critic_of, loop_with
 from support_plugins import double as float64
 from torch import Tensor, nn
 
 from gankit.contracts import Batch, DataSpec
+from gankit.errors import InputError
 from gankit.game.parts import Part, Step
 from gankit.game.vectors import LinearCritic
+from gankit_extensions import ada
 from gankit_variants import r3gan
 from gankit_variants.r3gan import PLANS, Options, R3ganDiscriminator, R3ganGenerator, R3ganLoss, Resample
 
@@ -112,7 +116,7 @@ class KnownScores(Part):
 def test_parts_and_statistics_know_the_scores_of_the_pair(penalty_every: int) -> None:
     loop, known = loop_with(variant="r3gan", shape=(2,), penalty_every=penalty_every), KnownScores()
     loop.add_part("known", known)
-    batch = Batch(torch.randn(4, 2))
+    batch = Batch(torch.randn(4, 2), fresh=Batch(torch.randn(4, 2)))
     for _ in range(2):
         stats = loop.step(batch)
     real, fake = known.found["discriminator"]
@@ -212,15 +216,241 @@ def test_resampling_by_two_is_the_filter_of_the_paper() -> None:
     x = torch.randn(1, 1, 8, 8)
     halved = nn.functional.conv2d(x, kernel / 64, stride=2, padding=1)
     doubled = nn.functional.conv_transpose2d(x, kernel / 16, stride=2, padding=1)
+    assert torch.allclose(Resample((8, 8), (4, 4), zero_border=True)(x), halved, atol=1e-6)
+    assert torch.allclose(Resample((8, 8), (16, 16), zero_border=True)(x), doubled, atol=1e-6)
     inside = slice(2, -2)
-    assert torch.allclose(Resample((8, 8), (4, 4))(x)[..., 1:3, 1:3], halved[..., 1:3, 1:3], atol=1e-6)
-    assert torch.allclose(Resample((8, 8), (16, 16))(x)[..., inside, inside], doubled[..., inside, inside], atol=1e-6)
-    assert torch.allclose(Resample((7, 13), (4, 7))(torch.ones(1, 2, 7, 13)), torch.ones(1, 2, 4, 7))
+    found = Resample((8, 8), (16, 16), zero_border=False)(x)
+    assert torch.allclose(found[..., inside, inside], doubled[..., inside, inside], atol=1e-6)
+    assert not torch.allclose(found, doubled, atol=1e-3)
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 8), (8, 4), (4, 7), (7, 4), (13, 7), (1, 2), (2, 1)])
+def test_without_zeros_at_the_border_resampling_is_pytorchs(before: int, after: int) -> None:
+    x = torch.randn(1, 2, before, before)
+    wanted = nn.functional.interpolate(x, (after, after), mode="bilinear", antialias=True)
+    resample = Resample((before, before), (after, after), zero_border=False)
+    assert torch.allclose(resample(x), wanted, atol=1e-6)
+    assert torch.allclose(resample(torch.ones_like(x)), torch.ones_like(wanted))
+
+
+def test_an_odd_size_fades_at_its_border_too() -> None:
+    assert r3gan.bilinear(8, 4, zero_border=True).sum(1).tolist() == [0.875, 1, 1, 0.875]
+    assert r3gan.bilinear(7, 4, zero_border=True).sum(1).tolist() == pytest.approx([0.875, 1, 1, 0.875])
 
 
 def test_stages_are_those_of_the_paper() -> None:
     assert PLANS["cifar"].stages((3, 32, 32)) == [((side, side), 768) for side in (4, 8, 16, 32)]
-    assert [channels for _, channels in PLANS["cifar"].stages((3, 256, 256))] == [768, 768, 768, 768, 384, 192, 96]
+    assert [channels for _, channels in PLANS["ffhq"].stages((3, 64, 64))] == [768, 768, 768, 768, 384]
+    assert [channels for _, channels in PLANS["ffhq"].stages((3, 256, 256))] == [768, 768, 768, 768, 384, 192, 96]
+    assert [channels for _, channels in PLANS["imagenet"].stages((3, 32, 32))] == [1536] * 4
+    assert [channels for _, channels in PLANS["imagenet"].stages((3, 64, 64))] == [1536] * 5
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "groups"), [("cifar", 32, [96] * 4), ("ffhq", 64, [96] * 4 + [48]), ("imagenet", 64, [96] * 5)]
+)
+def test_each_stage_has_two_blocks_in_the_groups_of_the_paper(name: str, side: int, groups: list[int]) -> None:
+    """The cardinalities of the authors' presets: 16 channels a group, 32 for ImageNet."""
+    with torch.device("meta"):
+        pair = networks((3, side, side), name, z_dim=64)
+    for network, order in zip(pair, (1, -1), strict=True):
+        found = [layer.groups for layer in network.modules() if isinstance(layer, nn.Conv2d) and layer.groups > 1]
+        assert found == [count for count in groups[::order] for _ in range(2)]
+
+
+def test_a_width_makes_a_mini_version() -> None:
+    data = DataSpec((3, 32, 32))
+    for width, millions in ((384, 5.6), (256, 2.7), (192, 1.6)):
+        options = Options(networks="cifar", width=width)
+        plan = r3gan.plan_of(data, options)
+        assert plan is not None
+        assert [channels for _, channels in plan.stages(data.shape)] == [width] * 4
+        with torch.device("meta"):
+            pair = r3gan.gankit_generator(data, 64, options), r3gan.gankit_discriminator(data, options)
+        for network in pair:
+            assert network is not None
+            assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, 1) == millions
+
+
+def test_a_width_that_fits_no_groups_or_no_networks_is_refused() -> None:
+    with pytest.raises(InputError, match="blocks of 200 channels, which groups of 16 do not divide"):
+        r3gan.gankit_generator(DataSpec((3, 32, 32)), 64, Options(networks="cifar", width=100))
+    for data, options in ((DataSpec((2,)), Options(width=64)), (DataSpec(MNIST), Options(networks="core", width=64))):
+        with pytest.raises(InputError, match="width is for r3gan's own networks"):
+            r3gan.gankit_discriminator(data, options)
+
+
+# -- the recipe, against an implementation of its own ------------------------------------------------------------------
+
+MINI = {"networks": "cifar", "width": 16}
+SIDE, WIDTHS, BLOCKS, GROUP = 16, [16, 16, 16], 2, 16  # coarse to fine: 4, 8 and 16 pixels
+
+
+def filtered(x: Tensor, *, up: bool) -> Tensor:
+    """Resampling by two with [1, 3, 3, 1] and zeros outside, a convolution for each channel."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0]).to(x)
+    kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4) / (16 if up else 64)
+    convolve = nn.functional.conv_transpose2d if up else nn.functional.conv2d
+    return convolve(x, kernel, stride=2, padding=1, groups=x.shape[1])
+
+
+def plain_block(x: Tensor, p: Iterator[Tensor]) -> Tensor:
+    y = nn.functional.leaky_relu(nn.functional.conv2d(x, next(p), next(p)), 0.2)
+    y = nn.functional.conv2d(y, next(p), next(p), padding=1, groups=2 * x.shape[1] // GROUP)
+    return x + nn.functional.conv2d(nn.functional.leaky_relu(y, 0.2), next(p))
+
+
+def plain_generator(network: nn.Module, z: Tensor, y: Tensor | None = None) -> Tensor:
+    """The authors' generator, stage by stage, with the weights of ours."""
+    p = iter(list(network.layers.parameters()))
+    z = z if y is None else torch.cat([z, y @ network.embed.weight.T], dim=1)
+    x = network.basis * (z @ network.scale.weight.T)[:, :, None, None]
+    for stage in range(len(WIDTHS)):
+        x = filtered(x, up=True) if stage else x
+        for _ in range(BLOCKS):
+            x = plain_block(x, p)
+    return nn.functional.conv2d(x, next(p))
+
+
+def plain_discriminator(network: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
+    """The authors' discriminator, with the weights of ours."""
+    p = iter(list(network.layers.parameters()))
+    x = nn.functional.conv2d(x, next(p))
+    for stage in range(len(WIDTHS)):
+        x = filtered(x, up=False) if stage else x
+        for _ in range(BLOCKS):
+            x = plain_block(x, p)
+    features = nn.functional.conv2d(x, network.basis[:, None], groups=x.shape[1]).flatten(1) @ network.score.weight.T
+    return features[:, 0] if y is None else (features * (y @ network.embed.weight.T)).sum(1)
+
+
+@pytest.mark.parametrize("condition", [0, 3])
+def test_the_papers_networks_give_what_plain_code_gives_with_their_weights(condition: int) -> None:
+    torch.manual_seed(0)
+    plan = replace(PLANS["cifar"], width=16)
+    generator = disturbed(R3ganGenerator((3, SIDE, SIDE), 8, plan, condition))
+    discriminator = disturbed(R3ganDiscriminator((3, SIDE, SIDE), plan, condition))
+    z, told = torch.randn(3, 8), (torch.eye(3),) if condition else ()
+    images = generator(z, *told)
+    assert torch.allclose(images, plain_generator(generator, z, *told), atol=1e-5)
+    assert torch.allclose(discriminator(images, *told), plain_discriminator(discriminator, images, *told), atol=1e-4)
+
+
+def test_initial_weights_have_the_spread_of_the_paper() -> None:
+    """N(0, 1/fan_in); within a block 1.3867505 L^(-1/4) times that, and zero for its last layer (L blocks in all)."""
+    with torch.no_grad():
+        generator, discriminator = networks((3, 32, 32), "cifar", z_dim=64)
+        block = next(layer for layer in generator.modules() if isinstance(layer, r3gan.Block))
+        first, _, second, _, last = block.branch
+        gain = 1.3867505 * 8**-0.25
+        assert first.weight.std().item() == pytest.approx(gain / 768**0.5, rel=0.01)
+        assert second.weight.std().item() == pytest.approx(gain / (16 * 9) ** 0.5, rel=0.01)
+        assert not last.weight.any()
+        assert not first.bias.any()
+        assert generator.scale.weight.std().item() == pytest.approx(64**-0.5, rel=0.02)
+        assert generator.basis.std().item() == pytest.approx(1, rel=0.02)
+        assert generator.layers[-2].weight.std().item() == pytest.approx(768**-0.5, rel=0.05)
+        assert discriminator.basis.std().item() == pytest.approx(1 / 4, rel=0.02)
+        assert discriminator.score.weight.std().item() == pytest.approx(768**-0.5, rel=0.1)
+
+
+def test_one_step_is_that_of_plain_code() -> None:
+    """Both updates of a step: gradients by autograd on the plain networks, and Adam's first step by its formula."""
+    rate, beta2, gamma, n = 1e-3, 0.9, 0.5, 4
+    loop = loop_with(
+        variant="r3gan", shape=(3, SIDE, SIDE), options={**MINI, "gamma": gamma}, g_lr=rate, d_lr=rate,
+        betas=(0.0, beta2), ema_halflife_images="cosine(0, 5M, 20M)",
+    )  # fmt: skip
+    g, d = disturbed(loop.networks.generator), disturbed(loop.networks.discriminator)
+    torch.manual_seed(1)
+    real, fresh, z_d, z_g = (torch.randn(n, *shape) for shape in [(3, SIDE, SIDE)] * 2 + [(8,)] * 2)
+    draws = iter([z_d, z_g])
+    loop.sample_z = lambda n: next(draws)  # type: ignore[method-assign]
+    found: dict[str, list[Tensor]] = {}
+    for name, player in loop.players.items():
+        parameters = list(player.parameters.values())
+        player.optimizer.register_step_pre_hook(
+            lambda *_, name=name, parameters=parameters: found.update({name: [p.grad.clone() for p in parameters]})
+        )
+    before = {name: [p.detach().clone() for p in player.parameters.values()] for name, player in loop.players.items()}
+
+    x, fake = real.clone().requires_grad_(), plain_generator(g, z_d).detach().requires_grad_()
+    r, f = plain_discriminator(d, x), plain_discriminator(d, fake)
+    slopes = torch.autograd.grad(r.sum() + f.sum(), [x, fake], create_graph=True)
+    penalty = sum(slope.square().sum((1, 2, 3)) for slope in slopes)
+    wanted = (torch.log1p(torch.exp(f - r)) + gamma / 2 * penalty).mean()
+    gradients = {"discriminator": torch.autograd.grad(wanted, list(d.parameters()))}
+    stats = loop.step(Batch(real, fresh=Batch(fresh)))
+    # The generator has not moved when D's new scores of its fakes and of the fresh samples are compared.
+    for p, old in zip(g.parameters(), before["generator"], strict=True):
+        p.data.copy_(old)
+    scores = plain_discriminator(d, plain_generator(g, z_g)) - plain_discriminator(d, fresh)
+    g_loss = torch.log1p(torch.exp(-scores)).mean()
+    gradients["generator"] = torch.autograd.grad(g_loss, list(g.parameters()))
+
+    assert float(stats["score/real"]) == pytest.approx(r.mean().item(), abs=1e-4)
+    assert float(stats["d/pair"] + stats["d/r1"] + stats["d/r2"]) == pytest.approx(wanted.item(), rel=1e-4)
+    assert float(stats["g/pair"]) == pytest.approx(g_loss.item(), rel=1e-4)
+    for name, expected in gradients.items():
+        for ours, plain in zip(found[name], expected, strict=True):
+            assert torch.allclose(ours, plain, rtol=1e-3, atol=1e-5 * float(plain.abs().max())), name
+    # m = g, v = (1 - beta2) g^2, both divided by one minus their rate: the step is g / (|g| + 1e-8).
+    for p, old, slope in zip(d.parameters(), before["discriminator"], found["discriminator"], strict=True):
+        assert torch.allclose(p, old - rate * slope / (slope.abs() + 1e-8), atol=1e-6)
+    for average, p, old, slope in zip(
+        loop.generator.parameters(), g.parameters(), before["generator"], found["generator"], strict=True
+    ):
+        assert torch.equal(p, old)
+        # With a half-life of zero the average is the generator itself.
+        assert torch.allclose(average, old - rate * slope / (slope.abs() + 1e-8), atol=1e-6)
+
+
+def test_fakes_of_other_labels_are_not_compared_with_fresh_samples() -> None:
+    settings = {"variant": "r3gan", "shape": (2,), "reuse_fakes": True}
+    with pytest.raises(InputError, match="and G's phase has others"):
+        loop_with(conditional=True, **settings)
+    loop_with(**settings)
+    loop_with(conditional=True, g_reals="shared", **settings)
+
+
+def v(images: int, base: float, final: float, decay: int) -> float:
+    """The authors' cosine for all five quantities."""
+    return base + (1 - 0.5 * (1 + math.cos(math.pi * min(images / decay, 1)))) * (final - base)
+
+
+@pytest.mark.parametrize("images", [0, 4, 5_000_000, 20_000_000, 30_000_000])
+def test_the_five_schedules_of_the_paper_can_be_written(images: int) -> None:
+    """Those of CIFAR-10: learning rates, beta2, gamma, the augmentation's p and the half-life of the average."""
+    loop = loop_with(
+        "ada", variant="r3gan", shape=(3, 8, 8), g_lr="cosine(2e-4, 5e-5, 20M)", d_lr="cosine(2e-4, 5e-5, 20M)",
+        betas="0,cosine(0.9, 0.99, 20M)", ema_halflife_images="cosine(0, 5M, 20M)",
+        options={"gamma": "cosine(0.05, 0.005, 20M)", "ada": {"p": "cosine(0, 0.55, 20M)"}},
+    )  # fmt: skip
+    loop.steps = images // 4
+    batch = Batch(torch.randn(4, 3, 8, 8), fresh=Batch(torch.randn(4, 3, 8, 8)))
+    assert "ada/p" not in loop.step(batch)  # there is no controller
+    found = loop.scheduled()
+    expected = {
+        "lr/generator": v(images, 2e-4, 5e-5, 20_000_000),
+        "lr/discriminator": v(images, 2e-4, 5e-5, 20_000_000),
+        "beta2/generator": v(images, 0.9, 0.99, 20_000_000),
+        "beta2/discriminator": v(images, 0.9, 0.99, 20_000_000),
+        "ema_halflife": v(images + 4, 0, 5_000_000, 20_000_000),  # it is used at the end of the step
+        "options.gamma": v(images, 0.05, 0.005, 20_000_000),
+        "options.ada.p": v(images, 0, 0.55, 20_000_000),
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    part = loop.parts["ada"]
+    assert isinstance(part, ada.Ada)
+    assert float(part.probability) == pytest.approx(expected["options.ada.p"])
+    assert isinstance(loop.loss, R3ganLoss)
+    assert float(loop.loss.gamma) == pytest.approx(expected["options.gamma"])
+    group = loop.players["discriminator"].optimizer.param_groups[0]
+    assert (float(group["lr"]), group["betas"][1]) == pytest.approx(
+        (expected["lr/generator"], expected["beta2/generator"])
+    )
+    if images == 0:
+        assert all(map(torch.equal, loop.generator.parameters(), loop.networks.generator.parameters()))
 
 
 def test_parameter_counts_are_known() -> None:
