@@ -58,7 +58,7 @@ class Tally:
 
 def command(folder: Path, steps: int) -> list[str]:
     """One `gankit train`, complete with a folder, so that the same words continue it."""
-    settings = {"data": "ring8", "batch": BATCH, "steps": steps, "device": "cpu"}
+    settings = {"variant": "gan", "data": "ring8", "batch": BATCH, "steps": steps, "device": "cpu"}
     settings |= {"checkpoint-every": EVERY, "eval-every": 8 * EVERY, "eval-n": 50}
     return [
         "train",

@@ -10,6 +10,7 @@ import typer
 
 from gankit.base.signals import stop_requests
 from gankit.cli import (
+    advise,
     bench,
     compare,
     console,
@@ -47,6 +48,7 @@ app.command(
 )(train.train)
 app.command("resume")(train.resume)
 app.command("reproduce")(reproduce.reproduce)
+app.command("advise")(advise.advise)
 app.command("sample")(sample.sample)
 app.command("interpolate")(latent.interpolate)
 app.command("arithmetic")(latent.arithmetic)

@@ -71,9 +71,9 @@ def show(
         plan = plan_run([*open_data, Layer("flag", {"recipe": name})])
         speed = speeds.recall(found.digest)
         if measure:
-            from gankit.look.cost import measure as measure_speed
+            from gankit.look.cost import measure_recipe
 
-            speed = measure_speed(found, plan)
+            speed = measure_recipe(found, plan)
     if json:
         console.print_json({**_facts(found), **_details(found, plan, speed)})
         return

@@ -114,8 +114,11 @@ def train(
     layers += [Layer("flag", {"recipe": recipe})] if recipe is not None else []
     folder = path_of(out, "--out") if out is not None else None
     with console.log_to_stderr(), console.progress_bar():
+        from gankit.run.advice import advised
         from gankit.run.plan import load_data, plan_run
 
+        if config is None:
+            layers = advised(layers, None if new else folder)
         if dry_run or print_config:
             plan = plan_run(layers)
             if dry_run:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median_low
+
+import torch
 
 from gankit.base.text import did_you_mean, printable, short_name
 from gankit.data.dataset import Dataset, DatasetFactory
@@ -15,7 +20,7 @@ from gankit.data.formats.images import ImageRows, OnBadImage, image_rows
 from gankit.data.formats.pack import MAGIC, load_pack
 from gankit.data.formats.resize import dataset_rows
 from gankit.data.formats.rows import Rows, load_rows
-from gankit.data.formats.sources import READ, SUFFIXES, folder_files, zip_files
+from gankit.data.formats.sources import READ, SUFFIXES, class_labels, folder_files, zip_files
 from gankit.errors import InputError
 
 TRAIN = "train"
@@ -59,6 +64,88 @@ def open_rows(
                 f"'{printable(data)}' holds points, not images", hint="points are small: use them as they are"
             )
         yield dataset_rows(source, size) if isinstance(source, Dataset) else source
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a data set is, as far as headers tell: image files are not decoded."""
+
+    is_image: bool
+    count: int
+    channels: int
+    """Channels of the images; 0 for points."""
+    sizes: tuple[tuple[int, int], ...]
+    """(height, width) of the images, the most common size first; empty for points."""
+    side: int
+    """The median of the shorter sides in pixels; 0 for points."""
+    dim: int
+    """Dimensions of points; 0 for images."""
+    classes: tuple[int, ...]
+    """Samples of each class; empty without labels."""
+    sample: Callable[[int], Dataset]
+    """At most so many of the samples, spread over the set in runs of neighbours, at a common size."""
+
+
+def survey(
+    data: str, catalogue: Mapping[str, DatasetFactory], *, on_bad_image: OnBadImage = "error", side: int = 64
+) -> Survey:
+    """A first look at a data set, for advice; `side` is the size of the images of `Survey.sample`."""
+    with _open(data, catalogue, TRAIN, (side, side), on_bad_image) as source:
+        if isinstance(source, Dataset):
+            return _survey_arrays(source)
+        _, labels, _ = class_labels(source.files)
+        present = None if labels is None else [labels[index] for index in source.order]
+        sizes = [source.headers[index].size for index in source.order]
+        return Survey(
+            is_image=True,
+            count=len(source),
+            channels=source.shape[0],
+            sizes=tuple(size for size, _ in Counter(sizes).most_common()),
+            side=int(median_low([min(size) for size in sizes])),
+            dim=0,
+            classes=() if present is None else tuple(Counter(present).values()),
+            sample=lambda most: _sample_of_files(data, most, side, on_bad_image),
+        )
+
+
+def _survey_arrays(data: Dataset) -> Survey:
+    shape = data.spec.shape
+    counts = (
+        () if data.labels is None else tuple(torch.bincount(data.labels, minlength=len(data.spec.classes)).tolist())
+    )
+
+    def sample(most: int) -> Dataset:
+        kept = torch.tensor(spread(len(data), most))
+        labels = None if data.labels is None else data.labels[kept]
+        conditions = None if data.conditions is None else data.conditions[kept].contiguous()
+        return replace(data, samples=data.samples[kept].contiguous(), labels=labels, conditions=conditions)
+
+    return Survey(
+        is_image=data.spec.is_image,
+        count=len(data),
+        channels=shape[0] if data.spec.is_image else 0,
+        sizes=((shape[1], shape[2]),) if data.spec.is_image else (),
+        side=min(shape[1:]) if data.spec.is_image else 0,
+        dim=0 if data.spec.is_image else shape[0],
+        classes=counts,
+        sample=sample,
+    )
+
+
+def _sample_of_files(data: str, most: int, side: int, on_bad_image: OnBadImage) -> Dataset:
+    with _open(data, {}, TRAIN, (side, side), on_bad_image) as source:
+        if isinstance(source, Dataset):  # the folder has just become something else
+            return _survey_arrays(source).sample(most)
+        return load_rows(replace(source, order=[source.order[row] for row in spread(len(source), most)]))
+
+
+def spread(count: int, most: int, together: int = 8) -> list[int]:
+    """At most `most` of the indices 0..count-1: runs of neighbours at equal distances, or all of them."""
+    if count <= most:
+        return list(range(count))
+    runs = max(1, most // together)
+    starts = [run * (count - together) // max(1, runs - 1) for run in range(runs)]
+    return sorted({start + step for start in starts for step in range(together)})[:most]
 
 
 @contextmanager

@@ -36,13 +36,19 @@ def stand_in(note: DataNote, name: str = "stand-in", samples: int = SAMPLES) -> 
     )
 
 
-def measure(recipe: RecipeFile, plan: Plan) -> Speed:
-    """Images per second of a recipe on this device, which is remembered.
+def measure_recipe(recipe: RecipeFile, plan: Plan) -> Speed:
+    """Images per second of a recipe on this device, which are remembered."""
+    speed = measure(plan, stand_in(recipe.recipe.data) or load_data(plan))
+    speeds.remember(recipe.digest, speed)
+    return speed
+
+
+def measure(plan: Plan, dataset: Dataset) -> Speed:
+    """Images per second of a configuration on this device.
 
     Networks of any size are measured within some seconds: the batch grows from four images to that of the recipe, as
     far as the time allows.
     """
-    dataset = stand_in(recipe.recipe.data) or load_data(plan)
     batch = min(4, plan.config.batch)
     while True:
         config = dataclasses.replace(plan.config, batch=batch)
@@ -51,9 +57,7 @@ def measure(recipe: RecipeFile, plan: Plan) -> Speed:
         if larger == batch or STEPS * larger / rate.images_per_s > LIMIT_S:
             break
         batch = larger
-    speed = Speed(device_name(plan.config.device), rate.images_per_s)
-    speeds.remember(recipe.digest, speed)
-    return speed
+    return Speed(device_name(plan.config.device), rate.images_per_s)
 
 
 def device_name(requested: str) -> str:

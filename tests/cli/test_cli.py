@@ -60,14 +60,24 @@ def test_train_talks_on_stderr_and_answers_on_stdout(folder: Path) -> None:
 
 
 def test_train_json_is_one_document(folder: Path) -> None:
-    result = gankit("train", *TINY, "--steps", 2, "--out", "json", "--json", cwd=folder)
+    result = gankit("train", "--variant", "gan", *TINY, "--steps", 2, "--out", "json", "--json", cwd=folder)
     document = json.loads(result.stdout)
     assert (document["folder"], document["images_seen"]) == ("json", 16)
     assert Path(folder, document["generator"]).exists()
 
 
 def test_print_config_shows_each_schedule_over_the_budget(folder: Path) -> None:
-    command = ("train", *TINY, "--print-config", "--steps", 100, "--g-lr", "linear(4e-4, 0, 50%-100%)")
+    command = (
+        "train",
+        "--variant",
+        "gan",
+        *TINY,
+        "--print-config",
+        "--steps",
+        100,
+        "--g-lr",
+        "linear(4e-4, 0, 50%-100%)",
+    )
     options = ("--betas", "0.5,steps(0.9, 0.99@400)", "-s", "label_smoothing=linear(0.2, 0, 800)")
     shown = gankit(*command, *options, cwd=folder)
     assert shown.returncode == 0, shown.stderr
@@ -81,12 +91,15 @@ def test_print_config_shows_each_schedule_over_the_budget(folder: Path) -> None:
 
 
 def test_a_budget_in_which_the_generator_never_moves_is_a_warning(folder: Path) -> None:
-    result = gankit("train", *TINY, "--print-config", "--steps", 3, "--d-steps", 5, cwd=folder)
+    result = gankit("train", "--variant", "gan", *TINY, "--print-config", "--steps", 3, "--d-steps", 5, cwd=folder)
     assert result.returncode == 0
     assert result.stderr == (
         "warning: the generator never moves: the budget is 3 steps, and it moves after 5 of the discriminator (--d-steps)\n"
     )
-    assert gankit("train", *TINY, "--print-config", "--steps", 5, "--d-steps", 5, cwd=folder).stderr == ""
+    assert (
+        gankit("train", "--variant", "gan", *TINY, "--print-config", "--steps", 5, "--d-steps", 5, cwd=folder).stderr
+        == ""
+    )
 
 
 def commands(command: object, words: list[str]) -> list[list[str]]:
@@ -108,7 +121,7 @@ def test_help_fits_eighty_columns_and_two_screens(words: list[str], monkeypatch:
 
 def test_dry_run_tells_everything_and_writes_nothing(folder: Path) -> None:
     before = sorted(path.name for path in folder.iterdir())
-    result = gankit("train", *TINY, "-n", "--seed", 3, cwd=folder, GANKIT_TRAIN_G_LR="0.001")
+    result = gankit("train", "--variant", "gan", *TINY, "-n", "--seed", 3, cwd=folder, GANKIT_TRAIN_G_LR="0.001")
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in folder.iterdir()) == before
     rows = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line.strip()}
@@ -120,7 +133,7 @@ def test_dry_run_tells_everything_and_writes_nothing(folder: Path) -> None:
     assert rows["built"][1:4] == ["by", "generator", "core,"]
     assert "parameters" in rows
     assert re.search(r"estimate +about [\d:]+ at [\d,]+ images/s", result.stdout)
-    document = json.loads(gankit("train", *TINY, "-n", "--json", cwd=folder).stdout)
+    document = json.loads(gankit("train", "--variant", "gan", *TINY, "-n", "--json", cwd=folder).stdout)
     assert document["estimate"]["parameters"]["generator"] > 0
     assert document["built_by"]["loss"] == "gan"
 
@@ -218,7 +231,7 @@ def test_a_one_file_variant_outside_the_repository_trains_and_samples(folder: Pa
 def test_a_terminal_gets_a_live_line(folder: Path) -> None:
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [GANKIT, "train", *map(str, POINTS), "--steps", "400", "--out", "live"], cwd=folder, stdout=subprocess.PIPE,
+        [GANKIT, "train", "--variant", "gan", *map(str, POINTS), "--steps", "400", "--out", "live"], cwd=folder, stdout=subprocess.PIPE,
         stderr=follower, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     os.close(follower)
@@ -268,7 +281,7 @@ BAD = {
     "unknown data": (["train", "--data", "digitz"], 2, "did you mean 'digits'?"),
     "missing data folder": (["train", "--data", "./nothing"], 2, "nothing"),
     "empty data folder": (["train", "--data", "empty"], 2, "empty"),
-    "mixed sizes": (["train", "--data", "mixed"], 2, "--size"),
+    "mixed sizes": (["train", "--variant", "gan", "--data", "mixed"], 2, "--size"),
     "unreadable image": (["train", "--data", "broken"], 2, "--on-bad-image skip"),
     "object array": (["train", "--data", "object.npy"], 2, "object.npy"),
     "unknown device": (["train", "--device", "abacus"], 2, "unknown device 'abacus'"),
@@ -330,12 +343,12 @@ def test_bad_input(bad: Path, name: str) -> None:
 
 
 def test_a_misspelt_variable_is_not_ignored(folder: Path) -> None:
-    result = gankit("train", *TINY, "--print-config", cwd=folder, GANKIT_TRAIN_BACTH="3")
+    result = gankit("train", "--variant", "gan", *TINY, "--print-config", cwd=folder, GANKIT_TRAIN_BACTH="3")
     assert "unknown environment variable GANKIT_TRAIN_BACTH — did you mean 'GANKIT_TRAIN_BATCH'?" in one_line(
         result.stderr
     )
     assert result.returncode == 2
-    ghost = gankit("train", *TINY, "--print-config", cwd=folder, GANKIT_TRAIN_WITH="ghost")
+    ghost = gankit("train", "--variant", "gan", *TINY, "--print-config", cwd=folder, GANKIT_TRAIN_WITH="ghost")
     assert "unknown extension 'ghost'" in one_line(ghost.stderr)
 
 
@@ -355,7 +368,20 @@ def test_a_signal_outside_a_run_is_one_line_and_leaves_nothing(folder: Path, tmp
 
 def test_a_skipped_image_is_named_and_the_rest_is_used(bad: Path) -> None:
     result = gankit(
-        "train", "--data", "broken", "--on-bad-image", "skip", "--steps", 1, "--batch", 2, "--out", "skipped", cwd=bad
+        "train",
+        "--variant",
+        "gan",
+        "--data",
+        "broken",
+        "--on-bad-image",
+        "skip",
+        "--steps",
+        1,
+        "--batch",
+        2,
+        "--out",
+        "skipped",
+        cwd=bad,
     )
     assert result.returncode == 0, result.stderr
     assert "3.png" in result.stderr

@@ -76,7 +76,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         assert result.returncode == 0, result.stderr
     result = gankit(
-        *["train", "--data", "animals", "--out", "plain", "--steps", "1", "--batch", "6", "--z-dim", "8"], cwd=base
+        *[
+            "train",
+            "--variant",
+            "gan",
+            "--data",
+            "animals",
+            "--out",
+            "plain",
+            "--steps",
+            "1",
+            "--batch",
+            "6",
+            "--z-dim",
+            "8",
+        ],
+        cwd=base,
     )
     assert result.returncode == 0, result.stderr
     return base

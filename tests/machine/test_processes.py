@@ -20,7 +20,7 @@ from two_processes import COUPLED, games
 import gankit as api
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-SMALL = ["--data", "ring8", "--device", "cpu", "--batch", "16"]
+SMALL = ["--variant", "gan", "--data", "ring8", "--device", "cpu", "--batch", "16"]
 
 
 def environment(cwd: Path) -> dict[str, str]:

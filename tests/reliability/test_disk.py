@@ -35,7 +35,7 @@ def told(*arguments):
     status = json.loads((disk / "a/status.json").read_text()) if (disk / "a/status.json").exists() else None
     return {"code": done.returncode, "said": done.stderr.splitlines(), "status": status,
             "saved": sorted(path.name for path in disk.glob("a/checkpoints/*"))}
-settings = ["--data", "ring8", "--batch", "16", "--checkpoint-every", "64", "--device", "cpu", "--out", "a"]
+settings = ["--variant", "gan", "--data", "ring8", "--batch", "16", "--checkpoint-every", "64", "--device", "cpu", "--out", "a"]
 mount("size=4608k")
 full = told("train", *settings, "--steps", "40")
 mount("remount,size=64m")

@@ -47,6 +47,28 @@ class NearDuplicates(TwoSets):
         return (distance < RATIO * scale[where]).double().mean()
 
 
+def repeated(images: Tensor) -> float:
+    """Share in [0, 1] of uint8 images [N, C, H, W] that are near-duplicates of another one of them, by the same rule.
+
+    An image x with nearest other image r counts when |x - r| < 0.4 |r - r'|, where r' is the third nearest to r of
+    those that are neither x nor equal to r. It takes N^2 comparisons.
+    """
+    points = normalised(as_pixels(images))
+    if len(points) < NEIGHBOUR + 2:
+        return 0.0
+    count = 0
+    squares = _squares(points, points).clamp_(min=0)
+    squares.fill_diagonal_(torch.inf)
+    distance, index = squares.min(dim=1)
+    for x, r in enumerate(index.tolist()):
+        others = squares[r].clone()
+        others[x] = torch.inf
+        others[others < SAME] = torch.inf
+        scale = others.kthvalue(NEIGHBOUR).values
+        count += bool(distance[x] < RATIO**2 * scale)
+    return count / len(points)
+
+
 def normalised(pixels: Tensor) -> Tensor:
     """uint8 [n, P] -> float32 [n, P] with mean 0 and length 1; 0 for an image of one grey."""
     centred = pixels.float() - pixels.float().mean(dim=1, keepdim=True)

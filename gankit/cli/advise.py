@@ -1,0 +1,111 @@
+"""`gankit advise DATA`: what to train on some data, as one command line with the reason for each choice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gankit.base.text import plural, printable
+from gankit.cli import console
+from gankit.cli.flags import Device, Json
+from gankit.cli.recipes import compact, duration
+
+if TYPE_CHECKING:
+    from gankit.run.advice import Advice
+
+
+def advise(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Anything that `gankit train --data` reads.")],
+    on_bad_image: Annotated[
+        Literal["error", "skip"], typer.Option(help="Whether an unreadable image is an error or is skipped.")
+    ] = "error",
+    size: Annotated[str | None, typer.Option(help="The size you want: HEIGHTxWIDTH, or 64.")] = None,
+    with_: Annotated[list[str] | None, typer.Option("--with", help="Extension with data sets; repeatable.")] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure/--no-measure", help="Whether to measure the hours here by a few steps.")
+    ] = True,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Read some data and say what to type: one command line, with the reason for each choice. Nothing is trained.
+
+    gankit advise photos/
+    """
+    with console.log_to_stderr(), console.progress_bar():
+        from gankit.look.cost import hours
+        from gankit.look.cost import measure as measure_speed
+        from gankit.run.advice import advise as advice_for
+        from gankit.run.advice import near_duplicates
+        from gankit.run.plan import plan_run
+        from gankit.settings.layers import Layer
+
+        given: dict[str, Any] = {"on_bad_image": on_bad_image, "extensions": with_ or ()}
+        given |= {"size": size} if size is not None else {}
+        advice = advice_for(data, given)
+        own = {key: value for key, value in given.items() if value and value != "error"}
+        plan = plan_run([advice.layer, Layer("flag", {"data": data, "device": device, **own})])
+        share, looked_at = near_duplicates(advice)
+        speed = measure_speed(plan, advice.survey.sample(256)) if measure else None
+        facts: dict[str, Any] = {
+            "budget": plan.config.total_images,
+            "duplicates": share if looked_at else None,
+            "looked_at": looked_at,
+            "images_per_s": speed.images_per_s if speed else None,
+            "device": speed.device if speed else None,
+            "hours": hours(plan, speed) if speed and plan.config.total_images else None,
+        }
+        table = plan.settings_table()
+    command = " ".join([advice.command, *_own_flags(own)])
+    if json:
+        console.print_json(_document(advice, command, facts, table))
+        return
+    _print(advice, command, facts)
+
+
+def _own_flags(own: dict[str, Any]) -> list[str]:
+    flags = [f"--with {name}" for name in own.get("extensions", ())]
+    flags += [f"--size {own['size']}"] if "size" in own else []
+    return flags + (["--on-bad-image skip"] if "on_bad_image" in own else [])
+
+
+def _document(advice: Advice, command: str, facts: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "data": {"path": advice.data, **vars(advice.facts)},
+        "recipe": None if advice.recipe is None else advice.recipe.identity,
+        "command": command,
+        "reasons": [vars(reason) for reason in advice.reasons],
+        "settings": table,
+        "cost": facts,
+        "quality": advice.quality,
+        "watch": list(advice.watch),
+    }
+
+
+def _print(advice: Advice, command: str, facts: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    out, data = console.data.print, advice.facts
+    noun = "image" if data.kind == "images" else "point"
+    size = f", {data.colour}, trained at {data.side} pixels" if data.kind == "images" else ""
+    classes = f", {data.classes:,} classes of {data.per_class:,} or more" if data.classes > 1 else ", no labels"
+    out(console.cell(f"{printable(advice.data)}: {plural(data.images, noun)}{size}{classes}"))
+    if facts["looked_at"]:
+        out(f"near-duplicates  {facts['duplicates']:.1%} of the {facts['looked_at']:,} images looked at")
+    out()
+    table = Table("choice", "value", "because", box=None, pad_edge=False)
+    for reason in advice.reasons:
+        table.add_row(console.cell(reason.setting), console.cell(str(reason.value)), console.cell(reason.because))
+    if facts["budget"]:
+        time = f"about {duration(facts['hours'])} here ({facts['device']})" if facts["hours"] else "not measured here"
+        table.add_row("images", compact(facts["budget"]), time)
+    out(table)
+    notes = Table(box=None, pad_edge=False, show_header=False)
+    for heading, text in (("expect", advice.quality), *(("watch", line) for line in advice.watch)):
+        if text:
+            notes.add_row(heading, console.cell(text))
+    out()
+    out(notes)
+    out()
+    out(command, markup=False)
+    console.talk.print("next: the line above, or the same with other flags behind it")
