@@ -22,7 +22,7 @@ from gankit.host import discovery, recipes
 from gankit.host.recipes import RecipeFile
 from gankit.measure.metrics.duplicates import repeated
 from gankit.run.plan import plan_run, stored_settings
-from gankit.settings.config import BUDGETS, SETTINGS
+from gankit.settings.config import BUDGETS, SETTINGS, RunConfig
 from gankit.settings.layers import ADVICE, RUN, Layer
 from gankit.settings.recipes import DataFacts, Fit
 from gankit.store.run_folder import RunFolder
@@ -82,19 +82,19 @@ class Advice:
 
 
 def advised(layers: Sequence[Layer], folder: Path | None = None) -> list[Layer]:
-    """The layers with the advice for their data below them; unchanged where data or game are otherwise chosen.
+    """The layers with the advice for their data below them; unchanged where the game is chosen already.
 
     If `folder` holds a run, it continues with the settings stored there: newer recipes may advise something else.
     """
     given = {name: value for layer in layers for name, value in layer.settings.items()}
-    if "data" not in given or any(given.get(name) for name in PRECLUDES):
+    if any(given.get(name) for name in PRECLUDES):
         return list(layers)
     if folder is not None and RunFolder(folder).exists:
         stored = stored_settings(RunFolder(folder), given)
         if any(name in given for name in BUDGETS):
             stored = {name: value for name, value in stored.items() if name not in BUDGETS}
         return [Layer(RUN, stored), *layers]
-    advice = advise(str(given["data"]), given)
+    advice = advise(str(given.get("data", RunConfig().data)), given)
     for reason in advice.reasons:
         if reason.setting not in given:
             log.info("advice: %s %s: %s", reason.setting, _shown(reason.value), reason.because)

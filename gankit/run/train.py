@@ -14,6 +14,7 @@ from gankit.base.text import printable
 from gankit.data import Dataset
 from gankit.errors import InputError
 from gankit.host import discovery
+from gankit.run.advice import advised
 from gankit.run.life import live
 from gankit.run.plan import Plan, plan_run, stored_settings
 from gankit.run.run import Run, RunResult
@@ -39,18 +40,21 @@ def train(
     """Train a GAN; the same call again continues a run that was stopped.
 
     `settings` are the fields of `RunConfig` plus `options` (the variant's own); what is absent or None comes from the
-    TOML file `config`, then the `recipe` (a name or a .toml file), then the variant, then core. Without `out` the run
-    gets the next number below runs/, unless an unfinished run of exactly these settings is there (`new=True` starts
-    afresh all the same). Raises GankitError for everything a user can mend.
+    TOML file `config`, then the `recipe` (a name or a .toml file), then the variant, then core. If none of them chooses
+    the game, the advice for the data does (`gankit.run.advice`). Without `out` the run gets the next number below
+    runs/, unless an unfinished run of exactly these settings is there (`new=True` starts afresh all the same). Raises
+    GankitError for everything a user can mend.
 
     `observers` are objects with event hooks (`gankit_record` and others, marked with `hookimpl`); `on_step` is called
     after every step, for displays. Both are for watching, in the first process. `gankit.base.progress.to` shows the
     progress of what precedes the first step.
     """
-    layers = [read_toml(Path(config))] if config else []
-    return train_layers(
-        [*layers, _arguments({"variant": variant, "recipe": recipe, **settings})], out, new, observers, on_step
-    )
+    layers = [_arguments({"variant": variant, "recipe": recipe, **settings})]
+    if config:
+        layers = [read_toml(Path(config)), *layers]
+    else:
+        layers = advised(layers, Path(out) if out is not None and not new else None)
+    return train_layers(layers, out, new, observers, on_step)
 
 
 def train_layers(

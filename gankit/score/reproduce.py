@@ -21,6 +21,7 @@ from gankit.run.train import train_layers
 from gankit.sample.generator import LoadOptions
 from gankit.score.evaluate import EvalSettings, score, store_of
 from gankit.score.manifold import PAPER_N, evaluate_manifold
+from gankit.score.modes import evaluate_modes
 from gankit.settings.layers import Layer
 from gankit.settings.option import to_json
 from gankit.settings.recipes import Expectation
@@ -149,6 +150,8 @@ def _one_seed(
 def _score(run: Path, expected: Expectation, device: str) -> Evaluation:
     if expected.command == "manifold":
         return evaluate_manifold(run, LoadOptions(device=device), n=expected.n or PAPER_N)
+    if expected.command == "modes":
+        return evaluate_modes(run, EvalSettings(device=device), n=expected.n).evaluation
     settings = EvalSettings(
         split=expected.split,
         features=expected.features,

@@ -58,7 +58,7 @@ class Interval:
 class Expectation:
     """The protocol by which a recipe is scored, and the scores to expect; without scores it only says how to score."""
 
-    command: Literal["eval", "manifold"] = option("eval", help="the command that computes the scores")
+    command: Literal["eval", "manifold", "modes"] = option("eval", help="the command that computes the scores")
     features: str | None = option(None, help="feature space; None: the best one available")
     metrics: tuple[str, ...] | None = option(None, help="names of metrics; None: all of the space")
     split: str = option("train", help="split of the real data")
