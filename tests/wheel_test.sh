@@ -18,6 +18,13 @@ gankit doctor >/dev/null
 gankit train --variant lsgan --steps 20 --device cpu --out run
 cp run/generator.safetensors alone.safetensors
 rm -rf run
+python - <<'CHECK'
+from importlib.metadata import files
+names = [str(file) for file in files("gankit")]
+for part in ("sets/digits/ORIGIN.md", "sets/hands/ORIGIN.md", "sets/hands/LICENSE"):
+    assert any("licenses/" in name and name.endswith(part) for name in names), part
+CHECK
+gankit train --data hands --size 32 --steps 2 --device cpu --out hands
 gankit sample alone.safetensors --seeds 0,1,4-6 -o out/
 test "$(ls out | wc -l)" -eq 5
 GANKIT_HOME="$work/home" gankit eval alone.safetensors -n 200 --json -o scores.jsonl >/dev/null
