@@ -14,6 +14,8 @@ cd "$work"
 export PATH="$work/venv/bin:$PATH" OMP_NUM_THREADS=2
 gankit --version
 gankit variants
+gankit recipes | grep -q '^digits '
+gankit train --recipe digits --steps 20 --device cpu --out recipe
 gankit doctor >/dev/null
 gankit train --variant lsgan --steps 20 --device cpu --out run
 cp run/generator.safetensors alone.safetensors

@@ -166,7 +166,7 @@ def _print_expectation(found: RecipeFile) -> None:
             value = f", measured {interval.value:g}" if interval.value is not None else ""
             out(console.cell(f"expected    {name} {interval}{value} ({expect.source})"))
     for part in found.recipe.published:
-        out(console.cell(f"published   {part.score} {part.value}: {' '.join(part.protocol.split())} ({part.source})"))
+        out(console.cell(f"published   {part.score} {part.value}: {part.protocol} ({part.source})"))
 
 
 def _hours(images: int | None, speed: Speed | None) -> float | None:

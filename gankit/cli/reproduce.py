@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,9 +65,8 @@ def _print(result: Reproduction) -> None:
         measured = text_of(name, judged.mean)
         if len(judged.values) > 1:
             measured += f" (mean of {len(judged.values)})"
-        low, high = (judged.expected or {}).get("low"), (judged.expected or {}).get("high")
-        ends = " to ".join(text_of(name, end) or "any" for end in (low, high)) if judged.expected else ""
-        table.add_row(console.cell(title_of(name, None)), measured, ends, words[judged.within])
+        expected = _ends(name, judged.expected) if judged.expected is not None else ""
+        table.add_row(console.cell(title_of(name, None)), measured, expected, words[judged.within])
     console.print_table(table)
     if result.within is None:
         console.data.print("the recipe has no scores to compare with")
@@ -74,3 +74,9 @@ def _print(result: Reproduction) -> None:
         console.data.print(console.cell(f"the expectation is {result.source}"))
     console.data.print(f"stored in {result.folder}", markup=False)
     console.talk.print(f"next: gankit sample {result.runs[0]} -o samples.png", markup=False)
+
+
+def _ends(name: str, expected: Mapping[str, float | None]) -> str:
+    """'2.000 to 3.700', 'at least 0.800'."""
+    low, high = (text_of(name, expected[end]) for end in ("low", "high"))
+    return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"

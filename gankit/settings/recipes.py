@@ -6,7 +6,7 @@ A recipe is data and never code. docs/recipes.md describes the format; every key
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -185,7 +185,16 @@ class Recipe:
 def read_recipe(path: Path) -> tuple[Recipe, str]:
     """A recipe and the sha256 of its file; InputError says what is wrong with which key of the file."""
     data, table = load_toml(path, what="a recipe is a TOML file", example="docs/recipes.md has the format")
-    return _recipe(table, str(path)), sha256(data)
+    return _recipe(_on_one_line(table), str(path)), sha256(data)
+
+
+def _on_one_line(value: Any) -> Any:
+    """The same table with texts of several lines as one line, because they are filled again where they are shown."""
+    if isinstance(value, Mapping):
+        return {key: _on_one_line(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_on_one_line(part) for part in value]
+    return " ".join(value.split()) if isinstance(value, str) and "\n" in value else value
 
 
 def _recipe(table: Mapping[str, Any], where: str) -> Recipe:
@@ -200,12 +209,12 @@ def _recipe(table: Mapping[str, Any], where: str) -> Recipe:
     for key, cls in kinds.items():
         place = f"[[{key}]] of {where}"
         checked[key] = tuple(validate(cls, part, what="key", where=place) for part in _tables(table, key, where))
-    recipe = validate(Recipe, checked, what="key", where=where)
+    recipe: Recipe = validate(Recipe, checked, what="key", where=where)
     if not recipe.title.strip():
         raise InputError(f"{where}: a recipe needs a title", hint='title = "…"')
     if max(len(recipe.title), len(recipe.about)) > MAX_TEXT:
         raise InputError(f"{where}: its text is longer than {MAX_TEXT:,} characters", hint="shorten title and about")
-    return replace(recipe, title=" ".join(recipe.title.split()), about=" ".join(recipe.about.split()))
+    return recipe
 
 
 def _settings(table: Mapping[str, Any], where: str) -> dict[str, Any]:
