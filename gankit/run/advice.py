@@ -23,7 +23,7 @@ from gankit.host.recipes import RecipeFile
 from gankit.measure.metrics.duplicates import repeated
 from gankit.run.plan import plan_run, stored_settings
 from gankit.settings.config import BUDGETS, SETTINGS, RunConfig
-from gankit.settings.layers import ADVICE, RUN, Layer
+from gankit.settings.layers import ADVICE, RUN, Layer, below
 from gankit.settings.recipes import DataFacts, Fit
 from gankit.store.run_folder import RunFolder
 
@@ -98,7 +98,7 @@ def advised(layers: Sequence[Layer], folder: Path | None = None) -> list[Layer]:
     for reason in advice.reasons:
         if reason.setting not in given:
             log.info("advice: %s %s: %s", reason.setting, _shown(reason.value), reason.because)
-    return [advice.layer, *layers]
+    return below(advice.layer, list(layers))
 
 
 def advise(data: str, given: Mapping[str, Any] | None = None) -> Advice:
@@ -124,7 +124,8 @@ def advise(data: str, given: Mapping[str, Any] | None = None) -> Advice:
         reasons.append(Reason("recipe", recipe.name, because))
     settings: dict[str, Any] = {}
     if found.is_image:
-        facts = _choose_size(found, facts, fit, given.get("size"), settings, reasons)
+        own = recipe.recipe.settings.get("size") if recipe is not None and not fit.sides else None
+        facts = _choose_size(found, facts, fit, given.get("size", own), settings, reasons)
     _apply_rules(recipe, fit, facts, settings, reasons)
     _fit_to_data(data, recipe, named, facts, settings, reasons)
     quality = " ".join(part for part in (fit.quality, _limits(facts)) if part)
@@ -157,7 +158,7 @@ def _best(facts: DataFacts) -> tuple[RecipeFile | None, str | None]:
 def _choose_size(
     found: Survey, facts: DataFacts, fit: Fit, given: Any, settings: dict[str, Any], reasons: list[Reason]
 ) -> DataFacts:
-    """The size of the images in training, which the files decide."""
+    """The size of the images in training, which the files decide unless a size is given."""
     sides = sorted(fit.sides or SIDES)
     height, width = found.sizes[0]
     if given is not None:

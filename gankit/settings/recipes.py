@@ -225,6 +225,8 @@ def _settings(table: Mapping[str, Any], where: str) -> dict[str, Any]:
             raise InputError(f"{where}: '{name}' cannot be part of a recipe: {reason}", hint="leave it out")
     if not isinstance(settings.get("options", {}), Mapping):
         raise InputError(f"{where}: 'options' must be a table", hint="write [settings.options] and its keys below")
+    if isinstance(settings.get("extensions", []), str):
+        raise InputError(f"{where}: 'with' must be a list of names", hint='with = ["NAME"]')
     config = validate(RunConfig, _without_options(settings), what="setting", where=where)
     for name in (config.variant, *config.extensions, config.data):
         if "/" in name or "\\" in name or name.endswith((".py", SUFFIX)) or not name.strip("."):

@@ -187,6 +187,12 @@ def test_flags_override_advice() -> None:
     assert (config.batch, config.images, config.size) == (2, 500, "16")
 
 
+def test_a_budget_of_the_user_replaces_one_of_the_advice() -> None:
+    Path("few.toml").write_text(FEW.replace("batch = 32,", "batch = 32, steps = 7,"))
+    assert plan_run(advised([Layer("flag", {"data": "photos"})])).config.total_images == 7 * 32
+    assert plan_run(advised([Layer("flag", {"data": "photos", "images": 5_000})])).config.total_images == 5_000
+
+
 def test_a_run_continues_with_its_own_settings_though_the_advice_has_changed() -> None:
     command = ["train", "--data", "photos", "--device", "cpu", "--out", "run", "--steps"]
     first = CliRunner().invoke(app, [*command, "2", "--z-dim", "4"])

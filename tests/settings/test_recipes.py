@@ -100,6 +100,7 @@ def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
         ("title = 'x'\n[settings]\nbacth = 2", "unknown setting of [settings] of bad.toml: bacth", "'batch'"),
         ("title = 'x'\n[settings]\nbatch = 'many'", "batch='many'", "batch"),
         ("title = 'x'\n[settings]\nrecipe = 'digits'", "unknown setting of [settings] of bad.toml: recipe", ""),
+        ("title = 'x'\n[settings]\nwith = 'ada'", "'with' must be a list of names", "with = ["),
         ("title = 'x'\n[settings]\noptions = 2", "'options' must be a table", "[settings.options]"),
         ("title = 'x'\n[settings]\nvariant = './evil.py'", "'./evil.py' is a path", "package"),
         ("title = 'x'\n[settings]\nwith = ['evil.py']", "'evil.py' is a path", "package"),
