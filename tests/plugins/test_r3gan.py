@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,10 +12,11 @@ from support_plugins import double as float64
 from torch import Tensor, nn
 
 from gankit.contracts import Batch, DataSpec
+from gankit.errors import InputError
 from gankit.game.parts import Part, Step
 from gankit.game.vectors import LinearCritic
 from gankit_variants import r3gan
-from gankit_variants.r3gan import PLANS, Options, R3ganDiscriminator, R3ganGenerator, R3ganLoss, Resample
+from gankit_variants.r3gan import PLANS, Options, R3ganDiscriminator, R3ganGenerator, R3ganLoss, Resample, plan_of
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 9, 13), (4, 8, 8), (2, 8, 40)]
 
@@ -241,3 +243,10 @@ def test_parameter_counts_are_known() -> None:
 def test_points_are_left_to_core() -> None:
     assert r3gan.gankit_generator(DataSpec((2,)), 8, Options()) is None
     assert r3gan.gankit_discriminator(DataSpec((2,)), Options()) is None
+
+
+def test_the_width_can_be_chosen_in_whole_groups() -> None:
+    assert plan_of(Options(networks="cifar", width=192)) == replace(PLANS["cifar"], width=192)
+    assert plan_of(Options()) == PLANS["small"]
+    with pytest.raises(InputError, match="width 200 is not a multiple of 16"):
+        plan_of(Options(width=200))
