@@ -66,7 +66,7 @@ def test_a_recipe_says_what_it_is_and_where_its_numbers_are_from(name: str) -> N
     assert recipe.data.shape
     assert recipe.images is not None
     assert all(part.score and part.value and part.protocol and part.source for part in recipe.published)
-    assert "size" in recipe.settings or "data" in recipe.settings
+    assert "size" in recipe.settings or "data" in recipe.settings or recipe.advise is not None
 
 
 @pytest.mark.parametrize("name", sorted(FOUND.keys() - LARGE.keys()))
