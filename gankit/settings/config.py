@@ -132,8 +132,8 @@ class RunConfig(TrainConfig):
     variant: str = option(
         "gan",
         kind="name",
-        help="name of the variant, DIST:NAME, or ./file.py",
-        setting=Setting(brief="a name, DIST:NAME, or ./file.py"),
+        help="name of the variant, DIST:NAME, or ./file.py; without it and a recipe, the advice for the data decides",
+        setting=Setting(brief="NAME, DIST:NAME, ./file.py; else as advised"),
     )
     extensions: tuple[str, ...] = option(
         (),

@@ -77,7 +77,7 @@ def test_the_first_steps_of_a_recipe(name: str) -> None:
         loop = built(plan, found, CPU, rehearsed=name not in SLOW)
         data = stand_in(found.recipe.data, samples=16)
         assert data is not None
-        sampler = make_sampler(plan, data, CPU)
+        sampler = make_sampler(plan, data, CPU, fresh_reals=loop.takes_fresh_reals)
         for step in range(1 if name in SLOW else STEPS):
             stats = loop.step(sampler.batch(step))
             assert all(bool(value.isfinite()) for value in stats.values()), (step, stats)
