@@ -95,10 +95,12 @@ def advised(layers: Sequence[Layer], folder: Path | None = None) -> list[Layer]:
             stored = {name: value for name, value in stored.items() if name not in BUDGETS}
         return [Layer(RUN, stored), *layers]
     advice = advise(str(given.get("data", RunConfig().data)), given)
+    with_advice = below(advice.layer, list(layers))
+    plan_run(with_advice)  # a mistake in the settings is said alone
     for reason in advice.reasons:
         if reason.setting not in given:
             log.info("advice: %s %s: %s", reason.setting, _shown(reason.value), reason.because)
-    return below(advice.layer, list(layers))
+    return with_advice
 
 
 def advise(data: str, given: Mapping[str, Any] | None = None) -> Advice:
