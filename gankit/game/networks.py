@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -18,6 +19,7 @@ from gankit.errors import InputError
 
 SLOPE = 0.2  # negative slope of the leaky ReLUs
 MAX_WIDENING = 8  # largest factor by which channels grow; they double when the resolution halves
+FREQUENCIES = (0.3, 8.0)  # radians per unit of the points; lowest and highest sine that a discriminator is given
 
 
 class PixelNorm(nn.Module):
@@ -135,12 +137,40 @@ class AutoEncoder(nn.Module):
         return reconstruction
 
 
+class Waves(nn.Module):
+    """x [N, D] -> [N, D + count]: x, and sines of random projections of x.
+
+    The frequencies are evenly spaced on a log scale; directions and phases are uniform. Perceptrons learn slow functions
+    of their input first (Tancik et al., 2020): without the sines a discriminator is slow to see modes that are much
+    smaller than their distances.
+    """
+
+    frequencies: Tensor
+    phases: Tensor
+
+    def __init__(self, dim: int, count: int) -> None:
+        super().__init__()
+        directions = nn.functional.normalize(torch.randn(count, dim), dim=1)
+        # Buffers, because WGAN clips parameters.
+        rates = torch.logspace(*(math.log10(rate) for rate in FREQUENCIES), count)
+        self.register_buffer("frequencies", directions * rates[:, None])
+        self.register_buffer("phases", 2 * math.pi * torch.rand(count))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, D] -> [N, D + count]; the sines have mean square 1."""
+        waves = nn.functional.linear(x, self.frequencies, self.phases).sin()
+        return torch.cat([x, math.sqrt(2) * waves], dim=1)
+
+
 class PointGenerator(nn.Module):
     """z [N, z_dim] (and y [N, K]) -> points [N, D], unbounded."""
 
     def __init__(self, dim: int, z_dim: int, width: int = 128, condition: int = 0) -> None:
         super().__init__()
-        self.layers = perceptron(z_dim + condition, width, dim, bias_std=1.0, output_scale=0.3)
+        # Separate modes ask for steep steps between plateaus, which tanh makes from a few large weights. Taught where
+        # to put each z, a generator with leaky ReLUs had 39 % of its samples within 3 sigma of a mode of grid25 after
+        # 3,000 steps, and this one 93 %.
+        self.layers = perceptron(z_dim + condition, width, dim, bias_std=1.0, output_scale=0.3, activation=nn.Tanh)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """z [N, z_dim] (and y [N, K]) -> points [N, D]."""
@@ -149,7 +179,10 @@ class PointGenerator(nn.Module):
 
 
 class PointDiscriminator(nn.Module):
-    """points [N, D] (and y [N, K]) -> scores [N], or [N, 1 + heads] with the score first; unbounded."""
+    """points [N, D] (and y [N, K]) -> scores [N], or [N, 1 + heads] with the score first; unbounded.
+
+    With `waves` it sees sines of the coordinates beside them, for points a few units apart.
+    """
 
     def __init__(
         self,
@@ -157,13 +190,16 @@ class PointDiscriminator(nn.Module):
         width: int = 128,
         condition: int = 0,
         output: CriticOutput = CriticOutput(),  # noqa: B008
+        waves: int = 0,
     ) -> None:
         super().__init__()
         self.heads = output.heads
-        self.layers = perceptron(dim + condition, width, 1 + output.heads, bias_std=2.0, output_scale=0.1)
+        self.waves = Waves(dim, waves) if waves else None
+        self.layers = perceptron(dim + waves + condition, width, 1 + output.heads, bias_std=2.0, output_scale=0.1)
 
     def forward(self, points: Tensor, condition: Tensor | None = None) -> Tensor:
         """points [N, D] (and y [N, K]) -> scores [N] or [N, 1 + heads]."""
+        points = points if self.waves is None else self.waves(points)
         scores: Tensor = self.layers(points if condition is None else torch.cat([points, condition], dim=1))
         return scores if self.heads else scores.squeeze(1)
 
@@ -212,8 +248,15 @@ def widening(width: int, levels: int) -> list[int]:
     return [width * min(2**level, MAX_WIDENING) for level in range(levels)]
 
 
-def perceptron(inputs: int, width: int, outputs: int, bias_std: float, output_scale: float) -> nn.Sequential:
-    """Three hidden layers with leaky ReLU; the hidden biases start at N(0, bias_std), the output scaled down."""
+def perceptron(
+    inputs: int,
+    width: int,
+    outputs: int,
+    bias_std: float,
+    output_scale: float,
+    activation: Callable[[], nn.Module] = lambda: nn.LeakyReLU(SLOPE, inplace=True),
+) -> nn.Sequential:
+    """Three hidden layers; their biases start at N(0, bias_std), the weights of the output scaled down."""
     sizes = [inputs, width, width, width]
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(sizes):
@@ -221,7 +264,7 @@ def perceptron(inputs: int, width: int, outputs: int, bias_std: float, output_sc
         nn.init.kaiming_normal_(hidden.weight, a=SLOPE)
         # With zero biases every kink is at the origin, and a new 1-D critic could not distinguish 3.5 from 4.5.
         nn.init.normal_(hidden.bias, 0.0, bias_std)
-        layers += [hidden, nn.LeakyReLU(SLOPE, inplace=True)]
+        layers += [hidden, activation()]
     output = nn.Linear(width, outputs)
     nn.init.normal_(output.weight, 0.0, output_scale * math.sqrt(2 / ((1 + SLOPE**2) * width)))
     nn.init.zeros_(output.bias)
