@@ -74,10 +74,10 @@ def chosen(layers: list[Layer], key: str, default: Any) -> Any:
 
 
 def below(recommended: Layer, layers: list[Layer]) -> list[Layer]:
-    """The layers with a recommendation below them, whose budget in images or steps gives way to that of any other."""
+    """The layers with a recommendation below them, whose budget gives way to that of any other."""
     settings = dict(recommended.settings)
-    if any(key in layer.settings for layer in layers for key in ("images", "steps")):
-        settings = {key: value for key, value in settings.items() if key not in ("images", "steps")}
+    if any(key in layer.settings for layer in layers for key in BUDGETS):
+        settings = {key: value for key, value in settings.items() if key not in BUDGETS}
     return [Layer(recommended.source, settings), *layers]
 
 
