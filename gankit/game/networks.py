@@ -19,7 +19,7 @@ from gankit.errors import InputError
 
 SLOPE = 0.2  # negative slope of the leaky ReLUs
 MAX_WIDENING = 8  # largest factor by which channels grow; they double when the resolution halves
-FREQUENCIES = (0.3, 8.0)  # radians per unit of the points; lowest and highest sine that a discriminator is given
+FREQUENCIES = (0.3, 16.0)  # radians per unit of the points; lowest and highest sine that a discriminator is given
 
 
 class PixelNorm(nn.Module):
@@ -140,9 +140,9 @@ class AutoEncoder(nn.Module):
 class Waves(nn.Module):
     """x [N, D] -> [N, D + count]: x, and sines of random projections of x.
 
-    The frequencies are evenly spaced on a log scale; directions and phases are uniform. Perceptrons learn slow functions
-    of their input first (Tancik et al., 2020): without the sines a discriminator is slow to see modes that are much
-    smaller than their distances.
+    The frequencies are evenly spaced on a log scale; directions and phases are uniform. Perceptrons learn slow
+    functions of their input first (Tancik et al., 2020): without the sines a discriminator is slow to see modes that
+    are much smaller than their distances.
     """
 
     frequencies: Tensor
@@ -152,7 +152,8 @@ class Waves(nn.Module):
         super().__init__()
         directions = nn.functional.normalize(torch.randn(count, dim), dim=1)
         # Buffers, because WGAN clips parameters.
-        rates = torch.logspace(*(math.log10(rate) for rate in FREQUENCIES), count)
+        low, high = FREQUENCIES
+        rates = torch.logspace(math.log10(low), math.log10(high), count)
         self.register_buffer("frequencies", directions * rates[:, None])
         self.register_buffer("phases", 2 * math.pi * torch.rand(count))
 

@@ -162,7 +162,7 @@ def test_points_get_the_recipe_for_points() -> None:
 def test_without_any_recipe_that_fits_the_core_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "discover", lambda: [])
     advice = advise("photos")
-    assert (advice.recipe, advice.command) == (None, "gankit train --data photos --size 32 --batch 32")
+    assert (advice.recipe, advice.command) == (None, "gankit train --data photos --size 32")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,6 @@ def test_without_any_recipe_that_fits_the_core_decides(monkeypatch: pytest.Monke
         {"data": "photos", "extensions": ["top-k"]},
         {"data": "photos", "options": {"label_smoothing": 0.1}},
         {"data": "photos", "init_from": "x"},
-        {"batch": 3},
     ],
 )
 def test_whoever_chooses_a_game_gets_no_advice(given: dict[str, Any]) -> None:
