@@ -32,7 +32,6 @@ from gankit.settings.config import TrainConfig
 
 GRID_SAMPLES = 64
 GRID_ROWS, GRID_COLUMNS = 16, 8  # limits of a conditional grid, which has one row per class
-WAVES = 64  # sines of the coordinates that a discriminator of points is given beside them
 
 
 @hookimpl(trylast=True)
@@ -52,7 +51,7 @@ def gankit_discriminator(data: DataSpec, output: CriticOutput) -> nn.Module:
         return Discriminator(data.shape, condition=data.condition, output=output)
     if output.code:
         return PointAutoEncoder(data.shape[0])
-    return PointDiscriminator(data.shape[0], condition=data.condition, output=output, waves=WAVES)
+    return PointDiscriminator(data.shape[0], condition=data.condition, output=output)
 
 
 @hookimpl(trylast=True)

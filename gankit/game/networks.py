@@ -19,7 +19,6 @@ from gankit.errors import InputError
 
 SLOPE = 0.2  # negative slope of the leaky ReLUs
 MAX_WIDENING = 8  # largest factor by which channels grow; they double when the resolution halves
-FREQUENCIES = (0.3, 16.0)  # radians per unit of the points; lowest and highest sine that a discriminator is given
 
 
 class PixelNorm(nn.Module):
@@ -137,32 +136,6 @@ class AutoEncoder(nn.Module):
         return reconstruction
 
 
-class Waves(nn.Module):
-    """x [N, D] -> [N, D + count]: x, and sines of random projections of x.
-
-    The frequencies are evenly spaced on a log scale; directions and phases are uniform. Perceptrons learn slow
-    functions of their input first (Tancik et al., 2020): without the sines a discriminator is slow to see modes that
-    are much smaller than their distances.
-    """
-
-    frequencies: Tensor
-    phases: Tensor
-
-    def __init__(self, dim: int, count: int) -> None:
-        super().__init__()
-        directions = nn.functional.normalize(torch.randn(count, dim), dim=1)
-        # Buffers, because WGAN clips parameters.
-        low, high = FREQUENCIES
-        rates = torch.logspace(math.log10(low), math.log10(high), count)
-        self.register_buffer("frequencies", directions * rates[:, None])
-        self.register_buffer("phases", 2 * math.pi * torch.rand(count))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x [N, D] -> [N, D + count]; the sines have mean square 1."""
-        waves = nn.functional.linear(x, self.frequencies, self.phases).sin()
-        return torch.cat([x, math.sqrt(2) * waves], dim=1)
-
-
 class PointGenerator(nn.Module):
     """z [N, z_dim] (and y [N, K]) -> points [N, D], unbounded."""
 
@@ -180,10 +153,7 @@ class PointGenerator(nn.Module):
 
 
 class PointDiscriminator(nn.Module):
-    """points [N, D] (and y [N, K]) -> scores [N], or [N, 1 + heads] with the score first; unbounded.
-
-    With `waves` it sees sines of the coordinates beside them, for points a few units apart.
-    """
+    """points [N, D] (and y [N, K]) -> scores [N], or [N, 1 + heads] with the score first; unbounded."""
 
     def __init__(
         self,
@@ -191,16 +161,13 @@ class PointDiscriminator(nn.Module):
         width: int = 128,
         condition: int = 0,
         output: CriticOutput = CriticOutput(),  # noqa: B008
-        waves: int = 0,
     ) -> None:
         super().__init__()
         self.heads = output.heads
-        self.waves = Waves(dim, waves) if waves else None
-        self.layers = perceptron(dim + waves + condition, width, 1 + output.heads, bias_std=2.0, output_scale=0.1)
+        self.layers = perceptron(dim + condition, width, 1 + output.heads, bias_std=2.0, output_scale=0.1)
 
     def forward(self, points: Tensor, condition: Tensor | None = None) -> Tensor:
         """points [N, D] (and y [N, K]) -> scores [N] or [N, 1 + heads]."""
-        points = points if self.waves is None else self.waves(points)
         scores: Tensor = self.layers(points if condition is None else torch.cat([points, condition], dim=1))
         return scores if self.heads else scores.squeeze(1)
 
