@@ -74,7 +74,7 @@ def test_the_library_example_runs(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, EXAMPLES / "use_as_library.py"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert result.stdout == "2,048 images seen; drew (16, 28, 28, 1) uint8\n"
+    assert result.stdout == "2,016 images seen; drew (16, 28, 28, 1) uint8\n"
 
 
 def test_the_data_set_is_trained_on_and_sampled_by_class(tmp_path: Path) -> None:

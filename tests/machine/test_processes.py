@@ -107,7 +107,7 @@ def test_an_event_that_changes_the_game_in_the_first_process_ends_the_run(
 
 
 def test_what_cannot_be_divided_is_refused_before_anything_starts(tmp_path: Path, refusal: Callable[..., str]) -> None:
-    assert "--gpus 3 with a batch of 64" in refusal("train --gpus 3 --device cpu", tmp_path)
+    assert "--gpus 3 with a batch of 32" in refusal("train --gpus 3 --device cpu", tmp_path)
     if torch.cuda.device_count() < 2:
         assert "CUDA devices" in refusal("train --gpus 2", tmp_path)
 

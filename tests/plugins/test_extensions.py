@@ -21,7 +21,7 @@ def test_options_of_extensions_come_from_flags_tables_and_the_run(tmp_path: Path
         return plan_run([Layer("flag", {"variant": "gan", "extensions": ["r1", "top-k"], **settings})])
 
     nested = plan(options={"r1": {"gamma": 3.0}, "top_k": {"least": "0.7"}, "label_smoothing": "0.1"})
-    assert nested.extension_options["r1"] == {"gamma": 3.0}
+    assert nested.extension_options["r1"] == {"gamma": 3.0, "at": "real"}
     assert nested.extension_options["top-k"] == {"least": 0.7, "decay": 0.99, "until": 0.5, "images": None}
     assert nested.options["label_smoothing"] == 0.1
     assert nested.resolved.sources["options.top-k.least"] == "flag"

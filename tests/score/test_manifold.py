@@ -211,7 +211,7 @@ def test_the_three_numbers_of_a_checkpoint_from_the_command_line(
     (line,) = read_lines(tmp_path / "run" / FILE)
     assert (line.scores["precision"].value, line.scores["precision"].floor, line.scores["recall"].floor) == (0, 1, None)
     assert line.protocol.metrics["manifold"]["delta"] == 0.75
-    assert line.images_seen == 128
+    assert line.images_seen == 64
 
 
 def test_only_polygons_have_a_manifold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

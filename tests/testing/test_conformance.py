@@ -48,10 +48,12 @@ def play(loop: TrainingLoop, data: DataSpec, steps: int) -> list[dict[str, float
         torch.manual_seed(step)
         labels = torch.arange(6) % 3
         condition = torch.nn.functional.one_hot(labels, 3).float() if loop.config.conditional else None
-        real = torch.rand(6, *data.shape) * 0.5 + labels.reshape(-1, *[1] * len(data.shape)) * 0.2 - 0.5
-        stats.append(
-            {name: float(value) for name, value in loop.step(Batch(real, labels=labels, condition=condition)).items()}
+        real, other = (
+            torch.rand(6, *data.shape) * 0.5 + labels.reshape(-1, *[1] * len(data.shape)) * 0.2 - 0.5 for _ in range(2)
         )
+        fresh = Batch(other, labels=labels, condition=condition) if loop.takes_fresh_reals else None
+        values = loop.step(Batch(real, labels=labels, condition=condition, fresh=fresh))
+        stats.append({name: float(value) for name, value in values.items()})
     return stats
 
 
@@ -86,7 +88,8 @@ def test_both_players_learn_and_stay_finite(name: str, data: DataSpec, precision
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_it_plays_with_the_neutral_networks(name: str) -> None:
-    options = {"networks": "core"} if name in ("dcgan", "r3gan") else {}  # which bring networks of their own
+    # Which bring networks of their own, or a head of their own on those of core.
+    options = {"dcgan": {"networks": "core"}, "r3gan": {"networks": "core"}, "infogan": {"q": "linear"}}.get(name, {})
     plan = plan_of(name, extensions=["lucic-nets"], options=options)
     stats = play(loop_of(plan, IMAGES), IMAGES, 6)
     assert all(np.isfinite(list(step.values())).all() for step in stats)
