@@ -33,7 +33,6 @@ def advise(
     gankit advise photos/
     """
     with console.log_to_stderr(), console.progress_bar():
-        from gankit.look.cost import hours
         from gankit.look.cost import measure as measure_speed
         from gankit.run.advice import advise as advice_for
         from gankit.run.advice import near_duplicates
@@ -53,7 +52,7 @@ def advise(
             "looked_at": looked_at,
             "images_per_s": speed.images_per_s if speed else None,
             "device": speed.device if speed else None,
-            "hours": hours(plan, speed) if speed and plan.config.total_images else None,
+            "hours": speed.hours(plan.config.total_images) if speed else None,
         }
         table = plan.settings_table()
     command = " ".join([advice.command, *_own_flags(own)])

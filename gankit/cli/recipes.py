@@ -34,7 +34,7 @@ def listing(context: typer.Context, json: Json = False) -> None:
     with console.log_to_stderr():
         found = recipes.discover()
     if json:
-        console.print_json([_facts(recipe) for recipe in found])
+        console.print_json([_facts(recipe, speeds.recall(recipe.digest)) for recipe in found])
         return
     from rich.table import Table
 
@@ -43,8 +43,9 @@ def listing(context: typer.Context, json: Json = False) -> None:
     for recipe in found:
         name = f"{recipe.dist}:{recipe.name}" if names.count(recipe.name) > 1 else recipe.name
         images, data = recipe.recipe.images, recipe.recipe.settings.get("data", "yours")
-        cost = _hours(images, speeds.recall(recipe.digest))
-        cells = (name, recipe.recipe.title, str(data), compact(images), duration(cost), recipe.recipe.state)
+        speed = speeds.recall(recipe.digest)
+        cost = duration(speed.hours(images)) if speed is not None else ""
+        cells = (name, recipe.recipe.title, str(data), compact(images), cost, recipe.recipe.state)
         table.add_row(*map(console.cell, cells))
     console.data.print(table)
     console.talk.print("next: gankit recipes show NAME, or gankit train --recipe NAME")
@@ -75,13 +76,13 @@ def show(
 
             speed = measure_recipe(found, plan)
     if json:
-        console.print_json({**_facts(found), **_details(found, plan, speed)})
+        console.print_json({**_facts(found, speed), **_details(found, plan, speed)})
         return
     _print(found, plan, speed)
 
 
-def _facts(found: RecipeFile) -> dict[str, Any]:
-    recipe, speed = found.recipe, speeds.recall(found.digest)
+def _facts(found: RecipeFile, speed: Speed | None) -> dict[str, Any]:
+    recipe = found.recipe
     return {
         "name": found.name,
         "title": recipe.title,
@@ -100,7 +101,7 @@ def _facts(found: RecipeFile) -> dict[str, Any]:
 def _here(images: int | None, speed: Speed | None) -> dict[str, Any] | None:
     if speed is None:
         return None
-    return {"device": speed.device, "images_per_s": speed.images_per_s, "hours": _hours(images, speed)}
+    return {"device": speed.device, "images_per_s": speed.images_per_s, "hours": speed.hours(images)}
 
 
 def _details(found: RecipeFile, plan: Plan, speed: Speed | None) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def _details(found: RecipeFile, plan: Plan, speed: Speed | None) -> dict[str, An
         "expect": None if recipe.expect is None else to_json(recipe.expect),
         "published": [to_json(part) for part in recipe.published],
         "cost": [to_json(part) for part in recipe.cost],
-        "here": _here(plan.config.total_images, speed),
+        "here": _here(plan.config.total_images, speed),  # the variant may recommend a batch, which decides it
     }
 
 
@@ -147,7 +148,7 @@ def _print(found: RecipeFile, plan: Plan, speed: Speed | None) -> None:
     for cost in recipe.cost:
         out(console.cell(f"measured    {duration(cost.hours)} on {cost.machine}"))
     if speed is not None:
-        time = duration(_hours(plan.config.total_images, speed))
+        time = duration(speed.hours(plan.config.total_images))
         out(f"here        about {time} at {speed.images_per_s:,.3g} images/s ({speed.device})")
     if recipe.not_run is not None:
         out(console.cell(f"not run     {recipe.not_run}; only its first steps are tested"))
@@ -167,10 +168,6 @@ def _print_expectation(found: RecipeFile) -> None:
             out(console.cell(f"expected    {name} {interval}{value} ({expect.source})"))
     for part in found.recipe.published:
         out(console.cell(f"published   {part.score} {part.value}: {part.protocol} ({part.source})"))
-
-
-def _hours(images: int | None, speed: Speed | None) -> float | None:
-    return None if images is None or speed is None else images / speed.images_per_s / 3600
 
 
 def compact(count: int | None) -> str:

@@ -7,7 +7,6 @@ import dataclasses
 import torch
 
 from gankit.data import Dataset
-from gankit.errors import InputError
 from gankit.host.recipes import RecipeFile
 from gankit.machine.device import choose_device
 from gankit.run.build import estimate
@@ -67,11 +66,3 @@ def device_name(requested: str) -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"{device.type}, {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else device.type
-
-
-def hours(plan: Plan, speed: Speed) -> float:
-    """Hours of a whole run at some speed; InputError where time alone ends the run."""
-    total = plan.config.total_images
-    if total is None:
-        raise InputError("without a budget in images there is no time to tell", hint="give --images")
-    return total / speed.images_per_s / 3600

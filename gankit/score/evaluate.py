@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from gankit.machine import streams
 from gankit.machine.device import choose_device
 from gankit.measure.evaluator import DEFAULT_SAMPLES, Evaluator, select_metrics, sizes
 from gankit.measure.features import choose_space
-from gankit.measure.record import FILE, Evaluation, versions
+from gankit.measure.record import FILE, Evaluation, Protocol, Score, versions
 from gankit.sample.generator import LoadOptions, TrainedGenerator, latent_source, rebuild
 from gankit.store.find import generator_file, means_generator, run_of
 from gankit.store.generator_file import PluginRef, read
@@ -89,6 +89,20 @@ class OpenCheckpoint:
     file: Path
     trained: TrainedGenerator
 
+    def evaluation(self, protocol: Protocol, scores: Mapping[str, Score], data: str, started: float) -> Evaluation:
+        """Its scores against the real set `data`; `started` is when the work began, by `time.monotonic`."""
+        header = self.trained.header
+        return Evaluation(
+            what={"file": str(self.file), **header.describe()},
+            protocol=protocol,
+            scores=scores,
+            data=data,
+            step=header.step,
+            images_seen=header.images_seen,
+            seconds=round(time.monotonic() - started, 3),
+            made_by=versions(),
+        )
+
 
 def open_checkpoint(path: Path, options: LoadOptions) -> OpenCheckpoint:
     """The generator that a path means; InputError when it means none."""
@@ -110,22 +124,13 @@ def training_data(opened: OpenCheckpoint, settings: EvalSettings) -> tuple[Datas
 def _score_checkpoint(path: Path, settings: EvalSettings) -> Evaluation:
     started = time.monotonic()
     opened = open_checkpoint(path, settings)
-    file, trained, header = opened.file, opened.trained, opened.trained.header
+    file, trained = opened.file, opened.trained
     composition = _composition(opened, settings)
     real, train = _real_data(trained, file, settings, composition)
     evaluator = _evaluator(real, train, settings, composition, trained.device)
     first = settings.seed * evaluator.n  # different seeds score disjoint sets of samples
     scores = evaluator.score(latent_source(trained.module, trained.space, first, trained.device))
-    return Evaluation(
-        what={"file": str(file), **header.describe()},
-        protocol=evaluator.protocol,
-        scores=scores,
-        data=real.name,
-        step=header.step,
-        images_seen=header.images_seen,
-        seconds=round(time.monotonic() - started, 3),
-        made_by=versions(),
-    )
+    return opened.evaluation(evaluator.protocol, scores, real.name, started)
 
 
 def _score_set(path: Path, settings: EvalSettings) -> Evaluation:

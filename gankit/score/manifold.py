@@ -18,7 +18,7 @@ from gankit.data.dataset import as_floats
 from gankit.data.sets.polygons import FAMILIES, SIDE, PolygonFamily, polygons
 from gankit.errors import InputError
 from gankit.game.latent import LatentSpace
-from gankit.measure.record import Evaluation, Protocol, Score, versions
+from gankit.measure.record import Evaluation, Protocol, Score
 from gankit.sample.generator import LoadOptions, TrainedGenerator
 from gankit.score.evaluate import open_checkpoint
 from gankit.score.polygon_fit import RESTARTS, distances
@@ -126,20 +126,12 @@ def evaluate_manifold(
         seed=seed,
         metrics={"manifold": parameters},
     )
-    return Evaluation(
-        what={"file": str(opened.file), **header.describe()},
-        protocol=protocol,
-        scores={
-            "precision": Score(result.precision, floor, metric="manifold", higher_is_better=True),
-            "recall": Score(result.recall, None, metric="manifold", higher_is_better=True),
-            "f1": Score(result.f1, None, metric="manifold", higher_is_better=True),
-        },
-        data=header.data,
-        step=header.step,
-        images_seen=header.images_seen,
-        seconds=round(time.monotonic() - started, 3),
-        made_by=versions(),
-    )
+    scores = {
+        "precision": Score(result.precision, floor, metric="manifold", higher_is_better=True),
+        "recall": Score(result.recall, None, metric="manifold", higher_is_better=True),
+        "f1": Score(result.f1, None, metric="manifold", higher_is_better=True),
+    }
+    return opened.evaluation(protocol, scores, header.data, started)
 
 
 def invert(

@@ -41,7 +41,7 @@ from gankit.errors import DivergedError, InputError
 from gankit.measure.features import FeatureSpace
 from gankit.measure.features.classifier import ClassifierSpace, classifier
 from gankit.measure.features.extract import EXTRACT_BATCH, not_finite
-from gankit.measure.record import Evaluation, Protocol, Score, versions
+from gankit.measure.record import Evaluation, Protocol, Score
 from gankit.sample.generator import latent_source
 from gankit.sample.pictures import grid, plot
 from gankit.score.evaluate import EvalSettings, OpenCheckpoint, open_checkpoint, training_data
@@ -130,17 +130,7 @@ def evaluate_modes(
         seed=seed,
         metrics={"modes": {"modes": len(known.names), **known.parameters, "floor_draws": FLOOR_DRAWS}},
     )
-    evaluation = Evaluation(
-        what={"file": str(opened.file), **header.describe()},
-        protocol=protocol,
-        scores=scores,
-        data=header.data,
-        step=header.step,
-        images_seen=header.images_seen,
-        seconds=round(time.monotonic() - started, 3),
-        made_by=versions(),
-    )
-    return ModeEvaluation(evaluation, counted, known.names, shown)
+    return ModeEvaluation(opened.evaluation(protocol, scores, header.data, started), counted, known.names, shown)
 
 
 def floor_of(known: KnownModes, n: int, seed: int = 0) -> dict[str, tuple[float, float]]:

@@ -18,6 +18,10 @@ class Speed:
     device: str
     images_per_s: float
 
+    def hours(self, images: int | None) -> float | None:
+        """Hours of training on so many images; None without a budget in images."""
+        return None if images is None else images / self.images_per_s / 3600
+
 
 def remember(digest: str, speed: Speed) -> None:
     """Store the speed of a recipe; without a cache that can be written it is measured again another time."""
