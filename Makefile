@@ -12,7 +12,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $(INSTALLED)
 
-demo: $(INSTALLED)  ## Train LSGAN on the embedded digits on the CPU; leaves a sample grid and a checkpoint.
+demo: $(INSTALLED)  ## Train the recipe digits on the CPU; leaves a sample grid and a checkpoint.
 	$(BIN)/gankit train --recipe digits --images $(IMAGES) --device cpu --new
 
 test: $(INSTALLED)  ## The tests, on two cores.
