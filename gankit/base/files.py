@@ -27,7 +27,16 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # temporary names made by wh
 
 def canonical_json(value: object) -> str:
     """A JSON value in canonical form: sorted keys, no blanks, no NaN. Equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json_text(value, sort_keys=True, separators=(",", ":"))
+
+
+def json_text(value: object, **form: Any) -> str:
+    """JSON that every encoding of Unicode can hold. NaN is a ValueError.
+
+    A byte of a path that is not UTF-8, which Python keeps as a lone surrogate, is escaped, and reading gives it back.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, **form)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def sha256(data: bytes) -> str:
@@ -107,7 +116,7 @@ def cannot_write(path: Path, error: OSError) -> GankitError:
 
 def write_json(path: Path, value: object) -> None:
     """Durably write a JSON file that is readable for people: indented, with sorted keys."""
-    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json_text(value, sort_keys=True, indent=2)
     write_durably(path, (text + "\n").encode())
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a polite request in a training loop, an immediate one-line exit anywhere else."""
+"""Ctrl-C, SIGTERM and the hang-up of a terminal: a polite request in a training loop, an immediate one-line exit anywhere else."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 from gankit.errors import Stopped
+
+
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # Windows has no hang-up
 
 
 class StopRequest:
@@ -35,8 +40,8 @@ def stop_requests() -> Iterator[StopRequest]:
     request = StopRequest()
     previous = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup … &` keeps ignoring SIGINT
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup … &` keeps ignoring its signals
                 previous[number] = signal.signal(number, request.handle)
     try:
         yield request

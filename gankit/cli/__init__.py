@@ -26,11 +26,12 @@ from gankit.cli import (
     recipes,
     reproduce,
     sample,
+    streams,
     train,
     variants,
     verify,
 )
-from gankit.errors import GankitError, Stopped
+from gankit.errors import GankitError, ResourceError, Stopped
 
 app = typer.Typer(
     name="gankit",
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 ok, 1 bug, 2 bad input, 3 plugin, 4 environment, 5 diverged, 6 outside, 130 or 143 stopped.",
+    epilog="Exit codes: 0 ok, 1 bug, 2 bad input, 3 plugin, 4 environment, 5 diverged, 6 outside, 129, 130 or 143 stopped.",
 )
 app.command(
     "train",
@@ -89,6 +90,7 @@ def _root(
 
 def main() -> None:
     """The installed command. A GankitError becomes one line and its exit code; a bug keeps its traceback."""
+    streams.protect()
     try:
         with stop_requests():
             app()
@@ -101,6 +103,11 @@ def main() -> None:
             sys.stdout.flush()
             os._exit(error.exit_code)
         raise SystemExit(error.exit_code) from None
-    except BrokenPipeError:  # `gankit … | head`: the reader has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
+    except SystemExit as done:
+        lost = streams.lost_output()
+        if lost is None or done.code not in (0, None):
+            raise
+        hint = "what the command stores is stored; the text is lost: free some space, or print elsewhere"
+        failed = ResourceError(f"stdout cannot be written: {lost.strerror}", hint=hint)
+        console.fail(failed)
+        raise SystemExit(failed.exit_code) from None

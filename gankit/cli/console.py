@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gankit.base import progress
+from gankit.base.files import json_text
 from gankit.base.text import printable
 from gankit.errors import GankitError, Stopped
 
@@ -43,8 +45,11 @@ def _who() -> str:
 
 
 def print_json(value: object) -> None:
-    """Print exactly one JSON document on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print exactly one JSON document on stdout, in ASCII where stdout has no other characters."""
+    if (sys.stdout.encoding or "").lower().startswith("utf"):
+        print(json_text(value, indent=2))
+    else:
+        print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def number(value: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
 from typing import Any
 
@@ -14,6 +15,7 @@ from gankit.run.plan import Plan
 from gankit.settings.config import TrainConfig
 from gankit.settings.layers import Layer, resolve
 from gankit.settings.option import facts_of, to_json
+from gankit.settings.schedule import Schedule
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -60,7 +62,16 @@ def _rows(cls: type, values: object) -> list[dict[str, Any]]:
     ]
 
 
+_WORDS = {bool: "true | false", int: "integer", float: "number", str: "text", type(None): "none", Schedule: "schedule"}
+
+
 def _type_name(hint: Any) -> str:
-    if typing.get_origin(hint) is typing.Literal:
-        return " | ".join(map(str, typing.get_args(hint)))
-    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint).replace("typing.", "")
+    """A type in the words of whoever sets it: `float | Schedule` is 'number | schedule'."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return " | ".join(map(str, parts))
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(map(_type_name, parts))
+    if origin is tuple:
+        return ", ".join(map(_type_name, parts)).replace(", Ellipsis", ", …")
+    return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))
