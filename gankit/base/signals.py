@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and the hang-up of a terminal: a polite request in a training loop, an immediate one-line exit anywhere else."""
+"""Ctrl-C, SIGTERM, a hang-up: a polite request in a training loop, an immediate one-line exit anywhere else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from types import FrameType
 
 from gankit.errors import Stopped
-
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)

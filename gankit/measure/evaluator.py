@@ -26,7 +26,7 @@ from gankit.measure.metrics import MetricFactory, reads
 from gankit.measure.record import Protocol, Score
 
 if TYPE_CHECKING:
-    from torchmetrics import Metric
+    from gankit.measure.torchmetrics import Metric
 
 log = logging.getLogger("gankit")
 MIN_SAMPLES = 50  # scores of fewer samples or real images are meaningless
@@ -246,7 +246,7 @@ def select_metrics(catalogue: Mapping[str, MetricFactory], names: Sequence[str] 
 
 
 def _build(name: str, factory: MetricFactory, space: FeatureSpace) -> Metric:
-    from torchmetrics import Metric
+    from gankit.measure.torchmetrics import Metric
 
     metric = factory(space)
     if not isinstance(metric, Metric):

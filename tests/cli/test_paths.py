@@ -38,6 +38,6 @@ def test_every_command_takes_paths_that_are_not_utf8(tmp_path: Path) -> None:
         result = gankit(*command, cwd=tmp_path)
         assert result.returncode == 0, (command, result.stderr)
     config = json.loads((tmp_path / run / "config.json").read_bytes())
-    assert Path(config["data"]).name == CAFE
+    assert Path(config["config"]["data"]).name == CAFE
     told = json.loads(gankit("eval", run, "-n", 60, "--metrics", "duplicates", "--json", cwd=tmp_path).stdout)
     assert told["what"]["file"].startswith(run)

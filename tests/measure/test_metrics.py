@@ -16,10 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gankit.errors import InputError, ResourceError
+from gankit.errors import InputError
 from gankit.measure.features.extract import flaw
-from gankit.measure.features.space import FeatureSpace
-from gankit.measure.metrics import builtin_metrics
 from gankit.measure.metrics.distances import FrechetDistance, InceptionScore, KernelDistance, Precomputed
 from gankit.measure.metrics.duplicates import NearDuplicates, as_pixels, nearest, spacing
 from gankit.measure.metrics.neighbours import DensityCoverage, PrecisionRecall, radii
@@ -259,21 +257,3 @@ def test_what_is_not_finite_is_found(bad: float) -> None:
 
 def test_constant_features_are_found() -> None:
     assert flaw(torch.full((60, 4), 0.25)) == "are all the same: 60 times one point of the feature space"
-
-
-def test_a_broken_torchvision_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`import torchmetrics` raises RuntimeError when torchvision does not match torch."""
-    import builtins
-
-    real_import = builtins.__import__
-
-    def broken(name: str, *rest: object, **more: object) -> object:
-        if name == "torchmetrics":
-            raise RuntimeError("operator torchvision::nms does not exist")
-        return real_import(name, *rest, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(builtins, "__import__", broken)
-    space = FeatureSpace(name="toy", sha256="", dim=4, protocol={})
-    with pytest.raises(ResourceError, match="operator torchvision::nms") as caught:
-        builtin_metrics()["fid"](space)
-    assert "torchvision" in (caught.value.hint or "")

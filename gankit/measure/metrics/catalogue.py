@@ -1,16 +1,15 @@
-"""The metrics of core by name. torchmetrics is imported when one is built, because that takes seconds and can fail."""
+"""The metrics of core by name. torchmetrics is imported when one is built, because that takes seconds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from gankit.errors import PluginError, ResourceError
+from gankit.errors import PluginError
 
 if TYPE_CHECKING:
-    from torchmetrics import Metric
-
     from gankit.measure.features import FeatureSpace
+    from gankit.measure.torchmetrics import Metric
 
 View = Literal["features", "logits", "pixels"]
 VIEWS: tuple[View, ...] = ("features", "logits", "pixels")
@@ -77,16 +76,11 @@ def reads(metric: Metric) -> View:
 
 
 def _guarded(factory: MetricFactory) -> MetricFactory:
-    """Report a failing import of torchmetrics in one line, often due to a torchvision that does not match torch."""
+    """Import torchmetrics in the way that gankit does, before a factory imports it."""
 
     def build(space: FeatureSpace) -> Metric:
-        try:
-            import torchmetrics  # noqa: F401
-        except Exception as error:
-            raise ResourceError(
-                f"torchmetrics cannot be imported: {type(error).__name__}: {error}",
-                hint="most often a torchvision that does not match torch: pip uninstall torchvision",
-            ) from error
+        import gankit.measure.torchmetrics  # noqa: F401
+
         return factory(space)
 
     return build

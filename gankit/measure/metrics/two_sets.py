@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from gankit.measure.torchmetrics import Metric
 
 
 class TwoSets(Metric):
