@@ -40,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 ok, 1 bug, 2 bad input, 3 plugin, 4 environment, 5 diverged, 6 outside, 129, 130, 143 stopped.",
+    epilog="Exit codes: 0 ok, 1 bug, 2 input, 3 plugin, 4 environment, 5 diverged, 6 outside, 129, 130, 143 stopped.",
 )
 app.command(
     "train",

@@ -61,7 +61,7 @@ def protect() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            stream = Path(os.devnull).open("w", encoding="utf-8")  # as long as the process lives
+            stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process lives
         if not isinstance(stream, Stream):
             setattr(sys, name, Stream(stream))
 

@@ -1,7 +1,7 @@
 """torchmetrics, also beside packages that it would use but that are broken here.
 
-It imports what it finds installed, such as torchvision and torch-fidelity, and fails with them if they are incomplete or
-made for another torch. gankit needs neither, so stand-ins take their place while torchmetrics is imported.
+It imports what it finds installed, such as torchvision and torch-fidelity, and fails with them if they are incomplete
+or made for another torch. gankit needs neither, so stand-ins take their place while torchmetrics is imported.
 """
 
 from __future__ import annotations

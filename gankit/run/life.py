@@ -17,7 +17,7 @@ from gankit.base import progress
 from gankit.base.files import cannot_write
 from gankit.base.signals import stop_requests
 from gankit.data import Dataset
-from gankit.errors import DivergedError, InputError
+from gankit.errors import DivergedError, InputError, PluginError
 from gankit.game.graphs import CudaRecorder, GraphedPhases, why_not
 from gankit.game.state import State
 from gankit.machine import processes
@@ -74,6 +74,7 @@ def live(
         folder = processes.from_first(lambda: open_folder(dataset), "the run folder")
         run = Run(plan, folder, dataset, space, device, loop, first=first, processes=processes.size())
         if first:
+            stack.enter_context(_removed_if_refused(run))
             stack.enter_context(folder.locked())
             stack.enter_context(_log_to(folder))
             _prepare(run, observers)
@@ -112,7 +113,8 @@ def _prepare(run: Run, observers: Sequence[object]) -> None:
         plan.composition.register_observer(observer, f"{type(observer).__name__}-{index}")
     _announce(run, resumed=run.restore())
     if run.step == 0 and plan.config.init_from is not None:
-        log.info("starts with %s; the rest is new", start_from(Path(plan.config.init_from), run.loop))
+        taken = start_from(Path(plan.config.init_from), run.loop, run.data, run.space)
+        log.info("starts with %s; the rest is new", taken)
     if run.step and run.loop.has_shares and run.loop.total_images != _total_images(stored):
         log.info("schedules in shares of the budget follow the new budget from here on")
 
@@ -189,6 +191,18 @@ def _announce(run: Run, resumed: bool) -> None:
         log.info("resumed at %s images: networks, average, optimisers, loss, data position", f"{run.images_seen:,}")
         if run.changed:
             log.info("goes on, but not bit for bit: %s", "; ".join(run.changed))
+
+
+@contextmanager
+def _removed_if_refused(run: Run) -> Iterator[None]:
+    """A new run that is refused before its first step leaves no folder, which would block the corrected command."""
+    new = not run.folder.started
+    try:
+        yield
+    except (InputError, PluginError):
+        if new and run.step == 0:
+            run.folder.remove()
+        raise
 
 
 @contextmanager

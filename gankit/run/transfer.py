@@ -6,20 +6,26 @@ from pathlib import Path
 
 from torch import Tensor
 
+from gankit.contracts import DataSpec
 from gankit.errors import InputError
+from gankit.game.latent import LatentSpace
 from gankit.game.loop import TrainingLoop
 from gankit.game.state import below, load_module
 from gankit.store import checkpoint, generator_file
+from gankit.store.generator_file import GeneratorHeader
 from gankit.store.run_folder import RunFolder
 
 
-def start_from(path: Path, loop: TrainingLoop) -> str:
+def start_from(path: Path, loop: TrainingLoop, data: DataSpec, space: LatentSpace) -> str:
     """Load the networks of a run folder, or the generator of a .safetensors file, and say what was taken.
 
     The generator must fit. A discriminator that does not (another game may want another output) starts anew. Raises
     InputError for anything else than such a file or folder.
     """
     networks = loop.networks
+    source = RunFolder(path).generator if path.is_dir() else path
+    if source.is_file():
+        _check_kind(path, generator_file.read(source)[0], data, space)
     if not path.is_dir():
         header, tensors = generator_file.read(path)
         for module in (networks.generator, loop.ema.module):
@@ -37,3 +43,14 @@ def start_from(path: Path, loop: TrainingLoop) -> str:
     except InputError:
         return f"{taken}, but for the discriminator, which does not fit"
     return taken
+
+
+def _check_kind(path: Path, old: GeneratorHeader, data: DataSpec, space: LatentSpace) -> None:
+    """InputError when the samples or latent vectors are of another kind, which no plugin can help."""
+    for what, before, now, hint in (
+        ("samples of shape", "x".join(map(str, old.shape)), "x".join(map(str, data.shape)), "--size, or other data"),
+        ("a condition of length", old.spec.condition, data.condition, "--conditional, and data with as many classes"),
+        ("z of length", old.z_dim, space.z_dim, f"--z-dim {old.z_dim}"),
+    ):
+        if before != now:
+            raise InputError(f"--init-from {path}: made for {what} {before}, this run has {now}", hint=hint)

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -108,6 +109,11 @@ class RunFolder:
         return {"state": "created", **(read_json(path) if path.exists() else {})}
 
     @property
+    def started(self) -> bool:
+        """Whether a step was ever tried here."""
+        return (self.path / "status.json").exists()
+
+    @property
     def finished(self) -> bool:
         """Whether the last state written is 'finished'; a damaged status counts as unfinished."""
         try:
@@ -178,6 +184,10 @@ class RunFolder:
                 fsync_path(path)
         except OSError as error:
             raise cannot_write(self.path, error) from error
+
+    def remove(self) -> None:
+        """Delete the folder; what cannot be deleted stays."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def remove_leftovers(self) -> None:
         """Delete the half-written files of a killed process; the caller must hold the lock."""

@@ -54,8 +54,15 @@ def test_a_discriminator_of_another_game_starts_anew_and_another_generator_is_re
     with caplog.at_level(logging.INFO, logger="gankit"):
         gankit.train("began", steps=1, out=tmp_path / "a", init_from=old.folder, z_prior="uniform", **RING8)
     assert any("but for the discriminator, which does not fit" in record.message for record in caplog.records)
-    with pytest.raises(InputError, match="do not fit the network"):
+    with pytest.raises(InputError, match="made for z of length 64, this run has 5") as caught:
         gankit.train("gan", steps=1, out=tmp_path / "b", init_from=old.folder, z_dim=5, **RING8)
+    assert caught.value.hint == "--z-dim 64"
+    assert not (tmp_path / "b").exists()  # the corrected command is not refused
+    gankit.train("gan", steps=1, out=tmp_path / "b", init_from=old.folder, **RING8)
+    with pytest.raises(InputError, match="made for samples of shape 2, this run has 1x28x28"):
+        gankit.train("gan", steps=1, out=tmp_path / "c", init_from=old.generator, data="digits", batch=8)
+    with pytest.raises(InputError, match="made for a condition of length 0, this run has 8"):
+        gankit.train("gan", steps=1, out=tmp_path / "c", init_from=old.folder, conditional=True, **RING8)
     with pytest.raises(InputError, match="holds no checkpoint"):
         gankit.train("gan", steps=1, out=tmp_path / "c", init_from=tmp_path, **RING8)
 
