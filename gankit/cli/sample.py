@@ -40,11 +40,19 @@ def sample(
         str | None, typer.Option(help="Condition vector of all samples, e.g. 0.5,-1, if the network takes vectors.")
     ] = None,
     out: Annotated[
-        str, typer.Option("-o", "--out", help="x.png: a contact sheet; a folder or x.zip: single PNGs; x.npz: arrays.")
+        str,
+        typer.Option(
+            "-o",
+            "--out",
+            help="x.png: a contact sheet; a folder or x.zip: PNGs, classes as sub-folders; x.npz: arrays.",
+        ),
     ] = "samples.png",
     batch: Annotated[
         int, typer.Option(min=1, max=1 << 20, help="Samples made at a time; it does not change them.")
     ] = 64,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Delete the samples of another generator in the folder.")
+    ] = False,
     device: Device = "auto",
     variant: File = None,
     with_: With = None,
@@ -70,7 +78,7 @@ def sample(
         raise InputError(f"{len(request):,} samples are more than {MAX_SEEDS:,}", hint="sample them in several parts")
     started = time.monotonic()
     with console.progress_bar():
-        write_samples(request, path_of(out, "-o"))
+        write_samples(request, path_of(out, "-o"), replace=replace)
     seconds = time.monotonic() - started
     if json:
         facts = {"variant": generator.header.variant.name, "images_seen": generator.header.images_seen}

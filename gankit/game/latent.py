@@ -66,9 +66,10 @@ class Conditions:
         if self.examples:
             vectors = [self.examples[derive_seed(seed, "condition") % len(self.examples)] for seed in seeds]
             return torch.tensor(vectors)
-        return one_hot(torch.tensor([self._label(seed) for seed in seeds]), self.length)
+        return one_hot(torch.tensor([self.label(seed) for seed in seeds]), self.length)
 
-    def _label(self, seed: int) -> int:
+    def label(self, seed: int) -> int:
+        """The label of a seed, where there are labels."""
         share = derive_seed(seed, "condition") / 2**63
         return min(bisect_right(self._bounds, share * self._bounds[-1]), self.length - 1)
 

@@ -1,9 +1,13 @@
-"""Writes samples as a contact sheet, a folder or zip of single pictures, or an array file. Memory is constant."""
+"""Writes samples as a contact sheet, a folder or zip of single pictures, or an array file. Memory is constant.
+
+The label of a sample is kept in every form that is read as data: classes are sub-folders, or an array of labels.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +21,16 @@ from PIL import Image
 from torch import Tensor
 
 from gankit.base import progress
-from gankit.base.files import cannot_write, whole_file, write_durably
+from gankit.base.files import cannot_write, read_json, whole_file, write_durably, write_json
+from gankit.base.text import printable
+from gankit.data.formats.sources import SUFFIXES
 from gankit.errors import InputError
 from gankit.game.latent import one_hot
 from gankit.sample.generator import TrainedGenerator
 from gankit.sample.pictures import MAX_GRID, Pixels, grid, plot, png, to_image
+
+MARK = ".gankit-samples.json"  # in a folder of samples: whose they are
+MAX_NAME = 120  # bytes
 
 
 @dataclass(frozen=True)
@@ -40,9 +49,18 @@ class Request:
     @property
     def items(self) -> Iterator[tuple[int, int | None]]:
         """(seed, label or None), label by label."""
+        conditions = self.generator.space.conditions
+        of_seed = conditions.label if conditions and conditions.counts and self.condition is None else lambda _: None
         for label in self.labels or (None,):
             for seed in self.seeds:
-                yield seed, label
+                yield seed, of_seed(seed) if label is None else label
+
+    def contents(self) -> dict[str, object]:
+        """What all samples of a folder have in common; another generator, or another condition, gives another set."""
+        header = self.generator.header
+        condition = None if self.condition is None else self.condition.tolist()
+        origin = {"variant": header.variant.name, "images_seen": header.images_seen, "weights": header.tensors_sha256}
+        return {**origin, "condition": condition}
 
     def samples(self) -> Iterator[Pixels]:
         """The samples in the order of `items`, in batches."""
@@ -56,10 +74,11 @@ class Request:
                 progress.tell("sampling", done, len(self))
 
 
-def write_samples(request: Request, out: Path) -> None:
+def write_samples(request: Request, out: Path, *, replace: bool = False) -> None:
     """Write the samples of a request to `out`: x.png is a contact sheet, x.npz arrays, x.zip or a folder single PNGs.
 
-    With labels a contact sheet has one row per label. Files get their final name only when they are complete.
+    With labels a contact sheet has one row per label. Files get their final name only when they are complete. A folder
+    of pictures that are not samples of this generator is refused; with `replace` samples of another one are deleted.
     """
     generator = request.generator
     if not request.seeds:
@@ -75,6 +94,8 @@ def write_samples(request: Request, out: Path) -> None:
     writer = {".png": _write_sheet, ".npz": _write_npz, ".zip": _write_zip, "": _write_folder}[kind]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        if not kind:
+            _claim(request, out, replace)
         writer(request, out)
     except OSError as error:
         raise cannot_write(out, error) from error
@@ -90,10 +111,39 @@ def _write_sheet(request: Request, out: Path) -> None:
     write_durably(out, png(image, text={"gankit": _provenance(request)}))
 
 
-def _write_folder(request: Request, out: Path) -> None:
+def _claim(request: Request, out: Path, replace: bool) -> None:
+    """Make the folder one for these samples, so that those of two generators never mix and are scored as one."""
     out.mkdir(exist_ok=True)
+    mark = out / MARK
+    before = read_json(mark) if mark.is_file() else None
+    if before is None and (strange := next(_pictures(out), None)) is not None:
+        name = printable(strange.relative_to(out))
+        raise InputError(
+            f"{printable(out)} holds pictures that are not samples of gankit ({name})", hint="choose another folder"
+        )
+    if before not in (None, request.contents()):
+        what = f"{before.get('variant')} after {before.get('images_seen')} images"
+        if not replace:
+            same = before.get("weights") == request.contents()["weights"]
+            raise InputError(
+                f"{printable(out)} holds samples of another {'condition' if same else 'generator'} ({what})",
+                hint="--replace deletes them, or choose another folder",
+            )
+        for picture in list(_pictures(out)):
+            picture.unlink()
+    write_json(mark, request.contents())
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    """The pictures that would be read with this folder as data."""
+    return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+
+
+def _write_folder(request: Request, out: Path) -> None:
     for name, data in _encoded(request):
-        with whole_file(out / name) as temporary:
+        path = out / name
+        path.parent.mkdir(exist_ok=True)
+        with whole_file(path) as temporary:
             temporary.write_bytes(data)
 
 
@@ -114,8 +164,9 @@ def _write_npz(request: Request, out: Path) -> None:
             for part in request.samples():
                 member.write(np.ascontiguousarray(part).tobytes())
         arrays = {"seeds": [seed for seed, _ in request.items]}
-        if request.labels:
-            arrays["labels"] = [label for _, label in request.items if label is not None]
+        labels = [label for _, label in request.items if label is not None]
+        if labels:
+            arrays["labels"] = labels
         for name, values in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(values, dtype=np.int64))
@@ -144,15 +195,26 @@ def write_bytes(data: bytes, out: Path) -> None:
 def _encoded(request: Request) -> Iterator[tuple[str, bytes]]:
     """(file name, PNG bytes) in order, encoded by threads, because zlib releases the interpreter's lock."""
     items = request.items
+    folders = class_folders(request.generator.data.classes)
 
     def encode(item: tuple[tuple[int, int | None], Pixels]) -> tuple[str, bytes]:
         (seed, label), pixels = item
-        kind = "" if label is None else f"class{label}-"
+        kind = "" if label is None else f"{folders[label]}/"
         return f"{kind}seed{seed:06d}.png", png(to_image(pixels), text={"gankit": _provenance(request, seed, label)})
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for part in request.samples():
             yield from pool.map(encode, zip(islice(items, len(part)), part, strict=True))
+
+
+def class_folders(classes: Sequence[str]) -> list[str]:
+    """Names of folders for classes: their own names where all of them can name folders, else class0, class1, …"""
+    plain = all(
+        re.fullmatch(r"[^./\\\0][^/\\\0]*", name) and len(os.fsencode(name)) <= MAX_NAME and name.isprintable()
+        for name in classes
+    )
+    distinct = len({name.casefold() for name in classes}) == len(classes)  # some file systems have one case
+    return list(classes) if plain and distinct else [f"class{number}" for number in range(len(classes))]
 
 
 def _provenance(request: Request, seed: int | None = None, label: int | None = None) -> str:
@@ -161,6 +223,6 @@ def _provenance(request: Request, seed: int | None = None, label: int | None = N
     origin = {"variant": header.variant.name, "images_seen": header.images_seen, "weights": header.tensors_sha256}
     one = seed if seed is not None else seeds[0] if len(seeds) == 1 else None
     shown: dict[str, object] = {"seed": one if one is not None else [seeds[0], seeds[-1], len(seeds)]}
-    if request.labels:
+    if label is not None or request.labels:
         shown["label"] = label if label is not None else list(request.labels)
     return json.dumps({**origin, **shown})

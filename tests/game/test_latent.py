@@ -17,6 +17,7 @@ from support import TINY_VARIANT, gankit
 
 import gankit as api
 from gankit.base.files import canonical_json, pack_tensors
+from gankit.data import load_dataset
 from gankit.errors import InputError
 from gankit.game.latent import Conditions, LatentSpace, draw_z
 from gankit.store.generator_file import read
@@ -110,7 +111,19 @@ def test_classes_by_name_by_index_and_all_of_them(folder: Path) -> None:
         assert json.loads(sheet.text["gankit"])["label"] == [0, 1, 2]  # type: ignore[attr-defined]
     result = gankit("sample", "labels", "--class", "cat", "--class", "eel", "--seeds", "5", "-o", "two.zip", cwd=folder)
     assert result.returncode == 0, result.stderr
-    assert zipfile.ZipFile(folder / "two.zip").namelist() == ["class0-seed000005.png", "class2-seed000005.png"]
+    assert zipfile.ZipFile(folder / "two.zip").namelist() == ["cat/seed000005.png", "eel/seed000005.png"]
+
+
+@pytest.mark.parametrize("form", ["samples", "samples.zip", "samples.npz"])
+def test_labels_of_samples_survive_as_data(folder: Path, form: str) -> None:
+    result = gankit("sample", "labels", "-n", "40", "-o", form, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    data = load_dataset(str(folder / form), {})
+    generator = api.load(folder / "labels")
+    assert data.labels is not None
+    counts = torch.bincount(data.labels).tolist()
+    assert counts == torch.bincount(generator.space.inputs(range(40))[1].argmax(1)).tolist()
+    assert data.spec.classes == (generator.data.classes if form != "samples.npz" else ("0", "1", "2"))
 
 
 def test_without_a_class_each_seed_has_its_own(folder: Path) -> None:

@@ -20,7 +20,7 @@ import gankit
 from gankit.base import progress
 from gankit.base.files import canonical_json, pack_tensors, tensors_digest
 from gankit.errors import InputError, PluginError
-from gankit.sample.writers import Request, write_samples
+from gankit.sample.writers import Request, class_folders, write_samples
 from gankit.store import generator_file
 
 
@@ -103,7 +103,7 @@ def test_every_kind_of_output_holds_the_same_pictures(trained: Path, tmp_path: P
             write_samples(Request(generator, seeds, batch=2), tmp_path / name)
     assert done == [2, 4, 5] * 3
     names = [f"seed{seed:06d}.png" for seed in seeds]
-    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == names
+    assert sorted(path.name for path in (tmp_path / "folder").glob("*.png")) == names
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert archive.namelist() == names
         for index, name in enumerate(names):
@@ -115,6 +115,32 @@ def test_every_kind_of_output_holds_the_same_pictures(trained: Path, tmp_path: P
     with np.load(tmp_path / "all.npz") as arrays:
         assert np.abs(arrays["samples"].astype(int) - expected).max() <= 1
         assert arrays["seeds"].tolist() == seeds
+
+
+def test_samples_of_two_generators_never_mix_in_a_folder(trained: Path, tmp_path: Path) -> None:
+    generator = gankit.load(trained)
+    out = tmp_path / "out"
+    write_samples(Request(generator, [0, 1]), out)
+    write_samples(Request(generator, [1, 2]), out)  # more of the same
+    changed = {name: tensor + 1 for name, tensor in generator.module.state_dict().items()}
+    other = dataclasses.replace(generator, header=dataclasses.replace(generator.header, tensors_sha256="0" * 64))
+    other.module.load_state_dict(changed)
+    with pytest.raises(InputError, match=r"holds samples of another generator \(lsgan after 40 images\)") as caught:
+        write_samples(Request(other, [7]), out)
+    assert "--replace" in (caught.value.hint or "")
+    assert len(list(out.glob("*.png"))) == 3
+    write_samples(Request(other, [7]), out, replace=True)
+    assert [path.name for path in out.glob("*.png")] == ["seed000007.png"]
+    (out / ".gankit-samples.json").unlink()
+    with pytest.raises(InputError, match=r"pictures that are not samples of gankit \(seed000007.png\)"):
+        write_samples(Request(other, [7]), out, replace=True)
+    assert (out / "seed000007.png").exists()
+
+
+def test_class_names_become_folders_unless_one_cannot() -> None:
+    assert class_folders(["cat", "big dog", "é", "c.1"]) == ["cat", "big dog", "é", "c.1"]
+    for name in ("a/b", "..", ".x", "", "x" * 200, "a\\xff", "CAT", "a\n"):
+        assert class_folders(["cat", name]) == ["class0", "class1"]
 
 
 def test_an_output_that_fails_leaves_no_file(trained: Path, tmp_path: Path) -> None:
