@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -28,6 +28,7 @@ from gankit.cli import (
     sample,
     streams,
     train,
+    usage,
     variants,
     verify,
 )
@@ -36,7 +37,7 @@ from gankit.errors import GankitError, ResourceError, Stopped
 app = typer.Typer(
     name="gankit",
     help="Train generative adversarial networks; every variant is a plugin.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -79,13 +80,27 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
+NEWCOMER = """\
+gankit trains generative adversarial networks; every variant is a plugin.
+
+  gankit train                       a first run, on digits: minutes, and no download
+  gankit train --data PHOTOS         on your own images; `gankit advise PHOTOS` says how, and why
+  gankit sample RUN -o samples.png   pictures of what a run has learnt
+
+Then: gankit eval RUN (scores), gankit resume RUN (further), gankit variants, gankit recipes, gankit --help (all).
+"""
+
+
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Train generative adversarial networks; every variant is a plugin."""
+    if context.invoked_subcommand is None:
+        print(NEWCOMER, end="")
 
 
 def main() -> None:
@@ -93,21 +108,27 @@ def main() -> None:
     streams.protect()
     try:
         with stop_requests():
-            app()
-    except GankitError as error:
-        if os.environ.get("GANKIT_DEBUG"):
-            raise
-        console.fail(error)
-        if isinstance(error, Stopped):
-            # Everything is written. The exit handlers of libraries could abort while their threads are working.
-            sys.stdout.flush()
-            os._exit(error.exit_code)
-        raise SystemExit(error.exit_code) from None
-    except SystemExit as done:
+            code = app(standalone_mode=False)  # the code of an early exit, else None
         lost = streams.lost_output()
-        if lost is None or done.code not in (0, None):
-            raise
-        hint = "what the command stores is stored; the text is lost: free some space, or print elsewhere"
-        failed = ResourceError(f"stdout cannot be written: {lost.strerror}", hint=hint)
-        console.fail(failed)
-        raise SystemExit(failed.exit_code) from None
+        if lost is not None:
+            hint = "what the command stores is stored; the text is lost: free some space, or print elsewhere"
+            raise ResourceError(f"stdout cannot be written: {lost.strerror}", hint=hint)
+    except usage.UsageError as error:
+        if usage.is_help(error):
+            raise SystemExit(0) from None
+        _fail(usage.refusal(error))
+    except GankitError as error:
+        _fail(error)
+    else:
+        raise SystemExit(code or 0)
+
+
+def _fail(error: GankitError) -> NoReturn:
+    if os.environ.get("GANKIT_DEBUG"):
+        raise error
+    console.fail(error)
+    if isinstance(error, Stopped):
+        # Everything is written. The exit handlers of libraries could abort while their threads are working.
+        sys.stdout.flush()
+        os._exit(error.exit_code)
+    raise SystemExit(error.exit_code) from None

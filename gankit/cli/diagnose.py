@@ -37,4 +37,4 @@ def diagnose(
         out(f"{finding.kind} since {finding.since:,} images: {finding.figure}", style="yellow", markup=False)
         out(f"  try {finding.advice}", markup=False)
     if not diagnosis.findings:
-        out("nothing conspicuous")
+        out(diagnosis.verdict)

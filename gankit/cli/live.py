@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import Progress, TaskProgressColumn, TextColumn
 
 from gankit.cli.console import PLAIN_LINE_S, talk
 from gankit.cli.scores import text_of
 from gankit.hookspecs import hookimpl
 from gankit.measure.record import BEST_BY
+from gankit.run.observers.statistics import STATS_EVERY_IMAGES
 
 if TYPE_CHECKING:
     from gankit.run.run import Run
@@ -19,13 +22,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("gankit")
 
 REFRESH_S = 0.25
+PERCENT = 5  # characters of '100% '
 
 
 class LiveLine:
     """Observer that shows a run on the command line. It shows statistics as the run reads them, without waiting."""
 
     def __init__(self) -> None:
-        columns = (BarColumn(bar_width=20), TaskProgressColumn(), TextColumn("{task.description}"))
+        columns = (TaskProgressColumn(), TextColumn("{task.description}"))
         self.progress = Progress(*columns, console=talk, auto_refresh=False)
         self.task = self.progress.add_task("starting", total=1.0)
         self.shown_at = time.monotonic()
@@ -52,33 +56,52 @@ class LiveLine:
     def show(self, run: Run) -> None:
         """Update the line, or log it."""
         if talk.is_terminal:
-            self.progress.update(self.task, completed=min(1.0, run.share_done), description=status(run), refresh=True)
+            text = status(run, talk.width - PERCENT)
+            self.progress.update(self.task, completed=min(1.0, run.share_done), description=text, refresh=True)
         else:
             log.info("%3.0f %% %s", 100 * min(1.0, run.share_done), status(run))
 
 
-def status(run: Run) -> str:
-    """'24,000/200,000 images · 812/s · d 0.31 g 0.88 · D(real) 0.71 D(fake) 0.28 · ETA 3:10'"""
-    total = run.config.total_images
-    parts = [f"{run.images_seen:,}/{total:,} images" if total else f"{run.images_seen:,} images"]
-    parts.append(f"{run.images_per_s:,.0f}/s")
-    if run.stats:
-        parts.append(f"d {_sum(run, 'd/'):.3f} g {_sum(run, 'g/'):.3f}")
-    if "score/real" in run.stats:
-        parts.append(f"D(real) {run.stats['score/real']:.2f} D(fake) {run.stats.get('score/fake', float('nan')):.2f}")
-    skipped = {name[8]: share for name, share in run.stats.items() if name.startswith("skipped/") and share}
-    if skipped:
-        parts.append("fp16 skipped " + " ".join(f"{player} {share:.1%}" for player, share in skipped.items()))
-    if BEST_BY in run.scores:
-        parts.append(f"{BEST_BY.upper()} {text_of(BEST_BY, run.scores[BEST_BY].value)}")
-    share = run.share_done
+def status(run: Run, width: int | None = None) -> str:
+    """'3:10 left · 24,000/200,000 images · 812/s · D(x) 0.71 D(G(z)) 0.28 · d 0.31 g 0.88', what matters most first.
+
+    Parts that do not fit into `width` characters are left out, from the end.
+    """
+    line = ""
+    for part in _parts(run):
+        longer = f"{line} · {part}" if line else part
+        if width is not None and len(longer) > width:
+            break
+        line = longer
+    return line
+
+
+def _parts(run: Run) -> Iterator[str]:
+    total, share = run.config.total_images, run.share_done
     if 0 < share < 1 and run.attempt_s > 1:
-        parts.append(f"ETA {clock(run.train_s / share - run.train_s)}")
-    return " · ".join(parts)
+        yield f"{clock(run.train_s / share - run.train_s)} left"
+    yield f"{run.images_seen:,}/{total:,} images" if total else f"{run.images_seen:,} images"
+    yield f"{run.images_per_s:,.0f}/s"
+    if not run.stats:
+        first = max(1, STATS_EVERY_IMAGES // run.config.batch) * run.config.batch
+        yield f"figures after {first:,} images"
+        return
+    skipped = {name[8]: part for name, part in run.stats.items() if name.startswith("skipped/") and part}
+    if skipped:
+        yield "fp16 skipped " + " ".join(f"{player} {part:.1%}" for player, part in skipped.items())
+    if BEST_BY in run.scores:
+        yield f"{BEST_BY.upper()} {text_of(BEST_BY, run.scores[BEST_BY].value)}"
+    if "probability/real" in run.stats:
+        yield f"D(x) {run.stats['probability/real']:.2f} D(G(z)) {run.stats.get('probability/fake', math.nan):.2f}"
+    elif "score/real" in run.stats:
+        yield f"D(real) {run.stats['score/real']:.3g} D(fake) {run.stats.get('score/fake', math.nan):.3g}"
+    yield f"d {_sum(run, 'd/')} g {_sum(run, 'g/')}"
 
 
-def _sum(run: Run, prefix: str) -> float:
-    return sum(value for name, value in run.stats.items() if name.startswith(prefix))
+def _sum(run: Run, prefix: str) -> str:
+    """The sum of a player's terms; '–' when it has not moved since the last figures."""
+    terms = [value for name, value in run.stats.items() if name.startswith(prefix)]
+    return f"{sum(terms):.3g}" if terms else "–"
 
 
 def clock(seconds: float) -> str:

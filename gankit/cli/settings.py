@@ -7,6 +7,7 @@ import inspect
 import os
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -141,9 +142,19 @@ def _layers(context: typer.Context, flags: dict[str, str]) -> list[Layer]:
         source = context.get_parameter_source(parameter)
         if source is not None and source.name in settings:
             value = context.params[parameter]
+            if name in ("seed", "variant"):
+                _refuse_several(name, value)
             settings[source.name][name] = key_values(value) if name == OPTIONS else value
     named = {"environment": settings["ENVIRONMENT"], "flag": settings["COMMANDLINE"]}
     return [Layer(source, values) for source, values in named.items() if values]
+
+
+def _refuse_several(name: str, value: str) -> None:
+    """InputError for `--seed 0,1,2` and `--variant a,b`: a run has one of each."""
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if len(parts) > 1 and not Path(value).is_file():
+        loop = f"for x in {' '.join(parts)}; do gankit train --{name} $x; done"
+        raise InputError(f"--{name} {value}: one run has one {name}", hint=loop)
 
 
 def _refuse_unknown_variables(context: typer.Context, variables: str | None) -> None:

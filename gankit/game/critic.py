@@ -133,6 +133,11 @@ class Critic:
         """`score/real` and `score/fake`: the means of the known scores."""
         return {f"score/{name}": scores.mean() for name, scores in self._known.items()}
 
+    @property
+    def probabilities(self) -> dict[str, Tensor]:
+        """`probability/real` and `probability/fake`: the means of D(x) and D(G(z)), where the scores are logits."""
+        return {f"probability/{name}": scores.sigmoid().mean() for name, scores in self._known.items()}
+
 
 class CriticWrapper(Critic):
     """A critic that changes what another one is given or what it answers; `Part.critic` returns it.

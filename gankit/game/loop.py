@@ -103,6 +103,8 @@ class TrainingLoop:
         """Name -> part, in their order; `add_part` adds one."""
         self.replayed: Replayed | None = None
         """Plays phases from recordings, where the run has them."""
+        self.logits = False
+        """Whether D's scores are logits, so that statistics have the probabilities D(x) and D(G(z))."""
         self._taking: dict[str, list[Part]] = {method: [] for method in METHODS}
         self._scheduled: dict[str, tuple[Schedule, Tensor]] = {}
 
@@ -284,6 +286,8 @@ class TrainingLoop:
         stats = {f"{prefix}/{name}": term.detach().float().mean() for name, term in step.terms.items()}
         if step.phase.player == "discriminator" and step.critic is not None:
             stats |= step.critic.stats
+            if self.logits:
+                stats |= step.critic.probabilities
         stats |= {key: value.float().mean() for key, value in self.loss.logged.items()}
         self.loss.logged.clear()
         if not step.player.scaler.is_enabled():

@@ -8,6 +8,7 @@ from pathlib import Path
 from gankit import core
 from gankit.errors import GankitError, InputError
 from gankit.host import discovery
+from gankit.measure.record import YOUNG
 from gankit.run.health import Finding, findings, read_stats
 from gankit.store.run_folder import RunFolder
 
@@ -25,6 +26,8 @@ class Diagnosis:
     lines: int
     figures: dict[str, tuple[float, float]]
     findings: list[Finding]
+    verdict: str
+    """What the findings come to, in a line."""
 
 
 def diagnose(path: Path) -> Diagnosis:
@@ -39,6 +42,7 @@ def diagnose(path: Path) -> Diagnosis:
         values = [line[name] for line in lines if isinstance(line.get(name), int | float)]
         if values:
             figures[name] = (float(values[0]), float(values[-1]))
+    found = findings(lines, _scores(str(identity.get("variant"))))
     return Diagnosis(
         folder=str(path),
         state=str(status["state"]),
@@ -46,8 +50,17 @@ def diagnose(path: Path) -> Diagnosis:
         images_seen=int(status.get("images_seen", 0)),
         lines=len(lines),
         figures=figures,
-        findings=findings(lines, _scores(str(identity.get("variant")))),
+        findings=found,
+        verdict=_verdict(found, int(status.get("images_seen", 0))),
     )
+
+
+def _verdict(found: list[Finding], images: int) -> str:
+    if found:
+        return ", ".join(finding.kind for finding in found)
+    if images < YOUNG:
+        return f"too early to tell: a generator is judged after {YOUNG:,} images"
+    return "nothing conspicuous"
 
 
 def _scores(variant: str) -> str:

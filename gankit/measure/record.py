@@ -19,6 +19,7 @@ log = logging.getLogger("gankit")
 
 SCHEMA = 1
 FILE = "metrics.jsonl"
+YOUNG = 20_000  # images up to which a generator is not judged
 BEST_BY = "fid"  # score by which the best checkpoint is chosen; lower is better
 
 
@@ -73,7 +74,10 @@ class Evaluation:
 
     def findings(self) -> list[str]:
         """Conclusions in words from scores that are far from their floor."""
-        return [text for judge in (_copies, _unrealistic, _uncovered) if (text := judge(self.scores))]
+        copies, *far = (judge(self.scores) for judge in (_copies, _unrealistic, _uncovered))
+        if any(far) and self.images_seen is not None and self.images_seen < YOUNG:
+            far = [f"not yet trained: {self.images_seen:,} images say nothing of how it will end"]
+        return [text for text in (copies, *far) if text]
 
 
 def versions() -> dict[str, str]:

@@ -154,6 +154,7 @@ def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: 
     )
     check_built(by, "gankit_training_loop", loop, TrainingLoop, data)
     loop.total_images = plan.config.total_images
+    loop.logits = plan.composition.info.scores == "logits"
     for name, part in _parts(plan, loop, data):
         loop.add_part(name, part)
     for network in loop.networks.extra.values():

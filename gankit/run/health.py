@@ -15,14 +15,15 @@ from typing import Any
 
 from gankit.base.files import MAX_JSON_BYTES
 from gankit.errors import InputError
+from gankit.measure.record import YOUNG
 
 Line = Mapping[str, Any]
 
-ENOUGH = 20_000  # images after which a young generator has no excuse
 LINES = 5  # in a row must agree
 DIVERSITY = 0.5  # of the real data's, below which fakes of different z are called alike
 SURE = 0.99  # D's probability of being right, beyond which it teaches G little
 VANISHED = 1e-3  # of its early value: G's gradient
+BLOWN_UP = 20.0  # times its early value: D's gradient
 SKIPPED = 0.2  # of the steps under fp16
 
 
@@ -41,7 +42,8 @@ def findings(lines: Sequence[Line], scores: str = "raw") -> list[Finding]:
 
     `scores` is what the variant declares: only of logits it is known what a sure discriminator is.
     """
-    checks = (_collapse, _vanishing_gradient, _skipping, *((_sure_discriminator,) if scores == "logits" else ()))
+    checks = [_collapse, _blow_up, _vanishing_gradient, _skipping]
+    checks += [_sure_discriminator] if scores == "logits" else []
     return [finding for check in checks if (finding := check(lines)) is not None]
 
 
@@ -66,7 +68,7 @@ def read_stats(path: Path) -> list[Line]:
     return lines
 
 
-def _since(lines: Sequence[Line], name: str, bad: Any, after: int = ENOUGH) -> tuple[int, float] | None:
+def _since(lines: Sequence[Line], name: str, bad: Any, after: int = YOUNG) -> tuple[int, float] | None:
     """(images of the first bad one in a row, last value) when the last LINES lines that have `name` are all bad."""
     seen = [(int(line["images_seen"]), float(line[name])) for line in lines if _is_number(line.get(name))]
     start = len(seen)
@@ -99,8 +101,7 @@ def _sure_discriminator(lines: Sequence[Line]) -> Finding | None:
 
 
 def _vanishing_gradient(lines: Sequence[Line]) -> Finding | None:
-    norms = [float(line["grad/generator"]) for line in lines if _is_number(line.get("grad/generator"))]
-    usual = statistics.median(norms[: max(LINES, len(norms) // 4)]) if norms else 0.0
+    usual = _early(lines, "grad/generator")
     found = _since(lines, "grad/generator", lambda norm: norm < VANISHED * usual, after=0) if usual else None
     if found is None:
         return None
@@ -108,6 +109,21 @@ def _vanishing_gradient(lines: Sequence[Line]) -> Finding | None:
     return Finding(
         "vanishing gradient", found[0], figure, "a lower --d-lr, fewer --d-steps, or a loss that does not saturate"
     )
+
+
+def _blow_up(lines: Sequence[Line]) -> Finding | None:
+    usual = _early(lines, "grad/discriminator")
+    found = _since(lines, "grad/discriminator", lambda norm: norm > BLOWN_UP * usual, after=0) if usual else None
+    if found is None:
+        return None
+    figure = f"the gradient of D has norm {found[1]:.3g}; it was {usual:.3g} at first"
+    return Finding("unstable", found[0], figure, "a lower --d-lr, or --with r1, which keeps D's gradient small")
+
+
+def _early(lines: Sequence[Line], name: str) -> float:
+    """The median of a figure in the first quarter of the run, 0 where it has none."""
+    values = [float(line[name]) for line in lines if _is_number(line.get(name))]
+    return statistics.median(values[: max(LINES, len(values) // 4)]) if values else 0.0
 
 
 def _skipping(lines: Sequence[Line]) -> Finding | None:

@@ -34,6 +34,14 @@ class Options:
         "core", help="original: the paper's perceptrons, 1200-1200 units, and 240 x 5 maxout with dropout in D"
     )
 
+    def __post_init__(self) -> None:
+        s = self.label_smoothing
+        if isinstance(s, float) and s > 0.5:  # a schedule and its live value are left alone
+            raise InputError(
+                f"label_smoothing={s:g}: the label of real samples would be {1 - s:.3g}",
+                hint=f"s is taken away from 1; an article's label of {s:g} is -s label_smoothing={1 - s:.3g}",
+            )
+
 
 class GanLoss(AdversarialLoss):
     """Sigmoid cross-entropy on raw scores [N]: log D = logsigmoid(score), log(1 - D) = logsigmoid(-score)."""

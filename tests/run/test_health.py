@@ -46,6 +46,15 @@ def test_a_vanishing_gradient_is_measured_by_what_it_was() -> None:
     assert findings(lines(40, grad__generator=lambda n: 1e-9)) == []  # small from the start: the scale of this loss
 
 
+def test_a_discriminator_that_blows_up_is_found_while_it_lasts() -> None:
+    burst = lines(40, grad__discriminator=lambda n: 1000.0 / (n - 28) if n > 28 else 5.0)
+    (found,) = findings(burst[:34])
+    assert (found.kind, found.since) == ("unstable", 58_000)
+    assert "norm 167; it was 5 at first" in found.figure
+    assert findings(burst) == []  # it got well
+    assert findings(lines(40, grad__discriminator=lambda n: 5.0 * n**0.5)) == []
+
+
 def test_skipped_steps_and_lines_that_are_no_statistics(tmp_path: Path) -> None:
     (found,) = findings(lines(skipped__generator=lambda n: 0.5))
     assert "50% of the generator's steps" in found.figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,8 @@ def test_collapse_copies_and_noise_are_told_apart() -> None:
     assert value["noise"]["duplicates"] < 0.01
     assert floor["fid"] < value["collapsed"]["fid"] < value["noise"]["fid"]
 
+    assert [text.split(":")[0] for text in collapsed.findings()] == ["not yet trained"]  # after 16 images
+    copier, collapsed, noise = (replace(found, images_seen=100_000) for found in (copier, collapsed, noise))
     assert [text.split(":")[0] for text in copier.findings()] == ["copies the training set"]
     assert "misses much of the data" in [text.split(":")[0] for text in collapsed.findings()]
     assert "looks different from the data" in [text.split(":")[0] for text in noise.findings()]

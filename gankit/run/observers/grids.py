@@ -19,6 +19,8 @@ GRID_CANDIDATES = 256  # latent vectors from which gankit_sample_grid chooses
 
 
 POINTS_IN_PLOT = 2_000  # samples in a plot of points
+EARLY_IMAGES = 2_000  # after which there is a first picture, however long the run
+LATEST = "latest.png"
 
 
 class SampleGrids:
@@ -44,7 +46,8 @@ class SampleGrids:
             self.write(run)
 
     def after_step(self, run: Run, stats: Mapping[str, Tensor]) -> None:
-        if due(run, run.sample_every):
+        early = run.images_seen >= EARLY_IMAGES > run.images_seen - run.config.batch
+        if early or due(run, run.sample_every):
             self.write(run)
 
     def end(self, run: Run, error: BaseException | None) -> None:
@@ -52,9 +55,11 @@ class SampleGrids:
             self.write(run)
 
     def write(self, run: Run) -> None:
-        """samples/<images seen>.png"""
+        """samples/<images seen>.png, and the same picture as samples/latest.png."""
         path = run.folder.samples / f"{run.images_seen:09d}.png"
         samples = run.sample(self.grid.z, self.grid.condition)
-        write_durably(path, png(picture(samples, self.real, self.grid.columns)))
+        data = png(picture(samples, self.real, self.grid.columns))
+        for name in (path, run.folder.samples / LATEST):
+            write_durably(name, data)
         self.written_at = run.step
         run.plan.composition.hook.gankit_record(run=run, record=Record("picture", path=path))

@@ -1,0 +1,70 @@
+"""Wrong usage: one line that says what to type instead, also for the words of other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gankit.cli import main
+
+Refusal = Callable[..., str]
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("train --epochs 5", "gankit train: no such option: --epochs — --images 500k: the budget counts images"),
+        ("train --lr 2e-4", "no such option: --lr — --g-lr 1e-3 --d-lr 1e-3"),
+        ("train --batch_size 16", "no such option: --batch_size — --batch 64"),
+        ("train --dataset x", "— --data NAME or --data PATH"),
+        ("train --latent_dim 100", "— --z-dim 64"),
+        ("train --n_critic 5", "— --d-steps 5"),
+        ("train --gpu 0", "— --device cuda, or --device cuda:1"),
+        ("train --optoin x", "no such option: --optoin — did you mean --"),
+        ("train --batch", "option '--batch' requires an argument — `gankit --help` shows how"),
+        ("train gan", "got unexpected extra argument(s) (gan) — --variant gan"),
+        ("train photos", "got unexpected extra argument(s) (photos) — --data photos"),
+        ("train nothing", "— what is trained is named by flags: --variant NAME --data PATH"),
+        ("train --seed 0,1,2", "--seed 0,1,2: one run has one seed — for x in 0 1 2; do gankit train --seed $x; done"),
+        ("train --variant gan,lsgan", "one run has one variant — for x in gan lsgan; do"),
+        (
+            "train --variant gan -s label_smoothing=0.9",
+            "the label of real samples would be 0.1 — s is taken away from 1; an article's label of 0.9 is "
+            "-s label_smoothing=0.1",
+        ),
+        ("sample", "gankit sample: missing argument 'CKPT' — `gankit sample --help` shows how"),
+        ("sample x --seed 3", "no such option: --seed — --seeds 7, or --seeds 0-63"),
+        ("eval x --data y", "no such option: --data — --against DATA"),
+        ("evaluate x", "gankit: no such command 'evaluate' — gankit eval"),
+        ("lsgan", "gankit: no such command 'lsgan' — gankit train --variant lsgan"),
+        ("trian", "gankit: no such command 'trian' — did you mean 'train', 'variants'?"),
+        ("plugin make", "gankit plugin: no such command 'make' — `gankit plugin --help` lists the commands"),
+        ("sample x --class", "option '--class' requires an argument"),
+        ("sample x -n many", "invalid value for '-n'"),
+    ],
+)
+def test_wrong_usage_is_answered_with_what_to_type(typed: str, answer: str, refusal: Refusal, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    said = refusal(typed, tmp_path)
+    assert said.startswith("error: ")
+    assert answer in said
+
+
+@pytest.mark.parametrize("typed", ["", "plugin", "data"])
+def test_a_bare_command_shows_where_to_begin(
+    typed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["gankit", *typed.split()])
+    with pytest.raises(SystemExit) as end:
+        main()
+    out, err = capsys.readouterr()
+    assert (end.value.code, err) == (0, "")
+    if not typed:
+        assert [line.split()[:2] for line in out.splitlines() if line.startswith("  ")] == [
+            ["gankit", "train"],
+            ["gankit", "train"],
+            ["gankit", "sample"],
+        ]
+        assert all(len(line) < 120 for line in out.splitlines())
