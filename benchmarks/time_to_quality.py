@@ -36,7 +36,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from gankit import core
-from gankit.data import Dataset, load_dataset, parse_size
+from gankit.data import Dataset, Preparation, load_dataset
 from gankit.measure.evaluator import Evaluator, select_metrics
 from gankit.measure.features import choose_space
 from gankit.sample.pictures import grid
@@ -136,7 +136,7 @@ def measure(name: str, arguments: argparse.Namespace, seed: int) -> None:
 def data_of(arguments: argparse.Namespace) -> Dataset:
     """The real images."""
     catalogue = core.compose_catalogues([]).catalogue("gankit_datasets")
-    return load_dataset(arguments.data, catalogue, size=parse_size(arguments.size) if arguments.size else None)
+    return load_dataset(arguments.data, catalogue, how=Preparation.of({"size": arguments.size}))
 
 
 def evaluator_of(dataset: Dataset, features: str | None) -> Evaluator:

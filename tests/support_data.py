@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gankit.data import Dataset, builtin_datasets, load_dataset
+from gankit.data import Dataset, Preparation, builtin_datasets, load_dataset
 from gankit.data.formats.pack import PackHeader
 from gankit.data.formats.packing import pack_dataset
 
@@ -38,11 +38,11 @@ def photos(root: Path, count: int = 12, side: int = 8) -> Path:
 
 
 def pack(source: Path | str, out: Path, **how: Any) -> PackHeader:
-    return pack_dataset(str(source), out, builtin_datasets(), **how)
+    return pack_dataset(str(source), out, builtin_datasets(), Preparation(**how))
 
 
 def load(path: Path | str, **how: Any) -> Dataset:
-    return load_dataset(str(path), builtin_datasets(), **how)
+    return load_dataset(str(path), builtin_datasets(), how=Preparation(**how))
 
 
 def assert_same_data(a: Dataset, b: Dataset) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from gankit.base.text import plural, printable
 from gankit.cli import console
-from gankit.cli.flags import Device, Json
+from gankit.cli.flags import Channels, Device, Json, Range
 from gankit.cli.recipes import compact, duration
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 def advise(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Anything that `gankit train --data` reads.")],
+    range_: Range = None,
+    channels: Channels = None,
     on_bad_image: Annotated[
         Literal["error", "skip"], typer.Option(help="Whether an unreadable image is an error or is skipped.")
     ] = "error",
@@ -40,6 +42,7 @@ def advise(
         from gankit.settings.layers import Layer
 
         given: dict[str, Any] = {"on_bad_image": on_bad_image, "extensions": with_ or ()}
+        given |= {"value_range": range_, "channels": channels}
         given |= {"size": size} if size is not None else {}
         advice = advice_for(data, given)
         own = {key: value for key, value in given.items() if value and value != "error"}
@@ -64,7 +67,8 @@ def advise(
 
 def _own_flags(own: dict[str, Any]) -> list[str]:
     flags = [f"--with {name}" for name in own.get("extensions", ())]
-    flags += [f"--size {own['size']}"] if "size" in own else []
+    for name, flag in (("size", "--size"), ("value_range", "--range"), ("channels", "--channels")):
+        flags += [f"{flag}={own[name]}"] if name in own else []
     return flags + (["--on-bad-image skip"] if "on_bad_image" in own else [])
 
 
@@ -107,4 +111,4 @@ def _print(advice: Advice, command: str, facts: dict[str, Any]) -> None:
     out(notes)
     out()
     out(command, markup=False)
-    console.talk.print("next: the line above, or the same with other flags behind it")
+    console.next_steps("the line above, or the same with other flags behind it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,19 +39,33 @@ def compare(
         console.print_json({"rows": lines, "repetitions": groups})
         return
     print_protocol(rows[0].evaluation)
-    console.print_table(_table(rows, groups))
+    first = rows[0].evaluation.scores
+    names = [name for name in first if all(name in row.evaluation.scores for row in rows)]
+    for number, part in enumerate(_parts(rows, groups, names)):
+        if number:
+            console.data.print()
+        console.print_table(_table(rows, groups, part))
     if left_out:
         console.talk.print(f"{left_out:,} evaluation(s) with another protocol are not shown", markup=False)
     if not groups and len(rows) > 1:
         console.talk.print("one seed each: a difference may be chance; three seeds show how much", markup=False)
 
 
-def _table(rows: Sequence[Row], groups: Sequence[dict[str, Any]]) -> Table:
+def _parts(rows: Sequence[Row], groups: Sequence[dict[str, Any]], names: list[str]) -> Iterator[list[str]]:
+    """The names of the scores, as many at a time as a table of the width of the terminal can hold."""
+    while names:
+        count = len(names)
+        while count > 1 and console.width_of(_table(rows, groups, names[:count])) > console.data.width:
+            count -= 1
+        yield names[:count]
+        names = names[count:]
+
+
+def _table(rows: Sequence[Row], groups: Sequence[dict[str, Any]], names: list[str]) -> Table:
     """A row for each run, then mean and standard deviation of repetitions, then the floor."""
     from rich.table import Table
 
     first = rows[0].evaluation.scores
-    names = [name for name in first if all(name in row.evaluation.scores for row in rows)]
     table = Table("run", "variant", "images", box=None, pad_edge=False)
     for name in names:
         table.add_column(console.cell(title_of(name, first[name].higher_is_better)), justify="right")

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -52,6 +53,17 @@ def print_json(value: object) -> None:
         print(json.dumps(value, indent=2, allow_nan=False))
 
 
+def next_steps(*commands: str) -> None:
+    """Say on stderr what to do next: commands as they are typed."""
+    if not RANK:
+        talk.print(Text("next: " + " · ".join(map(printable, commands)), style="dim"))
+
+
+def quoted(path: str | os.PathLike[str]) -> str:
+    """A path as a word of the shell."""
+    return shlex.quote(os.fspath(path))
+
+
 def number(value: float) -> float | None:
     """A number for JSON: NaN and infinity become null."""
     return value if math.isfinite(value) else None
@@ -64,11 +76,16 @@ def cell(text: str) -> Text:
 
 def print_table(table: Table) -> None:
     """Print a table of numbers on stdout at its natural width; no cell is cut in a pipe or on a narrow terminal."""
+    wide = Console(highlight=False, width=width_of(table))
+    wide.print(table, crop=False)
+
+
+def width_of(table: Table) -> int:
+    """The natural width of a table in characters."""
     from rich.measure import Measurement
 
-    wide = Console(highlight=False, width=10_000)
-    wide.width = Measurement.get(wide, wide.options, table).maximum
-    wide.print(table, crop=False)
+    wide = Console(width=10_000)
+    return Measurement.get(wide, wide.options, table).maximum
 
 
 class TalkHandler(logging.Handler):

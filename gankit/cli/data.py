@@ -9,7 +9,7 @@ import typer
 
 from gankit.base.text import printable
 from gankit.cli import console
-from gankit.cli.flags import Json, path_of
+from gankit.cli.flags import Channels, Json, Range, path_of
 
 if TYPE_CHECKING:
     from gankit.data.formats.pack import PackHeader
@@ -24,6 +24,8 @@ def pack(
     source: Annotated[str, typer.Argument(metavar="DATA", help="Anything that `gankit train --data` reads.")],
     out: Annotated[str, typer.Option("-o", "--out", metavar="FILE.gkpack", help="The file to write.")],
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
+    range_: Range = None,
+    channels: Channels = None,
     on_bad_image: Annotated[
         Literal["error", "skip"], typer.Option(help="Whether an unreadable image is an error or is skipped.")
     ] = "error",
@@ -39,14 +41,14 @@ def pack(
     path = path_of(out, "--out")
     with console.log_to_stderr(), console.progress_bar():
         from gankit import core
-        from gankit.data import parse_size
+        from gankit.data import Preparation
         from gankit.data.formats.packing import pack_dataset
         from gankit.host import discovery
 
         extensions = [discovery.find(name, discovery.EXTENSIONS) for name in with_ or ()]
         catalogue = core.compose_catalogues(extensions).catalogue("gankit_datasets")
-        sides = None if size is None else parse_size(size)
-        header = pack_dataset(source, path, catalogue, size=sides, on_bad_image=on_bad_image)
+        chosen = {"size": size, "value_range": range_, "channels": channels, "on_bad_image": on_bad_image}
+        header = pack_dataset(source, path, catalogue, Preparation.of(chosen))
     _show(path, header, as_json=json)
 
 

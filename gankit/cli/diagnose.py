@@ -38,3 +38,5 @@ def diagnose(
         out(f"  try {finding.advice}", markup=False)
     if not diagnosis.findings:
         out(diagnosis.verdict)
+    name = console.quoted(run)
+    console.next_steps(f"gankit eval {name}", f"gankit resume {name}")

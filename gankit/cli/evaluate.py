@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from gankit.cli import console
-from gankit.cli.flags import Device, File, Json
+from gankit.cli.flags import Channels, Device, File, Json, Range
 from gankit.cli.scores import store_and_show, store_path
 from gankit.errors import InputError
 
@@ -21,6 +21,8 @@ def evaluate(
         str | None, typer.Option(metavar="DATA", help="The real data (default: that of the checkpoint).")
     ] = None,
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
+    range_: Range = None,
+    channels: Channels = None,
     split: Annotated[str, typer.Option(help="Split of the real data: train or test.")] = "train",
     features: Annotated[
         str | None,
@@ -61,6 +63,8 @@ def evaluate(
         settings = EvalSettings(
             against=against,
             size=size,
+            value_range=range_,
+            channels=channels,
             split=split,
             features=features,
             metrics=None if metrics is None else _names(metrics),

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,13 @@ Checkpoint = Annotated[Path, typer.Argument(metavar="CKPT", help="A .safetensors
 Device = Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")]
 File = Annotated[str | None, typer.Option("--variant", help="The variant, when it is a ./file.py.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="The extensions, when one is a file.")]
+Range = Annotated[
+    str | None,
+    typer.Option("--range", metavar="LOW,HIGH", help="Values of black and white (default: what the values say)."),
+]
+Channels = Annotated[
+    Literal["grey", "rgb", "rgba"] | None, typer.Option(help="Colours of the images (default: those of the data).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 MAX_SEEDS = 10_000_000

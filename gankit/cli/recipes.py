@@ -48,7 +48,7 @@ def listing(context: typer.Context, json: Json = False) -> None:
         cells = (name, recipe.recipe.title, str(data), compact(images), cost, recipe.recipe.state)
         table.add_row(*map(console.cell, cells))
     console.data.print(table)
-    console.talk.print("next: gankit recipes show NAME, or gankit train --recipe NAME")
+    console.next_steps("gankit recipes show NAME", "gankit train --recipe NAME")
 
 
 @app.command()

@@ -73,7 +73,7 @@ def _print(result: Reproduction) -> None:
     elif result.source:
         console.data.print(console.cell(f"the expectation is {result.source}"))
     console.data.print(f"stored in {result.folder}", markup=False)
-    console.talk.print(f"next: gankit sample {result.runs[0]} -o samples.png", markup=False)
+    console.next_steps(f"gankit sample {console.quoted(result.runs[0])} -o samples.png")
 
 
 def _ends(name: str, expected: Mapping[str, float | None]) -> str:

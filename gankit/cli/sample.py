@@ -85,3 +85,5 @@ def sample(
         console.print_json({"out": str(out), "samples": len(request), "seconds": round(seconds, 3), **facts})
     else:
         console.data.print(f"{out}  {len(request):,} samples in {seconds:.1f} s", markup=False)
+        name = console.quoted(checkpoint)
+        console.next_steps(f"gankit eval {name}", f"gankit interpolate {name}", f"gankit neighbours {name}")

@@ -27,6 +27,7 @@ _TITLES = {
 }
 _COUNTS = ("covered", "held")
 _SHARES = ("duplicates", "good")
+MANY = 1e6  # from which on a score is given as a power of ten: that of noise in some spaces
 
 
 def title_of(name: str, higher_is_better: bool | None) -> str:
@@ -61,6 +62,8 @@ def text_of(name: str, value: float | None, spread: float | None = None) -> str:
     digits = 4 if name in ("jsd", "kl") else 3
     factor = 1000 if name == "kid" else 1
     number = factor * value
+    if abs(number) >= MANY:
+        return f"{number:.2e}"
     text = f"{number:.{digits}f}" if abs(number) < 10 else f"{number:.1f}" if abs(number) < 1000 else f"{number:,.0f}"
     return text if spread is None else f"{text} ± {factor * spread:,.{digits - 1 if digits == 3 else 4}f}"
 
@@ -86,6 +89,10 @@ def store_and_show(target: Path, evaluation: Evaluation, path: Path, *, as_json:
     finally:
         _show(target, evaluation, as_json=as_json)
     console.talk.print(f"stored in {printable(path)}", markup=False)
+    if not as_json:
+        console.next_steps(
+            f"gankit compare {console.quoted(target)} OTHER", f"gankit diagnose {console.quoted(target)}"
+        )
 
 
 def _show(target: Path, evaluation: Evaluation, *, as_json: bool) -> None:

@@ -241,3 +241,13 @@ def _print_result(result: RunResult, *, as_json: bool) -> None:
     if result.best is not None:
         out(f"best score  {result.best}", markup=False)
     out(f"run         {result.folder} ({result.images_seen:,} images in {result.train_s:,.0f} s)", markup=False)
+    folder = console.quoted(result.folder)
+    console.next_steps(
+        f"gankit sample {folder}", f"gankit eval {folder}", f"gankit resume {folder} --images {_more(result)}"
+    )
+
+
+def _more(result: RunResult) -> str:
+    """Twice the images that the run has seen, as --images takes it."""
+    images = 2 * result.images_seen
+    return f"{images // 1000}k" if images % 1000 == 0 else str(images)

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from gankit.base.text import plural, printable
 from gankit.contracts import DataSpec
-from gankit.data.formats.layout import CHANNELS, Array, as_conditions, as_labels, as_samples
+from gankit.data.formats.layout import CHANNELS, as_conditions, as_labels, as_samples
+from gankit.data.formats.levels import Array
 from gankit.errors import InputError
 
-_COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
+COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 _LISTED_CLASSES = 5
 _BLOCK_BYTES = 8 << 20  # fixed by the format of packed files
 
@@ -57,9 +58,12 @@ class Dataset:
         notes: tuple[str, ...] = (),
         conditions: Array | None = None,
         *,
+        value_range: tuple[float, float] | None = None,
         copy: bool = True,
     ) -> Dataset:
         """Arrays in any accepted layout and range (see `layout`) -> a data set.
+
+        `value_range` are the values of black and white; None: what the values say (see `levels`).
 
         With copy=False the data set shares the memory of the arrays where possible; the caller must not write to them.
         """
@@ -67,7 +71,7 @@ class Dataset:
             samples = np.array(samples)
             labels, conditions = (None if array is None else np.array(array) for array in (labels, conditions))
         what = f"data set '{printable(name)}'"
-        array, inferred = as_samples(samples, what)
+        array, inferred = as_samples(samples, what, value_range)
         numbers = None
         if labels is not None:
             numbers, classes = as_labels(labels, len(array), classes, what)
@@ -96,7 +100,7 @@ class Dataset:
         """At most two lines for the user: the content, and what was inferred."""
         if self.spec.is_image:
             channels, height, width = self.spec.shape
-            text = f"{plural(len(self), 'image')}, {_COLOURS[channels]} {height}x{width}"
+            text = f"{plural(len(self), 'image')}, {COLOURS[channels]} {height}x{width}"
         else:
             text = f"{plural(len(self), 'point')}, {self.spec.shape[0]}-D"
         vectors = "" if self.conditions is None else f", condition vectors of length {self.conditions.shape[1]:,}"

@@ -16,11 +16,12 @@ from gankit.base.text import did_you_mean, printable, short_name
 from gankit.data.dataset import Dataset, DatasetFactory
 from gankit.data.formats.arrays import NPY_MAGIC, load_npy, load_npz
 from gankit.data.formats.idx import find_idx, load_idx, load_idx_pair
-from gankit.data.formats.images import ImageRows, OnBadImage, image_rows
+from gankit.data.formats.images import ImageRows, image_rows
 from gankit.data.formats.pack import MAGIC, load_pack
 from gankit.data.formats.resize import dataset_rows
 from gankit.data.formats.rows import Rows, load_rows
 from gankit.data.formats.sources import READ, SUFFIXES, class_labels, folder_files, zip_files
+from gankit.data.preparation import AS_THEY_ARE, Preparation
 from gankit.errors import InputError
 
 TRAIN = "train"
@@ -34,14 +35,15 @@ def load_dataset(
     catalogue: Mapping[str, DatasetFactory],
     *,
     split: str = TRAIN,
-    size: tuple[int, int] | None = None,
-    on_bad_image: OnBadImage = "error",
+    how: Preparation = AS_THEY_ARE,
 ) -> Dataset:
-    """A data set by its catalogue name or path; `size` is (height, width). A name takes precedence over a file."""
-    with _open(data, catalogue, split, size, on_bad_image) as source:
+    """A data set by its catalogue name or path, prepared as the user wants it. A name takes precedence over a file."""
+    with _open(data, catalogue, split, how) as (source, left):
         if isinstance(source, Dataset):
-            resized = None if size is None else dataset_rows(source, size)
-            return source if resized is None or resized.shape == source.spec.shape else load_rows(resized)
+            if left == AS_THEY_ARE:
+                return source
+            rows = dataset_rows(source, left)
+            return source if rows.shape == source.spec.shape and rows.levels.unchanged else load_rows(rows)
         return load_rows(source)
 
 
@@ -49,21 +51,19 @@ def load_dataset(
 def open_rows(
     data: str,
     catalogue: Mapping[str, DatasetFactory],
-    *,
-    size: tuple[int, int] | None = None,
-    on_bad_image: OnBadImage = "error",
+    how: Preparation = AS_THEY_ARE,
 ) -> Iterator[Rows]:
     """The images of `load_dataset` as rows that can be read part by part; InputError when the data are points.
 
     Image files are decoded when their rows are read. Arrays (.npz, .npy, IDX) and named sets are loaded at once, into
     memory or into the folder of `limits.scratch`.
     """
-    with _open(data, catalogue, TRAIN, size, on_bad_image) as source:
+    with _open(data, catalogue, TRAIN, how) as (source, left):
         if isinstance(source, Dataset) and not source.spec.is_image:
             raise InputError(
                 f"'{printable(data)}' holds points, not images", hint="points are small: use them as they are"
             )
-        yield dataset_rows(source, size) if isinstance(source, Dataset) else source
+        yield dataset_rows(source, left) if isinstance(source, Dataset) else source
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,11 @@ class Survey:
 
 
 def survey(
-    data: str, catalogue: Mapping[str, DatasetFactory], *, on_bad_image: OnBadImage = "error", side: int = 64
+    data: str, catalogue: Mapping[str, DatasetFactory], how: Preparation = AS_THEY_ARE, side: int = 64
 ) -> Survey:
     """A first look at a data set, for advice; `side` is the size of the images of `Survey.sample`."""
-    with _open(data, catalogue, TRAIN, (side, side), on_bad_image) as source:
+    small = replace(how, size=(side, side))
+    with _open(data, catalogue, TRAIN, small) as (source, _):
         if isinstance(source, Dataset):
             return _survey_arrays(source)
         _, labels, _ = class_labels(source.files)
@@ -104,7 +105,7 @@ def survey(
             side=int(median_low([min(size) for size in sizes])),
             dim=0,
             classes=() if present is None else tuple(Counter(present).values()),
-            sample=lambda most: _sample_of_files(data, most, side, on_bad_image),
+            sample=lambda most: _sample_of_files(data, most, small),
         )
 
 
@@ -132,8 +133,8 @@ def _survey_arrays(data: Dataset) -> Survey:
     )
 
 
-def _sample_of_files(data: str, most: int, side: int, on_bad_image: OnBadImage) -> Dataset:
-    with _open(data, {}, TRAIN, (side, side), on_bad_image) as source:
+def _sample_of_files(data: str, most: int, how: Preparation) -> Dataset:
+    with _open(data, {}, TRAIN, how) as (source, _):
         if isinstance(source, Dataset):  # the folder has just become something else
             return _survey_arrays(source).sample(most)
         return load_rows(replace(source, order=[source.order[row] for row in spread(len(source), most)]))
@@ -153,21 +154,22 @@ def _open(
     data: str,
     catalogue: Mapping[str, DatasetFactory],
     split: str,
-    size: tuple[int, int] | None,
-    on_bad_image: OnBadImage,
-) -> Iterator[Dataset | ImageRows]:
-    """Image files as rows of the requested size; everything else as a data set."""
+    how: Preparation,
+) -> Iterator[tuple[Dataset | ImageRows, Preparation]]:
+    """Image files as rows that are prepared; everything else as a data set, with what of the preparation is left."""
+    levels, rest = how.value_range, replace(how, value_range=None, on_bad_image="error")
+    as_stored = replace(how, on_bad_image="error")
     factory = catalogue.get(data)
     if factory is not None:
         factory = _split_of(data, factory, split)
-        yield factory()
+        yield factory(), as_stored
         return
     path = _existing_path(data, catalogue)
     name = short_name(path)
     idx = find_idx(path, split) if path.is_dir() else None
     if idx is not None:
         images, labels, notes = idx
-        yield load_idx_pair(images, labels, name, notes=notes)
+        yield load_idx_pair(images, labels, name, notes=notes, value_range=levels), rest
         return
     if split != TRAIN:
         raise InputError(
@@ -175,14 +177,16 @@ def _open(
             hint="only MNIST's files have one; give the path of the other images instead",
         )
     if path.is_dir():
-        yield image_rows(folder_files(path), name, size, on_bad_image)
+        yield image_rows(folder_files(path), name, how), AS_THEY_ARE
         return
     kind = _file_kind(path)
     if kind == "zip":
         with zip_files(path) as files:
-            yield image_rows(files, name, size, on_bad_image)
+            yield image_rows(files, name, how), AS_THEY_ARE
+    elif kind == "pack":
+        yield load_pack(path, name), as_stored
     else:
-        yield {"npz": load_npz, "npy": load_npy, "idx": load_idx, "pack": load_pack}[kind](path, name)
+        yield {"npz": load_npz, "npy": load_npy, "idx": load_idx}[kind](path, name, levels), rest
 
 
 def _split_of(data: str, factory: DatasetFactory, split: str) -> DatasetFactory:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from gankit import core
 from gankit.base.text import plural
+from gankit.data import Preparation
 from gankit.data.loading import Survey, survey
 from gankit.errors import InputError
 from gankit.host import discovery, recipes
@@ -104,11 +105,11 @@ def advised(layers: Sequence[Layer], folder: Path | None = None) -> list[Layer]:
 
 
 def advise(data: str, given: Mapping[str, Any] | None = None) -> Advice:
-    """Advice for a data set; `given` are settings of the user, of which size, on_bad_image and extensions matter."""
+    """Advice for a data set; `given` are settings of the user, of which those about data and extensions matter."""
     given = given or {}
     extensions = [discovery.find(name, discovery.EXTENSIONS) for name in given.get("extensions") or ()]
     catalogue = core.compose_catalogues(extensions).catalogue("gankit_datasets")
-    found = survey(data, catalogue, on_bad_image=given.get("on_bad_image", "error"))
+    found = survey(data, catalogue, Preparation.of({**given, "size": None}))
     facts = DataFacts(
         name=data if data in catalogue else "",
         kind="images" if found.is_image else "points",

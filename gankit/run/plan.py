@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from gankit import core
-from gankit.data import Dataset, load_dataset, parse_size
+from gankit.data import Dataset, Preparation, load_dataset
 from gankit.errors import InputError
 from gankit.host import discovery
 from gankit.host.composition import Composition
@@ -237,6 +237,5 @@ def _exists(path: str) -> bool:
 def load_data(plan: Plan) -> Dataset:
     """The data set of a plan, decoded."""
     config = plan.config
-    size = parse_size(config.size) if config.size is not None else None
     catalogue = plan.composition.catalogue("gankit_datasets")
-    return load_dataset(config.data, catalogue, size=size, on_bad_image=config.on_bad_image)
+    return load_dataset(config.data, catalogue, how=Preparation.of(vars(config)))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from gankit.data.formats.colour import as_rgb
 from gankit.sample.pictures import CELL, GAP, Pixels, grid, to_image
 
 MARGIN, SIGN, LABEL = 12, 34, 18  # pixels: around a picture, for a + or -, for a line of text
@@ -16,14 +17,14 @@ FORMATS = {".webp": "WEBP", ".gif": "GIF"}
 
 def cell(pixels: Pixels, side: int = CELL) -> Image.Image:
     """uint8 [H, W, C] -> an RGB image, small ones enlarged by a whole factor up to about `side`."""
-    image = to_image(pixels).convert("RGB")
+    image = as_rgb(to_image(pixels))
     factor = max(1, side // max(image.size))
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
 def film_strip(rows: Sequence[Pixels]) -> Image.Image:
     """Rows of uint8 [T, H, W, C], all of the same length, one below the other."""
-    strips = [grid(row, columns=len(row)).convert("RGB") for row in rows]
+    strips = [as_rgb(grid(row, columns=len(row))) for row in rows]
     return stack(strips)
 
 
@@ -60,8 +61,8 @@ def equation(columns: Sequence[tuple[str, Pixels, Pixels]], results: Pixels) -> 
     The samples of a group are above the rule, the sample of their mean below it; then come = and the 3x3 results with
     the exact one in the middle.
     """
-    groups = [(sign, grid(samples, 1).convert("RGB"), cell(mean[0])) for sign, samples, mean in columns]
-    block = grid(results, 3).convert("RGB")
+    groups = [(sign, as_rgb(grid(samples, 1)), cell(mean[0])) for sign, samples, mean in columns]
+    block = as_rgb(grid(results, 3))
     top = MARGIN + max(samples.height for _, samples, _ in groups) + 8
     height = max(top + 8 + groups[0][2].height, MARGIN + block.height) + MARGIN + LABEL
     width = MARGIN + sum(SIGN + samples.width for _, samples, _ in groups) + SIGN + block.width + MARGIN

@@ -16,7 +16,7 @@ from gankit import core
 from gankit.base.files import append_line
 from gankit.base.seeds import derive_seed
 from gankit.base.text import printable
-from gankit.data import Dataset, load_dataset, parse_size
+from gankit.data import Dataset, Preparation, load_dataset
 from gankit.errors import GankitError, InputError, ResourceError
 from gankit.host import discovery
 from gankit.host.composition import Catalogues
@@ -38,6 +38,8 @@ class EvalSettings(LoadOptions):
 
     against: str | None = None  # the real data; by default the training data of a checkpoint
     size: str | None = None
+    value_range: str | None = None
+    channels: Literal["grey", "rgb", "rgba"] | None = None
     split: str = "train"
     features: str | None = None  # NAME or NAME@ARGUMENT
     metrics: Sequence[str] | None = None
@@ -140,17 +142,16 @@ def _score_set(path: Path, settings: EvalSettings) -> Evaluation:
             f"{printable(path)}: a set of images is scored against real data, and none is named",
             hint="--against DATA (only a checkpoint, a .safetensors file or a run folder, has its own)",
         )
-    size = parse_size(settings.size) if settings.size else None
+    how = Preparation.of(vars(settings))
     composition = core.compose_catalogues([discovery.find(name, discovery.EXTENSIONS) for name in settings.extensions])
     if settings.variant is not None:
         raise InputError(f"{printable(path)} holds images, no generator of variant '{settings.variant}'")
-    bad = settings.on_bad_image or "error"
-    samples = load_dataset(str(path), {}, size=size, on_bad_image=bad)
-    real, train = _both_splits(settings.against, settings.split, size, composition, bad)
+    samples = load_dataset(str(path), {}, how=how)
+    real, train = _both_splits(settings.against, settings.split, how, composition)
     if samples.spec.shape != real.spec.shape:
         raise InputError(
             f"{printable(path)} holds {list(samples.spec.shape)}, '{real.name}' {list(real.spec.shape)}",
-            hint="bring both to one size with --size, and to the same channels",
+            hint="bring both to one form: --size HEIGHTxWIDTH, --channels grey, rgb or rgba",
         )
     device = choose_device(settings.device)
     if settings.n is not None and settings.n > len(samples):
@@ -230,12 +231,12 @@ def _real_data(
     run = run_of(file)
     stored = run.configuration()["config"] if run is not None else header.config
     data = settings.against or str(stored.get("data"))
-    size_text = settings.size or (None if settings.against else stored.get("size"))
-    size = parse_size(size_text) if size_text else (header.shape[1], header.shape[2]) if header.spec.is_image else None
-    skip = stored.get("on_bad_image") == "skip" and not settings.against
-    bad = settings.on_bad_image or ("skip" if skip else "error")
+    given = {key: value for key, value in vars(settings).items() if value is not None}
+    how = Preparation.of(given if settings.against else {**stored, **given})
+    if how.size is None and header.spec.is_image:
+        how = replace(how, size=(header.shape[1], header.shape[2]))
     try:
-        real, train = _both_splits(data, settings.split, size, composition, bad)
+        real, train = _both_splits(data, settings.split, how, composition)
     except ResourceError as error:  # a data set that cannot be downloaded
         if settings.against:
             raise
@@ -250,7 +251,7 @@ def _real_data(
     if real.spec.shape != header.shape:
         raise InputError(
             f"{file} makes {list(header.shape)}, '{real.name}' holds {list(real.spec.shape)}",
-            hint="give the data it was trained on, or --size",
+            hint="give the data it was trained on, or --size and --channels",
         )
     if not settings.against and train.fingerprint != header.data_fingerprint:
         raise InputError(
@@ -263,12 +264,11 @@ def _real_data(
 def _both_splits(
     data: str,
     split: str,
-    size: tuple[int, int] | None,
+    how: Preparation,
     composition: Catalogues,
-    on_bad_image: Literal["error", "skip"] = "error",
 ) -> tuple[Dataset, Dataset]:
     catalogue = composition.catalogue("gankit_datasets")
-    train = load_dataset(data, catalogue, size=size, on_bad_image=on_bad_image)
+    train = load_dataset(data, catalogue, how=how)
     if split == "train":
         return train, train
-    return load_dataset(data, catalogue, split=split, size=size, on_bad_image=on_bad_image), train
+    return load_dataset(data, catalogue, split=split, how=how), train

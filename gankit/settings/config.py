@@ -158,6 +158,17 @@ class RunConfig(TrainConfig):
         help="HEIGHTxWIDTH, or one side, to which images are cropped and resized; None: the size of the files",
         setting=Setting(Panel.DATA, brief="crop and resize to this, or to one side: 64", metavar="HxW"),
     )
+    value_range: str | None = option(
+        None,
+        kind="name",
+        help="LOW,HIGH: the values of black and white in the units of the data; None: what the values say",
+        setting=Setting(Panel.DATA, flag="range", brief="values of black and white: 0,1", metavar="LOW,HIGH"),
+    )
+    channels: Literal["grey", "rgb", "rgba"] | None = option(
+        None,
+        help="colours of the images; None: those of the data. What is transparent is laid on a background",
+        setting=Setting(Panel.DATA, brief="colours of the images"),
+    )
     on_bad_image: Literal["error", "skip"] = option(
         "error",
         help="whether an unreadable image ends the run, or is reported and skipped",
@@ -266,6 +277,8 @@ class Settings(TypedDict, total=False):
     extensions: tuple[str, ...] | list[str]
     data: str | os.PathLike[str]
     size: str | int | None
+    value_range: str | None
+    channels: Literal["grey", "rgb", "rgba"] | None
     on_bad_image: Literal["error", "skip"]
     images: int | str
     steps: int | str

@@ -248,7 +248,9 @@ def test_a_terminal_gets_a_live_line(folder: Path) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 0
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
-    assert re.search(r"100%.*3,200/3,200 images · [\d,]+/s · d [\d.]+ g [\d.]+ · D\(real\)", text), text
+    assert re.search(
+        r"100% 3,200/3,200 images · [\d,]+/s · D\(x\) 0\.\d\d D\(G\(z\)\) 0\.\d\d · d [\d.]+ g [\d.]+", text
+    ), text
 
 
 @pytest.mark.parametrize(

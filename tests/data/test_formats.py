@@ -11,12 +11,12 @@ import torch
 from support import PIXELS, idx
 
 from gankit.base.text import printable
-from gankit.data import Dataset, builtin_datasets, load_dataset, parse_size
+from gankit.data import Dataset, Preparation, builtin_datasets, load_dataset, parse_size
 from gankit.errors import InputError
 
 
 def load(path: Path, size: tuple[int, int] | None = None) -> Dataset:
-    return load_dataset(str(path), {}, size=size)
+    return load_dataset(str(path), {}, how=Preparation(size=size))
 
 
 def save(path: Path, **arrays: np.ndarray) -> Path:
@@ -184,7 +184,7 @@ def test_decoded_images_are_cropped_and_resized_on_request(tmp_path: Path) -> No
     assert dataset.samples.tolist() == [[[[20, 30], [60, 70]]]]  # the crop alone has the size
     assert "2x4 -> 2x2 centre crop, Lanczos" in dataset.describe()
     constant = Dataset.from_arrays("c", np.full((1, 8, 8, 3), 9, np.uint8))
-    resized = load_dataset("c", {"c": lambda: constant}, size=(3, 5))
+    resized = load_dataset("c", {"c": lambda: constant}, how=Preparation(size=(3, 5)))
     assert resized.samples.shape == (1, 3, 3, 5)
     assert resized.samples.unique().tolist() == [9]
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from gankit.base import progress
-from gankit.data import Dataset, load_dataset
+from gankit.data import Dataset, Preparation, load_dataset
 from gankit.data.formats import limits
 from gankit.errors import InputError, ResourceError
 
@@ -29,7 +29,7 @@ def put(path: Path, mode: str = "RGB", size: tuple[int, int] = (4, 4), color: An
 
 
 def load(path: Path, **how: Any) -> Dataset:
-    return load_dataset(str(path), {}, **how)
+    return load_dataset(str(path), {}, how=Preparation(**how))
 
 
 def zip_of(folder: Path, path: Path, top: str = "") -> Path:
@@ -115,20 +115,20 @@ def test_mixed_modes_become_rgb_and_every_loss_is_said(tmp_path: Path) -> None:
     palette.save(tmp_path / "6.png", transparency=b"\xff\x40")
     dataset = load(tmp_path)
     pixels = first_pixels(dataset)
-    assert pixels[:3] == [[9, 9, 9], [8, 8, 8], [1, 2, 3]]
+    assert pixels[:3] == [[9, 9, 9], [252, 252, 252], [251, 251, 251]]  # 8 * 3/255 + 255 * 252/255, and so on
     np.testing.assert_allclose(pixels[3], [255, 0, 0], atol=3)
-    assert pixels[4:] == [[10, 20, 30], [10, 20, 30]]
-    assert dataset.notes == ("2 grey files became RGB", "3 files lost the alpha channel")
+    assert pixels[4:] == [[10, 20, 30], [194, 196, 199]]
+    assert dataset.notes == ("2 grey files became RGB", "3 transparent files laid on white")
 
 
 def test_alpha_is_kept_when_all_images_have_it(tmp_path: Path) -> None:
-    put(tmp_path / "1.png", "RGBA", color=(1, 2, 3, 4))
+    put(tmp_path / "1.png", "RGBA", color=(1, 2, 203, 4))
     put(tmp_path / "2.png", "LA", color=(8, 5))
     palette = Image.new("P", (4, 4), 1)
     palette.putpalette([0, 0, 0, 10, 20, 30])
     palette.save(tmp_path / "3.png", transparency=b"\xff\x40")
     dataset = load(tmp_path)
-    assert first_pixels(dataset) == [[1, 2, 3, 4], [8, 8, 8, 5], [10, 20, 30, 64]]
+    assert first_pixels(dataset) == [[1, 2, 203, 4], [8, 8, 8, 5], [10, 20, 30, 64]]
     assert dataset.notes == ("1 grey file became RGBA",)
 
 

@@ -15,13 +15,13 @@ import numpy as np
 from gankit.base.text import printable
 from gankit.data.dataset import Dataset
 from gankit.data.formats.archive import check_archive
-from gankit.data.formats.layout import Array
+from gankit.data.formats.levels import Array
 from gankit.data.formats.limits import allocate, read_into
 from gankit.errors import InputError
 
 NPY_MAGIC = b"\x93NUMPY"
 _HEADER_LIMIT = 10_000
-_TYPES = {"u1", "i1", "u2", "i2", "i4", "i8", "f2", "f4", "f8"}
+_TYPES = {"b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"}
 _IMAGES = ("images", "x", "x_train", "X", "data", "arr_0")
 _LABELS = ("labels", "y", "y_train", "targets")
 _CONDITIONS = "conditions"
@@ -37,7 +37,7 @@ class Header(NamedTuple):
     data_bytes: int
 
 
-def load_npy(path: Path, name: str) -> Dataset:
+def load_npy(path: Path, name: str, value_range: tuple[float, float] | None = None) -> Dataset:
     """Images or points in one .npy file."""
     try:
         with path.open("rb") as stream:
@@ -46,10 +46,10 @@ def load_npy(path: Path, name: str) -> Dataset:
             array = _read_array(stream, _read_header(stream, size, printable(path)), printable(path))
     except OSError as error:
         raise InputError(f"{printable(path)}: cannot be read: {error.strerror}", hint="check the file") from error
-    return Dataset.from_arrays(name, array, copy=False)
+    return Dataset.from_arrays(name, array, value_range=value_range, copy=False)
 
 
-def load_npz(path: Path, name: str) -> Dataset:
+def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = None) -> Dataset:
     """Images (or points), labels and condition vectors in an .npz file, found by their usual names."""
     where = printable(path)
     try:
@@ -80,6 +80,7 @@ def load_npz(path: Path, name: str) -> Dataset:
         arrays[labels] if labels else None,
         notes=tuple(notes),
         conditions=arrays[conditions] if conditions else None,
+        value_range=value_range,
         copy=False,
     )
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 from gankit.base.text import printable
 from gankit.data.dataset import Dataset
-from gankit.data.formats.layout import Array
+from gankit.data.formats.levels import Array
 from gankit.data.formats.limits import allocate, read_into
 from gankit.errors import InputError
 
@@ -46,15 +46,20 @@ def _existing(folder: Path, stem: str, rank: int) -> Path | None:
     return None
 
 
-def load_idx(path: Path, name: str) -> Dataset:
+def load_idx(path: Path, name: str, value_range: tuple[float, float] | None = None) -> Dataset:
     """One IDX image file, with the labels of the file of the corresponding name beside it."""
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     labels = beside if beside != path and beside.is_file() else None
-    return load_idx_pair(path, labels, name)
+    return load_idx_pair(path, labels, name, value_range=value_range)
 
 
 def load_idx_pair(
-    images: Path, labels: Path | None, name: str, classes: tuple[str, ...] = (), notes: tuple[str, ...] = ()
+    images: Path,
+    labels: Path | None,
+    name: str,
+    classes: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+    value_range: tuple[float, float] | None = None,
 ) -> Dataset:
     """An image file [N, H, W] and its label file [N]."""
     pixels = read_idx(images)
@@ -69,7 +74,7 @@ def load_idx_pair(
             f"{printable(labels)}: labels of shape {numbers.shape} for {len(pixels):,} images",
             hint="the two files do not belong together: there must be one label per image",
         )
-    return Dataset.from_arrays(name, pixels, numbers, classes, notes, copy=False)
+    return Dataset.from_arrays(name, pixels, numbers, classes, notes, value_range=value_range, copy=False)
 
 
 def read_idx(path: Path) -> Array:

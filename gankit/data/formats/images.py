@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import PIL
@@ -21,15 +20,27 @@ from torch import Tensor
 from gankit.base.text import plural, printable
 from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset
-from gankit.data.formats.layout import Array
+from gankit.data.formats.colour import PALE, Background, brightness
+from gankit.data.formats.levels import Array, Levels
 from gankit.data.formats.limits import in_parallel
-from gankit.data.formats.pixels import BROKEN, Header, read_header, read_pixels
+from gankit.data.formats.pixels import (
+    BROKEN,
+    BYTES,
+    FORMATS,
+    SIXTEEN_BITS,
+    Form,
+    Header,
+    deepest,
+    read_header,
+    read_pixels,
+)
 from gankit.data.formats.resize import resize_note
 from gankit.data.formats.sources import ImageFiles, class_labels
+from gankit.data.preparation import OnBadImage, Preparation
 from gankit.errors import InputError
 
-OnBadImage = Literal["error", "skip"]
 _BAD_FILES_NAMED = 3
+TRIED = 64  # transparent files by which the background is chosen
 
 logger = logging.getLogger("gankit")
 
@@ -40,11 +51,21 @@ class ImageRows:
 
     files: ImageFiles
     name: str
-    on_bad: OnBadImage
-    shape: tuple[int, int, int]
+    how: Preparation
+    form: Form
     headers: dict[int, Header]  # index of a readable file -> its header, sorted by index
     bad: dict[int, str]  # index of an unreadable file -> the reason
     order: list[int]  # row -> index of its file
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        return self.form.channels, *self.form.size
+
+    @property
+    def infers_levels(self) -> bool:
+        """Whether a set that uses a small part of its range is stretched when all of it is decoded."""
+        return self.how.value_range is None
 
     @property
     def where(self) -> str:
@@ -59,7 +80,7 @@ class ImageRows:
 
         The bytes of the files are not read again: a change that keeps size and date goes unnoticed.
         """
-        digest = hashlib.sha256(f"images {self.shape} Pillow {PIL.__version__}\n".encode())
+        digest = hashlib.sha256(f"images {self.form} {self.infers_levels} Pillow {PIL.__version__}\n".encode())
         try:
             for name, header in ((self.files.names[index], self.headers[index]) for index in self.order):
                 digest.update(os.fsencode(name) + f"\0{self.files.stamp(name)} {tuple(header)}\n".encode())
@@ -69,12 +90,11 @@ class ImageRows:
 
     def decode(self, rows: range, into: Array) -> dict[int, str]:
         """Write the pixels of some rows into `into`, without gaps; returns the reasons of the rows that failed."""
-        channels, *size = self.shape
 
         def one(place: int) -> str | None:
             try:
                 with self.files.open(self.files.names[self.order[rows[place]]]) as stream:
-                    into[place] = read_pixels(stream, channels, (size[0], size[1]))
+                    into[place] = read_pixels(stream, self.form)
             except BROKEN as error:
                 return _reason(error)
             return None
@@ -94,7 +114,7 @@ class ImageRows:
     def check(self, broken: Mapping[int, str]) -> None:
         """InputError for files that could not be decoded, unless they are to be skipped and some are left."""
         if broken:
-            _check(self.files, self.bad | self._named(broken), self.on_bad)
+            _check(self.files, self.bad | self._named(broken), self.how.on_bad_image)
 
     def dataset(self, samples: Tensor, broken: Mapping[int, str]) -> Dataset:
         """The data set of the decoded images [N, C, H, W]; skipped files are logged."""
@@ -114,24 +134,69 @@ class ImageRows:
             spec=DataSpec(shape=self.shape, classes=classes),
             samples=samples,
             labels=numbers,
-            notes=(*_notes(headers, self.shape), *class_notes, *skipped, *self.files.notes),
+            notes=(*_notes(headers, self.form), *class_notes, *skipped, *self.files.notes),
         )
 
     def _named(self, broken: Mapping[int, str]) -> dict[int, str]:
         return {self.order[row]: reason for row, reason in broken.items()}
 
 
-def image_rows(files: ImageFiles, name: str, size: tuple[int, int] | None, on_bad: OnBadImage) -> ImageRows:
-    """The rows of a set of files, whose shape follows from their headers; without `size` all must have one size."""
+def image_rows(files: ImageFiles, name: str, how: Preparation) -> ImageRows:
+    """The rows of a set of files, whose shape follows from their headers; without a size all must have one."""
     class_labels(files)  # images beside sub-folders are refused before anything is read
     Image.preinit()  # before the threads start, which would all do it
     with _quiet_pillow():
         headers, bad = _read_headers(files)
-    _check(files, bad, on_bad)
-    _log_skipped(files, bad)
-    readable = list(headers.values())
-    shape = (_channels(readable), *(size or _common_size(files.where, readable)))
-    return ImageRows(files, name, on_bad, shape, headers, bad, list(headers))
+        _check(files, bad, how.on_bad_image)
+        _log_skipped(files, bad)
+        readable = list(headers.values())
+        channels = how.channels or _channels(readable)
+        form = Form(channels, how.size or _common_size(files.where, readable))
+        byte, deep = _levels(files, headers, how)
+        form = form._replace(bytes=byte, deep=deep, background=_background(files, headers, channels))
+    return ImageRows(files, name, how, form, headers, bad, list(headers))
+
+
+def _levels(files: ImageFiles, headers: Mapping[int, Header], how: Preparation) -> tuple[Levels, Levels]:
+    """The levels of the files of 8 and of 16 bits: as given, or by the largest value of the latter."""
+    deep = [index for index, header in headers.items() if header.sixteen_bit]
+    if how.value_range is not None:
+        if deep and len(deep) < len(headers):
+            raise InputError(
+                f"{files.where}: {len(deep):,} of {len(headers):,} files have 16 bits: --range cannot mean both kinds",
+                hint="leave --range out, or give files of one depth",
+            )
+        return Levels(*how.value_range), Levels(*how.value_range)
+    if not deep:
+        return BYTES, SIXTEEN_BITS
+
+    def one(index: int) -> int:
+        try:
+            with files.open(files.names[index]) as stream:
+                return deepest(stream)[1]
+        except BROKEN:  # it will be reported when it is decoded
+            return 0
+
+    largest = max(in_parallel(one, deep, "looking for the largest value"))
+    white = 2 ** max(8, largest.bit_length()) - 1
+    note = f"values up to {largest:,}, so {white:,} is white" if white < SIXTEEN_BITS.white else ""
+    return BYTES, Levels(0, white, note)
+
+
+def _background(files: ImageFiles, headers: Mapping[int, Header], channels: int) -> Background:
+    """White where alpha is dropped, but for pictures that could not be seen on it."""
+    clear = [index for index, header in headers.items() if header.alpha][:TRIED]
+    if channels == 4 or not clear:
+        return "white"
+    found = []
+    for index in clear:
+        try:
+            with files.open(files.names[index]) as stream, Image.open(stream, formats=FORMATS) as image:
+                found.append(brightness(image))
+        except BROKEN:  # it will be reported when it is decoded
+            continue
+    seen = [value for value in found if value is not None]
+    return "black" if seen and sum(seen) / len(seen) > PALE else "white"
 
 
 @contextmanager
@@ -199,15 +264,21 @@ def _channels(headers: Sequence[Header]) -> int:
     return 3 if any(header.colour for header in headers) else 1
 
 
-def _notes(headers: Sequence[Header], shape: tuple[int, int, int]) -> list[str]:
-    channels, size = shape[0], shape[1:]
+def _notes(headers: Sequence[Header], form: Form) -> list[str]:
+    channels, size = form.channels, form.size
     sizes = [common for common, _ in Counter(header.size for header in headers).most_common()]
     notes = [resize_note(sizes, size)] if sizes != [size] else []
     grey = 0 if channels == 1 else sum(not header.colour for header in headers)
+    colour = sum(header.colour for header in headers) if channels == 1 else 0
+    depth = f" ({form.deep.note})" if form.deep.note else ""
     facts = [
         (grey, f"grey file{{s}} became {'RGB' if channels == 3 else 'RGBA'}"),
-        (0 if channels == 4 else sum(header.alpha for header in headers), "file{s} lost the alpha channel"),
-        (sum(header.sixteen_bit for header in headers), "file{s} of 16 bits scaled to 8 bits"),
+        (colour, "file{s} in colour became grey"),
+        (
+            0 if channels == 4 else sum(header.alpha for header in headers),
+            f"transparent file{{s}} laid on {form.background}",
+        ),
+        (sum(header.sixteen_bit for header in headers), f"file{{s}} of 16 bits scaled to 8 bits{depth}"),
         (sum(header.animated for header in headers), "animated file{s}: first frame only"),
     ]
     return notes + [f"{count:,} {text.format(s='' if count == 1 else 's')}" for count, text in facts if count]

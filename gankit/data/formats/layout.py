@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from gankit.data.formats.levels import Array, levels_of
 from gankit.data.formats.limits import allocate
 from gankit.errors import InputError
-
-Array = NDArray[Any]
 
 CHANNELS = (1, 3, 4)
 _LAYOUTS = "[N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels for images, [N, D] floats for points"
 
 
-def as_samples(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
-    """Any accepted array -> uint8 images [N, C, H, W] or float32 points [N, D], and what was inferred."""
-    if array.dtype.kind not in "uif":
+def as_samples(
+    array: Array, what: str, value_range: tuple[float, float] | None = None
+) -> tuple[Array, tuple[str, ...]]:
+    """Any accepted array -> uint8 images [N, C, H, W] or float32 points [N, D], and what was inferred.
+
+    `value_range` are the values of black and white; None: see `levels`.
+    """
+    if array.dtype.kind not in "uifb":
         raise InputError(f"{what}: arrays of type {array.dtype} are not read", hint="store uint8 or float32 numbers")
     if min(array.shape, default=0) == 0:
         raise InputError(f"{what}: the array of shape {array.shape} is empty", hint=f"expected: {_LAYOUTS}")
@@ -26,9 +27,10 @@ def as_samples(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
         with np.errstate(over="ignore"):  # 1e300 becomes infinite, which is refused
             points = array.astype(np.float32)
         _check_finite(points, what)
+        _no_range(value_range, what)
         return np.ascontiguousarray(points), ()
     images, layout_notes = _channels_first(array, what)
-    pixels, range_notes = _as_bytes(images, what)
+    pixels, range_notes = _as_bytes(images, what, value_range)
     return pixels, layout_notes + range_notes
 
 
@@ -85,34 +87,28 @@ def _channels_first(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
     raise InputError(f"{what}: an array of shape {array.shape} and type {array.dtype} is not read", hint=hint)
 
 
-def _as_bytes(images: Array, what: str) -> tuple[Array, tuple[str, ...]]:
-    """Contiguous uint8 images; an array that is already one is returned unchanged."""
-    if images.dtype == np.uint8 and images.flags.c_contiguous:
-        return images, ()
-    pixels = allocate(images.size, what).reshape(images.shape)
-    if images.dtype == np.uint8:
-        np.copyto(pixels, images)
-        return pixels, ()
+def _as_bytes(images: Array, what: str, given: tuple[float, float] | None) -> tuple[Array, tuple[str, ...]]:
+    """Contiguous uint8 images and a note on their levels; an array that is already one is returned unchanged."""
     if images.dtype.kind == "f":
         _check_finite(images, what)
-    low, high = images.min(), images.max()
-    if images.dtype.kind != "f" and low >= 0 and high <= 255:
+    if images.dtype == bool:
+        images = images.astype(np.uint8)
+    levels = levels_of(images, given, what)
+    notes = (levels.note,) if levels.note else ()
+    if images.dtype == np.uint8 and images.flags.c_contiguous and levels.unchanged:
+        return images, notes
+    pixels = allocate(images.size, what).reshape(images.shape)
+    if levels.unchanged and images.dtype.kind != "f":
         np.copyto(pixels, images, casting="unsafe")
-        return pixels, ()
-    if images.dtype.kind != "f" or low < -1 or high > 255 or (low < 0 and high > 1):
-        raise InputError(
-            f"{what}: pixel values run from {low} to {high}",
-            hint="integers must lie in 0..255, floats in [0, 1], [-1, 1] or [0, 255]",
-        )
-    if low < 0:
-        scale, shift, span = 127.5, 127.5, "[-1, 1]"
-    elif high <= 1:
-        scale, shift, span = 255.0, 0.0, "[0, 1]"
-    else:
-        scale, shift, span = 1.0, 0.0, "[0, 255]"
+        return pixels, notes
     for index, image in enumerate(images):  # one at a time, because a float copy of all might not fit
-        pixels[index] = np.rint(image.astype(np.float32) * scale + shift)
-    return pixels, (f"floats in {span} became 8-bit pixels",)
+        pixels[index] = levels.to_bytes(image)
+    return pixels, notes
+
+
+def _no_range(value_range: tuple[float, float] | None, what: str) -> None:
+    if value_range is not None:
+        raise InputError(f"{what}: points have no black and white", hint="leave --range out")
 
 
 def _check_finite(array: Array, what: str) -> None:

@@ -26,11 +26,11 @@ from gankit.base import progress
 from gankit.base.files import append_line, cannot_write, fsync_path, write_durably
 from gankit.base.text import printable
 from gankit.data.dataset import DatasetFactory
-from gankit.data.formats.images import OnBadImage
 from gankit.data.formats.limits import scratch
 from gankit.data.formats.pack import START, SUFFIX, PackHeader, mapped_samples, seal
-from gankit.data.formats.rows import Rows
+from gankit.data.formats.rows import Rows, noted, stretch
 from gankit.data.loading import open_rows
+from gankit.data.preparation import AS_THEY_ARE, Preparation
 from gankit.errors import InputError, ResourceError, Stopped
 
 PART_BYTES = 32 << 20
@@ -53,9 +53,7 @@ def pack_dataset(
     data: str,
     out: Path,
     catalogue: Mapping[str, DatasetFactory],
-    *,
-    size: tuple[int, int] | None = None,
-    on_bad_image: OnBadImage = "error",
+    how: Preparation = AS_THEY_ARE,
 ) -> PackHeader:
     """Decode the data set that `load_dataset` would load, once, into the packed file `out`.
 
@@ -69,7 +67,7 @@ def pack_dataset(
     with (
         _locked(out),
         scratch(out.parent),
-        open_rows(data, catalogue, size=size, on_bad_image=on_bad_image) as rows,
+        open_rows(data, catalogue, how) as rows,
     ):
         source = rows.identity()
         partial = _Partial(out, rows)
@@ -86,7 +84,8 @@ def pack_dataset(
                 ) from None
             rows.check(partial.broken)
             shape = (len(rows) - len(partial.broken), *rows.shape)
-            dataset = rows.dataset(mapped_samples(file, shape), partial.broken)
+            note = stretch(np.memmap(file, np.uint8, "r+", START, shape)) if rows.infers_levels else ""
+            dataset = noted(rows.dataset(mapped_samples(file, shape), partial.broken), note)
             header = seal(file, dataset, source)
             os.replace(partial.path, out)
             fsync_path(out.parent)

@@ -10,7 +10,8 @@ from typing import IO, NamedTuple
 import numpy as np
 from PIL import Image, WebPImagePlugin  # noqa: F401 - registers WebP without importing every other plugin
 
-from gankit.data.formats.layout import Array
+from gankit.data.formats.colour import Background, as_channels, has_alpha
+from gankit.data.formats.levels import Array, Levels
 from gankit.data.formats.resize import fit
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")  # most security bugs of Pillow are in its other readers
@@ -24,7 +25,6 @@ BROKEN = (
 )  # fmt: skip
 
 _GREY, _SIXTEEN = {"1", "L", "LA"}, {"I;16", "I;16B", "I;16L", "I"}
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -58,13 +58,33 @@ def read_header(stream: IO[bytes]) -> Header:
         colour = not sixteen and image.mode not in _GREY and not _has_grey_palette(image)
         size = (width, height) if _orientation(image) >= 5 else (height, width)
         animated = getattr(image, "n_frames", 1) > 1 and image.format != "MPO"  # MPO: a JPEG with previews
-        header = Header(size, colour, _has_alpha(image), sixteen, animated)
+        header = Header(size, colour, not sixteen and has_alpha(image), sixteen, animated)
         if image.format == "PNG":
             image.verify()  # checksums of all chunks, because decoding would accept some damaged pixels
         return header
 
 
-def read_pixels(stream: IO[bytes], channels: int, size: tuple[int, int]) -> Array:
+SIXTEEN_BITS, BYTES = Levels(0, 65_535), Levels(0, 255)
+
+
+class Form(NamedTuple):
+    """What the images of a set become."""
+
+    channels: int
+    size: tuple[int, int]  # height, width
+    bytes: Levels = BYTES  # of files of 8 bits
+    deep: Levels = SIXTEEN_BITS  # of files of 16 bits
+    background: Background = "white"
+
+
+def deepest(stream: IO[bytes]) -> tuple[int, int]:
+    """The smallest and the largest value of an image of 16 bits."""
+    with Image.open(stream, formats=FORMATS) as image:
+        values = np.asarray(image)
+    return int(values.min()), int(values.max())
+
+
+def read_pixels(stream: IO[bytes], form: Form) -> Array:
     """The first frame as uint8 [C, height, width], cropped and resized if it has another size."""
     with Image.open(stream, formats=FORMATS) as opened:
         turn = _TURNS.get(_orientation(opened))
@@ -72,16 +92,17 @@ def read_pixels(stream: IO[bytes], channels: int, size: tuple[int, int]) -> Arra
         image: Image.Image = opened
         if image.mode in _SIXTEEN:
             # Pillow's own conversion clips to 255 instead of scaling.
-            values = np.asarray(image).astype(np.uint32)
-            image = Image.fromarray(((values * 255 + 32_767) // 65_535).astype(np.uint8))
-        elif image.mode == "P" and _has_alpha(image):
-            image = image.convert("RGBA")
+            image = Image.fromarray(form.deep.to_bytes(np.asarray(image)))
+        elif turn is not None and has_alpha(image):
+            image = image.convert("RGBA")  # before the turn, which forgets colour keys
         if turn is not None:
             image = image.transpose(turn)
-        if image.mode != _MODES[channels]:
-            image = image.convert(_MODES[channels])
-        pixels = np.asarray(fit(image, size))
-    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+        image = as_channels(image, form.channels, form.background)
+        if not form.bytes.unchanged and opened.mode not in _SIXTEEN:
+            table = form.bytes.table.tolist()
+            image = image.point(table * min(form.channels, 3) + list(range(256)) * (form.channels == 4))
+        pixels = np.asarray(fit(image, form.size))
+    return pixels[None] if form.channels == 1 else pixels.transpose(2, 0, 1)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -93,15 +114,6 @@ def _orientation(image: Image.Image) -> int:
     except BROKEN:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _has_alpha(image: Image.Image) -> bool:
-    if image.mode == "P":
-        transparency = image.info.get("transparency")
-        return isinstance(transparency, int) or (
-            isinstance(transparency, bytes) and min(transparency, default=255) < 255
-        )
-    return image.mode in ("LA", "RGBA")
 
 
 def _has_grey_palette(image: Image.Image) -> bool:

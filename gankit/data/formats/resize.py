@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,24 +12,12 @@ import PIL
 from PIL import Image
 from torch import Tensor
 
-from gankit.data.dataset import Dataset
-from gankit.data.formats.layout import Array
+from gankit.data.dataset import COLOURS, Dataset
+from gankit.data.formats.colour import converted
+from gankit.data.formats.levels import Array, Levels
 from gankit.data.formats.limits import in_parallel
+from gankit.data.preparation import Preparation
 from gankit.errors import InputError
-
-MAX_SIZE = 4096
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """'64' -> (64, 64), '64x48' -> (64, 48): height and width in pixels, 1..4096."""
-    match = re.fullmatch(r"([0-9]{1,4})(?:x([0-9]{1,4}))?", text.strip().lower())
-    if match is not None:
-        size = int(match[1]), int(match[2] or match[1])
-        if min(size) >= 1 and max(size) <= MAX_SIZE:
-            return size
-    raise InputError(
-        f"'{text}' is not an image size", hint=f"write SIZE or HEIGHTxWIDTH, each from 1 to {MAX_SIZE}: 64 or 64x48"
-    )
 
 
 def crop_box(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -65,6 +52,9 @@ class DatasetRows:
 
     source: Dataset
     shape: tuple[int, int, int]
+    levels: Levels = Levels(0, 255)
+
+    infers_levels = False  # the data set has been made of what its source says
 
     @property
     def where(self) -> str:
@@ -76,18 +66,23 @@ class DatasetRows:
 
     def identity(self) -> str:
         """sha256 (hex) of the images, the size and Pillow's version."""
-        text = f"data set {self.source.fingerprint} {self.shape} Pillow {PIL.__version__}"
+        text = f"data set {self.source.fingerprint} {self.shape} {self.levels} Pillow {PIL.__version__}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def decode(self, rows: range, into: Array) -> dict[int, str]:
         """The images of some rows [n, C, H, W]."""
         source, size = self.source.samples.numpy()[rows.start : rows.stop], (self.shape[1], self.shape[2])
-        if source.shape[2:] == size:
+        if source.shape[1:] == self.shape and self.levels.unchanged:
             into[: len(rows)] = source
             return {}
 
         def one(place: int) -> None:
-            pixels = source[place]
+            pixels = converted(source[place], self.shape[0])
+            if not self.levels.unchanged:
+                pixels = np.concatenate([self.levels.table[pixels[:3]], pixels[3:]])
+            if pixels.shape[1:] == size:
+                into[place] = pixels
+                return
             image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
             resized = np.asarray(fit(image, size))
             into[place] = resized if len(pixels) == 1 else resized.transpose(2, 0, 1)
@@ -102,14 +97,24 @@ class DatasetRows:
     def dataset(self, samples: Tensor, broken: Mapping[int, str]) -> Dataset:
         """The same data set with these images."""
         (_, *old), (_, *new) = self.source.spec.shape, self.shape
-        note = () if old == new else (resize_note([(old[0], old[1])], (new[0], new[1])),)
+        notes = [] if old == new else [resize_note([(old[0], old[1])], (new[0], new[1]))]
+        before, after = self.source.spec.shape[0], self.shape[0]
+        notes += [f"{COLOURS[before]} became {COLOURS[after]}"] if before != after else []
+        notes += [self.levels.note] if self.levels.note else []
         spec = dataclasses.replace(self.source.spec, shape=self.shape)
-        return dataclasses.replace(self.source, spec=spec, samples=samples, notes=(*self.source.notes, *note))
+        return dataclasses.replace(self.source, spec=spec, samples=samples, notes=(*self.source.notes, *notes))
 
 
-def dataset_rows(dataset: Dataset, size: tuple[int, int] | None) -> DatasetRows:
-    """The images of a data set at a size (height, width), or at their own for None; InputError for points."""
+def dataset_rows(dataset: Dataset, how: Preparation) -> DatasetRows:
+    """The images of a data set as the user wants them; InputError for points, which have no size and no colour."""
     if not dataset.spec.is_image:
-        raise InputError(f"'{dataset.name}' holds points, which have no size", hint="leave --size out")
+        raise InputError(
+            f"'{dataset.name}' holds points, which have no size, no range and no channels",
+            hint="leave --size, --range and --channels out",
+        )
     channels, height, width = dataset.spec.shape
-    return DatasetRows(dataset, (channels, *(size or (height, width))))
+    levels = Levels(0, 255)
+    if how.value_range is not None:
+        low, high = how.value_range
+        levels = Levels(low, high, f"{low:g} became black and {high:g} white (as --range says)")
+    return DatasetRows(dataset, (how.channels or channels, *(how.size or (height, width))), levels)

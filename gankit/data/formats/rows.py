@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from gankit.data.dataset import Dataset
-from gankit.data.formats.layout import Array
+from gankit.data.formats.levels import Array, levels_of_bytes
 from gankit.data.formats.limits import allocate
 
 
@@ -25,6 +26,11 @@ class Rows(Protocol):
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
+        ...
+
+    @property
+    def infers_levels(self) -> bool:
+        """Whether levels are inferred from the decoded images (see `stretch`)."""
         ...
 
     def __len__(self) -> int: ...
@@ -55,4 +61,20 @@ def load_rows(rows: Rows) -> Dataset:
     samples = allocate(math.prod(shape), rows.where).reshape(shape)
     broken = rows.decode(range(len(rows)), samples)
     rows.check(broken)
-    return rows.dataset(torch.from_numpy(samples[: len(rows) - len(broken)]), broken)
+    samples = samples[: len(rows) - len(broken)]
+    return noted(rows.dataset(torch.from_numpy(samples), broken), stretch(samples) if rows.infers_levels else "")
+
+
+def stretch(images: Array) -> str:
+    """Stretch decoded images, uint8 [N, C, H, W], in place if they use a small part of the range; a note, or ''."""
+    levels = levels_of_bytes(images)
+    if not levels.unchanged:
+        table = levels.table
+        for image in images:
+            image[:3] = table[image[:3]]
+    return levels.note
+
+
+def noted(dataset: Dataset, note: str) -> Dataset:
+    """The data set with one more note, if there is one."""
+    return replace(dataset, notes=(*dataset.notes, note)) if note else dataset

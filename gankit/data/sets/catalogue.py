@@ -12,6 +12,7 @@ from gankit.data.formats.idx import find_idx, load_idx_pair
 from gankit.data.formats.images import image_rows
 from gankit.data.formats.rows import load_rows
 from gankit.data.formats.sources import zip_files
+from gankit.data.preparation import AS_THEY_ARE
 from gankit.data.sets import synthetic
 from gankit.data.sets.downloads import CIFAR10, FASHION_MNIST, MNIST
 from gankit.data.sets.polygons import FAMILIES, SPLITS, PolygonFamily, polygons
@@ -34,7 +35,7 @@ def hands() -> Dataset:
     if not packed.is_file():
         raise InputError(f"{printable(packed)}: the photographs are missing", hint="install gankit again")
     with zip_files(packed) as files:
-        photographs = load_rows(image_rows(files, "hands", None, "error"))
+        photographs = load_rows(image_rows(files, "hands", AS_THEY_ARE))
     return dataclasses.replace(
         photographs, notes=("photographs of the Sign Language Digits Dataset, shipped with gankit",)
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gankit.base.text import printable
 from gankit.data import Dataset
+from gankit.data.formats.colour import on_background
 from gankit.errors import InputError
 
 CHUNK = 50  # images in a network at a time: at 299x299, one activation of 250 of them takes 1.4 GB
@@ -35,8 +36,7 @@ def as_rgb(images: Tensor) -> Tensor:
     if channels == 1:
         return images.expand(-1, 3, -1, -1)
     if channels == 4:
-        alpha = images[:, 3:].float() / 255
-        return (images[:, :3].float() * alpha + 255 * (1 - alpha)).round().to(torch.uint8)
+        return on_background(images)
     return images
 
 

@@ -1,0 +1,62 @@
+"""Colours: grey, RGB and RGBA into each other. Where alpha is dropped or shown, the picture lies on a background."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gankit.data.formats.levels import Array
+
+Background = Literal["white", "black"]
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+PALE = 0.9  # mean brightness of what is opaque, above which it cannot be seen on white
+
+
+def on_background(images: Tensor, background: Background = "white") -> Tensor:
+    """RGBA images uint8 [N, 4, H, W] -> RGB uint8 [N, 3, H, W]. Whoever shows or drops alpha does it here."""
+    alpha = images[:, 3:].float() / 255
+    return (images[:, :3].float() * alpha + (background == "white") * 255 * (1 - alpha)).round().to(torch.uint8)
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether some pixels may be transparent: an alpha channel, a colour key, or a palette with transparent colours."""
+    transparency = image.info.get("transparency")
+    if image.mode == "P" and isinstance(transparency, bytes):
+        return min(transparency, default=255) < 255
+    return image.mode in ("LA", "PA", "RGBA") or (transparency is not None and image.mode in ("1", "L", "P", "RGB"))
+
+
+def as_rgb(image: Image.Image, background: Background = "white") -> Image.Image:
+    """An image as it is shown: RGB, and what is transparent on the background."""
+    if not has_alpha(image):
+        return image.convert("RGB")
+    pixels = torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1)[None]
+    return Image.fromarray(on_background(pixels, background)[0].permute(1, 2, 0).contiguous().numpy())
+
+
+def as_channels(image: Image.Image, channels: int, background: Background = "white") -> Image.Image:
+    """The image with 1, 3 or 4 channels; alpha is kept by the last only."""
+    if channels != 4 and has_alpha(image):
+        image = as_rgb(image, background)
+    return image if image.mode == MODES[channels] else image.convert(MODES[channels])
+
+
+def converted(pixels: Array, channels: int, background: Background = "white") -> Array:
+    """One image uint8 [C, H, W] with other channels."""
+    if len(pixels) == channels:
+        return pixels
+    image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    array = np.asarray(as_channels(image, channels, background))
+    return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def brightness(image: Image.Image) -> float | None:
+    """The mean brightness, in [0, 1], of what is opaque; None where nothing is."""
+    pixels = np.asarray(image.convert("RGBA")).astype(np.float32) / 255
+    weights = pixels[..., 3]
+    total = float(weights.sum())
+    return float((pixels[..., :3].mean(-1) * weights).sum()) / total if total else None
