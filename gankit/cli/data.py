@@ -1,4 +1,4 @@
-"""`gankit data`: packs a data set into one file for training, checks such a file, or shows its content."""
+"""`gankit data`: shows what data hold and how they are seen, packs them into one file, checks such a file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import typer
 
 from gankit.base.text import printable
 from gankit.cli import console
-from gankit.cli.flags import Channels, Json, Range, path_of
+from gankit.cli.flags import Channels, Json, Range, path_of, picture_path
+from gankit.cli.settings import OPTIONS, merged, takes_settings
+from gankit.settings.layers import Layer
 
 if TYPE_CHECKING:
     from gankit.data.formats.pack import PackHeader
 
-app = typer.Typer(help="Pack a data set into one file; check or show such a file.", no_args_is_help=True)
+app = typer.Typer(help="Look at data; pack them into one file, and check such a file.", no_args_is_help=True)
 
 Packed = Annotated[Path, typer.Argument(metavar="FILE.gkpack", help="A packed data set.")]
 
@@ -66,14 +68,65 @@ def check(packed: Packed, json: Json = False) -> None:
 
 
 @app.command()
-def info(packed: Packed, json: Json = False) -> None:
-    """Show the content of a packed data set without reading its images.
+def info(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Anything that `gankit train --data` reads.")],
+    size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
+    range_: Range = None,
+    channels: Channels = None,
+    with_: Annotated[list[str] | None, typer.Option("--with", help="Extension with data sets; repeatable.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what a data set holds: numbers, sizes, classes, values, near-duplicates, and what is left out and why.
 
-    gankit data info photos64.gkpack
+    gankit data info ./photos
     """
-    from gankit.data.formats.pack import read_pack_header
+    path = Path(data)
+    if path.suffix == ".gkpack" and path.is_file():
+        from gankit.data.formats.pack import read_pack_header
 
-    _show(packed, read_pack_header(packed), as_json=json)
+        _show(path, read_pack_header(path), as_json=json)
+        return
+    with console.log_to_stderr(), console.progress_bar():
+        from gankit.data import Preparation
+        from gankit.look.data_sheet import data_sheet
+
+        chosen = {"size": size, "value_range": range_, "channels": channels}
+        sheet = data_sheet(data, Preparation.of(chosen), with_ or ())
+    facts = sheet.facts()
+    if json:
+        console.print_json(facts)
+        return
+    for key, value in sheet.lines().items():
+        console.data.print(f"{key:<12}{printable(value)}", markup=False)
+    name = console.quoted(data)
+    console.next_steps(f"gankit data preview {name}", f"gankit advise {name}")
+
+
+@app.command()
+@takes_settings(("size", "value_range", "channels", "on_bad_image", "extensions", OPTIONS, "variant"))
+def preview(
+    layers: list[Layer],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Anything that `gankit train --data` reads.")],
+    n: Annotated[int, typer.Option("-n", min=1, max=1024, help="Samples.")] = 64,
+    out: Annotated[str, typer.Option("-o", "--out", metavar="PNG", help="The picture.")] = "preview.png",
+    json: Json = False,
+) -> None:
+    """Draw samples as the discriminator sees them in the first step: cropped, resized, and augmented if asked.
+
+    gankit data preview ./photos --size 64 --with diffaugment
+    """
+    path, _ = picture_path(out, "-o")
+    with console.log_to_stderr(), console.progress_bar():
+        from gankit.look.data_sheet import preview as draw
+        from gankit.sample.writers import write_image
+
+        image = draw(data, merged(layers), n)
+    write_image(image, path, {"data": data})
+    if json:
+        console.print_json({"out": str(path), "data": data})
+    else:
+        console.data.print(str(path), markup=False)
+        console.next_steps(f"gankit train --data {console.quoted(data)}")
 
 
 def _show(path: Path, header: PackHeader, *, as_json: bool) -> None:

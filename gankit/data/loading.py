@@ -14,18 +14,16 @@ import torch
 
 from gankit.base.text import did_you_mean, printable, short_name
 from gankit.data.dataset import Dataset, DatasetFactory
+from gankit.data.formats.arrangement import TRAIN, arranged
 from gankit.data.formats.arrays import NPY_MAGIC, load_npy, load_npz
 from gankit.data.formats.idx import find_idx, load_idx, load_idx_pair
 from gankit.data.formats.images import ImageRows, image_rows
 from gankit.data.formats.pack import MAGIC, load_pack
 from gankit.data.formats.resize import dataset_rows
 from gankit.data.formats.rows import Rows, load_rows
-from gankit.data.formats.sources import READ, SUFFIXES, class_labels, folder_files, zip_files
+from gankit.data.formats.sources import READ, SUFFIXES, class_labels, folder_files, tar_files, zip_files
 from gankit.data.preparation import AS_THEY_ARE, Preparation
 from gankit.errors import InputError
-
-TRAIN = "train"
-
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK"
 
@@ -82,6 +80,14 @@ class Survey:
     """Dimensions of points; 0 for images."""
     classes: tuple[int, ...]
     """Samples of each class; empty without labels."""
+    names: tuple[str, ...]
+    """The names of these classes."""
+    kinds: Mapping[str, int]
+    """'RGB', 'grey', 'transparent', '16 bits', 'animated' -> how many of the files are that; empty for arrays."""
+    left_out: Mapping[str, str]
+    """File that cannot be read -> why."""
+    notes: tuple[str, ...]
+    """What was inferred, or not used."""
     sample: Callable[[int], Dataset]
     """At most so many of the samples, spread over the set in runs of neighbours, at a common size."""
 
@@ -94,9 +100,17 @@ def survey(
     with _open(data, catalogue, TRAIN, small) as (source, _):
         if isinstance(source, Dataset):
             return _survey_arrays(source)
-        _, labels, _ = class_labels(source.files)
-        present = None if labels is None else [labels[index] for index in source.order]
-        sizes = [source.headers[index].size for index in source.order]
+        names, labels, notes = class_labels(source.files)
+        present = Counter() if labels is None else Counter(labels[index] for index in source.order)
+        headers = [source.headers[index] for index in source.order]
+        sizes = [header.size for header in headers]
+        kinds = {
+            "RGB": sum(header.colour for header in headers),
+            "grey": sum(not header.colour for header in headers),
+            "transparent": sum(header.alpha for header in headers),
+            "16 bits": sum(header.sixteen_bit for header in headers),
+            "animated": sum(header.animated for header in headers),
+        }
         return Survey(
             is_image=True,
             count=len(source),
@@ -104,7 +118,11 @@ def survey(
             sizes=tuple(size for size, _ in Counter(sizes).most_common()),
             side=int(median_low([min(size) for size in sizes])),
             dim=0,
-            classes=() if present is None else tuple(Counter(present).values()),
+            classes=tuple(present[number] for number in sorted(present)),
+            names=tuple(names[number] for number in sorted(present)),
+            kinds={kind: count for kind, count in kinds.items() if count},
+            left_out={source.files.names[index]: reason for index, reason in source.bad.items()},
+            notes=(*notes, *source.files.notes),
             sample=lambda most: _sample_of_files(data, most, small),
         )
 
@@ -129,6 +147,10 @@ def _survey_arrays(data: Dataset) -> Survey:
         side=min(shape[1:]) if data.spec.is_image else 0,
         dim=0 if data.spec.is_image else shape[0],
         classes=counts,
+        names=data.spec.classes,
+        kinds={},
+        left_out={},
+        notes=data.notes,
         sample=sample,
     )
 
@@ -171,19 +193,20 @@ def _open(
         images, labels, notes = idx
         yield load_idx_pair(images, labels, name, notes=notes, value_range=levels), rest
         return
+    if path.is_dir():
+        yield image_rows(arranged(folder_files(path), split), name, how), AS_THEY_ARE
+        return
+    kind = _file_kind(path)
+    if kind in ("zip", "tar"):
+        with zip_files(path) if kind == "zip" else tar_files(path) as files:
+            yield image_rows(arranged(files, split), name, how), AS_THEY_ARE
+        return
     if split != TRAIN:
         raise InputError(
             f"{printable(path)} has no split '{printable(split)}'",
-            hint="only MNIST's files have one; give the path of the other images instead",
+            hint="give the path of the other images instead",
         )
-    if path.is_dir():
-        yield image_rows(folder_files(path), name, how), AS_THEY_ARE
-        return
-    kind = _file_kind(path)
-    if kind == "zip":
-        with zip_files(path) as files:
-            yield image_rows(files, name, how), AS_THEY_ARE
-    elif kind == "pack":
+    if kind == "pack":
         yield load_pack(path, name), as_stored
     else:
         yield {"npz": load_npz, "npy": load_npy, "idx": load_idx}[kind](path, name, levels), rest
@@ -217,7 +240,7 @@ def _existing_path(data: str, catalogue: Mapping[str, DatasetFactory]) -> Path:
 
 
 def _file_kind(path: Path) -> str:
-    """'zip', 'npz', 'npy', 'idx' or 'pack' by the first bytes; the suffix distinguishes the two kinds of zip."""
+    """'zip', 'npz', 'npy', 'idx', 'tar' or 'pack' by the first bytes, and by the suffix for kinds of zip and gzip."""
     where = printable(path)
     if not stat.S_ISREG(path.stat().st_mode):  # before opening, because a FIFO would block
         raise InputError(f"{where}: neither a regular file nor a folder", hint=READ)
@@ -233,6 +256,8 @@ def _file_kind(path: Path) -> str:
         return "npy"
     if start.startswith(MAGIC):
         return "pack"
+    if suffix in (".tar", ".tgz") or path.name.lower().endswith(".tar.gz"):
+        return "tar"
     if start.startswith(_GZIP) or start.startswith(b"\0\0"):
         return "idx"
     if suffix in SUFFIXES:

@@ -80,7 +80,8 @@ class ImageRows:
 
         The bytes of the files are not read again: a change that keeps size and date goes unnoticed.
         """
-        digest = hashlib.sha256(f"images {self.form} {self.infers_levels} Pillow {PIL.__version__}\n".encode())
+        head = f"images {self.form} {self.infers_levels} {self.files.labels} Pillow {PIL.__version__}\n"
+        digest = hashlib.sha256(head.encode("utf-8", "surrogateescape"))
         try:
             for name, header in ((self.files.names[index], self.headers[index]) for index in self.order):
                 digest.update(os.fsencode(name) + f"\0{self.files.stamp(name)} {tuple(header)}\n".encode())

@@ -1,25 +1,32 @@
-"""Image files in a folder or a zip, listed by the same rules and opened in place."""
+"""Image files in a folder, a zip or a tar, listed by the same rules and opened in place."""
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import struct
+import tarfile
 import unicodedata
 import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from gankit.base.text import plural, printable
-from gankit.data.formats.archive import MAX_MEMBER_BYTES, check_archive
+from gankit.data.formats.archive import MAX_ENTRIES, MAX_MEMBER_BYTES, check_archive
+from gankit.data.formats.limits import check_memory
 from gankit.errors import InputError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm"}
-READ = "read are PNG, JPEG, WebP, BMP and PPM files; sub-folders are classes; also zip, .npz, .npy, IDX and .gkpack"
+READ = "read are PNG, JPEG, WebP, BMP and PPM files; sub-folders are classes; also zip, tar, .npz, .npy, IDX, .gkpack"
+LABEL_FILES = ("dataset.json", "metadata.jsonl", "metadata.csv", "labels.csv", "labels.tsv", "labels.json")
+CLASS_SUFFIX = ".cls"
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")  # gzip, bzip2, xz
 _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
@@ -32,11 +39,14 @@ class ImageFiles:
     open: Callable[[str], IO[bytes]]
     stamp: Callable[[str], tuple[int, int]]  # size and date or checksum, which change with the file
     notes: tuple[str, ...]
+    others: tuple[str, ...] = ()  # files that may hold labels, see `arrangement`
+    labels: tuple[str, ...] | None = None  # the label of each image, if not its folder; () for none
 
 
 def folder_files(root: Path) -> ImageFiles:
     """All image files below a folder. Links to folders are not followed: they may leave it, or form a loop."""
     images: list[str] = []
+    labels: list[str] = []
     other_files: Counter[str] = Counter()
     links = 0
     folders = [""]
@@ -54,6 +64,8 @@ def folder_files(root: Path) -> ImageFiles:
                         links += 1
                     elif _is_image(name) and _is_regular(entry):
                         images.append(name)
+                    elif _holds_labels(name) and _is_regular(entry):
+                        labels.append(name)
                     else:
                         other_files[_suffix(name)] += 1
         except OSError as error:
@@ -66,7 +78,7 @@ def folder_files(root: Path) -> ImageFiles:
         return status.st_size, status.st_mtime_ns
 
     notes = _ignored(other_files) + ((f"{plural(links, 'linked folder')} not followed",) if links else ())
-    return _listing(printable(root), images, lambda name: (root / name).open("rb"), stamp, notes)
+    return _listing(printable(root), images, labels, lambda name: (root / name).open("rb"), stamp, notes)
 
 
 @contextmanager
@@ -84,7 +96,7 @@ def zip_files(path: Path) -> Iterator[ImageFiles]:
             parts = [part for part in info.filename.split("/") if part]
             if not parts or any(_is_junk(part) for part in parts):
                 continue
-            if not _is_image(info.filename):
+            if not _is_image(info.filename) and not _holds_labels(info.filename):
                 other_files[_suffix(info.filename)] += 1
                 continue
             name = "/".join(parts)
@@ -98,11 +110,73 @@ def zip_files(path: Path) -> Iterator[ImageFiles]:
         def stamp(name: str) -> tuple[int, int]:
             return members[name].file_size, members[name].CRC
 
-        yield _listing(where, list(members), lambda name: archive.open(members[name]), stamp, _ignored(other_files))
+        images = [name for name in members if _is_image(name)]
+        labels = [name for name in members if not _is_image(name)]
+        yield _listing(where, images, labels, lambda name: archive.open(members[name]), stamp, _ignored(other_files))
+
+
+@contextmanager
+def tar_files(path: Path) -> Iterator[ImageFiles]:
+    """All image files in a tar, or in a compressed one, whose images are then held in memory as they are encoded.
+
+    Several images of one name, as the shards of WebDataset may have, are an error.
+    """
+    where = printable(path)
+    places: dict[str, tuple[int, int]] = {}  # offset and size
+    held: dict[str, bytes] = {}
+    other_files: Counter[str] = Counter()
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(6).startswith(_COMPRESSED)
+        with tarfile.open(path, "r:*" if packed else "r:") as archive:
+            total = 0
+            for member in archive:
+                parts = [part for part in member.name.split("/") if part not in ("", ".")]
+                if not member.isreg() or not parts or any(_is_junk(part) for part in parts):
+                    continue
+                name = "/".join(parts)
+                if not _is_image(name) and not _holds_labels(name):
+                    other_files[_suffix(name)] += 1
+                    continue
+                if name in places:
+                    raise InputError(f"{where}: '{printable(name)}' is in this tar twice", hint="pack it again")
+                if member.size > MAX_MEMBER_BYTES or len(places) > MAX_ENTRIES:
+                    raise InputError(
+                        f"{where}: '{printable(name)}' is too large, or there are too many", hint="split it"
+                    )
+                places[name] = member.offset_data, member.size
+                if packed:
+                    total += member.size
+                    check_memory(total, where)
+                    stream = archive.extractfile(member)
+                    held[name] = b"" if stream is None else stream.read()
+        status = path.stat()
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"{where}: not a sound tar file: {printable(str(error))}", hint="pack it again") from error
+
+    def opened(name: str) -> IO[bytes]:
+        if name in held:
+            return io.BytesIO(held[name])
+        offset, size = places[name]
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(size)
+        if len(data) < size:
+            raise OSError("the tar ends within this file")
+        return io.BytesIO(data)
+
+    def stamp(name: str) -> tuple[int, int]:
+        return status.st_size, status.st_mtime_ns
+
+    images = [name for name in places if _is_image(name)]
+    labels = [name for name in places if not _is_image(name)]
+    yield _listing(where, images, labels, opened, stamp, _ignored(other_files))
 
 
 def class_labels(files: ImageFiles) -> tuple[tuple[str, ...], list[int] | None, tuple[str, ...]]:
     """Class names, one label per file (None when there are no sub-folders) and notes."""
+    if files.labels is not None:
+        return _named_labels(files.labels)
     inside = [name.split("/", 1)[0] for name in files.names if "/" in name]
     if not inside:
         return (), None, ()
@@ -120,6 +194,16 @@ def class_labels(files: ImageFiles) -> tuple[tuple[str, ...], list[int] | None, 
     return classes, [numbers[folder] for folder in inside], _similar_names(classes)
 
 
+def _named_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], list[int] | None, tuple[str, ...]]:
+    """Classes in the order of their names; numbers in the order of their values."""
+    if not labels:
+        return (), None, ()
+    names = set(labels)
+    classes = tuple(sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names))
+    numbers = {name: number for number, name in enumerate(classes)}
+    return classes, [numbers[label] for label in labels], _similar_names(classes)
+
+
 def _similar_names(classes: tuple[str, ...]) -> tuple[str, ...]:
     """A note on the first two names that look the same."""
     by_form: dict[str, str] = {}
@@ -134,6 +218,7 @@ def _similar_names(classes: tuple[str, ...]) -> tuple[str, ...]:
 def _listing(
     where: str,
     names: Iterable[str],
+    labels: Sequence[str],
     opener: Callable[[str], IO[bytes]],
     stamp: Callable[[str], tuple[int, int]],
     notes: tuple[str, ...],
@@ -142,11 +227,15 @@ def _listing(
     if not ordered:
         content = f" ({'; '.join(notes)})" if notes else ""
         raise InputError(f"{where}: holds no images{content}", hint=READ)
-    return ImageFiles(where, ordered, opener, stamp, notes)
+    return ImageFiles(where, ordered, opener, stamp, notes, tuple(sorted(labels)))
 
 
 def _is_junk(name: str) -> bool:
     return name.startswith(".") or name in _JUNK
+
+
+def _holds_labels(name: str) -> bool:
+    return name.rpartition("/")[2] in LABEL_FILES or name.endswith(CLASS_SUFFIX)
 
 
 def _is_image(name: str) -> bool:
