@@ -201,6 +201,9 @@ def _open(
         with zip_files(path) if kind == "zip" else tar_files(path) as files:
             yield image_rows(arranged(files, split), name, how), AS_THEY_ARE
         return
+    if kind == "npz":
+        yield load_npz(path, name, levels, split), rest
+        return
     if split != TRAIN:
         raise InputError(
             f"{printable(path)} has no split '{printable(split)}'",
@@ -209,7 +212,7 @@ def _open(
     if kind == "pack":
         yield load_pack(path, name), as_stored
     else:
-        yield {"npz": load_npz, "npy": load_npy, "idx": load_idx}[kind](path, name, levels), rest
+        yield {"npy": load_npy, "idx": load_idx}[kind](path, name, levels), rest
 
 
 def _split_of(data: str, factory: DatasetFactory, split: str) -> DatasetFactory:

@@ -159,3 +159,30 @@ def test_links_and_devices_in_a_tar_are_no_images(tmp_path: Path) -> None:
             link.type, link.linkname = kind, "/etc/passwd"
             tar.addfile(link)
     assert len(load(str(path))) == 1
+
+
+def test_backslashes_in_a_zip_are_folders(tmp_path: Path) -> None:
+    path = made(tmp_path, "zip", {"top\\cat\\1.png": png(1), "top\\dog\\2.png": png(2)})
+    assert labelled(load(path)) == {1: "cat", 2: "dog"}
+
+
+@pytest.mark.parametrize("names", [("x_train", "y_train", "x_test", "y_test"), ("train_images", "train_labels", "test_images", "test_labels")])  # fmt: skip
+def test_splits_in_one_npz(tmp_path: Path, names: tuple[str, ...]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6, 4, 4), np.uint8)
+    arrays = (images[:4], np.array([[0], [1], [0], [1]]), images[4:], np.array([[1], [0]]))
+    np.savez(tmp_path / "x.npz", **dict(zip(names, arrays, strict=True)))
+    train, test = load(str(tmp_path / "x.npz")), load(str(tmp_path / "x.npz"), "test")
+    assert (train.samples[:, 0].numpy() == images[:4]).all()
+    assert (test.samples[:, 0].numpy() == images[4:]).all()
+    assert train.labels is not None
+    assert train.labels.tolist() == [0, 1, 0, 1]
+    with pytest.raises(InputError, match="has no split 'val'"):
+        load(str(tmp_path / "x.npz"), "val")
+
+
+def test_images_of_kinds_that_are_not_read_are_named_with_the_way(tmp_path: Path) -> None:
+    path = made(tmp_path, "folder", {"a.tif": b"II*\0", "b.heic": b"x", "c.txt": b"x"})
+    with pytest.raises(InputError, match=r"1 \.tif file not read, for they may hold many pages"):
+        load(path)
+    made(tmp_path, "folder", {"d.png": png(1)})
+    assert "convert: magick mogrify -format png '*.heic'" in load(path).describe()

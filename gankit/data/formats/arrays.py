@@ -22,8 +22,9 @@ from gankit.errors import InputError
 NPY_MAGIC = b"\x93NUMPY"
 _HEADER_LIMIT = 10_000
 _TYPES = {"b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"}
-_IMAGES = ("images", "x", "x_train", "X", "data", "arr_0")
-_LABELS = ("labels", "y", "y_train", "targets")
+_IMAGES = ("images", "x", "X", "data", "arr_0")
+_LABELS = ("labels", "y", "targets")
+_SPLIT = re.compile(r"x_(\w+)|(\w+)_images")
 _CONDITIONS = "conditions"
 _HINT = "store plain numbers, for instance np.savez('data.npz', images=uint8_array, labels=int_array)"
 
@@ -49,8 +50,11 @@ def load_npy(path: Path, name: str, value_range: tuple[float, float] | None = No
     return Dataset.from_arrays(name, array, value_range=value_range, copy=False)
 
 
-def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = None) -> Dataset:
-    """Images (or points), labels and condition vectors in an .npz file, found by their usual names."""
+def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = None, split: str = "train") -> Dataset:
+    """Images (or points), labels and condition vectors in an .npz file, found by their usual names.
+
+    Arrays `x_train`, `y_train`, `x_test`, … (Keras) and `train_images`, `train_labels`, … (MedMNIST) are splits.
+    """
     where = printable(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -59,8 +63,7 @@ def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = No
             for key, info in members.items():
                 with archive.open(info) as stream:
                     headers[key] = _read_header(stream, info.file_size, f"{where}, '{printable(key)}'")
-            images = _choose_images(headers, where)
-            candidates = (*_LABELS, "arr_1") if images == "arr_0" else _LABELS
+            images, candidates = _choose_images(headers, split, where)
             labels = next((key for key in candidates if key in headers), None)
             conditions = _CONDITIONS if _CONDITIONS in headers else None
             arrays = {}
@@ -85,14 +88,22 @@ def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = No
     )
 
 
-def _choose_images(headers: dict[str, Header], where: str) -> str:
+def _choose_images(headers: dict[str, Header], split: str, where: str) -> tuple[str, tuple[str, ...]]:
+    """The array of images, and the names that their labels may have."""
+    splits = sorted({match[1] or match[2] for key in headers if (match := _SPLIT.fullmatch(key))})
+    if split in splits:
+        key = f"x_{split}" if f"x_{split}" in headers else f"{split}_images"
+        return key, (f"y_{split}", f"{split}_labels")
+    if split != "train":
+        hint = f"its splits: {', '.join(splits)}" if splits else "splits are arrays such as x_test or test_images"
+        raise InputError(f"{where} has no split '{printable(split)}'", hint=hint)
     for key in _IMAGES:
         if key in headers:
-            return key
+            return key, (*_LABELS, "arr_1") if key == "arr_0" else _LABELS
     for ranks in ((3, 4), (2,)):
         candidates = [key for key, header in headers.items() if len(header.shape) in ranks]
         if len(candidates) == 1:
-            return candidates[0]
+            return candidates[0], _LABELS
     content = ", ".join(f"{printable(key)} {header.shape}" for key, header in list(headers.items())[:5]) or "nothing"
     raise InputError(f"{where}: no array is known to hold the images; it holds {content}", hint=_HINT)
 

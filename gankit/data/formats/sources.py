@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import struct
 import tarfile
@@ -26,6 +27,13 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".ppm", "
 READ = "read are PNG, JPEG, WebP, BMP and PPM files; sub-folders are classes; also zip, tar, .npz, .npy, IDX, .gkpack"
 LABEL_FILES = ("dataset.json", "metadata.jsonl", "metadata.csv", "labels.csv", "labels.tsv", "labels.json")
 CLASS_SUFFIX = ".cls"
+CONVERTIBLE = {  # images that are not read, and why
+    **dict.fromkeys((".tif", ".tiff"), "they may hold many pages, or values of any kind"),
+    ".gif": "they are animations of 256 colours",
+    **dict.fromkeys((".heic", ".heif", ".avif", ".jxl", ".jp2"), "their decoders are not part of gankit"),
+    **dict.fromkeys((".psd", ".svg", ".eps", ".pdf", ".ai"), "they are documents"),
+    **dict.fromkeys((".dng", ".cr2", ".nef", ".arw", ".raw"), "they are raw data of a camera"),
+}
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")  # gzip, bzip2, xz
 _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
@@ -93,7 +101,7 @@ def zip_files(path: Path) -> Iterator[ImageFiles]:
         members: dict[str, zipfile.ZipInfo] = {}
         other_files: Counter[str] = Counter()
         for info in check_archive(archive, where, MAX_MEMBER_BYTES):
-            parts = [part for part in info.filename.split("/") if part]
+            parts = [part for part in re.split(r"[/\\]", info.filename) if part]  # some tools write backslashes
             if not parts or any(_is_junk(part) for part in parts):
                 continue
             if not _is_image(info.filename) and not _holds_labels(info.filename):
@@ -258,4 +266,9 @@ def _ignored(other_files: Counter[str]) -> tuple[str, ...]:
     if not other_files:
         return ()
     kinds = ", ".join(printable(suffix) or "no suffix" for suffix, _ in other_files.most_common(3))
-    return (f"{plural(sum(other_files.values()), 'other file')} ignored ({kinds})",)
+    notes = [f"{plural(sum(other_files.values()), 'other file')} ignored ({kinds})"]
+    for suffix, count in other_files.most_common():
+        if suffix in CONVERTIBLE:
+            way = f"magick mogrify -format png '*{suffix}'"
+            notes.append(f"{plural(count, f'{suffix} file')} not read, for {CONVERTIBLE[suffix]}; convert: {way}")
+    return tuple(notes)
