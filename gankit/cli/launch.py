@@ -1,7 +1,8 @@
-"""`--gpus N`: runs the same command again as N processes under torchrun."""
+"""`--gpus N`: runs the same command again as N processes under torchrun, and ends as they do."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -9,7 +10,7 @@ from gankit.errors import InputError
 
 
 def relaunch(count: int, device: str, batch: int) -> None:
-    """Replace this process by torchrun with `count` processes; return for a single one, and inside torchrun."""
+    """Run this command as `count` processes and exit as they do; return for a single one, and inside torchrun."""
     if count == 1 or "WORLD_SIZE" in os.environ:
         return
     import torch
@@ -24,6 +25,21 @@ def relaunch(count: int, device: str, batch: int) -> None:
         raise InputError(f"--gpus {count} with a batch of {batch}: it is divided among them", hint="take a multiple")
     # torchrun would give each process one thread.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, *torchrun, "-m", "gankit", *sys.argv[1:]])
+    raise SystemExit(_run(["--standalone", "--nproc-per-node", str(count), "-m", "gankit", *sys.argv[1:]]))
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit code of torchrun: that of the first process that failed, or 128 + the signal that ended all of them."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # the processes have said what was wrong
+    try:
+        run(parse_args(arguments))  # type: ignore[no-untyped-call]
+    except ChildFailedError as failed:
+        _, first = failed.get_first_failure()
+        return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
+    except SignalException as stopped:
+        return 128 + int(stopped.sigval)
+    return 0

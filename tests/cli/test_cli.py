@@ -53,7 +53,7 @@ def test_train_talks_on_stderr_and_answers_on_stdout(folder: Path) -> None:
         r"tiny: 40 images, grey 8x8, 4 classes",
         r"parameters: G [\d,]+ D [\d,]+ · cpu · fp32",
         r"built by: generator core, discriminator core, loss lsgan, training loop core",
-        r"100 % 40/40 images · [\d,]+/s · d \d\.\d+ g \d\.\d+ · D\(real\) ",
+        r"100 % 40/40 images · [\d,]+/s · D\(real\) [\d.-]+ D\(fake\) [\d.-]+ · d \d\.\d+ g \d\.\d+",
     ):
         assert re.search(expected, result.stderr), (expected, result.stderr)
     assert "\x1b" not in result.stderr + result.stdout

@@ -336,3 +336,17 @@ def test_torchrun_starts_a_run_again_that_lost_a_process(tmp_path: Path) -> None
     said = json.loads(status.read_text())
     assert said["state"] == "stopped"
     assert "state saved" in said["reason"]
+
+
+def test_several_processes_end_with_the_exit_code_of_the_run(tmp_path: Path) -> None:
+    bad = gankit("train", *SMALL, "--gpus", 2, "--init-from", "nowhere", "--out", "run", cwd=tmp_path)
+    assert bad.returncode == 2
+    assert "nowhere: No such file or directory" in bad.stderr
+    assert "Traceback" not in bad.stderr
+    process = start([str(GANKIT), "train", "--gpus", "2", *LONG], tmp_path)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 143
+    assert "state saved" in said
+    assert "Traceback" not in said
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "stopped"
