@@ -50,6 +50,7 @@ def sample(
     batch: Annotated[
         int, typer.Option(min=1, max=1 << 20, help="Samples made at a time; it does not change them.")
     ] = 64,
+    captions: Annotated[bool, typer.Option("--captions", help="The seed below each picture of a sheet.")] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Delete the samples of another generator in the folder.")
     ] = False,
@@ -73,7 +74,7 @@ def sample(
     if class_ and condition is not None:
         raise InputError("--class and --condition exclude each other")
     vector = None if condition is None else generator.condition(vector=parse_vector(condition))
-    request = Request(generator, numbers, _labels(generator, class_ or []), vector, batch)
+    request = Request(generator, numbers, _labels(generator, class_ or []), vector, batch, captions)
     if len(request) > MAX_SEEDS:
         raise InputError(f"{len(request):,} samples are more than {MAX_SEEDS:,}", hint="sample them in several parts")
     started = time.monotonic()

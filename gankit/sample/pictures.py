@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 Pixels = npt.NDArray[np.uint8]
 
 GAP = 2  # pixels between two cells of a grid
+LINE = 12  # pixels of a caption
 CELL = 56  # pixels; small images are enlarged by a whole factor up to about this side
 MAX_GRID = 4096  # largest number of samples in one picture
 CANVAS = 512  # pixels; side of a plot of points
@@ -40,18 +42,25 @@ def to_image(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
-def grid(pixels: Pixels, columns: int | None = None) -> Image.Image:
-    """uint8 [N, H, W, C] -> one contact sheet, row by row; as square as possible without `columns`."""
+def grid(pixels: Pixels, columns: int | None = None, captions: Sequence[str] = ()) -> Image.Image:
+    """uint8 [N, H, W, C] -> one contact sheet, row by row; as square as possible without `columns`.
+
+    `captions` [N] are written below the cells.
+    """
     n, height, width, _ = pixels.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     scale = max(1, CELL // max(height, width))
-    cell_h, cell_w = height * scale + GAP, width * scale + GAP
+    cell_h, cell_w = height * scale + GAP + LINE * bool(captions), width * scale + GAP
     first = to_image(pixels[0])
     sheet = Image.new(first.mode, (columns * cell_w + GAP, rows * cell_h + GAP), color="white")
+    draw = ImageDraw.Draw(sheet)
     for index in range(n):
         cell = to_image(pixels[index]).resize((width * scale, height * scale), Image.Resampling.NEAREST)
-        sheet.paste(cell, (GAP + index % columns * cell_w, GAP + index // columns * cell_h))
+        x, y = GAP + index % columns * cell_w, GAP + index // columns * cell_h
+        sheet.paste(cell, (x, y))
+        if captions:
+            draw.text((x, y + height * scale), captions[index], fill="black")
     return sheet
 
 

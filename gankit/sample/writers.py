@@ -42,6 +42,7 @@ class Request:
     labels: Sequence[int] = ()  # (): the label of each sample depends on its seed
     condition: Tensor | None = None  # y [K] of all samples, instead of labels
     batch: int = 64
+    captions: bool = False  # the seed below each picture of a contact sheet
 
     def __len__(self) -> int:
         return len(self.seeds) * max(1, len(self.labels))
@@ -107,7 +108,8 @@ def _write_sheet(request: Request, out: Path) -> None:
         raise InputError(f"{out}: {len(request):,} samples do not fit one sheet", hint="-o FOLDER, x.zip or x.npz")
     samples = np.concatenate(list(request.samples()))
     columns = len(request.seeds) if request.labels else None
-    image = grid(samples, columns) if g.data.is_image else plot(torch.from_numpy(samples))
+    captions = [str(seed) for seed, _ in request.items] if request.captions else []
+    image = grid(samples, columns, captions) if g.data.is_image else plot(torch.from_numpy(samples))
     write_durably(out, png(image, text={"gankit": _provenance(request)}))
 
 

@@ -63,3 +63,13 @@ def test_png_bytes_carry_text() -> None:
     data = png(Image.new("L", (2, 2)), text={"gankit": "hello"})
     with Image.open(io.BytesIO(data)) as image:
         assert image.text == {"gankit": "hello"}  # type: ignore[attr-defined]
+
+
+def test_captions_stand_below_their_cells() -> None:
+    pixels = np.full((4, 28, 28, 1), 200, np.uint8)
+    plain, told = np.asarray(grid(pixels, 2)), np.asarray(grid(pixels, 2, ["0", "1", "22", "3"]))
+    assert told.shape == (plain.shape[0] + 2 * 12, plain.shape[1])
+    below = told[2 + 56 : 2 + 56 + 12]
+    assert (below < 128).any(axis=0)[:58].any()
+    assert (below < 128).any(axis=0)[58:].any()
+    assert (told[2 : 2 + 56, 2 : 2 + 56] == 200).all()

@@ -143,7 +143,12 @@ def test_a_number_among_choices_may_come_as_text() -> None:
 
 def test_what_is_known_of_the_settings_stands_in_their_fields() -> None:
     assert BUDGETS == ("images", "steps", "time_s")
-    assert ALIASES == {"with": "extensions", "time": "time_s", "ema_halflife": "ema_halflife_images", "range": "value_range"}
+    assert ALIASES == {
+        "with": "extensions",
+        "time": "time_s",
+        "ema_halflife": "ema_halflife_images",
+        "range": "value_range",
+    }
     assert {"images", "data", "device", "eval_every"} <= RESUMABLE_CHANGES
     assert {"images", "seed", "device", "eval_every"} <= REPETITION_CHANGES
     # None of these may change what a resumed run computes, or what its repetition is compared with.
