@@ -10,7 +10,7 @@ from gankit.errors import GankitError, InputError, PluginError, ResourceError
 from gankit.game.critic import Critic, CriticWrapper, Pair
 from gankit.game.ema import Ema
 from gankit.game.loop import Networks, TrainingLoop
-from gankit.game.loss import AdversarialLoss
+from gankit.game.loss import AdversarialLoss, Terms
 from gankit.game.networks import (
     AutoEncoder,
     Discriminator,
@@ -81,6 +81,7 @@ __all__ = [
     "Splits",
     "State",
     "Step",
+    "Terms",
     "TrainConfig",
     "TrainingLoop",
     "TwoSets",

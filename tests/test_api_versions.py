@@ -32,6 +32,8 @@ FROZEN = {
     }
 }
 
+LATER = {"Terms"}  # names that came after these plugins were frozen
+
 
 def test_every_api_that_is_spoken_has_frozen_plugins_and_they_are_as_they_were() -> None:
     assert set(FROZEN) == SUPPORTED_API
@@ -48,7 +50,7 @@ def test_they_use_every_hook_and_every_name() -> None:
     implemented = {node.name for node in nodes if isinstance(node, ast.FunctionDef) and node.name.startswith("gankit_")}
     imported = {name.name for node in nodes if isinstance(node, ast.ImportFrom) for name in node.names}
     assert implemented == {name for name in vars(hookspecs) if name.startswith("gankit_")}
-    assert set(plugin.__all__) <= imported
+    assert set(plugin.__all__) - LATER <= imported
 
 
 @parametrize_checks(str(VARIANT), extensions=(str(EXTENSION),))

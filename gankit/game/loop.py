@@ -14,7 +14,7 @@ from gankit.errors import InputError, PluginError
 from gankit.game.critic import Critic, frozen
 from gankit.game.ema import Ema
 from gankit.game.latent import draw_z
-from gankit.game.loss import AdversarialLoss
+from gankit.game.loss import AdversarialLoss, named
 from gankit.game.parts import METHODS, Part, Phase, Step, overrides
 from gankit.game.players import Player
 from gankit.game.state import State, load_module, module_state
@@ -268,15 +268,15 @@ class TrainingLoop:
 
     def _find_terms(self, step: Step, critic: Critic, batch: Batch) -> None:
         """The terms of a phase: the loss's, penalties where they are due, and those of parts."""
-        self._collect(step, step.phase.objective(critic, batch))
+        self._collect(step, named(step.phase.objective(critic, batch), step.phase.objective))
         if step.penalty_gain:
-            found = dict(self.loss.penalties(critic, batch))
+            found = named(self.loss.penalties(critic, batch), self.loss.penalties)
             for part in self._taking["penalties"]:
-                found |= part.penalties(critic, batch, step)
+                found |= named(part.penalties(critic, batch, step), part.penalties)
             gain = step.penalty_gain
             self._collect(step, found if gain == 1 else {key: gain * term for key, term in found.items()})
         for part in self._taking["terms"]:
-            self._collect(step, part.terms(critic, batch, step))
+            self._collect(step, named(part.terms(critic, batch, step), part.terms))
         if not step.terms:
             raise PluginError(f"there is nothing to minimise in the phase '{step.name}'", hint="return named terms")
 
@@ -318,11 +318,6 @@ class TrainingLoop:
     @staticmethod
     def _collect(step: Step, terms: Mapping[str, Tensor]) -> None:
         """Add terms to those of the phase; PluginError for what is none."""
-        if not isinstance(terms, Mapping):
-            raise PluginError(
-                f"the phase '{step.name}' was given {type(terms).__name__} for terms",
-                hint="return a dict of named terms",
-            )
         for name, term in terms.items():
             if not isinstance(term, Tensor):
                 raise PluginError(

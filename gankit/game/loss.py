@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from torch import Tensor, nn
 
 from gankit.contracts import Batch, CriticOutput
+from gankit.errors import PluginError
 from gankit.game import whole_batch
 from gankit.game.critic import Critic
+
+Terms = Mapping[str, Tensor] | Tensor
+"""Named terms, each [N] or a scalar; or one such tensor, which is called 'loss'."""
+
+
+def named(terms: Terms, where: Callable[..., object] | str) -> dict[str, Tensor]:
+    """The terms by name; PluginError that names `where` they come from, a function or a phase, for anything else."""
+    if isinstance(terms, Tensor):
+        return {"loss": terms}
+    if isinstance(terms, Mapping):
+        return dict(terms)
+    code = getattr(where, "__code__", None)
+    place = f"{Path(code.co_filename).name}:{code.co_firstlineno}, {code.co_qualname}," if code else str(where)
+    raise PluginError(
+        f"{place} gives {type(terms).__name__} for terms",
+        hint="return a tensor, or a dict of named tensors, each [N] or a scalar",
+    )
 
 
 class AdversarialLoss(nn.Module, ABC):
     """Both players' losses. State kept in buffers (BEGAN's k, say) is part of every checkpoint.
 
-    Each method returns named terms, each [N] or a scalar; the loop minimises the sum of their means and logs every term
-    as `d/<name>` or `g/<name>`. Parameters of the loss, if it has any, are trained with the generator.
+    Each method returns terms, each [N] or a scalar, by name or as one tensor; the loop minimises the sum of their means
+    and logs every term as `d/<name>` or `g/<name>`. Parameters of the loss, if it has any, train with the generator.
     """
 
     output = CriticOutput()
@@ -34,14 +53,14 @@ class AdversarialLoss(nn.Module, ABC):
         """What `log` was given in this phase."""
 
     @abstractmethod
-    def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+    def discriminator(self, critic: Critic, batch: Batch) -> Terms:
         """Terms the discriminator minimises; `batch.fake` carries no gradient."""
 
     @abstractmethod
-    def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+    def generator(self, critic: Critic, batch: Batch) -> Terms:
         """Terms the generator minimises; the discriminator's parameters are frozen meanwhile."""
 
-    def penalties(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
+    def penalties(self, critic: Critic, batch: Batch) -> Terms:
         """Gradient penalties, more terms of the discriminator; a loss without them leaves this method alone.
 
         With `--penalty-every k` they are asked for in every k-th step of the discriminator only, and weighed k times.

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from gankit.contracts import Batch
 from gankit.game.critic import Critic
+from gankit.game.loss import Terms
 from gankit.game.players import Player
 
-Objective = Callable[[Critic, Batch], Mapping[str, Tensor]]
-"""(critic, batch) -> named terms, each [N] or a scalar, whose means are summed and minimised."""
+Objective = Callable[[Critic, Batch], Terms]
+"""(critic, batch) -> terms, each [N] or a scalar, whose means are summed and minimised."""
 
 
 def always() -> bool:
@@ -103,11 +104,11 @@ class Part(nn.Module):
         """The critic of this phase, or a `CriticWrapper` around it."""
         return critic
 
-    def penalties(self, critic: Critic, batch: Batch, step: Step) -> Mapping[str, Tensor]:
+    def penalties(self, critic: Critic, batch: Batch, step: Step) -> Terms:
         """Gradient penalties of the discriminator: terms that `--penalty-every` leaves out or weighs more."""
         return {}
 
-    def terms(self, critic: Critic, batch: Batch, step: Step) -> Mapping[str, Tensor]:
+    def terms(self, critic: Critic, batch: Batch, step: Step) -> Terms:
         """More terms for the player of this phase, each [N] or a scalar."""
         return {}
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gankit.contracts import Batch
 from gankit.game.critic import Critic
-from gankit.game.loss import AdversarialLoss
+from gankit.game.loss import AdversarialLoss, named
 from gankit.machine.precision import Precision
 
 # Tolerances relative to max(1, |expected|). bf16 has eight bits: 2^-8 per operation.
@@ -111,7 +111,7 @@ def _compute(vector: Vector, device: torch.device, dtype: torch.dtype, precision
     got: dict[str, float] = {}
     for player, terms in (
         ("d", _d_terms(loss, Critic(critic, batch, precision, penalties_due=True), batch)),
-        ("g", loss.generator(Critic(critic, batch, precision), batch)),
+        ("g", named(loss.generator(Critic(critic, batch, precision), batch), loss.generator)),
     ):
         means = {f"{player}/{name}": float(term.detach().mean()) for name, term in terms.items()}
         got |= {**means, player: sum(means.values())}
@@ -121,4 +121,5 @@ def _compute(vector: Vector, device: torch.device, dtype: torch.dtype, precision
 
 def _d_terms(loss: AdversarialLoss, critic: Critic, batch: Batch) -> dict[str, Tensor]:
     """The discriminator's terms in a step with penalties."""
-    return {**loss.discriminator(critic, batch), **loss.penalties(critic, batch)}
+    terms = named(loss.discriminator(critic, batch), loss.discriminator)
+    return terms | named(loss.penalties(critic, batch), loss.penalties)

@@ -15,7 +15,7 @@ from gankit.errors import InputError, PluginError
 from gankit.game.critic import Critic
 from gankit.game.ema import Ema
 from gankit.game.loop import Networks, TrainingLoop
-from gankit.game.loss import AdversarialLoss
+from gankit.game.loss import AdversarialLoss, named
 from gankit.game.networks import Discriminator, Generator
 from gankit.game.parts import Part, Phase, Step
 from gankit.settings.config import TrainConfig
@@ -302,8 +302,7 @@ def test_state_of_other_networks_is_refused_by_name() -> None:
     ("answer", "message"),
     [
         ({}, "nothing to minimise in the phase 'discriminator'"),
-        (torch.ones(3), "was given Tensor for terms"),
-        (None, "was given NoneType for terms"),
+        (None, r"test_loop.py:\d+, .*Wrong.discriminator, gives NoneType for terms"),
         ({"real": 0.5}, "the term 'real' of the phase 'discriminator' is float"),
         ({"real": torch.ones(4, 4)}, r"is \[4, 4\]"),
     ],
@@ -315,6 +314,20 @@ def test_a_loss_that_returns_nonsense_is_a_plugin_error(answer: object, message:
 
     with pytest.raises(PluginError, match=message):
         make_loop(loss=Wrong()).step(Batch(real()))
+
+
+def test_one_tensor_is_one_term() -> None:
+    class Plain(Squares):
+        def discriminator(self, critic: Critic, batch: Batch) -> Tensor:
+            return sum(term.mean() for term in named(super().discriminator(critic, batch), "d").values())  # type: ignore[return-value]
+
+    loops = [make_loop(loss=loss) for loss in (Squares(), Plain())]
+    for loop in loops:
+        torch.manual_seed(0)
+        stats = loop.step(Batch(real()))
+    assert "d/loss" in stats
+    first, second = (loop.networks.discriminator.state_dict() for loop in loops)
+    assert all(torch.allclose(first[name], second[name]) for name in first)
 
 
 def test_the_average_has_the_half_life_it_promises() -> None:
