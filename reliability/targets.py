@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from support import OWN_NETWORKS
 import gankit
 from gankit.base.files import canonical_json, pack_tensors, sha256, tensors_digest
 from gankit.data import load_dataset
-from gankit.data.formats.layout import Array
+from gankit.data.formats.levels import Array
 from gankit.measure.features.classifier import KIND, RECIPE, Classifier, classifier
 from gankit.run.observers.common import drop_later_lines
 from gankit.run.plan import plan_run, stored_settings
@@ -80,6 +81,22 @@ def data_targets() -> list[Target]:
         Target("png, checksums right", "d/a.png", png, _load("d"), seal=lambda data: {"d/a.png": _checked(data)}),
         Target("zip", "x.zip", _zip({"a/1.png": png, "b/1.png": png}), _load("x.zip")),
         Target("zip, its member", "x.zip", png, _load("x.zip"), seal=lambda data: {"x.zip": _zip({"a/1.png": data})}),
+        Target("tar", "x.tar", _tar({"a/1.png": png, "b/1.png": png}), _load("x.tar")),
+        Target("tar.gz", "x.tar.gz", gzip.compress(_tar({"a/1.png": png})), _load("x.tar.gz")),
+        Target(
+            "tar.gz, inside",
+            "x.tar.gz",
+            _tar({"1.png": png, "1.cls": b"3", "2.png": png, "2.cls": b"4"}),
+            _load("x.tar.gz"),
+            seal=lambda data: {"x.tar.gz": gzip.compress(data)},
+        ),
+        *(
+            Target(f"labels, {name}", f"d/{name}", text, _load("d"), base={"d/a.png": png, "d/b.png": png})
+            for name, text in LABEL_FILES.items()
+        ),
+        Target("npz, splits", "x.npz", _zip({"x_train.npy": npy, "y_train.npy": LABELS}), _load("x.npz")),
+        Target("npy, floats", "x.npy", _npy(grey[..., 0] / np.float32(255)), _load("x.npy")),
+        Target("npy, 16 bits", "x.npy", _npy(grey[..., 0].astype(np.uint16) * 16), _load("x.npy")),
         Target("npy", "x.npy", npy, _load("x.npy")),
         Target("npy, points", "x.npy", _npy(np.eye(9)), _load("x.npy")),
         Target("npz", "x.npz", _zip({"x.npy": npy, "y.npy": _npy(np.arange(2))}), _load("x.npz")),
@@ -126,6 +143,23 @@ def _npy(array: Array) -> bytes:
 
 
 LABELS = _npy(np.arange(2))
+LABEL_FILES = {
+    "dataset.json": b'{"labels": [["a.png", 0], ["b.png", 1]]}',
+    "labels.csv": b"file_name,label\na.png,cat\nb.png,dog\n",
+    "labels.tsv": b"id\tclass\na\t0\nb\t1\n",
+    "labels.json": b'{"a.png": "cat", "b.png": "dog"}',
+    "metadata.jsonl": b'{"file_name": "a.png", "label": 3}\n{"file_name": "b.png", "label": 5}\n',
+}
+
+
+def _tar(members: Mapping[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as file:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
 
 
 def _zip(members: Mapping[str, bytes]) -> bytes:
