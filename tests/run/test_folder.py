@@ -26,6 +26,7 @@ def test_a_run_leaves_what_it_promises() -> None:
         assert (folder / name).stat().st_size > 0, name
     assert sorted(path.name for path in (folder / "samples").iterdir()) == [
         *(f"{images:09d}.png" for images in (0, 80, 160, 240)),
+        "latest.png",
         "real.png",
     ]
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
