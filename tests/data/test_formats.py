@@ -121,6 +121,15 @@ def test_an_ambiguous_layout_is_read_as_channels_last_and_said(tmp_path: Path) -
     assert "though it could be [N, C, H, W]" in dataset.describe()
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_one_image_is_no_set(tmp_path: Path, channels: int) -> None:
+    """Read as [N, H, W] it would be 480 grey images of 640x3."""
+    np.save(tmp_path / "x.npy", np.zeros((480, 640, channels), np.uint8))
+    with pytest.raises(InputError, match=f"one image of 480x640 with {channels} channels, not a set") as caught:
+        load(tmp_path / "x.npy")
+    assert "np.stack" in (caught.value.hint or "")
+
+
 def test_two_dimensional_floats_are_points(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([[1.5, -300.0], [2.0, 7.0]]))
     dataset = load(tmp_path / "x.npy")

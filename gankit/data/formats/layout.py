@@ -72,6 +72,12 @@ def as_conditions(conditions: Array, count: int, what: str) -> Array:
 
 
 def _channels_first(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
+    if array.ndim == 3 and array.shape[2] in (3, 4) and min(array.shape[:2]) > 4:
+        height, width, channels = array.shape
+        raise InputError(
+            f"{what}: this is one image of {height}x{width} with {channels} channels, not a set",
+            hint="stack the images: np.stack(images), shape [N, H, W, C]",
+        )
     if array.ndim == 3:
         return array[:, None], ()
     if array.ndim == 4:
