@@ -56,9 +56,16 @@ def gankit_discriminator(data):
 
 
 def gankit(
-    *arguments: object, cwd: Path, site: Path | None = None, **environment: str
+    *arguments: object,
+    cwd: Path,
+    site: Path | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command as a user would, with `site` as an extra folder of installed packages.
+
+    `stdout` and `stderr` are descriptors for it in place of files that are read afterwards.
 
     It is not started but forked, if there is a server for that (see warm.py); tests/wheel_test.sh and what calls GANKIT
     itself run the script.
@@ -69,9 +76,10 @@ def gankit(
         variables["PYTHONPATH"] = str(site)
     command = [str(GANKIT), *map(str, arguments)]
     if "GANKIT_WARM_SERVER" not in os.environ:
-        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300, check=False)
+        streams = {"stdout": stdout or subprocess.PIPE, "stderr": stderr or subprocess.PIPE}
+        return subprocess.run(command, cwd=cwd, env=variables, **streams, text=True, timeout=300, check=False)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, open(os.devnull) as nothing:  # noqa: PTH123
-        streams = [stream.fileno() for stream in (nothing, out, err)]
+        streams = [nothing.fileno(), stdout or out.fileno(), stderr or err.fileno()]
         code = warm.ask(os.environ["GANKIT_WARM_SERVER"], streams, cwd=str(cwd), env=variables, argv=command)
         out.seek(0), err.seek(0)
         return subprocess.CompletedProcess(command, code, out.read(), err.read())

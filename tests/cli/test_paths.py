@@ -23,17 +23,12 @@ def test_every_command_takes_paths_that_are_not_utf8(tmp_path: Path) -> None:
     run = os.fsdecode(b"r\xfcn")
     for command in (
         (*train, 2, "-o", run),
-        (*train, 2),
-        (*train, 2, "--init-from", run, "-o", "init"),
         ("resume", run, "--steps", 4),
         ("sample", run, "-n", 2, "-o", CAFE + "-samples"),
         ("eval", run, "-n", 60, "--metrics", "duplicates", "--features", "classifier"),
         ("interpolate", run, "-o", CAFE + ".png"),
-        ("neighbours", run, "-o", "near.png"),
-        ("diagnose", run),
         ("advise", CAFE),
         ("data", "pack", CAFE, "-o", CAFE + ".gkpack"),
-        ("advise", CAFE + ".gkpack"),
     ):
         result = gankit(*command, cwd=tmp_path)
         assert result.returncode == 0, (command, result.stderr)

@@ -8,7 +8,7 @@ import os
 import pty
 import subprocess
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,37 +58,62 @@ def test_a_closed_terminal_saves_the_run_which_goes_on_later(tmp_path: Path) -> 
     assert json.loads(on.stdout)["images_seen"] == seen + 128
 
 
-@pytest.mark.parametrize("reader", ["2>&1 | head -1", "2>/dev/full", ">&- 2>&-"])
-def test_a_run_whose_talk_nobody_reads_ends_as_any_other(reader: str, tmp_path: Path) -> None:
-    assert shell(f"gankit {' '.join(TRAIN)} 2k -o run {reader}", tmp_path).returncode == 0
+@pytest.fixture
+def gone() -> Iterator[int]:
+    """A pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+@pytest.fixture
+def full() -> Iterator[int]:
+    """A file on a disk that is full."""
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("reader", ["gone", "full"])
+def test_a_run_whose_talk_nobody_reads_ends_as_any_other(
+    reader: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    descriptor = request.getfixturevalue(reader)
+    assert gankit(*TRAIN, "2k", "-o", "run", cwd=tmp_path, stderr=descriptor).returncode == 0
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "finished"
     assert "Traceback" not in (tmp_path / "run" / "log.txt").read_text()
 
 
-@pytest.mark.parametrize("command", ["eval run --metrics fid -n 200", "modes run"])
-def test_a_score_that_cannot_be_shown_is_stored(command: str, trained: Path) -> None:
+def test_a_run_without_any_stream_ends_as_any_other(tmp_path: Path) -> None:
+    assert shell(f"gankit {' '.join(TRAIN)} 2k -o run >&- 2>&-", tmp_path).returncode == 0
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "finished"
+
+
+@pytest.mark.parametrize("command", [("eval", "run", "--metrics", "fid", "-n", "200"), ("modes", "run")])
+def test_a_score_that_cannot_be_shown_is_stored(command: tuple[str, ...], trained: Path, gone: int, full: int) -> None:
     lines: Callable[[], int] = lambda: len((trained / "run" / "metrics.jsonl").read_bytes().splitlines())  # noqa: E731
-    shell(f"gankit {command}", trained)
+    gankit(*command, cwd=trained)
     before = lines()
-    full = shell(f"gankit {command} >/dev/full", trained)
-    assert (full.returncode, lines()) == (4, before + 1)
-    assert "error: stdout cannot be written: No space left on device" in full.stderr
-    assert "Traceback" not in full.stderr
-    gone = shell(f"gankit {command} --json | true", trained)
-    assert (gone.returncode, lines()) == (0, before + 2)
-    assert "Error" not in gone.stderr
-    ascii_only = shell(f"gankit {command}", trained, PYTHONIOENCODING="ascii")
-    assert (ascii_only.returncode, lines()) == (0, before + 3)
-    assert "?" in ascii_only.stdout  # for the arrows
+    lost = gankit(*command, cwd=trained, stdout=full)
+    assert (lost.returncode, lines()) == (4, before + 1)
+    assert "error: stdout cannot be written: No space left on device" in lost.stderr
+    assert "Traceback" not in lost.stderr
+    unread = gankit(*command, "--json", cwd=trained, stdout=gone)
+    assert (unread.returncode, lines()) == (0, before + 2)
+    assert "Error" not in unread.stderr
 
 
-@pytest.mark.parametrize("command", ["variants | true", "train --help | true", "recipes --json >&-"])
-def test_text_that_nobody_reads_is_no_error(command: str, tmp_path: Path) -> None:
-    result = shell(f"gankit {command}", tmp_path)
+@pytest.mark.parametrize("command", [("variants",), ("train", "--help"), ("recipes", "--json")])
+def test_text_that_nobody_reads_is_no_error(command: tuple[str, ...], tmp_path: Path, gone: int) -> None:
+    result = gankit(*command, cwd=tmp_path, stdout=gone)
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_json_is_json_in_every_encoding(trained: Path) -> None:
+def test_what_an_encoding_cannot_show_is_replaced_and_json_stays_json(trained: Path) -> None:
+    ascii_only = shell("gankit modes run", trained, PYTHONIOENCODING="ascii")
+    assert ascii_only.returncode == 0
+    assert "?" in ascii_only.stdout  # for the arrows
     folder = trained / "run-caf\u00e9"
     os.rename(trained / "run", folder)
     result = shell("gankit modes run-caf\u00e9 --json", trained, PYTHONIOENCODING="ascii")
