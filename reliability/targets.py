@@ -21,7 +21,7 @@ from support import OWN_NETWORKS
 import gankit
 from gankit.base.files import canonical_json, pack_tensors, sha256, tensors_digest
 from gankit.data import load_dataset
-from gankit.data.formats.levels import Array
+from gankit.data.formats import Array
 from gankit.measure.features.classifier import KIND, RECIPE, Classifier, classifier
 from gankit.run.observers.common import drop_later_lines
 from gankit.run.plan import plan_run, stored_settings

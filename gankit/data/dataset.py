@@ -14,8 +14,8 @@ from torch import Tensor
 
 from gankit.base.text import plural, printable
 from gankit.contracts import DataSpec
+from gankit.data.formats import Array
 from gankit.data.formats.layout import CHANNELS, as_conditions, as_labels, as_samples
-from gankit.data.formats.levels import Array
 from gankit.errors import InputError
 
 COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}

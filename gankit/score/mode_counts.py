@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gankit.data.formats.levels import Array
+from gankit.data.formats import Array
 from gankit.data.sets.synthetic import Mixture
 
 WITHIN = 3.0  # standard deviations from the nearest mode within which a point is good

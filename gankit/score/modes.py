@@ -33,7 +33,7 @@ from gankit.base import progress
 from gankit.base.seeds import derive_seed
 from gankit.base.text import printable
 from gankit.data import Dataset, builtin_datasets
-from gankit.data.formats.levels import Array
+from gankit.data.formats import Array
 from gankit.data.sets.catalogue import digits
 from gankit.data.sets.stacked import CHANNELS, LABELS, choose_digits
 from gankit.data.sets.synthetic import MIXTURES, Mixture

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gankit.base import progress
-from gankit.data.formats.levels import Array
+from gankit.data.formats import Array
 from gankit.data.sets.polygons import BEFORE, FINE, SIDE, PolygonFamily, grey, rasterise
 
 RESTARTS = 5

@@ -179,3 +179,13 @@ def test_channels_are_as_they_are_asked_for(tmp_path: Path, channels: int, first
         assert dataset.spec.shape == (channels, 8, 8)
         assert dataset.samples[1, :, 0, 0].tolist() == first
     assert torch.equal(load(folder, channels=channels).samples, load(tmp_path / "x.npy", channels=channels).samples)
+
+
+def test_a_range_beside_the_values_is_refused_for_files_and_named_sets_too(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, MANY[:4].astype(np.uint8))
+    with pytest.raises(InputError, match="all outside --range 300,400"):
+        load(folder, value_range=(300, 400))
+    assert "0 black and 128 white (as --range says)" in load(folder, value_range=(0, 128)).describe()
+    named = Dataset.from_arrays("named", MANY.astype(np.uint8))
+    with pytest.raises(InputError, match="'named': pixel values run from 0 to 255, all outside --range 300,400"):
+        load_dataset("named", {"named": lambda: named}, how=Preparation(value_range=(300, 400)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gankit.data.formats.levels import Array
+from gankit.data.formats import Array
 from gankit.data.sets.polygons import POLYGONS, SPLITS, PolygonFamily, grey, parameters, polygons, rasterise
 from gankit.errors import InputError
 from gankit.score.polygon_fit import derivatives

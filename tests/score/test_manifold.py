@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gankit import train
 from gankit.base import progress
 from gankit.data.dataset import as_floats
-from gankit.data.formats.levels import Array
+from gankit.data.formats import Array
 from gankit.data.sets.polygons import SPLITS, PolygonFamily, grey, parameters, polygons, rasterise
 from gankit.errors import InputError
 from gankit.game.latent import LatentSpace

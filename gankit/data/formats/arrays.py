@@ -14,8 +14,8 @@ import numpy as np
 
 from gankit.base.text import printable
 from gankit.data.dataset import Dataset
+from gankit.data.formats import Array
 from gankit.data.formats.archive import check_archive
-from gankit.data.formats.levels import Array
 from gankit.data.formats.limits import allocate, read_into
 from gankit.errors import InputError
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gankit.data.formats.levels import Array
+from gankit.data.formats import Array
 
 Background = Literal["white", "black"]
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}

@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 from gankit.base.text import printable
 from gankit.data.dataset import Dataset
-from gankit.data.formats.levels import Array
+from gankit.data.formats import Array
 from gankit.data.formats.limits import allocate, read_into
 from gankit.errors import InputError
 

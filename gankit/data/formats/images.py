@@ -20,8 +20,9 @@ from torch import Tensor
 from gankit.base.text import plural, printable
 from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset
+from gankit.data.formats import Array
 from gankit.data.formats.colour import PALE, Background, brightness
-from gankit.data.formats.levels import Array, Levels
+from gankit.data.formats.levels import Levels, asked_for
 from gankit.data.formats.limits import in_parallel
 from gankit.data.formats.pixels import (
     BROKEN,
@@ -167,7 +168,8 @@ def _levels(files: ImageFiles, headers: Mapping[int, Header], how: Preparation) 
                 f"{files.where}: {len(deep):,} of {len(headers):,} files have 16 bits: --range cannot mean both kinds",
                 hint="leave --range out, or give files of one depth",
             )
-        return Levels(*how.value_range), Levels(*how.value_range)
+        asked = asked_for(how.value_range, 0, SIXTEEN_BITS.white if deep else BYTES.white, files.where)
+        return asked, asked
     if not deep:
         return BYTES, SIXTEEN_BITS
 
@@ -272,6 +274,7 @@ def _notes(headers: Sequence[Header], form: Form) -> list[str]:
     grey = 0 if channels == 1 else sum(not header.colour for header in headers)
     colour = sum(header.colour for header in headers) if channels == 1 else 0
     depth = f" ({form.deep.note})" if form.deep.note else ""
+    notes += [form.bytes.note] if form.bytes.note and not all(header.sixteen_bit for header in headers) else []
     facts = [
         (grey, f"grey file{{s}} became {'RGB' if channels == 3 else 'RGBA'}"),
         (colour, "file{s} in colour became grey"),

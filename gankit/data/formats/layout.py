@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gankit.data.formats.levels import Array, levels_of
+from gankit.data.formats import Array
+from gankit.data.formats.levels import levels_of
 from gankit.data.formats.limits import allocate
 from gankit.errors import InputError
 

@@ -9,14 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gankit.data.formats import Array
 from gankit.errors import InputError
-
-Array = NDArray[Any]
 
 OVERSHOOT = 0.01  # of the range: what resampling adds beyond its ends, which is clipped
 SMALL = 64  # of 255: a set whose largest value is not above it uses a small part of its range
@@ -69,17 +66,30 @@ def parse_range(text: str) -> tuple[float, float]:
 
 def levels_of(values: Array, given: tuple[float, float] | None, what: str) -> Levels:
     """The levels of an array of pixels of any type; InputError for values that allow several answers."""
-    if values.dtype.kind == "f":
-        return _of_floats(values, given, what)
-    low, high = int(values.min()), int(values.max())
+    floats = values.dtype.kind == "f"
+    low, high = (float if floats else int)(values.min()), (float if floats else int)(values.max())
     if given is not None:
-        _refuse_empty(low, high, given, what)
-        return Levels(*given, note=_note(low, high, *given, asked=True))
+        return asked_for(given, low, high, what)
+    return _of_floats(values, low, high, what) if floats else _of_integers(values, int(low), int(high), what)
+
+
+def asked_for(given: tuple[float, float], low: float, high: float, what: str) -> Levels:
+    """The levels of `--range` for values from `low` to `high`; InputError where all pictures would be one colour."""
+    black, white = given
+    if high <= black or low >= white:
+        raise InputError(
+            f"{what}: pixel values run from {low:g} to {high:g}, all outside --range {black:g},{white:g}",
+            hint="give the values of black and white in the units of the file",
+        )
+    return Levels(black, white, _note(low, high, black, white, "as --range says"))
+
+
+def _of_integers(values: Array, low: int, high: int, what: str) -> Levels:
     if low < 0:
         raise InputError(
             f"{what}: pixel values run from {low} to {high}", hint="--range LOW,HIGH says what is black and white"
         )
-    two = _two_values(values)
+    two = _two_values(values, low, high)
     if two is not None:
         return two
     if low == high <= 255:
@@ -112,18 +122,14 @@ def _parts(values: Array) -> Iterator[Array]:
     return (values[start : start + step] for start in range(0, len(values), step))
 
 
-def _of_floats(values: Array, given: tuple[float, float] | None, what: str) -> Levels:
-    low, high = float(values.min()), float(values.max())
-    if given is not None:
-        _refuse_empty(low, high, given, what)
-        return Levels(*given, note=_note(low, high, *given, asked=True))
+def _of_floats(values: Array, low: float, high: float, what: str) -> Levels:
     whole = all(bool((part == np.rint(part)).all()) for part in _parts(values))
     if whole and low >= 0 and high <= 255:
-        found = levels_of(values.astype(np.uint8), None, what)
+        found = _of_integers(values, int(low), int(high), what)
         return Levels(found.black, found.white, found.note or "floats in [0, 255] became 8-bit pixels")
     for black, white in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
         slack = OVERSHOOT * (white - black)
-        if black - slack <= low and high <= white + slack and _plausible(values, black, white):
+        if black - slack <= low and high <= white + slack and _plausible(values, low, high, black, white):
             over = max(black - low, high - white)
             clipped = f", what lies up to {over:.2g} beyond was clipped" if over > 0 else ""
             return Levels(black, white, f"floats in [{black:g}, {white:g}] became 8-bit pixels{clipped}")
@@ -133,9 +139,8 @@ def _of_floats(values: Array, given: tuple[float, float] | None, what: str) -> L
     )
 
 
-def _plausible(values: Array, black: float, white: float) -> bool:
+def _plausible(values: Array, low: float, high: float, black: float, white: float) -> bool:
     """Whether values that fit into a range also fill it, and not by a few of them, so that it is the one meant."""
-    low, high = float(values.min()), float(values.max())
     if black < 0:
         return low < -FILLED and high > 0 and _share(values, -np.inf, -OVERSHOOT) >= FEW
     if white == 1:
@@ -153,9 +158,8 @@ def _some(values: Array) -> Array:
     return values[:: max(1, values.size // _BLOCK)]
 
 
-def _two_values(values: Array) -> Levels | None:
+def _two_values(values: Array, low: int, high: int) -> Levels | None:
     """Levels of a mask: two values, which become black and white; None for more, for one, or for 0 and 255."""
-    low, high = int(values.min()), int(values.max())
     if low == high or (low, high) == (0, 255):
         return None
     if not all(bool(((part == low) | (part == high)).all()) for part in _parts(values)):
@@ -168,15 +172,6 @@ def _white(high: int) -> int:
     return high if high & (high - 1) == 0 and high > 1 else int(2 ** high.bit_length() - 1)
 
 
-def _note(low: float, high: float, black: float, white: float, *, asked: bool = False) -> str:
-    why = "as --range says" if asked else "--range 0,255 leaves them" if white < 255 else "--range decides otherwise"
+def _note(low: float, high: float, black: float, white: float, why: str = "") -> str:
+    why = why or ("--range 0,255 leaves them" if white < 255 else "--range decides otherwise")
     return f"values {low:g}..{high:g} became 8-bit pixels, {black:g} black and {white:g} white ({why})"
-
-
-def _refuse_empty(low: float, high: float, given: tuple[float, float], what: str) -> None:
-    """InputError for a range that makes all pictures black or white."""
-    if high <= given[0] or low >= given[1]:
-        raise InputError(
-            f"{what}: pixel values run from {low:g} to {high:g}, all outside --range {given[0]:g},{given[1]:g}",
-            hint="give the values of black and white in the units of the file",
-        )

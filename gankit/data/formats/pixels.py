@@ -10,8 +10,9 @@ from typing import IO, NamedTuple
 import numpy as np
 from PIL import Image, WebPImagePlugin  # noqa: F401 - registers WebP without importing every other plugin
 
+from gankit.data.formats import Array
 from gankit.data.formats.colour import Background, as_channels, has_alpha
-from gankit.data.formats.levels import Array, Levels
+from gankit.data.formats.levels import Levels
 from gankit.data.formats.resize import fit
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")  # most security bugs of Pillow are in its other readers

@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from gankit.data.dataset import COLOURS, Dataset
+from gankit.data.formats import Array
 from gankit.data.formats.colour import converted
-from gankit.data.formats.levels import Array, Levels
+from gankit.data.formats.levels import Levels, levels_of
 from gankit.data.formats.limits import in_parallel
 from gankit.data.preparation import Preparation
 from gankit.errors import InputError
@@ -115,6 +116,5 @@ def dataset_rows(dataset: Dataset, how: Preparation) -> DatasetRows:
     channels, height, width = dataset.spec.shape
     levels = Levels(0, 255)
     if how.value_range is not None:
-        low, high = how.value_range
-        levels = Levels(low, high, f"{low:g} became black and {high:g} white (as --range says)")
+        levels = levels_of(dataset.samples.numpy(), how.value_range, f"'{dataset.name}'")
     return DatasetRows(dataset, (how.channels or channels, *(how.size or (height, width))), levels)

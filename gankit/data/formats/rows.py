@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from gankit.data.dataset import Dataset
-from gankit.data.formats.levels import Array, levels_of_bytes
+from gankit.data.formats import Array
+from gankit.data.formats.levels import levels_of_bytes
 from gankit.data.formats.limits import allocate
 
 

@@ -10,7 +10,7 @@ import torch
 from gankit.base.text import did_you_mean, printable
 from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset
-from gankit.data.formats.levels import Array
+from gankit.data.formats import Array
 from gankit.errors import InputError
 
 SIDE = 28  # pixels

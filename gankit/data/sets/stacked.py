@@ -9,7 +9,7 @@ import torch
 
 from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset
-from gankit.data.formats.levels import Array
+from gankit.data.formats import Array
 from gankit.data.formats.limits import allocate
 
 CHANNELS = 3

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gankit.data.dataset import Dataset
-from gankit.data.formats.levels import Array
+from gankit.data.formats import Array
 
 SET_SIZE = 50_000
 _SEED = 20140610  # the date of the first GAN paper; any fixed number would do
