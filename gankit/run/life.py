@@ -74,9 +74,9 @@ def live(
         folder = processes.from_first(lambda: open_folder(dataset), "the run folder")
         run = Run(plan, folder, dataset, space, device, loop, first=first, processes=processes.size())
         if first:
-            stack.enter_context(_removed_if_refused(run))
             stack.enter_context(folder.locked())
             stack.enter_context(_log_to(folder))
+            stack.enter_context(_removed_if_refused(run))
             _prepare(run, observers)
         finished = _start_together(run)
 

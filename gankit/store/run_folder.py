@@ -110,8 +110,8 @@ class RunFolder:
 
     @property
     def started(self) -> bool:
-        """Whether a step was ever tried here."""
-        return (self.path / "status.json").exists()
+        """Whether a step was ever tried here, as far as anything of it is left."""
+        return any((self.path / name).exists() for name in ("status.json", "stats.jsonl", "checkpoints"))
 
     @property
     def finished(self) -> bool:

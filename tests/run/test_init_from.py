@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,16 @@ def test_a_discriminator_of_another_game_starts_anew_and_another_generator_is_re
         gankit.train("gan", steps=1, out=tmp_path / "c", init_from=old.folder, conditional=True, **RING8)
     with pytest.raises(InputError, match="holds no checkpoint"):
         gankit.train("gan", steps=1, out=tmp_path / "c", init_from=tmp_path, **RING8)
+
+
+def test_a_refusal_never_deletes_what_was_trained(old: gankit.RunResult, tmp_path: Path) -> None:
+    """A copy without status.json looks new; other data are refused, and the checkpoints stay."""
+    copy = tmp_path / "copy"
+    shutil.copytree(old.folder, copy)
+    (copy / "status.json").unlink()
+    with pytest.raises(InputError, match="was trained on other data"):
+        gankit.resume(copy, data="grid25", steps=30)
+    assert checkpoint.read_latest(copy / "checkpoints") is not None
 
 
 def test_a_resumed_run_does_not_need_the_old_one(old: gankit.RunResult, tmp_path: Path) -> None:
