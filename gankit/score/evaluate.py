@@ -147,6 +147,8 @@ def _score_set(path: Path, settings: EvalSettings) -> Evaluation:
     if settings.variant is not None:
         raise InputError(f"{printable(path)} holds images, no generator of variant '{settings.variant}'")
     samples = load_dataset(str(path), {}, how=how)
+    for line in samples.describe().splitlines():  # also what was inferred: it changes the scores
+        log.info("%s", line)
     real, train = _both_splits(settings.against, settings.split, how, composition)
     if samples.spec.shape != real.spec.shape:
         raise InputError(

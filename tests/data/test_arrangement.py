@@ -122,6 +122,7 @@ def test_a_shard_of_webdataset_has_its_labels_beside_each_image(tmp_path: Path, 
     ("name", "text", "reason"),
     [
         ("labels.csv", "a.png,cat\n", "labels.csv has no label for 1 of 2 images, for instance 'b.png'"),
+        ("labels.csv", "a.png,cat\na.png,dog\nb.png,cat\n", "labels.csv has two labels for 'a.png'"),
         ("labels.csv", "height,width\n3,4\n", "has no label for 2 of 2 images"),
         ("labels.csv", "file_name,height,width\na.png,3,4\n", "none is known to hold the labels"),
         ("labels.json", "{", "labels.json cannot be read"),
@@ -159,6 +160,29 @@ def test_links_and_devices_in_a_tar_are_no_images(tmp_path: Path) -> None:
             link.type, link.linkname = kind, "/etc/passwd"
             tar.addfile(link)
     assert len(load(str(path))) == 1
+
+
+def test_a_file_of_labels_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    path = Path(made(tmp_path, "zip", {"a.png": png(1), "labels.csv": b"a.png,cat\n"}))
+    path.write_bytes(path.read_bytes().replace(b"a.png,cat", b"a.png,dog"))  # stored: its checksum is wrong now
+    with pytest.raises(InputError, match=r"labels.csv cannot be read: Bad CRC-32"):
+        load(str(path))
+
+
+def test_names_with_dots_keep_their_own_labels(tmp_path: Path) -> None:
+    """An id without a suffix is not cut at its dot, or both images would get the last label."""
+    files = {"img.v1.png": png(1), "sub/img.v2.png": png(2), "labels.csv": b"img.v1,cat\nimg.v2,dog\n"}
+    assert labelled(load(made(tmp_path, "folder", files))) == {1: "cat", 2: "dog"}
+
+
+@pytest.mark.parametrize("form", ["folder", "tar"])
+def test_a_lone_train_folder_is_a_split_and_its_folders_are_the_classes(tmp_path: Path, form: str) -> None:
+    path = made(tmp_path, form, {"train/cat/1.png": png(1), "train/dog/2.png": png(2)})
+    assert labelled(load(path)) == {1: "cat", 2: "dog"}
+
+
+def test_a_dot_before_the_names_of_a_zip_hides_nothing(tmp_path: Path) -> None:
+    assert labelled(load(made(tmp_path, "zip", {"./cat/1.png": png(1), "./dog/2.png": png(2)}))) == {1: "cat", 2: "dog"}
 
 
 def test_backslashes_in_a_zip_are_folders(tmp_path: Path) -> None:

@@ -53,8 +53,7 @@ class ImageFiles:
 
 def folder_files(root: Path) -> ImageFiles:
     """All image files below a folder. Links to folders are not followed: they may leave it, or form a loop."""
-    images: list[str] = []
-    labels: list[str] = []
+    names: list[str] = []
     other_files: Counter[str] = Counter()
     links = 0
     folders = [""]
@@ -70,10 +69,8 @@ def folder_files(root: Path) -> ImageFiles:
                         folders.append(name + "/")
                     elif entry.is_dir():
                         links += 1
-                    elif _is_image(name) and _is_regular(entry):
-                        images.append(name)
-                    elif _holds_labels(name) and _is_regular(entry):
-                        labels.append(name)
+                    elif (_is_image(name) or _holds_labels(name)) and _is_regular(entry):
+                        names.append(name)
                     else:
                         other_files[_suffix(name)] += 1
         except OSError as error:
@@ -86,7 +83,7 @@ def folder_files(root: Path) -> ImageFiles:
         return status.st_size, status.st_mtime_ns
 
     notes = _ignored(other_files) + ((f"{plural(links, 'linked folder')} not followed",) if links else ())
-    return _listing(printable(root), images, labels, lambda name: (root / name).open("rb"), stamp, notes)
+    return _listing(printable(root), names, lambda name: (root / name).open("rb"), stamp, notes)
 
 
 @contextmanager
@@ -101,13 +98,9 @@ def zip_files(path: Path) -> Iterator[ImageFiles]:
         members: dict[str, zipfile.ZipInfo] = {}
         other_files: Counter[str] = Counter()
         for info in check_archive(archive, where, MAX_MEMBER_BYTES):
-            parts = [part for part in re.split(r"[/\\]", info.filename) if part]  # some tools write backslashes
-            if not parts or any(_is_junk(part) for part in parts):
+            name = _member(info.filename, other_files)
+            if name is None:
                 continue
-            if not _is_image(info.filename) and not _holds_labels(info.filename):
-                other_files[_suffix(info.filename)] += 1
-                continue
-            name = "/".join(parts)
             if name in members:
                 raise InputError(f"{where}: '{printable(name)}' is in this zip twice", hint="pack it again")
             members[name] = info
@@ -118,9 +111,7 @@ def zip_files(path: Path) -> Iterator[ImageFiles]:
         def stamp(name: str) -> tuple[int, int]:
             return members[name].file_size, members[name].CRC
 
-        images = [name for name in members if _is_image(name)]
-        labels = [name for name in members if not _is_image(name)]
-        yield _listing(where, images, labels, lambda name: archive.open(members[name]), stamp, _ignored(other_files))
+        yield _listing(where, members, lambda name: archive.open(members[name]), stamp, _ignored(other_files))
 
 
 @contextmanager
@@ -139,12 +130,8 @@ def tar_files(path: Path) -> Iterator[ImageFiles]:
         with tarfile.open(path, "r:*" if packed else "r:") as archive:
             total = 0
             for member in archive:
-                parts = [part for part in member.name.split("/") if part not in ("", ".")]
-                if not member.isreg() or not parts or any(_is_junk(part) for part in parts):
-                    continue
-                name = "/".join(parts)
-                if not _is_image(name) and not _holds_labels(name):
-                    other_files[_suffix(name)] += 1
+                name = _member(member.name, other_files) if member.isreg() else None
+                if name is None:
                     continue
                 if name in places:
                     raise InputError(f"{where}: '{printable(name)}' is in this tar twice", hint="pack it again")
@@ -176,9 +163,7 @@ def tar_files(path: Path) -> Iterator[ImageFiles]:
     def stamp(name: str) -> tuple[int, int]:
         return status.st_size, status.st_mtime_ns
 
-    images = [name for name in places if _is_image(name)]
-    labels = [name for name in places if not _is_image(name)]
-    yield _listing(where, images, labels, opened, stamp, _ignored(other_files))
+    yield _listing(where, places, opened, stamp, _ignored(other_files))
 
 
 def class_labels(files: ImageFiles) -> tuple[tuple[str, ...], list[int] | None, tuple[str, ...]]:
@@ -226,16 +211,29 @@ def _similar_names(classes: tuple[str, ...]) -> tuple[str, ...]:
 def _listing(
     where: str,
     names: Iterable[str],
-    labels: Sequence[str],
     opener: Callable[[str], IO[bytes]],
     stamp: Callable[[str], tuple[int, int]],
     notes: tuple[str, ...],
 ) -> ImageFiles:
     ordered = sorted(names, key=lambda name: [os.fsencode(part) for part in name.split("/")])
-    if not ordered:
+    images = [name for name in ordered if _is_image(name)]
+    if not images:
         content = f" ({'; '.join(notes)})" if notes else ""
         raise InputError(f"{where}: holds no images{content}", hint=READ)
-    return ImageFiles(where, ordered, opener, stamp, notes, tuple(sorted(labels)))
+    others = tuple(name for name in ordered if not _is_image(name))
+    return ImageFiles(where, images, opener, stamp, notes, others)
+
+
+def _member(name: str, other_files: Counter[str]) -> str | None:
+    """The path of an archive's member that is an image or may hold labels; others are counted, but for junk."""
+    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".")]  # some tools write backslashes
+    if not parts or any(_is_junk(part) for part in parts):
+        return None
+    path = "/".join(parts)
+    if _is_image(path) or _holds_labels(path):
+        return path
+    other_files[_suffix(path)] += 1
+    return None
 
 
 def _is_junk(name: str) -> bool:
