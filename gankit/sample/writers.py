@@ -30,6 +30,7 @@ from gankit.sample.generator import TrainedGenerator
 from gankit.sample.pictures import MAX_GRID, Pixels, grid, plot, png, to_image
 
 MARK = ".gankit-samples.json"  # in a folder of samples: whose they are
+_SAMPLE = re.compile(r"seed\d{6,}\.png")  # names of single pictures, see `_encoded`
 MAX_NAME = 120  # bytes
 
 
@@ -56,12 +57,16 @@ class Request:
             for seed in self.seeds:
                 yield seed, of_seed(seed) if label is None else label
 
+    @property
+    def origin(self) -> dict[str, object]:
+        """The generator, for whoever finds its samples."""
+        header = self.generator.header
+        return {"variant": header.variant.name, "images_seen": header.images_seen, "weights": header.tensors_sha256}
+
+    @property
     def contents(self) -> dict[str, object]:
         """What all samples of a folder have in common; another generator, or another condition, gives another set."""
-        header = self.generator.header
-        condition = None if self.condition is None else self.condition.tolist()
-        origin = {"variant": header.variant.name, "images_seen": header.images_seen, "weights": header.tensors_sha256}
-        return {**origin, "condition": condition}
+        return {**self.origin, "condition": None if self.condition is None else self.condition.tolist()}
 
     def samples(self) -> Iterator[Pixels]:
         """The samples in the order of `items`, in batches."""
@@ -123,17 +128,18 @@ def _claim(request: Request, out: Path, replace: bool) -> None:
         raise InputError(
             f"{printable(out)} holds pictures that are not samples of gankit ({name})", hint="choose another folder"
         )
-    if before not in (None, request.contents()):
+    if before not in (None, request.contents):
         what = f"{before.get('variant')} after {before.get('images_seen')} images"
         if not replace:
-            same = before.get("weights") == request.contents()["weights"]
+            same = before.get("weights") == request.contents["weights"]
             raise InputError(
                 f"{printable(out)} holds samples of another {'condition' if same else 'generator'} ({what})",
                 hint="--replace deletes them, or choose another folder",
             )
         for picture in list(_pictures(out)):
-            picture.unlink()
-    write_json(mark, request.contents())
+            if _SAMPLE.fullmatch(picture.name):  # whatever else was put here is not ours
+                picture.unlink()
+    write_json(mark, request.contents)
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
@@ -221,10 +227,9 @@ def class_folders(classes: Sequence[str]) -> list[str]:
 
 def _provenance(request: Request, seed: int | None = None, label: int | None = None) -> str:
     """The text chunk of a picture: the generator, the seeds and the labels of its samples."""
-    header, seeds = request.generator.header, request.seeds
-    origin = {"variant": header.variant.name, "images_seen": header.images_seen, "weights": header.tensors_sha256}
+    seeds = request.seeds
     one = seed if seed is not None else seeds[0] if len(seeds) == 1 else None
     shown: dict[str, object] = {"seed": one if one is not None else [seeds[0], seeds[-1], len(seeds)]}
     if label is not None or request.labels:
         shown["label"] = label if label is not None else list(request.labels)
-    return json.dumps({**origin, **shown})
+    return json.dumps({**request.origin, **shown})

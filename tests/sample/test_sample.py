@@ -129,7 +129,10 @@ def test_samples_of_two_generators_never_mix_in_a_folder(trained: Path, tmp_path
         write_samples(Request(other, [7]), out)
     assert "--replace" in (caught.value.hint or "")
     assert len(list(out.glob("*.png"))) == 3
+    (out / "mine.png").write_bytes(b"a picture of the user's")
     write_samples(Request(other, [7]), out, replace=True)
+    assert (out / "mine.png").exists()  # only samples are deleted
+    (out / "mine.png").unlink()
     assert [path.name for path in out.glob("*.png")] == ["seed000007.png"]
     (out / ".gankit-samples.json").unlink()
     with pytest.raises(InputError, match=r"pictures that are not samples of gankit \(seed000007.png\)"):
