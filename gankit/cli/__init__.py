@@ -110,7 +110,7 @@ def main() -> None:
         with stop_requests():
             code = app(standalone_mode=False)  # the code of an early exit, else None
         lost = streams.lost_output()
-        if lost is not None:
+        if lost is not None and not code:
             hint = "what the command stores is stored; the text is lost: free some space, or print elsewhere"
             raise ResourceError(f"stdout cannot be written: {lost.strerror}", hint=hint)
     except usage.UsageError as error:

@@ -81,7 +81,7 @@ def info(
     gankit data info ./photos
     """
     path = Path(data)
-    if path.suffix == ".gkpack" and path.is_file():
+    if path.suffix == ".gkpack" and path.is_file() and not (size or range_ or channels):
         from gankit.data.formats.pack import read_pack_header
 
         _show(path, read_pack_header(path), as_json=json)

@@ -14,7 +14,7 @@ from gankit.cli.console import PLAIN_LINE_S, talk
 from gankit.cli.scores import text_of
 from gankit.hookspecs import hookimpl
 from gankit.measure.record import BEST_BY
-from gankit.run.observers.statistics import STATS_EVERY_IMAGES
+from gankit.run.observers.statistics import statistics_every
 
 if TYPE_CHECKING:
     from gankit.run.run import Run
@@ -83,8 +83,7 @@ def _parts(run: Run) -> Iterator[str]:
     yield f"{run.images_seen:,}/{total:,} images" if total else f"{run.images_seen:,} images"
     yield f"{run.images_per_s:,.0f}/s"
     if not run.stats:
-        first = max(1, STATS_EVERY_IMAGES // run.config.batch) * run.config.batch
-        yield f"figures after {first:,} images"
+        yield f"figures after {statistics_every(run.config.batch) * run.config.batch:,} images"
         return
     skipped = {name[8]: part for name, part in run.stats.items() if name.startswith("skipped/") and part}
     if skipped:

@@ -87,4 +87,5 @@ def sample(
     else:
         console.data.print(f"{out}  {len(request):,} samples in {seconds:.1f} s", markup=False)
         name = console.quoted(checkpoint)
-        console.next_steps(f"gankit eval {name}", f"gankit interpolate {name}", f"gankit neighbours {name}")
+        pictures = (f"gankit interpolate {name}", f"gankit neighbours {name}") if generator.data.is_image else ()
+        console.next_steps(f"gankit eval {name}", *pictures)

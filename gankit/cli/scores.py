@@ -89,10 +89,9 @@ def store_and_show(target: Path, evaluation: Evaluation, path: Path, *, as_json:
     finally:
         _show(target, evaluation, as_json=as_json)
     console.talk.print(f"stored in {printable(path)}", markup=False)
-    if not as_json:
-        console.next_steps(
-            f"gankit compare {console.quoted(target)} OTHER", f"gankit diagnose {console.quoted(target)}"
-        )
+    if not as_json and (target / "run.json").is_file():
+        run = console.quoted(target)
+        console.next_steps(f"gankit compare {run} OTHER", f"gankit diagnose {run}")
 
 
 def _show(target: Path, evaluation: Evaluation, *, as_json: bool) -> None:

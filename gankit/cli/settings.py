@@ -7,7 +7,6 @@ import inspect
 import os
 import typing
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -152,7 +151,7 @@ def _layers(context: typer.Context, flags: dict[str, str]) -> list[Layer]:
 def _refuse_several(name: str, value: str) -> None:
     """InputError for `--seed 0,1,2` and `--variant a,b`: a run has one of each."""
     parts = [part.strip() for part in value.split(",") if part.strip()]
-    if len(parts) > 1 and not Path(value).is_file():
+    if len(parts) > 1 and not value.endswith(".py"):
         loop = f"for x in {' '.join(parts)}; do gankit train --{name} $x; done"
         raise InputError(f"--{name} {value}: one run has one {name}", hint=loop)
 

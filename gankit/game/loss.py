@@ -17,8 +17,8 @@ Terms = Mapping[str, Tensor] | Tensor
 """Named terms, each [N] or a scalar; or one such tensor, which is called 'loss'."""
 
 
-def named(terms: Terms, where: Callable[..., object] | str) -> dict[str, Tensor]:
-    """The terms by name; PluginError that names `where` they come from, a function or a phase, for anything else."""
+def named(terms: Terms, where: Callable[..., object]) -> dict[str, Tensor]:
+    """The terms by name; PluginError that names the function they come from for anything else."""
     if isinstance(terms, Tensor):
         return {"loss": terms}
     if isinstance(terms, Mapping):

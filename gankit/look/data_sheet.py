@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,15 +15,16 @@ from gankit import core
 from gankit.base.seeds import derive_seed
 from gankit.data import Preparation
 from gankit.data.loading import Survey, survey
+from gankit.errors import InputError
 from gankit.host import discovery
 from gankit.machine import streams
 from gankit.measure.metrics.duplicates import repeated
 from gankit.run.build import build_loop, data_spec, latent_space, make_sampler, own_streams
+from gankit.run.observers.grids import POINTS_IN_PLOT
 from gankit.run.plan import load_data, plan_run
 from gankit.sample.pictures import picture
 from gankit.settings.layers import Layer
 
-POINTS = 2_000  # in a plot
 LISTED = 10  # of a kind, in a line
 LOOKED_AT = 2_000  # samples from which the values and the near-duplicates are known
 
@@ -47,7 +49,7 @@ class DataSheet:
     def bytes(self) -> int:
         """Memory that all samples of this shape take."""
         item = 1 if self.survey.is_image else 4
-        return self.survey.count * item * int(torch.tensor(self.shape).prod())
+        return self.survey.count * item * math.prod(self.shape)
 
     def facts(self) -> dict[str, Any]:
         """All of it as JSON values."""
@@ -74,16 +76,12 @@ class DataSheet:
         kind = "images" if found.is_image else "points"
         lines = {kind: f"{found.count:,}, {' x '.join(map(str, self.shape))}, {self.bytes / 2**20:,.1f} MB in memory"}
         if len(found.sizes) > 1:
-            sizes = ", ".join(f"{height}x{width}" for height, width in found.sizes[:LISTED])
-            lines["sizes"] = (
-                f"{len(found.sizes):,}: {sizes}{', …' if len(found.sizes) > LISTED else ''} (most common first)"
-            )
+            lines["sizes"] = _listed([f"{height}x{width}" for height, width in found.sizes]) + " (most common first)"
         if found.kinds:
             lines["files"] = ", ".join(f"{count:,} {name}" for name, count in found.kinds.items())
         if found.classes:
-            pairs = list(zip(found.names, found.classes, strict=True))[:LISTED]
-            listed = ", ".join(f"{name} {count:,}" for name, count in pairs)
-            lines["classes"] = f"{len(found.classes):,}: {listed}{', …' if len(found.classes) > LISTED else ''}"
+            pairs = zip(found.names, found.classes, strict=True)
+            lines["classes"] = _listed([f"{name} {count:,}" for name, count in pairs])
         looked = "" if self.looked_at == found.count else f" (in {self.looked_at:,} of them)"
         lines["values"] = f"{self.low:g} to {self.high:g}{looked}"
         if self.duplicates is not None:
@@ -95,6 +93,11 @@ class DataSheet:
         if found.notes:
             lines["notes"] = "; ".join(found.notes)
         return lines
+
+
+def _listed(items: Sequence[str]) -> str:
+    """'12: a, b, …': how many there are, and the first of them."""
+    return f"{len(items):,}: {', '.join(items[:LISTED])}" + (", …" if len(items) > LISTED else "")
 
 
 def data_sheet(data: str, how: Preparation, extensions: Sequence[str] = ()) -> DataSheet:
@@ -125,7 +128,7 @@ def preview(data: str, settings: Mapping[str, Any], n: int = 64) -> Image.Image:
     chosen = {key: value for key, value in settings.items() if value}
     dataset = load_data(plan_run([Layer("argument", {**chosen, "data": data})]))
     if not dataset.spec.is_image:
-        return picture(dataset.samples[torch.linspace(0, len(dataset) - 1, min(len(dataset), POINTS)).long()])
+        return picture(dataset.samples[torch.linspace(0, len(dataset) - 1, min(len(dataset), POINTS_IN_PLOT)).long()])
     n = min(n, len(dataset))
     plan = plan_run([Layer("argument", {**chosen, "data": data, "batch": n, "precision": "fp32", "device": "cpu"})])
     device = torch.device("cpu")
@@ -137,4 +140,6 @@ def preview(data: str, settings: Mapping[str, Any], n: int = 64) -> Image.Image:
         loop.networks.discriminator.register_forward_pre_hook(lambda _, given: shown.append(given[0].detach()))
         loop.step(sampler.batch(0))
         sampler.close()
+    if not shown:
+        raise InputError("the discriminator of this game is shown nothing in the first step", hint="another --variant")
     return picture(shown[0][:n].float().clamp(-1, 1))

@@ -23,14 +23,14 @@ def start_from(path: Path, loop: TrainingLoop, data: DataSpec, space: LatentSpac
     InputError for anything else than such a file or folder.
     """
     networks = loop.networks
-    source = RunFolder(path).generator if path.is_dir() else path
-    if source.is_file():
-        _check_kind(path, generator_file.read(source)[0], data, space)
     if not path.is_dir():
         header, tensors = generator_file.read(path)
+        _check_kind(path, header, data, space)
         for module in (networks.generator, loop.ema.module):
             load_module("generator", module, {f"generator.{name}": tensor for name, tensor in tensors.items()})
         return f"the averaged generator of {path} ({header.images_seen:,} images)"
+    if RunFolder(path).generator.is_file():
+        _check_kind(path, generator_file.read(RunFolder(path).generator)[0], data, space)
     found = checkpoint.read_latest(RunFolder(path).checkpoints)
     if found is None:
         raise InputError(f"{path} holds no checkpoint", hint="--init-from takes a run folder or a .safetensors file")

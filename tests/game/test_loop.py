@@ -319,7 +319,9 @@ def test_a_loss_that_returns_nonsense_is_a_plugin_error(answer: object, message:
 def test_one_tensor_is_one_term() -> None:
     class Plain(Squares):
         def discriminator(self, critic: Critic, batch: Batch) -> Tensor:
-            return sum(term.mean() for term in named(super().discriminator(critic, batch), "d").values())  # type: ignore[return-value]
+            return sum(
+                term.mean() for term in named(super().discriminator(critic, batch), super().discriminator).values()
+            )  # type: ignore[return-value]
 
     loops = [make_loop(loss=loss) for loss in (Squares(), Plain())]
     for loop in loops:

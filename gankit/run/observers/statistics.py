@@ -24,6 +24,11 @@ STATS_EVERY_IMAGES = 2_000
 KEPT_LINES = 1_000  # of the first and of the last statistics, in memory
 
 
+def statistics_every(batch: int) -> int:
+    """Steps between two lines of statistics."""
+    return max(1, STATS_EVERY_IMAGES // batch)
+
+
 class StatsWriter:
     """Means of the statistics over about 2,000 images, a line each in stats.jsonl. Only here are they waited for."""
 
@@ -40,7 +45,7 @@ class StatsWriter:
 
     def after_step(self, run: Run, stats: Mapping[str, Tensor]) -> None:
         run.meter.add(stats)
-        if run.step % max(1, STATS_EVERY_IMAGES // run.config.batch) == 0:
+        if run.step % statistics_every(run.config.batch) == 0:
             self.write(run)
 
     def end(self, run: Run, error: BaseException | None) -> None:
