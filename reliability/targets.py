@@ -81,6 +81,7 @@ def data_targets() -> list[Target]:
         Target("png, checksums right", "d/a.png", png, _load("d"), seal=lambda data: {"d/a.png": _checked(data)}),
         Target("zip", "x.zip", _zip({"a/1.png": png, "b/1.png": png}), _load("x.zip")),
         Target("zip, its member", "x.zip", png, _load("x.zip"), seal=lambda data: {"x.zip": _zip({"a/1.png": data})}),
+        Target("zip, labels", "x.zip", _zip({"a.png": png, "labels.csv": b"a.png,cat\n"}), _load("x.zip")),
         Target("tar", "x.tar", _tar({"a/1.png": png, "b/1.png": png}), _load("x.tar")),
         Target("tar.gz", "x.tar.gz", gzip.compress(_tar({"a/1.png": png})), _load("x.tar.gz")),
         Target(
