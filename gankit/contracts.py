@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+Kind = Literal["points", "signals", "images", "volumes"]
+_KINDS: dict[int, Kind] = {1: "points", 2: "signals", 3: "images", 4: "volumes"}
+
 API_VERSION = 1
 """The version of the plugin API that this gankit speaks; plugins name the one they were written for."""
 
@@ -26,16 +29,25 @@ class DataSpec:
     """
 
     shape: tuple[int, ...]
-    """(C, H, W) of images in [-1, 1], or (D,) of points."""
+    """(C, H, W) of images, (C, T) of signals or (C, D, H, W) of volumes, all in [-1, 1]; or (D,) of points."""
     classes: tuple[str, ...] = ()
     """Names of the labels; empty when the data has none."""
     condition: int = 0
     """K, the length of y; 0 in an unconditional run."""
+    units: tuple[float, float] = (-1.0, 1.0)
+    """The values of the source that are -1 and 1 in signals."""
+    rate: int = 0
+    """Steps of a signal in a second; 0 where it is not known."""
+
+    @property
+    def kind(self) -> Kind:
+        """What a sample is: 'points', 'signals', 'images' or 'volumes'."""
+        return _KINDS[len(self.shape)]
 
     @property
     def is_image(self) -> bool:
-        """True for (C, H, W), False for points (D,)."""
-        return len(self.shape) == 3
+        """True for (C, H, W)."""
+        return self.kind == "images"
 
 
 @dataclass

@@ -14,20 +14,13 @@ from gankit.data import DatasetFactory, builtin_datasets
 from gankit.game.latent import one_hot
 from gankit.game.loop import Networks, TrainingLoop
 from gankit.game.loss import AdversarialLoss
-from gankit.game.networks import (
-    AutoEncoder,
-    Discriminator,
-    Generator,
-    PointAutoEncoder,
-    PointDiscriminator,
-    PointGenerator,
-)
 from gankit.hookspecs import hookimpl
 from gankit.host import composition
 from gankit.host.composition import Catalogues, Composition
 from gankit.host.discovery import VARIANTS, Plugin
 from gankit.measure.features import FeatureFactory, builtin_features
 from gankit.measure.metrics import MetricFactory, builtin_metrics
+from gankit.modality import modality_of
 from gankit.settings.config import TrainConfig
 
 GRID_SAMPLES = 64
@@ -36,22 +29,14 @@ GRID_ROWS, GRID_COLUMNS = 16, 8  # limits of a conditional grid, which has one r
 
 @hookimpl(trylast=True)
 def gankit_generator(data: DataSpec, z_dim: int) -> nn.Module:
-    """A convolutional network for images, a multilayer perceptron for points."""
-    if len(data.shape) == 3:
-        return Generator(data.shape, z_dim, condition=data.condition)
-    return PointGenerator(data.shape[0], z_dim, condition=data.condition)
+    """A multilayer perceptron for points, a convolutional network for all else."""
+    return modality_of(data.shape).generator(data, z_dim)
 
 
 @hookimpl(trylast=True)
 def gankit_discriminator(data: DataSpec, output: CriticOutput) -> nn.Module:
     """The generator's counterpart; no layer of it couples the samples of a batch."""
-    if len(data.shape) == 3:
-        if output.code:
-            return AutoEncoder(data.shape, output.code)
-        return Discriminator(data.shape, condition=data.condition, output=output)
-    if output.code:
-        return PointAutoEncoder(data.shape[0])
-    return PointDiscriminator(data.shape[0], condition=data.condition, output=output)
+    return modality_of(data.shape).discriminator(data, output)
 
 
 @hookimpl(trylast=True)
@@ -78,7 +63,7 @@ def gankit_datasets() -> Mapping[str, DatasetFactory]:
 
 @hookimpl
 def gankit_features() -> Mapping[str, FeatureFactory]:
-    """The spaces classifier, lite0, inception and points."""
+    """The spaces classifier, lite0, inception, points and statistics."""
     return builtin_features()
 
 

@@ -22,6 +22,7 @@ ROOMS = [
     "contracts",
     "machine",
     "game",
+    "modality",
     "data",
     "measure",
     "hookspecs",

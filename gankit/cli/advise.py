@@ -8,8 +8,9 @@ import typer
 
 from gankit.base.text import plural, printable
 from gankit.cli import console
-from gankit.cli.flags import Channels, Device, Json, Range
+from gankit.cli.flags import Channels, Device, Json, Kind, Length, Range
 from gankit.cli.recipes import compact, duration
+from gankit.settings.config import SETTINGS
 
 if TYPE_CHECKING:
     from gankit.run.advice import Advice
@@ -19,6 +20,8 @@ def advise(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Anything that `gankit train --data` reads.")],
     range_: Range = None,
     channels: Channels = None,
+    kind: Kind = None,
+    length: Length = None,
     on_bad_image: Annotated[
         Literal["error", "skip"], typer.Option(help="Whether an unreadable image is an error or is skipped.")
     ] = "error",
@@ -42,7 +45,7 @@ def advise(
         from gankit.settings.layers import Layer
 
         given: dict[str, Any] = {"on_bad_image": on_bad_image, "extensions": with_ or ()}
-        given |= {"value_range": range_, "channels": channels}
+        given |= {"value_range": range_, "channels": channels, "kind": kind, "length": length}
         given |= {"size": size} if size is not None else {}
         advice = advice_for(data, given)
         own = {key: value for key, value in given.items() if value and value != "error"}
@@ -67,8 +70,8 @@ def advise(
 
 def _own_flags(own: dict[str, Any]) -> list[str]:
     flags = [f"--with {name}" for name in own.get("extensions", ())]
-    for name, flag in (("size", "--size"), ("value_range", "--range"), ("channels", "--channels")):
-        flags += [f"{flag}={own[name]}"] if name in own else []
+    for name in ("size", "value_range", "channels", "kind", "length"):
+        flags += [f"--{SETTINGS[name].flag or name}={own[name]}"] if name in own else []
     return flags + (["--on-bad-image skip"] if "on_bad_image" in own else [])
 
 
@@ -89,12 +92,12 @@ def _print(advice: Advice, command: str, facts: dict[str, Any]) -> None:
     from rich.table import Table
 
     out, data = console.data.print, advice.facts
-    noun = "image" if data.kind == "images" else "point"
+    noun = data.kind.removesuffix("s")
     size = f", {data.colour}, trained at {data.side} pixels" if data.kind == "images" else ""
     classes = f", {data.classes:,} classes of {data.per_class:,} or more" if data.classes > 1 else ", no labels"
     out(console.cell(f"{printable(advice.data)}: {plural(data.images, noun)}{size}{classes}"))
     if facts["looked_at"]:
-        out(f"near-duplicates  {facts['duplicates']:.1%} of the {facts['looked_at']:,} images looked at")
+        out(f"near-duplicates  {facts['duplicates']:.1%} of the {facts['looked_at']:,} {data.kind} looked at")
     out()
     table = Table("choice", "value", "because", box=None, pad_edge=False)
     for reason in advice.reasons:

@@ -9,7 +9,7 @@ import typer
 
 from gankit.base.text import printable
 from gankit.cli import console
-from gankit.cli.flags import Channels, Json, Range, path_of, picture_path
+from gankit.cli.flags import Channels, Json, Kind, Length, Range, path_of, picture_path
 from gankit.cli.settings import OPTIONS, merged, takes_settings
 from gankit.settings.layers import Layer
 
@@ -73,6 +73,8 @@ def info(
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
     range_: Range = None,
     channels: Channels = None,
+    kind: Kind = None,
+    length: Length = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extension with data sets; repeatable.")] = None,
     json: Json = False,
 ) -> None:
@@ -81,7 +83,8 @@ def info(
     gankit data info ./photos
     """
     path = Path(data)
-    if path.suffix == ".gkpack" and path.is_file() and not (size or range_ or channels):
+    chosen = {"size": size, "value_range": range_, "channels": channels, "kind": kind, "length": length}
+    if path.suffix == ".gkpack" and path.is_file() and not any(chosen.values()):
         from gankit.data.formats.pack import read_pack_header
 
         _show(path, read_pack_header(path), as_json=json)
@@ -90,7 +93,6 @@ def info(
         from gankit.data import Preparation
         from gankit.look.data_sheet import data_sheet
 
-        chosen = {"size": size, "value_range": range_, "channels": channels}
         sheet = data_sheet(data, Preparation.of(chosen), with_ or ())
     facts = sheet.facts()
     if json:
@@ -103,7 +105,7 @@ def info(
 
 
 @app.command()
-@takes_settings(("size", "value_range", "channels", "on_bad_image", "extensions", OPTIONS, "variant"))
+@takes_settings(("size", "value_range", "channels", "kind", "length", "on_bad_image", "extensions", OPTIONS, "variant"))
 def preview(
     layers: list[Layer],
     data: Annotated[str, typer.Argument(metavar="DATA", help="Anything that `gankit train --data` reads.")],

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from gankit.cli import console
-from gankit.cli.flags import Channels, Device, File, Json, Range
+from gankit.cli.flags import Channels, Device, File, Json, Kind, Length, Range
 from gankit.cli.scores import store_and_show, store_path
 from gankit.errors import InputError
 
@@ -23,6 +23,8 @@ def evaluate(
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
     range_: Range = None,
     channels: Channels = None,
+    kind: Kind = None,
+    length: Length = None,
     split: Annotated[str, typer.Option(help="Split of the real data: train or test.")] = "train",
     features: Annotated[
         str | None,
@@ -65,6 +67,8 @@ def evaluate(
             size=size,
             value_range=range_,
             channels=channels,
+            kind=kind,
+            length=length,
             split=split,
             features=features,
             metrics=None if metrics is None else _names(metrics),

@@ -21,8 +21,13 @@ Range = Annotated[
     typer.Option("--range", metavar="LOW,HIGH", help="Values of black and white (default: what the values say)."),
 ]
 Channels = Annotated[
-    Literal["grey", "rgb", "rgba"] | None, typer.Option(help="Colours of the images (default: those of the data).")
+    str | None, typer.Option(metavar="CHANNELS", help="grey, rgb or rgba; of an array numbers: 0,3,5.")
 ]
+Kind = Annotated[
+    Literal["points", "signals", "images", "volumes"] | None,
+    typer.Option(help="What the samples of an array are (default: what its shape says)."),
+]
+Length = Annotated[int | None, typer.Option(min=2, help="Steps of a signal: longer ones are cut into clips.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 MAX_SEEDS = 10_000_000

@@ -13,19 +13,22 @@ import torch
 from torch import Tensor
 
 from gankit.base.text import plural, printable
-from gankit.contracts import DataSpec
+from gankit.contracts import DataSpec, Kind
 from gankit.data.formats import Array
-from gankit.data.formats.layout import CHANNELS, as_conditions, as_labels, as_samples
+from gankit.data.formats.layout import as_conditions, as_labels, as_samples
 from gankit.errors import InputError
+from gankit.modality import Modality, modality_of
 
-COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 _LISTED_CLASSES = 5
 _BLOCK_BYTES = 8 << 20  # fixed by the format of packed files
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Samples on the CPU: uint8 images [N, C, H, W] or float32 points [N, D], labels int64 [N] or None.
+    """Samples on the CPU, as their kind stores them (see `Modality`), and labels int64 [N] or None.
+
+    uint8 images [N, C, H, W], uint8 volumes [N, C, D, H, W], float32 signals [N, C, T] in [-1, 1], float32 points [N,
+    D].
 
     Samples must not be written to: those of a packed file are mapped read-only, and a write would end the process.
     """
@@ -35,7 +38,7 @@ class Dataset:
     spec: DataSpec
     """Shape of a sample and names of the classes."""
     samples: Tensor
-    """uint8 [N, C, H, W], or float32 [N, D]."""
+    """[N, *shape], uint8 or float32."""
     labels: Tensor | None = None
     """int64 [N], each below the number of classes."""
     notes: tuple[str, ...] = ()
@@ -59,11 +62,15 @@ class Dataset:
         conditions: Array | None = None,
         *,
         value_range: tuple[float, float] | None = None,
+        kind: Kind | None = None,
+        rate: int = 0,
         copy: bool = True,
     ) -> Dataset:
         """Arrays in any accepted layout and range (see `layout`) -> a data set.
 
-        `value_range` are the values of black and white; None: what the values say (see `levels`).
+        `value_range` are the values of black and white, or those that become -1 and 1 in signals; None: what the values
+        say (see `levels`). `kind` is what a sample is; None: what the shape says. `rate` is the number of steps of a
+        signal in a second.
 
         With copy=False the data set shares the memory of the arrays where possible; the caller must not write to them.
         """
@@ -71,25 +78,36 @@ class Dataset:
             samples = np.array(samples)
             labels, conditions = (None if array is None else np.array(array) for array in (labels, conditions))
         what = f"data set '{printable(name)}'"
-        array, inferred = as_samples(samples, what, value_range)
+        read = as_samples(samples, what, value_range, kind)
+        count = len(read.samples)
         numbers = None
         if labels is not None:
-            numbers, classes = as_labels(labels, len(array), classes, what)
+            numbers, classes = as_labels(labels, count, classes, what)
         return cls(
             name=name,
-            spec=DataSpec(shape=array.shape[1:], classes=classes if labels is not None else ()),
-            samples=torch.from_numpy(array),
+            spec=DataSpec(
+                shape=read.samples.shape[1:],
+                classes=classes if labels is not None else (),
+                units=read.units,
+                rate=rate,
+            ),
+            samples=torch.from_numpy(read.samples),
             labels=None if numbers is None else torch.from_numpy(numbers),
-            notes=(*notes, *inferred),
-            conditions=None if conditions is None else torch.from_numpy(as_conditions(conditions, len(array), what)),
+            notes=(*notes, *read.notes),
+            conditions=None if conditions is None else torch.from_numpy(as_conditions(conditions, count, what)),
         )
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def real(self, indices: Tensor) -> Tensor:
-        """Samples [n, *shape] at int64 indices [n] as the networks take them: float32, images in [-1, 1]."""
-        return as_floats(self.samples.index_select(0, indices))
+        """Samples [n, *shape] at int64 indices [n] as the networks take them: float32, all but points in [-1, 1]."""
+        return self.modality.floats(self.samples.index_select(0, indices))
+
+    @property
+    def modality(self) -> Modality:
+        """What its samples are."""
+        return modality_of(self.spec.shape)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -98,11 +116,7 @@ class Dataset:
 
     def describe(self) -> str:
         """At most two lines for the user: the content, and what was inferred."""
-        if self.spec.is_image:
-            channels, height, width = self.spec.shape
-            text = f"{plural(len(self), 'image')}, {COLOURS[channels]} {height}x{width}"
-        else:
-            text = f"{plural(len(self), 'point')}, {self.spec.shape[0]}-D"
+        text = f"{plural(len(self), self.modality.one)}, {self.modality.describe(self.spec)}"
         vectors = "" if self.conditions is None else f", condition vectors of length {self.conditions.shape[1]:,}"
         first = f"{printable(self.name)}: {text}{self._describe_classes()}{vectors}"
         return f"{first}\n{printable('; '.join(self.notes))}" if self.notes else first
@@ -121,9 +135,11 @@ class Dataset:
 
     def _problem(self) -> str | None:
         shape, samples, labels = self.spec.shape, self.samples, self.labels
-        dtype = torch.uint8 if self.spec.is_image else torch.float32
-        if len(shape) not in (1, 3) or (self.spec.is_image and shape[0] not in CHANNELS):
-            return f"shape {shape} is neither (C, H, W) with 1, 3 or 4 channels nor (D,)"
+        if not 1 <= len(shape) <= 4:
+            return f"shape {shape} is none of (C, H, W) images, (D,) points, (C, T) signals, (C, D, H, W) volumes"
+        problem, dtype = self.modality.problem(shape), self.modality.dtype
+        if problem is not None:
+            return f"shape {shape}: {problem}"
         if len(samples) == 0 or tuple(samples.shape[1:]) != tuple(shape) or samples.dtype != dtype:
             return f"samples must be {dtype} [N, *{shape}], not {samples.dtype} {list(samples.shape)}"
         if samples.device.type != "cpu" or not samples.is_contiguous():
@@ -155,6 +171,8 @@ def content_digest(dataset: Dataset, visit: Callable[[memoryview], None] | None 
     """`Dataset.fingerprint`, computed from the content; `visit` is called with the bytes of each of the `blocks`."""
     head = [list(dataset.samples.shape), str(dataset.samples.dtype), dataset.labels is not None]
     head += [list(dataset.spec.classes)]
+    head += [] if dataset.spec.units == (-1, 1) else [list(dataset.spec.units)]
+    head += [] if dataset.spec.rate == 0 else [dataset.spec.rate]
     head += [] if dataset.conditions is None else [list(dataset.conditions.shape)]
     digest = hashlib.sha256(json.dumps(head).encode() + b"\n")
     for block in blocks(dataset.samples):
@@ -192,8 +210,3 @@ class Splits:
     def __call__(self) -> Dataset:
         """The training set."""
         return self.train()
-
-
-def as_floats(samples: Tensor) -> Tensor:
-    """uint8 images -> float32 in [-1, 1]; points are returned unchanged."""
-    return samples.to(torch.float32).div_(127.5).sub_(1) if samples.dtype == torch.uint8 else samples

@@ -13,6 +13,7 @@ from statistics import median_low
 import torch
 
 from gankit.base.text import did_you_mean, printable, short_name
+from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset, DatasetFactory
 from gankit.data.formats.arrangement import TRAIN, arranged
 from gankit.data.formats.arrays import NPY_MAGIC, load_npy, load_npz
@@ -21,8 +22,18 @@ from gankit.data.formats.images import ImageRows, image_rows
 from gankit.data.formats.pack import MAGIC, load_pack
 from gankit.data.formats.resize import dataset_rows
 from gankit.data.formats.rows import Rows, load_rows
-from gankit.data.formats.sources import READ, SUFFIXES, class_labels, folder_files, tar_files, zip_files
+from gankit.data.formats.sounds import load_sounds
+from gankit.data.formats.sources import (
+    READ,
+    SUFFIXES,
+    ImageFiles,
+    class_labels,
+    folder_files,
+    tar_files,
+    zip_files,
+)
 from gankit.data.preparation import AS_THEY_ARE, Preparation
+from gankit.data.selection import prepared, selected
 from gankit.errors import InputError
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK"
@@ -37,12 +48,7 @@ def load_dataset(
 ) -> Dataset:
     """A data set by its catalogue name or path, prepared as the user wants it. A name takes precedence over a file."""
     with _open(data, catalogue, split, how) as (source, left):
-        if isinstance(source, Dataset):
-            if left == AS_THEY_ARE:
-                return source
-            rows = dataset_rows(source, left)
-            return source if rows.shape == source.spec.shape and rows.levels.unchanged else load_rows(rows)
-        return load_rows(source)
+        return prepared(source, left) if isinstance(source, Dataset) else load_rows(source)
 
 
 @contextmanager
@@ -51,7 +57,7 @@ def open_rows(
     catalogue: Mapping[str, DatasetFactory],
     how: Preparation = AS_THEY_ARE,
 ) -> Iterator[Rows]:
-    """The images of `load_dataset` as rows that can be read part by part; InputError when the data are points.
+    """The images of `load_dataset` as rows that can be read part by part; InputError when the data are no images.
 
     Image files are decoded when their rows are read. Arrays (.npz, .npy, IDX) and named sets are loaded at once, into
     memory or into the folder of `limits.scratch`.
@@ -59,25 +65,23 @@ def open_rows(
     with _open(data, catalogue, TRAIN, how) as (source, left):
         if isinstance(source, Dataset) and not source.spec.is_image:
             raise InputError(
-                f"'{printable(data)}' holds points, not images", hint="points are small: use them as they are"
+                f"'{printable(data)}' holds {source.spec.kind}, not images",
+                hint="they are loaded as they are: use them without packing",
             )
-        yield dataset_rows(source, left) if isinstance(source, Dataset) else source
+        yield dataset_rows(selected(source, left), left) if isinstance(source, Dataset) else source
 
 
 @dataclass(frozen=True)
 class Survey:
     """What a data set is, as far as headers tell: image files are not decoded."""
 
-    is_image: bool
+    spec: DataSpec
+    """Of one sample; of image files with the most common size."""
     count: int
-    channels: int
-    """Channels of the images; 0 for points."""
     sizes: tuple[tuple[int, int], ...]
-    """(height, width) of the images, the most common size first; empty for points."""
+    """(height, width) of the images, the most common size first; empty for other kinds."""
     side: int
-    """The median of the shorter sides in pixels; 0 for points."""
-    dim: int
-    """Dimensions of points; 0 for images."""
+    """The median of the shorter sides of the images in pixels; 0 for other kinds."""
     classes: tuple[int, ...]
     """Samples of each class; empty without labels."""
     names: tuple[str, ...]
@@ -97,13 +101,14 @@ def survey(
 ) -> Survey:
     """A first look at a data set, for advice; `side` is the size of the images of `Survey.sample`."""
     small = replace(how, size=(side, side))
-    with _open(data, catalogue, TRAIN, small) as (source, _):
+    with _open(data, catalogue, TRAIN, small) as (source, left):
         if isinstance(source, Dataset):
-            return _survey_arrays(source)
+            return _survey_arrays(selected(source, left))
         names, labels, notes = class_labels(source.files)
         present = Counter() if labels is None else Counter(labels[index] for index in source.order)
         headers = [source.headers[index] for index in source.order]
         sizes = [header.size for header in headers]
+        common = tuple(size for size, _ in Counter(sizes).most_common())
         kinds = {
             "RGB": sum(header.colour for header in headers),
             "grey": sum(not header.colour for header in headers),
@@ -112,12 +117,10 @@ def survey(
             "animated": sum(header.animated for header in headers),
         }
         return Survey(
-            is_image=True,
+            spec=DataSpec((source.shape[0], *common[0]), tuple(names[number] for number in sorted(present))),
             count=len(source),
-            channels=source.shape[0],
-            sizes=tuple(size for size, _ in Counter(sizes).most_common()),
+            sizes=common,
             side=int(median_low([min(size) for size in sizes])),
-            dim=0,
             classes=tuple(present[number] for number in sorted(present)),
             names=tuple(names[number] for number in sorted(present)),
             kinds={kind: count for kind, count in kinds.items() if count},
@@ -140,12 +143,10 @@ def _survey_arrays(data: Dataset) -> Survey:
         return replace(data, samples=data.samples[kept].contiguous(), labels=labels, conditions=conditions)
 
     return Survey(
-        is_image=data.spec.is_image,
+        spec=data.spec,
         count=len(data),
-        channels=shape[0] if data.spec.is_image else 0,
         sizes=((shape[1], shape[2]),) if data.spec.is_image else (),
         side=min(shape[1:]) if data.spec.is_image else 0,
-        dim=0 if data.spec.is_image else shape[0],
         classes=counts,
         names=data.spec.classes,
         kinds={},
@@ -179,7 +180,7 @@ def _open(
     how: Preparation,
 ) -> Iterator[tuple[Dataset | ImageRows, Preparation]]:
     """Image files as rows that are prepared; everything else as a data set, with what of the preparation is left."""
-    levels, rest = how.value_range, replace(how, value_range=None, on_bad_image="error")
+    levels, rest = how.value_range, replace(how, value_range=None, kind=None, on_bad_image="error")
     as_stored = replace(how, on_bad_image="error")
     factory = catalogue.get(data)
     if factory is not None:
@@ -194,15 +195,15 @@ def _open(
         yield load_idx_pair(images, labels, name, notes=notes, value_range=levels), rest
         return
     if path.is_dir():
-        yield image_rows(arranged(folder_files(path), split), name, how), AS_THEY_ARE
+        yield _files(arranged(folder_files(path), split), name, how)
         return
     kind = _file_kind(path)
     if kind in ("zip", "tar"):
         with zip_files(path) if kind == "zip" else tar_files(path) as files:
-            yield image_rows(arranged(files, split), name, how), AS_THEY_ARE
+            yield _files(arranged(files, split), name, how)
         return
     if kind == "npz":
-        yield load_npz(path, name, levels, split), rest
+        yield load_npz(path, name, levels, split, how.kind), rest
         return
     if split != TRAIN:
         raise InputError(
@@ -211,8 +212,24 @@ def _open(
         )
     if kind == "pack":
         yield load_pack(path, name), as_stored
+    elif kind == "npy":
+        yield load_npy(path, name, levels, how.kind), rest
     else:
-        yield {"npy": load_npy, "idx": load_idx}[kind](path, name, levels), rest
+        yield load_idx(path, name, levels), rest
+
+
+def _files(files: ImageFiles, name: str, how: Preparation) -> tuple[Dataset | ImageRows, Preparation]:
+    """Image files as rows, or sound files as a data set of signals."""
+    what = "signals" if files.are_sounds else "images"
+    if how.kind not in (None, what):
+        raise InputError(f"{files.where}: files of {what} hold no {how.kind}", hint="leave --kind out")
+    if files.are_sounds:
+        left = replace(how, value_range=None, kind=None, length=None, on_bad_image="error")
+        return load_sounds(files, name, how), left
+    if how.bands is not None or how.length is not None:
+        flag, why = ("--channels", "by number are for arrays") if how.bands else ("--length", "is for signals")
+        raise InputError(f"{files.where}: {flag} {why}", hint="images of files take --channels grey, rgb or rgba")
+    return image_rows(files, name, how), AS_THEY_ARE
 
 
 def _split_of(data: str, factory: DatasetFactory, split: str) -> DatasetFactory:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gankit.contracts import Kind
 from gankit.data.formats.levels import parse_range
 from gankit.errors import InputError
+from gankit.settings.spelling import parse_count
 
 OnBadImage = Literal["error", "skip"]
-Channels = Literal["grey", "rgb", "rgba"]
 MAX_SIZE = 4096
 CHANNELS: dict[str, int] = {"grey": 1, "rgb": 3, "rgba": 4}
 
@@ -26,22 +27,45 @@ class Preparation:
     """The values of black and white, in the units of the source."""
     channels: int | None = None
     """1 (grey), 3 (RGB) or 4 (RGBA)."""
+    bands: tuple[int, ...] | None = None
+    """Some channels of an array by number, from 0, in this order."""
+    kind: Kind | None = None
+    """What the samples of an array are."""
+    length: int | None = None
+    """Steps of a signal: longer ones are cut into clips."""
     on_bad_image: OnBadImage = "error"
     """Whether an unreadable image is an error, or is left out and said."""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Preparation:
-        """From settings as they are written: `size`, `value_range`, `channels`, `on_bad_image`; each may be None."""
+        """From settings as they are written, named as in `RunConfig`; each may be None."""
         size, levels, channels = (settings.get(key) for key in ("size", "value_range", "channels"))
+        colours, bands = (None, None) if channels is None else parse_channels(str(channels))
         return cls(
             size=None if size is None else parse_size(str(size)),
             value_range=None if levels is None else parse_range(str(levels)),
-            channels=None if channels is None else CHANNELS[channels],
+            channels=colours,
+            bands=bands,
+            kind=settings.get("kind"),
+            length=None if settings.get("length") is None else parse_count(str(settings["length"])),
             on_bad_image=settings.get("on_bad_image") or "error",
         )
 
 
 AS_THEY_ARE = Preparation()
+
+
+def parse_channels(text: str) -> tuple[int | None, tuple[int, ...] | None]:
+    """'rgb' -> (3, None): colours; '0,3,5' -> (None, (0, 3, 5)): channels by number."""
+    if text in CHANNELS:
+        return CHANNELS[text], None
+    if re.fullmatch(r"[0-9]{1,4}(,[0-9]{1,4})*", text):
+        numbers = tuple(map(int, text.split(",")))
+        if len(set(numbers)) == len(numbers):
+            return None, numbers
+    raise InputError(
+        f"--channels {text}: neither colours nor numbers of channels", hint="grey, rgb, rgba, or as 0,3,5 of an array"
+    )
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gankit.base.seeds import derive_seed
 from gankit.contracts import Batch
-from gankit.data.dataset import Dataset, as_floats
+from gankit.data.dataset import Dataset
 from gankit.data.prefetch import Prefetch
 from gankit.errors import InputError
 from gankit.game.latent import one_hot
@@ -48,6 +48,7 @@ class Sampler:
         self._conditions = None if dataset.conditions is None else dataset.conditions.to(device)
         self._conditional = conditional
         self._classes = len(dataset.spec.classes)
+        self._modality = dataset.modality
         self._device = device
         # `share` is the part of each batch that this process draws.
         self._streams = [
@@ -73,7 +74,7 @@ class Sampler:
         indices, rows = stream.rows(step)
         indices = indices.to(self._device)
         labels = None if self._labels is None else self._labels.index_select(0, indices)
-        return Batch(as_floats(rows), labels=labels, condition=self._condition(indices, labels))
+        return Batch(self._modality.floats(rows), labels=labels, condition=self._condition(indices, labels))
 
     def _condition(self, indices: Tensor, labels: Tensor | None) -> Tensor | None:
         if not self._conditional:

@@ -19,6 +19,7 @@ from gankit.game.parts import METHODS, Part, Phase, Step, overrides
 from gankit.game.players import Player
 from gankit.game.state import State, load_module, module_state
 from gankit.machine import processes
+from gankit.machine.layout import channels_last
 from gankit.machine.precision import Precision
 from gankit.settings.config import TrainConfig
 from gankit.settings.schedule import Number, Schedule
@@ -132,7 +133,7 @@ class TrainingLoop:
     def _adopt(self, name: str, module: nn.Module) -> dict[str, nn.Parameter]:
         if name in self.networks.extra:
             raise PluginError(f"two networks are called '{name}'", hint="give one of them another name")
-        self.networks.extra[name] = module.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.networks.extra[name] = channels_last(module.to(self.device))
         return {f"{name}.{key}": parameter for key, parameter in module.named_parameters()}
 
     def add_part(self, name: str, part: Part) -> None:

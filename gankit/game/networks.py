@@ -19,6 +19,10 @@ from gankit.errors import InputError
 
 SLOPE = 0.2  # negative slope of the leaky ReLUs
 MAX_WIDENING = 8  # largest factor by which channels grow; they double when the resolution halves
+WIDTHS = {1: 48, 2: 48, 3: 24}  # channels at half the resolution, by the number of axes: a kernel has 4, 16 or 64 taps
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 class PixelNorm(nn.Module):
@@ -32,43 +36,49 @@ class PixelNorm(nn.Module):
 
 
 class Upsample(nn.Module):
-    """x [N, C, h, w] -> [N, out, *size] with size in {2h - 1, 2h} x {2w - 1, 2w}."""
+    """x [N, C, h, w] -> [N, out, *size] with size in {2h - 1, 2h} x {2w - 1, 2w}; likewise for one and three axes."""
 
-    def __init__(self, channels: int, out: int, size: tuple[int, int]) -> None:
+    def __init__(self, channels: int, out: int, size: tuple[int, ...]) -> None:
         super().__init__()
         # Half the cost of nearest upsampling and a 3x3 layer on a CPU. A kernel of twice the stride overlaps evenly.
-        self.conv = nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1)
+        self.conv = _TRANSPOSED[len(size) - 1](channels, out, 4, stride=2, padding=1)
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, h, w] -> [N, out, *size]; the last row or column is dropped for an odd size."""
-        height, width = self.size
         y: Tensor = self.conv(x)
-        return y[:, :, :height, :width]
+        for axis, side in enumerate(self.size, start=2):
+            y = y.narrow(axis, 0, side)
+        return y
 
 
 class Generator(nn.Module):
-    """z [N, z_dim] (and y [N, K]) -> images [N, C, H, W] in [-1, 1], for any H, W >= 2."""
+    """z [N, z_dim] (and y [N, K]) -> images [N, C, H, W] in [-1, 1], for any H, W >= 2.
+
+    Likewise signals [N, C, T] and volumes [N, C, D, H, W]: `shape` is (C, …) with one, two or three axes.
+    """
 
     def __init__(
-        self, shape: tuple[int, int, int], z_dim: int, width: int = 48, condition: int = 0, bounded: bool = True
+        self, shape: tuple[int, ...], z_dim: int, width: int | None = None, condition: int = 0, bounded: bool = True
     ) -> None:
         super().__init__()
         self.bounded = bounded
-        if min(shape[1:]) < 2:
+        channels, size = shape[0], shape[1:]
+        if min(size) < 2:
             raise InputError(
-                f"images of {shape[1]}x{shape[2]} are too small for the default networks", hint="--size 28"
+                f"samples of {'x'.join(map(str, size))} are too small for the default networks",
+                hint="each side has 2 or more; images take --size 28",
             )
-        sizes = [(shape[1], shape[2])]
+        sizes = [size]
         while len(sizes) == 1 or min(sizes[-1]) >= 12:  # 28 -> 14 -> 7, 64 -> 32 -> 16 -> 8
-            sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-        widths = [shape[0], *widening(width, len(sizes) - 1)]
+            sizes.append(tuple((side + 1) // 2 for side in sizes[-1]))
+        widths = [channels, *widening(width or WIDTHS[len(size)], len(sizes) - 1)]
         self.start = (*sizes[-1], widths[-1])
         # A one-hot row has the weight of one number of z: with an embedding as strong as z, G learnt one image a class.
         self.linear = nn.Linear(z_dim + condition, math.prod(self.start))
         # The 3x3 layer at the coarsest size couples distant strokes; without it digits fall apart more often.
         layers: list[nn.Module] = [PixelNorm(), nn.LeakyReLU(SLOPE, inplace=True)]
-        layers += [nn.Conv2d(widths[-1], widths[-1], 3, padding=1)]
+        layers += [_CONVOLUTIONS[len(size) - 1](widths[-1], widths[-1], 3, padding=1)]
         for level in reversed(range(len(sizes) - 1)):
             layers += [
                 PixelNorm(),
@@ -81,7 +91,7 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """z [N, z_dim] (and y [N, K]) -> images [N, C, H, W] in [-1, 1]."""
         x = self.linear(z if condition is None else torch.cat([z, condition], dim=1))
-        x = x.unflatten(1, self.start).permute(0, 3, 1, 2)  # channels_last without a copy
+        x = x.unflatten(1, self.start).movedim(-1, 1)  # channels_last without a copy
         images: Tensor = self.layers(x)
         return images.tanh() if self.bounded else images
 
@@ -90,13 +100,14 @@ class Discriminator(nn.Module):
     """images [N, C, H, W] (and y [N, K]) -> scores [N], or [N, 1 + heads] with the score first; unbounded.
 
     y enters by projection (a score <V y, features> is added; Miyato and Koyama 2018, eq. 3) or by concatenation
-    (constant planes beside the channels of the image). Any H, W >= 2.
+    (constant planes beside the channels of the image). Any H, W >= 2. Likewise signals [N, C, T] and volumes [N, C, D,
+    H, W]: `shape` is (C, …) with one, two or three axes.
     """
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
-        width: int = 48,
+        shape: tuple[int, ...],
+        width: int | None = None,
         condition: int = 0,
         output: CriticOutput = CriticOutput(),  # noqa: B008
         norm: Literal["none", "layer"] = "none",
@@ -113,17 +124,21 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         """images [N, C, H, W] (and y [N, K]) -> scores [N] or [N, 1 + heads]."""
         if self.planes and condition is not None:
-            planes = condition[:, :, None, None].expand(-1, -1, *images.shape[2:])
+            planes = condition.reshape(*condition.shape, *[1] * (images.ndim - 2)).expand(-1, -1, *images.shape[2:])
             images = torch.cat([images, planes.to(images.dtype)], dim=1)
         features = self.layers(images)
         return add_projection(self.score(features), features, self.embed, condition)
 
 
 class AutoEncoder(nn.Module):
-    """images [N, C, H, W] -> their reconstruction [N, C, H, W], unbounded, through a code of `code` numbers."""
+    """images [N, C, H, W] -> their reconstruction [N, C, H, W], unbounded, through a code of `code` numbers.
 
-    def __init__(self, shape: tuple[int, int, int], code: int, width: int = 32) -> None:
+    Likewise signals [N, C, T] and volumes [N, C, D, H, W].
+    """
+
+    def __init__(self, shape: tuple[int, ...], code: int, width: int | None = None) -> None:
         super().__init__()
+        width = width or WIDTHS[len(shape) - 1] * 2 // 3
         trunk, features = downsampling(shape, width)
         self.encoder = nn.Sequential(*trunk, nn.Flatten(), nn.Linear(features, code))
         # Unbounded, because a saturated tanh on black images would keep the reconstruction from getting worse.
@@ -196,19 +211,19 @@ def add_projection(scores: Tensor, features: Tensor, embed: nn.Module | None, co
 
 
 def downsampling(
-    shape: tuple[int, int, int], width: int, norm: Literal["none", "layer"] = "none"
+    shape: tuple[int, ...], width: int | None = None, norm: Literal["none", "layer"] = "none"
 ) -> tuple[list[nn.Module], int]:
     """Convolutions that halve the image to a side of 3 to 5, so that a score depends on all of it; their features."""
-    channels, height, columns = shape
-    levels = max(1, (min(height, columns) // 3).bit_length() - 1)
+    channels, size = shape[0], shape[1:]
+    levels = max(1, (min(size) // 3).bit_length() - 1)
     layers: list[nn.Module] = []
-    for outputs in widening(width, levels):
-        layers += [nn.Conv2d(channels, outputs, 4, stride=2, padding=1)]
+    for outputs in widening(width or WIDTHS[len(size)], levels):
+        layers += [_CONVOLUTIONS[len(size) - 1](channels, outputs, 4, stride=2, padding=1)]
         if norm == "layer" and len(layers) > 1:  # over C, H, W of each sample; not in the first layer
             layers += [nn.GroupNorm(1, outputs)]
         layers += [nn.LeakyReLU(SLOPE, inplace=True)]
-        channels, height, columns = outputs, height // 2, columns // 2
-    return layers, channels * height * columns
+        channels, size = outputs, tuple(side // 2 for side in size)
+    return layers, channels * math.prod(size)
 
 
 def widening(width: int, levels: int) -> list[int]:
@@ -240,9 +255,13 @@ def perceptron(
 
 
 def initialise(net: nn.Module) -> None:
-    """N(0, 0.02) weights and zero biases (DCGAN): small initial outputs, independent of PyTorch's defaults."""
+    """N(0, 0.02) weights and zero biases (DCGAN): small initial outputs, independent of PyTorch's defaults.
+
+    Kernels along one or three axes have a fourth of the taps, or four times as many; their weights make up for it.
+    """
     for layer in net.modules():
-        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(layer.weight, 0.0, 0.02)
+        if isinstance(layer, (nn.Linear, *_CONVOLUTIONS, *_TRANSPOSED)):
+            axes = layer.weight.ndim - 2
+            nn.init.normal_(layer.weight, 0.0, 0.02 * 2 ** (2 - axes) if axes else 0.02)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -19,6 +19,7 @@ from gankit.errors import InputError
 from gankit.host import discovery
 from gankit.machine import streams
 from gankit.measure.metrics.duplicates import repeated
+from gankit.modality import modality_of
 from gankit.run.build import build_loop, data_spec, latent_space, make_sampler, own_streams
 from gankit.run.observers.grids import POINTS_IN_PLOT
 from gankit.run.plan import load_data, plan_run
@@ -48,15 +49,14 @@ class DataSheet:
     @property
     def bytes(self) -> int:
         """Memory that all samples of this shape take."""
-        item = 1 if self.survey.is_image else 4
-        return self.survey.count * item * math.prod(self.shape)
+        return self.survey.count * modality_of(self.shape).dtype.itemsize * math.prod(self.shape)
 
     def facts(self) -> dict[str, Any]:
         """All of it as JSON values."""
         found = self.survey
         return {
             "data": self.data,
-            "kind": "images" if found.is_image else "points",
+            "kind": found.spec.kind,
             "count": found.count,
             "shape": list(self.shape),
             "bytes": self.bytes,
@@ -73,8 +73,8 @@ class DataSheet:
     def lines(self) -> dict[str, str]:
         """The same for people: a heading and a line of text each."""
         found = self.survey
-        kind = "images" if found.is_image else "points"
-        lines = {kind: f"{found.count:,}, {' x '.join(map(str, self.shape))}, {self.bytes / 2**20:,.1f} MB in memory"}
+        what = modality_of(self.shape).describe(replace(found.spec, shape=self.shape))
+        lines: dict[str, str] = {found.spec.kind: f"{found.count:,}, {what}, {self.bytes / 2**20:,.1f} MB in memory"}
         if len(found.sizes) > 1:
             lines["sizes"] = _listed([f"{height}x{width}" for height, width in found.sizes]) + " (most common first)"
         if found.kinds:
@@ -108,15 +108,15 @@ def data_sheet(data: str, how: Preparation, extensions: Sequence[str] = ()) -> D
     sample = found.sample(LOOKED_AT)
     skipped = ("->", "unreadable")  # the size of the sample is not that of training; what is left out is listed
     inferred = [note for note in sample.notes if not any(word in note for word in skipped)]
-    channels = how.channels or found.channels
+    spec = found.spec
     return DataSheet(
         data=data,
         survey=replace(found, notes=tuple(dict.fromkeys((*found.notes, *inferred)))),
         low=float(sample.samples.min()),
         high=float(sample.samples.max()),
         looked_at=len(sample),
-        duplicates=repeated(sample.samples) if found.is_image else None,
-        shape=(channels, *(how.size or found.sizes[0])) if found.is_image else (found.dim,),
+        duplicates=repeated(spec, sample.samples),
+        shape=(how.channels or spec.shape[0], *(how.size or found.sizes[0])) if spec.is_image else spec.shape,
     )
 
 
@@ -127,7 +127,7 @@ def preview(data: str, settings: Mapping[str, Any], n: int = 64) -> Image.Image:
     """
     chosen = {key: value for key, value in settings.items() if value}
     dataset = load_data(plan_run([Layer("argument", {**chosen, "data": data})]))
-    if not dataset.spec.is_image:
+    if dataset.spec.kind == "points":
         return picture(dataset.samples[torch.linspace(0, len(dataset) - 1, min(len(dataset), POINTS_IN_PLOT)).long()])
     n = min(n, len(dataset))
     plan = plan_run([Layer("argument", {**chosen, "data": data, "batch": n, "precision": "fp32", "device": "cpu"})])

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from gankit.data import Dataset
-from gankit.data.dataset import as_floats
 from gankit.errors import InputError
 from gankit.measure.features import choose_space
 from gankit.measure.features.extract import extract
-from gankit.sample.pictures import Pixels, to_pixels
+from gankit.modality.images import pixels_of
+from gankit.modality.modality import Pixels
 from gankit.sample.walks import drawable
 from gankit.score.evaluate import EvalSettings, open_checkpoint, training_data
 
@@ -71,8 +71,7 @@ def neighbours(
     data, catalogue = training_data(opened, settings)
     if not 1 <= k <= len(data):
         raise InputError(f"{k} neighbours of {len(data):,} training images", hint=f"-k 1 to {len(data):,}")
-    samples = trained.sample(seeds=list(seeds))
-    as_data = torch.from_numpy(samples).permute(0, 3, 1, 2)
+    as_data = torch.cat(list(trained.stream(list(seeds))))
     if features == PIXELS:
         vectors = _as_vectors(as_data)
         parts: Iterable[Tensor] = map(_as_vectors, torch.split(data.samples, _IMAGES_AT_A_TIME))
@@ -82,15 +81,15 @@ def neighbours(
         of_data = extract(space, lambda a, b: data.samples[a:b], len(data), trained.device, "images").features
         parts = torch.split(of_data, _IMAGES_AT_A_TIME)
     distances, indices = nearest(vectors, parts, k)
-    return Neighbours(tuple(seeds), samples, _pictures(data, indices), indices, distances, features)
+    return Neighbours(tuple(seeds), pixels_of(as_data), _pictures(data, indices), indices, distances, features)
 
 
 def _as_vectors(images: Tensor) -> Tensor:
     """uint8 images [N, C, H, W] -> float32 [N, C * H * W]; differences are those of pixels in 0..1."""
-    return as_floats(images).flatten(1).mul_(0.5)
+    return images.float().div(255).flatten(1)
 
 
 def _pictures(data: Dataset, indices: Tensor) -> Pixels:
-    pixels = to_pixels(data.real(indices.flatten()))
+    pixels = pixels_of(data.samples[indices.flatten()])
     shaped: Pixels = pixels.reshape(*indices.shape, *pixels.shape[1:])
     return shaped

@@ -36,7 +36,7 @@ SIDES = (32, 64)
 PER_CLASS = 100  # images of the smallest class from which labels are used
 LOOKED_AT = 2_000  # images among which near-duplicates are sought
 FEW = 1_000  # images below which a generator can only vary what it has seen
-_COLOURS: dict[int, Literal["none", "grey", "rgb", "rgba"]] = {0: "none", 1: "grey", 3: "rgb", 4: "rgba"}
+_COLOURS: dict[int, Literal["none", "grey", "rgb", "rgba"]] = {1: "grey", 3: "rgb", 4: "rgba"}
 
 log = logging.getLogger("gankit")
 
@@ -112,10 +112,10 @@ def advise(data: str, given: Mapping[str, Any] | None = None) -> Advice:
     found = survey(data, catalogue, Preparation.of({**given, "size": None}))
     facts = DataFacts(
         name=data if data in catalogue else "",
-        kind="images" if found.is_image else "points",
+        kind=found.spec.kind,
         images=found.count,
         side=found.side,
-        colour=_COLOURS[found.channels],
+        colour=_COLOURS.get(found.spec.shape[0], "none") if found.spec.is_image else "none",
         classes=len(found.classes),
         per_class=min(found.classes, default=0),
     )
@@ -126,7 +126,7 @@ def advise(data: str, given: Mapping[str, Any] | None = None) -> Advice:
         because = fit.because or f"of the recipes for {facts.kind} like these it comes first"
         reasons.append(Reason("recipe", recipe.name, because))
     settings: dict[str, Any] = {}
-    if found.is_image:
+    if found.spec.is_image:
         own = recipe.recipe.settings.get("size") if recipe is not None and not fit.sides else None
         facts = _choose_size(found, facts, fit, given.get("size", own), settings, reasons)
     _apply_rules(recipe, fit, facts, settings, reasons)
@@ -136,11 +136,10 @@ def advise(data: str, given: Mapping[str, Any] | None = None) -> Advice:
 
 
 def near_duplicates(advice: Advice) -> tuple[float, int]:
-    """The share of near-duplicates among some of the images, and how many were looked at."""
-    if not advice.survey.is_image:
-        return 0.0, 0
-    images = advice.survey.sample(LOOKED_AT).samples
-    return repeated(images), len(images)
+    """The share of near-duplicates among some of the samples, and how many were looked at: none of points."""
+    samples = advice.survey.sample(LOOKED_AT).samples
+    share = repeated(advice.survey.spec, samples)
+    return (0.0, 0) if share is None else (share, len(samples))
 
 
 def _best(facts: DataFacts) -> tuple[RecipeFile | None, str | None]:

@@ -218,6 +218,8 @@ class Run:
             **plugin_facts(self.plan, self.suppliers["gankit_generator"]),
             "shape": self.data.shape,
             "classes": self.data.classes,
+            "units": self.data.units,
+            "rate": self.data.rate,
             "data": self.dataset.name,
             "data_fingerprint": self.dataset.fingerprint,
             "z_dim": self.config.z_dim,

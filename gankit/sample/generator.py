@@ -25,7 +25,7 @@ from gankit.host.composition import Catalogues
 from gankit.host.live import live
 from gankit.machine.device import choose_device
 from gankit.measure.features.extract import Source
-from gankit.sample.pictures import to_pixels
+from gankit.modality import Modality, modality_of
 from gankit.settings.option import NoOptions
 from gankit.settings.validate import validate
 from gankit.store.find import generator_file
@@ -42,8 +42,13 @@ class TrainedGenerator:
 
     @property
     def data(self) -> DataSpec:
-        """The kind of its samples: images (C, H, W) or points (D,)."""
+        """What its samples are."""
         return self.header.spec
+
+    @property
+    def modality(self) -> Modality:
+        """What gankit knows of their kind."""
+        return modality_of(self.data.shape)
 
     @property
     def space(self) -> LatentSpace:
@@ -75,8 +80,9 @@ class TrainedGenerator:
         condition: Sequence[float] | None = None,
         batch: int = 64,
     ) -> npt.NDArray[Any]:
-        """`n` samples of the seeds seed, seed + 1, …, or one for each of `seeds`: uint8 [N, H, W, C] or points [N, D].
+        """`n` samples of the seeds seed, seed + 1, …, or one for each of `seeds`: images uint8 [N, H, W, C].
 
+        Volumes are uint8 [N, D, H, W, C], signals float32 [N, T, C] in the units of the data, points float32 [N, D].
         A conditional generator uses the class `label` (name, else index) or the vector `condition`; without either,
         conditions are distributed as in the data. The sample of a seed does not depend on the rest of its batch, up to
         one grey level of rounding.
@@ -88,7 +94,12 @@ class TrainedGenerator:
         ]
         if not numbers or batch < 1 or min(numbers) < 0 or max(numbers) >= 2**63:
             raise InputError(f"sample: {len(numbers)} seeds, batch {batch}", hint="seeds lie in 0..2**63-1, batch >= 1")
-        return np.concatenate(list(self.stream(numbers, self.condition(label, condition), batch=batch)))
+        y = self.condition(label, condition)
+        return np.concatenate([self.array(part) for part in self.stream(numbers, y, batch=batch)])
+
+    def array(self, samples: Tensor) -> npt.NDArray[Any]:
+        """Samples of `stream` as people get them, channels last."""
+        return self.modality.array(samples, self.data)
 
     def condition(self, label: int | str | None = None, vector: Sequence[float] | None = None) -> Tensor | None:
         """y [K] of a class or of a vector; None when neither is given."""
@@ -102,10 +113,11 @@ class TrainedGenerator:
             return torch.tensor([float(value) for value in vector])
         return None if label is None else one_hot(torch.tensor(self.label_of(label)), self.data.condition)
 
-    def stream(
-        self, seeds: Iterable[int], condition: Tensor | None = None, *, batch: int = 64
-    ) -> Iterator[npt.NDArray[Any]]:
-        """Samples in batches, in the order of the seeds, all with the condition y [K] if given; memory is constant."""
+    def stream(self, seeds: Iterable[int], condition: Tensor | None = None, *, batch: int = 64) -> Iterator[Tensor]:
+        """Samples in batches, as data sets store them (see `Modality`), in the order of the seeds.
+
+        All have the condition y [K] if it is given; memory is constant.
+        """
         iterator = iter(seeds)
         while chunk := list(islice(iterator, batch)):
             y = None if condition is None else condition.expand(len(chunk), -1)
@@ -113,18 +125,17 @@ class TrainedGenerator:
 
 
 @torch.no_grad()
-def draw(module: nn.Module, inputs: Sequence[Tensor], device: torch.device) -> npt.NDArray[Any]:
-    """Samples for the generator's inputs (see `LatentSpace`): uint8 [N, H, W, C] or float32 points [N, D]."""
+def draw(module: nn.Module, inputs: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Samples for the generator's inputs (see `LatentSpace`), as data sets store them: uint8 images [N, C, H, W]."""
     samples = module(*(tensor.to(device) for tensor in inputs)).float().cpu()
-    return to_pixels(samples) if samples.ndim == 4 else samples.numpy()
+    return modality_of(tuple(samples.shape[1:])).stored(samples).contiguous()
 
 
 def latent_source(module: nn.Module, space: LatentSpace, first: int, device: torch.device) -> Source:
     """Samples of a generator by number: sample i has the latent seed `first + i`, as in `gankit sample`."""
 
     def source(start: int, stop: int) -> Tensor:
-        samples = torch.from_numpy(draw(module, space.inputs(range(first + start, first + stop)), device))
-        return samples.permute(0, 3, 1, 2) if samples.ndim == 4 else samples
+        return draw(module, space.inputs(range(first + start, first + stop)), device)
 
     return source
 

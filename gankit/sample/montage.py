@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from gankit.data.formats.colour import as_rgb
-from gankit.sample.pictures import CELL, GAP, Pixels, grid, to_image
+from gankit.modality.images import CELL, GAP, grid, to_image
+from gankit.modality.modality import Pixels
 
 MARGIN, SIGN, LABEL = 12, 34, 18  # pixels: around a picture, for a + or -, for a line of text
 INK, PALE = "#222222", "#999999"

@@ -11,8 +11,10 @@ from torch import Tensor
 from gankit.errors import InputError
 from gankit.game.latent import one_hot
 from gankit.machine import streams
+from gankit.modality.images import pixels_of
+from gankit.modality.modality import Pixels
 from gankit.sample.generator import TrainedGenerator
-from gankit.sample.pictures import MAX_GRID, Pixels, generate, to_pixels
+from gankit.sample.pictures import MAX_GRID, generate
 
 NOISE = 0.25  # half-width of the uniform noise (DCGAN, section 6.3.2)
 
@@ -119,7 +121,7 @@ def images_of(trained: TrainedGenerator, z: Tensor, y: Tensor | None) -> Pixels:
     """z [N, z_dim], y [1 or N, K] or None -> uint8 [N, H, W, C]."""
     conditions = None if y is None else (y if len(y) == len(z) else y[:1].expand(len(z), -1))
     with torch.no_grad():
-        return to_pixels(generate(trained.module, z, conditions))
+        return pixels_of(trained.modality.stored(generate(trained.module, z, conditions)))
 
 
 def there_and_back(walks: Sequence[Walk]) -> Iterator[Pixels]:
@@ -130,9 +132,10 @@ def there_and_back(walks: Sequence[Walk]) -> Iterator[Pixels]:
 
 
 def drawable(trained: TrainedGenerator, n: int, what: str) -> None:
-    """Raise InputError for a generator of points, and for more samples than one picture holds."""
+    """Raise InputError for a generator of other things than images, and for more of them than one picture holds."""
     if not trained.data.is_image:
-        raise InputError(f"{what} needs images, the generator makes points", hint="gankit sample draws points")
+        kind = trained.data.kind
+        raise InputError(f"{what} needs images, the generator makes {kind}", hint=f"gankit sample draws {kind}")
     if n > MAX_GRID:
         raise InputError(f"{what} of {n:,} samples: one picture holds {MAX_GRID:,}", hint="take fewer seeds or steps")
 

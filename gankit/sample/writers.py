@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +23,19 @@ from torch import Tensor
 from gankit.base import progress
 from gankit.base.files import cannot_write, read_json, whole_file, write_durably, write_json
 from gankit.base.text import printable
-from gankit.data.formats.sources import SUFFIXES
+from gankit.contracts import DataSpec
+from gankit.data.formats import Array
+from gankit.data.formats.colour import MODES
+from gankit.data.formats.sounds import FULL_SCALE, soundfile, wav
+from gankit.data.formats.sources import SOUNDS, SUFFIXES
 from gankit.errors import InputError
 from gankit.game.latent import one_hot
+from gankit.modality.images import to_image
 from gankit.sample.generator import TrainedGenerator
-from gankit.sample.pictures import MAX_GRID, Pixels, grid, plot, png, to_image
+from gankit.sample.pictures import MAX_GRID, png
 
 MARK = ".gankit-samples.json"  # in a folder of samples: whose they are
-_SAMPLE = re.compile(r"seed\d{6,}\.png")  # names of single pictures, see `_encoded`
+_SAMPLE = re.compile(r"seed\d{6,}\.(png|wav)")  # names of single pictures, see `_encoded`
 MAX_NAME = 120  # bytes
 
 
@@ -68,8 +73,8 @@ class Request:
         """What all samples of a folder have in common; another generator, or another condition, gives another set."""
         return {**self.origin, "condition": None if self.condition is None else self.condition.tolist()}
 
-    def samples(self) -> Iterator[Pixels]:
-        """The samples in the order of `items`, in batches."""
+    def samples(self) -> Iterator[Tensor]:
+        """The samples in the order of `items`, in batches, as data sets store them."""
         length = self.generator.data.condition
         of_labels: list[Tensor | None] = [one_hot(torch.tensor(label), length) for label in self.labels]
         done = 0
@@ -81,10 +86,11 @@ class Request:
 
 
 def write_samples(request: Request, out: Path, *, replace: bool = False) -> None:
-    """Write the samples of a request to `out`: x.png is a contact sheet, x.npz arrays, x.zip or a folder single PNGs.
+    """Write the samples of a request to `out`: x.png is a contact sheet, x.npz arrays, x.zip or a folder single files.
 
-    With labels a contact sheet has one row per label. Files get their final name only when they are complete. A folder
-    of pictures that are not samples of this generator is refused; with `replace` samples of another one are deleted.
+    Single files are PNGs of images and WAVs of sound. With labels a contact sheet has one row per label. Files get
+    their final name only when they are complete. A folder of files that are not samples of this generator is refused;
+    with `replace` samples of another one are deleted.
     """
     generator = request.generator
     if not request.seeds:
@@ -93,8 +99,8 @@ def write_samples(request: Request, out: Path, *, replace: bool = False) -> None
     if (kind and out.is_dir()) or (not kind and out.is_file()):
         what = "a folder" if kind else "a file without a suffix"
         raise InputError(f"{out} exists and is {what}", hint="a .png, .npz or .zip file, or a folder")
-    if kind in ("", ".zip") and not generator.data.is_image:
-        raise InputError(f"{out}: points have no single pictures", hint="write a .png plot or an .npz file")
+    if kind in ("", ".zip"):
+        _one_file_each(generator.data, out)
     if kind not in ("", ".png", ".npz", ".zip"):
         raise InputError(f"{out}: unknown kind of output '{kind}'", hint="a .png, .npz or .zip file, or a folder")
     writer = {".png": _write_sheet, ".npz": _write_npz, ".zip": _write_zip, "": _write_folder}[kind]
@@ -109,12 +115,12 @@ def write_samples(request: Request, out: Path, *, replace: bool = False) -> None
 
 def _write_sheet(request: Request, out: Path) -> None:
     g = request.generator
-    if g.data.is_image and len(request) > MAX_GRID:
+    if g.data.kind != "points" and len(request) > MAX_GRID:
         raise InputError(f"{out}: {len(request):,} samples do not fit one sheet", hint="-o FOLDER, x.zip or x.npz")
-    samples = np.concatenate(list(request.samples()))
+    samples = torch.cat(list(request.samples()))
     columns = len(request.seeds) if request.labels else None
     captions = [str(seed) for seed, _ in request.items] if request.captions else []
-    image = grid(samples, columns, captions) if g.data.is_image else plot(torch.from_numpy(samples))
+    image = g.modality.picture(samples, columns=columns, captions=captions)
     write_durably(out, png(image, text={"gankit": _provenance(request)}))
 
 
@@ -144,7 +150,9 @@ def _claim(request: Request, out: Path, replace: bool) -> None:
 
 def _pictures(folder: Path) -> Iterator[Path]:
     """The pictures that would be read with this folder as data."""
-    return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    return (
+        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES | SOUNDS and not path.name.startswith(".")
+    )
 
 
 def _write_folder(request: Request, out: Path) -> None:
@@ -163,15 +171,19 @@ def _write_zip(request: Request, out: Path) -> None:
 
 def _write_npz(request: Request, out: Path) -> None:
     g = request.generator
-    channels_last = (*g.data.shape[1:], g.data.shape[0]) if g.data.is_image else g.data.shape
-    dtype = np.dtype(np.uint8 if g.data.is_image else np.float32)
-    header = {"descr": dtype.str, "fortran_order": False, "shape": (len(request), *channels_last)}
+    parts = map(g.array, request.samples())
+    first = next(parts)
+    header = {"descr": first.dtype.str, "fortran_order": False, "shape": (len(request), *first.shape[1:])}
+    # The name of the array tells its kind when it is read.
+    name: str = "samples" if g.data.is_image else g.data.kind
     with whole_file(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        with archive.open("samples.npy", "w", force_zip64=True) as member:
+        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
             np.lib.format.write_array_header_1_0(member, header)
-            for part in request.samples():
+            for part in chain([first], parts):
                 member.write(np.ascontiguousarray(part).tobytes())
-        arrays = {"seeds": [seed for seed, _ in request.items]}
+        arrays: dict[str, int | list[int]] = {"seeds": [seed for seed, _ in request.items]}
+        if g.data.rate:
+            arrays["rate"] = g.data.rate
         labels = [label for _, label in request.items if label is not None]
         if labels:
             arrays["labels"] = labels
@@ -200,18 +212,33 @@ def write_bytes(data: bytes, out: Path) -> None:
     write_durably(out, data)
 
 
-def _encoded(request: Request) -> Iterator[tuple[str, bytes]]:
-    """(file name, PNG bytes) in order, encoded by threads, because zlib releases the interpreter's lock."""
-    items = request.items
-    folders = class_folders(request.generator.data.classes)
+def _one_file_each(data: DataSpec, out: Path) -> None:
+    """InputError for samples that have no files of their own."""
+    hint = "write a .png plot or an .npz file"
+    if data.kind == "signals" and data.units == FULL_SCALE and data.rate:
+        soundfile()
+    elif data.kind == "signals":
+        raise InputError(f"{out}: signals that are no sound have no single files", hint=hint)
+    elif not data.is_image:
+        raise InputError(f"{out}: {data.kind} have no single files", hint=hint)
+    elif data.shape[0] not in MODES:
+        raise InputError(f"{out}: images of {data.shape[0]} channels have no single files", hint="write an .npz file")
 
-    def encode(item: tuple[tuple[int, int | None], Pixels]) -> tuple[str, bytes]:
-        (seed, label), pixels = item
-        kind = "" if label is None else f"{folders[label]}/"
-        return f"{kind}seed{seed:06d}.png", png(to_image(pixels), text={"gankit": _provenance(request, seed, label)})
+
+def _encoded(request: Request) -> Iterator[tuple[str, bytes]]:
+    """(file name, bytes) in order, encoded by threads, because zlib releases the interpreter's lock."""
+    items, data = request.items, request.generator.data
+    folders = class_folders(data.classes)
+
+    def encode(item: tuple[tuple[int, int | None], Array]) -> tuple[str, bytes]:
+        (seed, label), sample = item
+        name = f"{'' if label is None else f'{folders[label]}/'}seed{seed:06d}"
+        if data.kind == "signals":
+            return f"{name}.wav", wav(sample, data.rate)
+        return f"{name}.png", png(to_image(sample), text={"gankit": _provenance(request, seed, label)})
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for part in request.samples():
+        for part in map(request.generator.array, request.samples()):
             yield from pool.map(encode, zip(islice(items, len(part)), part, strict=True))
 
 

@@ -16,6 +16,7 @@ from gankit import core
 from gankit.base.files import append_line
 from gankit.base.seeds import derive_seed
 from gankit.base.text import printable
+from gankit.contracts import Kind
 from gankit.data import Dataset, Preparation, load_dataset
 from gankit.errors import GankitError, InputError, ResourceError
 from gankit.host import discovery
@@ -39,7 +40,9 @@ class EvalSettings(LoadOptions):
     against: str | None = None  # the real data; by default the training data of a checkpoint
     size: str | None = None
     value_range: str | None = None
-    channels: Literal["grey", "rgb", "rgba"] | None = None
+    channels: str | None = None
+    kind: Kind | None = None
+    length: int | None = None
     split: str = "train"
     features: str | None = None  # NAME or NAME@ARGUMENT
     metrics: Sequence[str] | None = None
@@ -146,10 +149,14 @@ def _score_set(path: Path, settings: EvalSettings) -> Evaluation:
     composition = core.compose_catalogues([discovery.find(name, discovery.EXTENSIONS) for name in settings.extensions])
     if settings.variant is not None:
         raise InputError(f"{printable(path)} holds images, no generator of variant '{settings.variant}'")
+    real, train = _both_splits(settings.against, settings.split, how, composition)
+    if real.spec.kind != "images":  # samples are read as what they are compared with
+        how = replace(how, kind=real.spec.kind)
+    if real.spec.kind == "signals":
+        how = replace(how, value_range=real.spec.units)
     samples = load_dataset(str(path), {}, how=how)
     for line in samples.describe().splitlines():  # also what was inferred: it changes the scores
         log.info("%s", line)
-    real, train = _both_splits(settings.against, settings.split, how, composition)
     if samples.spec.shape != real.spec.shape:
         raise InputError(
             f"{printable(path)} holds {list(samples.spec.shape)}, '{real.name}' {list(real.spec.shape)}",

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from gankit.base import progress
 from gankit.base.text import did_you_mean, printable
-from gankit.data.dataset import as_floats
 from gankit.data.sets.polygons import FAMILIES, SIDE, PolygonFamily, polygons
 from gankit.errors import InputError
 from gankit.game.latent import LatentSpace
 from gankit.measure.record import Evaluation, Protocol, Score
+from gankit.modality import modality_of
 from gankit.sample.generator import LoadOptions, TrainedGenerator
 from gankit.score.evaluate import open_checkpoint
 from gankit.score.polygon_fit import RESTARTS, distances
@@ -79,7 +79,7 @@ def score(
     precise = distances(fakes, family, seed=seed) < delta
     if trained.space.conditions is not None:
         raise InputError("the generator is conditional, polygons have one class", hint="train it without --conditional")
-    targets, space, device = as_floats(real[:n]), trained.space, trained.device
+    targets, space, device = modality_of(trained.data.shape).floats(real[:n]), trained.space, trained.device
     recalled = invert(trained.module, targets, space, seed=seed, device=device, tolerance=delta) < delta
     precision, recall = (float(hits.double().mean()) for hits in (precise, recalled))
     return ManifoldScore(precision, recall, f1(precision, recall), n, delta)

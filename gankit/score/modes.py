@@ -42,8 +42,9 @@ from gankit.measure.features import FeatureSpace
 from gankit.measure.features.classifier import ClassifierSpace, classifier
 from gankit.measure.features.extract import EXTRACT_BATCH, not_finite
 from gankit.measure.record import Evaluation, Protocol, Score
+from gankit.modality.images import grid
+from gankit.modality.points import plot
 from gankit.sample.generator import latent_source
-from gankit.sample.pictures import grid, plot
 from gankit.score.evaluate import EvalSettings, OpenCheckpoint, open_checkpoint, training_data
 from gankit.score.mode_counts import NO_MODE, WITHIN, ModeCounts, count_modes, nearest_modes
 

@@ -164,10 +164,25 @@ class RunConfig(TrainConfig):
         help="LOW,HIGH: the values of black and white in the units of the data; None: what the values say",
         setting=Setting(Panel.DATA, flag="range", brief="values of black and white: 0,1", metavar="LOW,HIGH"),
     )
-    channels: Literal["grey", "rgb", "rgba"] | None = option(
+    channels: str | None = option(
         None,
-        help="colours of the images; None: those of the data. What is transparent is laid on a background",
-        setting=Setting(Panel.DATA, brief="colours of the images"),
+        kind="name",
+        help="grey, rgb or rgba; or channels of an array by number, 0,3,5. None: those of the data. What is "
+        "transparent is laid on a background",
+        setting=Setting(Panel.DATA, brief="grey, rgb, rgba; or of an array: 0,3,5", metavar="CHANNELS"),
+    )
+    kind: Literal["points", "signals", "images", "volumes"] | None = option(
+        None,
+        help="what the samples of an array are; None: what its shape says",
+        setting=Setting(Panel.DATA, brief="what an array holds"),
+    )
+    length: int | None = option(
+        None,
+        ge=2,
+        le=2**24,
+        kind="count",
+        help="steps of a signal: longer ones are cut into clips; None: all of it",
+        setting=Setting(Panel.DATA, brief="steps of a signal, cut into clips"),
     )
     on_bad_image: Literal["error", "skip"] = option(
         "error",
@@ -278,7 +293,9 @@ class Settings(TypedDict, total=False):
     data: str | os.PathLike[str]
     size: str | int | None
     value_range: str | None
-    channels: Literal["grey", "rgb", "rgba"] | None
+    channels: str | None
+    kind: Literal["points", "signals", "images", "volumes"] | None
+    length: int | str | None
     on_bad_image: Literal["error", "skip"]
     images: int | str
     steps: int | str

@@ -93,13 +93,13 @@ class DataFacts:
 
     name: str
     """Name of a data set, or '' for the user's own files."""
-    kind: Literal["images", "points"]
+    kind: Literal["points", "signals", "images", "volumes"]
     images: int
     """Number of samples."""
     side: int
-    """The shorter side of the images in pixels; 0 for points."""
+    """The shorter side of the images in pixels; 0 for other kinds."""
     colour: Literal["grey", "rgb", "rgba", "none"]
-    """Channels of the images."""
+    """Channels of the images; none for other numbers of channels, and for other kinds."""
     classes: int = 0
     """Number of classes; 0 without labels."""
     per_class: int = 0
@@ -110,7 +110,7 @@ class DataFacts:
 class Condition:
     """A condition on the data; keys that are absent hold for all data."""
 
-    kind: Literal["any", "images", "points"] = option("any", help="images or points")
+    kind: Literal["any", "points", "signals", "images", "volumes"] = option("any", help="what a sample is")
     data: tuple[str, ...] = option((), help="names of data sets")
     min_images: int = option(0, ge=0, kind="count", help="fewest samples")
     max_images: int | None = option(None, ge=0, kind="count", help="most samples")

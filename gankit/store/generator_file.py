@@ -50,7 +50,7 @@ class GeneratorHeader:
     variant: PluginRef
     extensions: tuple[PluginRef, ...]
     core_generator: bool  # True: the network is core's, and no plugin is needed to sample
-    shape: Annotated[tuple[Annotated[int, Ge(1), Le(1 << 16)], ...], Len(1, 3)]
+    shape: Annotated[tuple[Annotated[int, Ge(1), Le(1 << 24)], ...], Len(1, 4)]
     classes: tuple[str, ...]
     data: str
     data_fingerprint: str
@@ -60,6 +60,8 @@ class GeneratorHeader:
     config: dict[str, Any]
     options: dict[str, Any]
     extension_options: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    units: tuple[float, float] = (-1.0, 1.0)  # see `DataSpec`
+    rate: Annotated[int, Ge(0)] = 0
     images_seen: int
     step: int
     seed: int
@@ -69,7 +71,8 @@ class GeneratorHeader:
     @property
     def spec(self) -> DataSpec:
         """Shape, classes and condition of the samples."""
-        return DataSpec(self.shape, self.classes, self.conditions.length if self.conditions else 0)
+        length = self.conditions.length if self.conditions else 0
+        return DataSpec(self.shape, self.classes, length, self.units, self.rate)
 
     @property
     def space(self) -> LatentSpace:

@@ -16,8 +16,8 @@ from torch import Tensor
 import gankit
 from gankit.errors import Stopped
 from gankit.hookspecs import hookimpl
+from gankit.modality import modality_of
 from gankit.run.run import Run
-from gankit.sample.pictures import to_pixels
 from gankit.store import checkpoint
 from gankit.testing.subject import BATCH, CLASSES, Subject, copy_of, require, same_state
 
@@ -107,7 +107,7 @@ class _SamplesAtTheEnd:
     @hookimpl
     def gankit_run_end(self, run: Run) -> None:
         samples = run.sample(*run.space.inputs(range(4)))
-        self.samples = (to_pixels(samples) if samples.ndim == 4 else samples.numpy()).astype(float)
+        self.samples = modality_of(run.data.shape).stored(samples).numpy().astype(float)
 
 
 def write_data(subject: Subject, folder: Path) -> Path:

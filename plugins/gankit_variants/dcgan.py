@@ -113,14 +113,14 @@ def gankit_variant() -> VariantInfo:
 
 @hookimpl
 def gankit_generator(data: DataSpec, z_dim: int, options: Options) -> nn.Module | None:
-    if len(data.shape) == 1 or options.networks == "core":  # points have no convolutions
+    if not data.is_image or options.networks == "core":
         return None
     return Generator(data.shape, z_dim, options.width, options.kernel, data.condition)
 
 
 @hookimpl
 def gankit_discriminator(data: DataSpec, options: Options) -> nn.Module | None:
-    if len(data.shape) == 1 or options.networks == "core":
+    if not data.is_image or options.networks == "core":
         return None
     return Discriminator(data.shape, options.width, options.kernel, data.condition)
 

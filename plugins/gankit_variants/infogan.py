@@ -150,10 +150,12 @@ def gankit_discriminator(data: DataSpec, options: Options, output: CriticOutput)
     if options.q == "linear":
         return None
     hidden = CriticOutput(heads=HIDDEN)
-    if data.is_image:
-        channels, height, width = data.shape
-        return ReadingDiscriminator(Discriminator((channels, height, width), output=hidden), output.heads, options.q)
-    return ReadingDiscriminator(PointDiscriminator(data.shape[0], output=hidden), output.heads, options.q)
+    trunk: nn.Module = (
+        PointDiscriminator(data.shape[0], output=hidden)
+        if data.kind == "points"
+        else Discriminator(data.shape, output=hidden)
+    )
+    return ReadingDiscriminator(trunk, output.heads, options.q)
 
 
 @hookimpl

@@ -73,10 +73,9 @@ def gankit_loss(options: Options) -> AdversarialLoss:
 
 @hookimpl
 def gankit_discriminator(data: DataSpec, options: Options, output: CriticOutput) -> nn.Module | None:
-    if options.norm == "none" or len(data.shape) == 1:
+    if options.norm == "none" or data.kind == "points":
         return None
-    channels, height, width = data.shape
-    return Discriminator((channels, height, width), condition=data.condition, output=output, norm=options.norm)
+    return Discriminator(data.shape, condition=data.condition, output=output, norm=options.norm)
 
 
 @hookimpl

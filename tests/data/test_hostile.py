@@ -147,7 +147,7 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "npy long": ("x.npy", lambda: saved(PIXELS) + b"x"),
     "npy no rows": ("x.npy", lambda: saved(PIXELS[:0])),
     "npy scalar": ("x.npy", lambda: saved(np.array(1.0))),
-    "npy wrong rank": ("x.npy", lambda: saved(np.zeros((1, 1, 1, 1, 1)))),
+    "npy wrong rank": ("x.npy", lambda: saved(np.zeros((1, 1, 1, 1, 1, 1)))),
     "npy one-dimensional": ("x.npy", lambda: saved(np.zeros(4))),
     "npy integer rows": ("x.npy", lambda: saved(np.zeros((4, 784), np.uint8))),
     "npy NaN image": ("x.npy", lambda: saved(np.full((1, 2, 2), np.nan))),

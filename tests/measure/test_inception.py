@@ -242,5 +242,5 @@ def test_inception_refuses_other_arguments(argument: str) -> None:
 
 
 def test_inception_is_not_for_points() -> None:
-    with pytest.raises(InputError, match="'inception' need images"):
+    with pytest.raises(InputError, match="'inception' need grey or colour images"):
         inception(POINTS, "")

@@ -98,7 +98,7 @@ def test_lite0_refuses_other_sides(argument: str) -> None:
 
 
 def test_lite0_is_not_for_points() -> None:
-    with pytest.raises(InputError, match="'lite0' need images; 'ring' holds points"):
+    with pytest.raises(InputError, match="'lite0' need grey or colour images; 'ring' holds points"):
         lite0(POINTS, "")
 
 

@@ -19,8 +19,11 @@ from torch import Tensor
 from gankit.errors import InputError
 from gankit.measure.features.extract import flaw
 from gankit.measure.metrics.distances import FrechetDistance, InceptionScore, KernelDistance, Precomputed
-from gankit.measure.metrics.duplicates import NearDuplicates, as_pixels, nearest, spacing
+from gankit.measure.metrics.duplicates import NearDuplicates, nearest, spacing
 from gankit.measure.metrics.neighbours import DensityCoverage, PrecisionRecall, radii
+from gankit.modality import Images
+
+thumbnails = Images().thumbnails
 
 # RandomState(7) normals; FID by pytorch-ignite 0.5.5, KID by torch-fidelity's mmd2 (5e211a9, adapted there from the
 # authors' MMD-GAN), precision to coverage by prdc 0.2: each computed once on exactly these numbers.
@@ -213,9 +216,9 @@ def test_copies_are_found_also_changed_ones_and_ones_of_repeated_images(channels
     noise = torch.randint(-10, 11, train[:50].shape, generator=torch.Generator().manual_seed(2))
     noisy = (train[:50].int() + noise).clamp(0, 255).to(torch.uint8)
     dim = (train[:50].float() * 0.5 + 20).to(torch.uint8)
-    real = as_pixels(train)
+    real = thumbnails(train)
     for samples, share in ((train[:50], 1.0), (noisy, 1.0), (dim, 1.0), (fresh, 0.0), (torch.cat([fresh, noisy]), 0.5)):
-        assert float(told(NearDuplicates(), real, as_pixels(samples)).compute()) == share
+        assert float(told(NearDuplicates(), real, thumbnails(samples)).compute()) == share
 
 
 def test_a_training_set_with_twins_still_has_copies() -> None:
@@ -224,8 +227,8 @@ def test_a_training_set_with_twins_still_has_copies() -> None:
     noise = torch.randint(-6, 7, train.shape, generator=torch.Generator().manual_seed(4))
     twins = (train.int() + noise).clamp(0, 255).to(torch.uint8)
     samples = (train[:50].int() + noise[50:100]).clamp(0, 255).to(torch.uint8)
-    real = as_pixels(torch.cat([train, twins]))
-    assert float(told(NearDuplicates(), real, as_pixels(samples)).compute()) == 1
+    real = thumbnails(torch.cat([train, twins]))
+    assert float(told(NearDuplicates(), real, thumbnails(samples)).compute()) == 1
 
 
 def test_nearest_and_spacing_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +243,7 @@ def test_nearest_and_spacing_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_images_of_one_grey_do_not_divide_by_zero() -> None:
     flat = torch.full((60, 1, 16, 16), 7, dtype=torch.uint8)
-    assert float(told(NearDuplicates(), as_pixels(images(60, 3)), as_pixels(flat)).compute()) == 0
+    assert float(told(NearDuplicates(), thumbnails(images(60, 3)), thumbnails(flat)).compute()) == 0
 
 
 # -- guards ------------------------------------------------------------------------------------------------------------

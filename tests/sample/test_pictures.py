@@ -8,8 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from gankit.contracts import DataSpec
 from gankit.data import Dataset
-from gankit.sample.pictures import GAP, grid, plot, png, to_pixels
+from gankit.modality import Images
+from gankit.modality.images import GAP, grid
+from gankit.modality.points import plot
+from gankit.sample.pictures import png
 
 
 def test_pixels_are_the_inverse_of_how_data_is_scaled() -> None:
@@ -17,12 +21,12 @@ def test_pixels_are_the_inverse_of_how_data_is_scaled() -> None:
     real = Dataset.from_arrays("levels", every_level).real(torch.tensor([0]))
     assert real.min() == -1
     assert real.max() == 1
-    assert np.array_equal(to_pixels(real)[0, :, :, 0], every_level[0])
+    assert np.array_equal(Images().stored(real)[0, 0].numpy(), every_level[0])
 
 
 def test_pixels_clamp_and_put_channels_last() -> None:
     images = torch.tensor([-3.0, 0.0, 3.0]).reshape(1, 3, 1, 1)
-    assert to_pixels(images).tolist() == [[[[0, 128, 255]]]]
+    assert Images().array(Images().stored(images), DataSpec((3, 1, 1))).tolist() == [[[[0, 128, 255]]]]
 
 
 def test_a_grid_shows_each_image_at_its_place() -> None:

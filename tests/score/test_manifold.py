@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from gankit import train
 from gankit.base import progress
-from gankit.data.dataset import as_floats
 from gankit.data.formats import Array
 from gankit.data.sets.polygons import SPLITS, PolygonFamily, grey, parameters, polygons, rasterise
 from gankit.errors import InputError
 from gankit.game.latent import LatentSpace
 from gankit.measure.record import FILE, read_lines
+from gankit.modality import Images
 from gankit.sample.generator import TrainedGenerator
 from gankit.score.manifold import FAMILIES, ManifoldScore, distances, evaluate_manifold, f1, family_of, invert, score
 from gankit.store.generator_file import GeneratorHeader, PluginRef
@@ -134,7 +134,7 @@ class OnePicture(nn.Module):
 
     def __init__(self, image: Tensor) -> None:
         super().__init__()
-        self.image = nn.Parameter(as_floats(image))
+        self.image = nn.Parameter(Images().floats(image))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.image + 0 * z.sum(dim=1).reshape(-1, 1, 1, 1)

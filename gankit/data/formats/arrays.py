@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from gankit.base.text import printable
+from gankit.contracts import Kind
 from gankit.data.dataset import Dataset
 from gankit.data.formats import Array
 from gankit.data.formats.archive import check_archive
@@ -22,10 +23,10 @@ from gankit.errors import InputError
 NPY_MAGIC = b"\x93NUMPY"
 _HEADER_LIMIT = 10_000
 _TYPES = {"b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"}
-_IMAGES = ("images", "x", "X", "data", "arr_0")
+_IMAGES = ("images", "signals", "volumes", "points", "samples", "x", "X", "data", "arr_0")
 _LABELS = ("labels", "y", "targets")
 _SPLIT = re.compile(r"x_(\w+)|(\w+)_images")
-_CONDITIONS = "conditions"
+_CONDITIONS, _RATE = "conditions", "rate"
 _HINT = "store plain numbers, for instance np.savez('data.npz', images=uint8_array, labels=int_array)"
 
 
@@ -38,8 +39,10 @@ class Header(NamedTuple):
     data_bytes: int
 
 
-def load_npy(path: Path, name: str, value_range: tuple[float, float] | None = None) -> Dataset:
-    """Images or points in one .npy file."""
+def load_npy(
+    path: Path, name: str, value_range: tuple[float, float] | None = None, kind: Kind | None = None
+) -> Dataset:
+    """Samples of any kind in one .npy file."""
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, 2)
@@ -47,13 +50,21 @@ def load_npy(path: Path, name: str, value_range: tuple[float, float] | None = No
             array = _read_array(stream, _read_header(stream, size, printable(path)), printable(path))
     except OSError as error:
         raise InputError(f"{printable(path)}: cannot be read: {error.strerror}", hint="check the file") from error
-    return Dataset.from_arrays(name, array, value_range=value_range, copy=False)
+    return Dataset.from_arrays(name, array, value_range=value_range, kind=kind, copy=False)
 
 
-def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = None, split: str = "train") -> Dataset:
-    """Images (or points), labels and condition vectors in an .npz file, found by their usual names.
+def load_npz(
+    path: Path,
+    name: str,
+    value_range: tuple[float, float] | None = None,
+    split: str = "train",
+    kind: Kind | None = None,
+) -> Dataset:
+    """Samples, labels and condition vectors in an .npz file, found by their usual names.
 
-    Arrays `x_train`, `y_train`, `x_test`, … (Keras) and `train_images`, `train_labels`, … (MedMNIST) are splits.
+    An array that is named as a kind of data (`signals`, `volumes`, `points`) holds it. `rate` is the number of steps of
+    a signal in a second. Arrays `x_train`, `y_train`, `x_test`, … (Keras) and `train_images`, `train_labels`, …
+    (MedMNIST) are splits.
     """
     where = printable(path)
     try:
@@ -66,15 +77,16 @@ def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = No
             images, candidates = _choose_images(headers, split, where)
             labels = next((key for key in candidates if key in headers), None)
             conditions = _CONDITIONS if _CONDITIONS in headers else None
+            rate = _RATE if _RATE in headers and headers[_RATE].shape == () else None
             arrays = {}
-            for key in filter(None, (images, labels, conditions)):
+            for key in filter(None, (images, labels, conditions, rate)):
                 what = f"{where}, '{printable(key)}'"
                 with archive.open(members[key]) as stream:
                     arrays[key] = _read_array(stream, _read_header(stream, members[key].file_size, what), what)
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{where}: not a sound .npz file: {printable(str(error))}", hint=_HINT) from error
     notes = [f"'{printable(images)}'" + (f" with labels '{printable(labels)}'" if labels else ", no labels")]
-    unused = sorted(set(headers) - {images, labels, conditions})
+    unused = sorted(set(headers) - {images, labels, conditions, rate})
     if unused:
         notes.append("not used: " + ", ".join(printable(key) for key in unused[:5]))
     return Dataset.from_arrays(
@@ -84,8 +96,15 @@ def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = No
         notes=tuple(notes),
         conditions=arrays[conditions] if conditions else None,
         value_range=value_range,
+        kind=kind or _kind_named(images),
+        rate=int(arrays[rate]) if rate else 0,
         copy=False,
     )
+
+
+def _kind_named(array: str) -> Kind | None:
+    """The kind of data that an array is named as; 'images' has always been the name of any samples."""
+    return next((kind for kind in ("points", "signals", "volumes") if kind == array), None)
 
 
 def _choose_images(headers: dict[str, Header], split: str, where: str) -> tuple[str, tuple[str, ...]]:
@@ -100,7 +119,7 @@ def _choose_images(headers: dict[str, Header], split: str, where: str) -> tuple[
     for key in _IMAGES:
         if key in headers:
             return key, (*_LABELS, "arr_1") if key == "arr_0" else _LABELS
-    for ranks in ((3, 4), (2,)):
+    for ranks in ((3, 4), (5,), (2,)):
         candidates = [key for key, header in headers.items() if len(header.shape) in ranks]
         if len(candidates) == 1:
             return candidates[0], _LABELS

@@ -74,7 +74,9 @@ def load_idx_pair(
             f"{printable(labels)}: labels of shape {numbers.shape} for {len(pixels):,} images",
             hint="the two files do not belong together: there must be one label per image",
         )
-    return Dataset.from_arrays(name, pixels, numbers, classes, notes, value_range=value_range, copy=False)
+    return Dataset.from_arrays(
+        name, pixels, numbers, classes, notes, value_range=value_range, kind="images", copy=False
+    )
 
 
 def read_idx(path: Path) -> Array:

@@ -1,38 +1,66 @@
-"""The meaning of an array: its layout, range and labels are inferred here, and a note reports what was inferred."""
+"""The meaning of an array: its kind, layout, range and labels are inferred here, and a note reports what was inferred.
+
+What could be two kinds of data is refused, in one line that names `--kind`.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from gankit.contracts import Kind
 from gankit.data.formats import Array
-from gankit.data.formats.levels import levels_of
+from gankit.data.formats.levels import levels_of, levels_of_signals
 from gankit.data.formats.limits import allocate
 from gankit.errors import InputError
+from gankit.modality import BY_NAME, MODALITIES
 
-CHANNELS = (1, 3, 4)
-_LAYOUTS = "[N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels for images, [N, D] floats for points"
+CHANNELS = (1, 3, 4)  # an axis of so many is one of channels
+FEW = 4  # an axis of at most so many is no side of an image
+LONG = 8  # times as long as wide: an array that may be images or signals
+_LAYOUTS = "; ".join(f"{modality.layouts} for {modality.name}" for modality in MODALITIES)
+
+
+class Read(NamedTuple):
+    """An array as a data set stores it."""
+
+    samples: Array
+    """[N, *shape]: uint8 images and volumes, float32 points and signals."""
+    notes: tuple[str, ...]
+    """What was inferred."""
+    units: tuple[float, float] = (-1.0, 1.0)
+    """See `DataSpec.units`."""
 
 
 def as_samples(
-    array: Array, what: str, value_range: tuple[float, float] | None = None
-) -> tuple[Array, tuple[str, ...]]:
-    """Any accepted array -> uint8 images [N, C, H, W] or float32 points [N, D], and what was inferred.
+    array: Array, what: str, value_range: tuple[float, float] | None = None, kind: Kind | None = None
+) -> Read:
+    """Any accepted array as it is stored.
 
-    `value_range` are the values of black and white; None: see `levels`.
+    `value_range` are the values of black and white, or of -1 and 1 (see `levels`); `kind` says what a sample is. None:
+    what the array says.
     """
     if array.dtype.kind not in "uifb":
         raise InputError(f"{what}: arrays of type {array.dtype} are not read", hint="store uint8 or float32 numbers")
     if min(array.shape, default=0) == 0:
         raise InputError(f"{what}: the array of shape {array.shape} is empty", hint=f"expected: {_LAYOUTS}")
-    if array.ndim == 2 and array.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # 1e300 becomes infinite, which is refused
-            points = array.astype(np.float32)
-        _check_finite(points, what)
-        _no_range(value_range, what)
-        return np.ascontiguousarray(points), ()
-    images, layout_notes = _channels_first(array, what)
-    pixels, range_notes = _as_bytes(images, what, value_range)
-    return pixels, layout_notes + range_notes
+    kind, why = _kind_of(array, kind, what)
+    notes = (why,) if why else ()
+    if kind == "points":
+        return Read(_points(array, what, value_range), notes)
+    ordered, layout_notes = _ORDERS[kind](array, what)
+    if kind == "signals":
+        if array.dtype.kind == "f":
+            _check_finite(array, what)
+        levels = levels_of_signals(ordered, value_range, what)
+        signals = allocate(4 * ordered.size, what).view(np.float32).reshape(ordered.shape)
+        for index, signal in enumerate(ordered):
+            signals[index] = levels.to_unit(signal)
+        said = (levels.note,) if levels.note else ()
+        return Read(signals, (*notes, *layout_notes, *said), (levels.black, levels.white))
+    pixels, range_notes = _as_bytes(ordered, what, value_range)
+    return Read(pixels, (*notes, *layout_notes, *range_notes))
 
 
 def as_labels(labels: Array, count: int, classes: tuple[str, ...], what: str) -> tuple[Array, tuple[str, ...]]:
@@ -72,26 +100,98 @@ def as_conditions(conditions: Array, count: int, what: str) -> Array:
     return vectors
 
 
-def _channels_first(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
-    if array.ndim == 3 and array.shape[2] in (3, 4) and min(array.shape[:2]) > 4:
-        height, width, channels = array.shape
-        raise InputError(
-            f"{what}: this is one image of {height}x{width} with {channels} channels, not a set",
-            hint="stack the images: np.stack(images), shape [N, H, W, C]",
-        )
+def _kind_of(array: Array, given: Kind | None, what: str) -> tuple[Kind, str]:
+    """What the samples of an array are, and a note where that is not obvious."""
+    shape = array.shape
+    if given is not None:
+        ranks = {"points": (2,), "signals": (2, 3), "images": (3, 4), "volumes": (4, 5)}[given]
+        if array.ndim not in ranks:
+            raise InputError(
+                f"{what}: an array of shape {shape} holds no {given}", hint=f"expected: {BY_NAME[given].layouts}"
+            )
+        return given, ""
+    if array.ndim == 2 and array.dtype.kind == "f":
+        return "points", ""
     if array.ndim == 3:
-        return array[:, None], ()
+        if shape[2] in (3, 4) and min(shape[:2]) > FEW:
+            height, width, channels = shape
+            raise InputError(
+                f"{what}: this is one image of {height}x{width} with {channels} channels, not a set",
+                hint="stack the images: np.stack(images), shape [N, H, W, C]; or are they signals: --kind signals",
+            )
+        if min(shape[1:]) <= FEW < max(shape[1:]):
+            return "signals", f"shape {shape} read as signals of {max(shape[1:]):,} steps (--kind images: as pictures)"
+        if array.dtype.kind == "f" and max(shape[1:]) >= LONG * min(shape[1:]):
+            raise _two_kinds(what, shape, f"images of {shape[1]}x{shape[2]}", f"signals of {max(shape[1:]):,} steps")
+        return "images", ""
     if array.ndim == 4:
-        first, last = array.shape[1] in CHANNELS, array.shape[3] in CHANNELS
-        if last:
-            note = f"shape {array.shape} read as [N, H, W, C], though it could be [N, C, H, W]"
-            return array.transpose(0, 3, 1, 2), (note,) if first else ()
-        if first:
-            return array, ()
+        if shape[1] in CHANNELS or shape[3] in CHANNELS:
+            return "images", ""
+        cubic = shape[1] == shape[2] == shape[3]
+        if cubic:
+            return "volumes", f"shape {shape} read as volumes [N, D, H, W] (--kind images: of {shape[3]} channels)"
+        sides = "x".join(map(str, shape[1:]))
+        raise _two_kinds(what, shape, f"images of {_odd_one(shape)} channels", f"volumes of {sides}")
+    if array.ndim == 5:
+        return "volumes", ""
     hint = f"expected: {_LAYOUTS}"
     if array.ndim == 2:
-        hint = f"flattened images must be reshaped, points must be floats; {hint}"
-    raise InputError(f"{what}: an array of shape {array.shape} and type {array.dtype} is not read", hint=hint)
+        hint = f"flattened images must be reshaped, points must be floats, signals take --kind signals; {hint}"
+    raise InputError(f"{what}: an array of shape {shape} and type {array.dtype} is not read", hint=hint)
+
+
+def _two_kinds(what: str, shape: tuple[int, ...], one: str, other: str) -> InputError:
+    kinds = " or ".join(f"--kind {text.split()[0]}" for text in (one, other))
+    return InputError(f"{what}: an array of shape {shape} could hold {one}, or {other}", hint=kinds)
+
+
+def _odd_one(shape: tuple[int, ...]) -> int:
+    """The number of channels of [N, C, H, W] or [N, H, W, C]: of the first and the last axis the shorter one."""
+    return min(shape[1], shape[-1])
+
+
+def _points(array: Array, what: str, value_range: tuple[float, float] | None) -> Array:
+    if value_range is not None:
+        raise InputError(f"{what}: points have no black and white", hint="leave --range out")
+    with np.errstate(over="ignore"):  # 1e300 becomes infinite, which is refused
+        points = array.astype(np.float32)
+    _check_finite(points, what)
+    return np.ascontiguousarray(points)
+
+
+def _signals(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
+    """[N, T, C], [N, C, T] or [N, T] -> [N, C, T]."""
+    if array.ndim == 2:
+        return array[:, None], ()
+    if array.shape[1] < array.shape[2]:
+        return array, (f"shape {array.shape} read as [N, C, T], {array.shape[1]} channels first",)
+    return array.transpose(0, 2, 1), ()
+
+
+def _images(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
+    """[N, H, W], [N, H, W, C] or [N, C, H, W] -> [N, C, H, W]."""
+    return (array[:, None], ()) if array.ndim == 3 else _channels_first(array, "[N, H, W, C]", "[N, C, H, W]")
+
+
+def _volumes(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
+    """[N, D, H, W], [N, D, H, W, C] or [N, C, D, H, W] -> [N, C, D, H, W]."""
+    return (array[:, None], ()) if array.ndim == 4 else _channels_first(array, "[N, D, H, W, C]", "[N, C, D, H, W]")
+
+
+def _channels_first(array: Array, last_layout: str, first_layout: str) -> tuple[Array, tuple[str, ...]]:
+    first, last = array.shape[1] in CHANNELS, array.shape[-1] in CHANNELS
+    if not (first or last):  # more than four channels: the shorter of the two axes, the last of two equal ones
+        first, last = array.shape[1] < array.shape[-1], True
+        if first:
+            return array, (f"shape {array.shape} read as {first_layout}",)
+        return np.moveaxis(array, -1, 1), (f"shape {array.shape} read as {last_layout}",)
+    if last:
+        note = f"shape {array.shape} read as {last_layout}, though it could be {first_layout}"
+        return np.moveaxis(array, -1, 1), (note,) if first else ()
+    return array, ()
+
+
+_ORDERS = {"signals": _signals, "images": _images, "volumes": _volumes}
 
 
 def _as_bytes(images: Array, what: str, given: tuple[float, float] | None) -> tuple[Array, tuple[str, ...]]:
@@ -111,11 +211,6 @@ def _as_bytes(images: Array, what: str, given: tuple[float, float] | None) -> tu
     for index, image in enumerate(images):  # one at a time, because a float copy of all might not fit
         pixels[index] = levels.to_bytes(image)
     return pixels, notes
-
-
-def _no_range(value_range: tuple[float, float] | None, what: str) -> None:
-    if value_range is not None:
-        raise InputError(f"{what}: points have no black and white", hint="leave --range out")
 
 
 def _check_finite(array: Array, what: str) -> None:

@@ -43,6 +43,11 @@ class Levels:
         pixels: Array = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
         return pixels
 
+    def to_unit(self, values: Array) -> Array:
+        """Any numbers -> float32 of the same shape in [-1, 1]; what lies beyond is clipped."""
+        scaled = (values.astype(np.float64) - self.black) * (2 / (self.white - self.black)) - 1
+        return np.clip(scaled, -1, 1).astype(np.float32)
+
     @property
     def table(self) -> Array:
         """uint8 [256]: what becomes of each byte."""
@@ -71,6 +76,32 @@ def levels_of(values: Array, given: tuple[float, float] | None, what: str) -> Le
     if given is not None:
         return asked_for(given, low, high, what)
     return _of_floats(values, low, high, what) if floats else _of_integers(values, int(low), int(high), what)
+
+
+QUIET = 0.25  # of [-1, 1]: sound that stays below it was hardly meant to have that range
+
+
+def levels_of_signals(values: Array, given: tuple[float, float] | None, what: str) -> Levels:
+    """The values that become -1 and 1: those of the type for 16-bit sound, [-1, 1] if filled, else -m and m.
+
+    m is the largest magnitude: 0 stays 0, and signals come back from a generator in the units of the source.
+    """
+    low, high = float(values.min()), float(values.max())
+    if given is not None:
+        asked_for(given, low, high, what)
+        over = "; what lies beyond was clipped" if low < given[0] or high > given[1] else ""
+        said = f"values {low:g}..{high:g} became [-1, 1] (as --range says){over}"
+        return Levels(*given, said if given != (-1, 1) or over else "")
+    if values.dtype == np.int16:
+        return Levels(-32_768, 32_767, "16-bit sound: -32768..32767 became [-1, 1]")
+    most = max(-low, high)
+    if QUIET <= most <= 1:
+        return Levels(-1, 1)
+    if most == 0:
+        raise InputError(f"{what}: all values are 0", hint="look at the data")
+    return Levels(
+        -most, most, f"values {low:.4g}..{high:.4g} became [-1, 1] by the largest one (--range decides otherwise)"
+    )
 
 
 def asked_for(given: tuple[float, float], low: float, high: float, what: str) -> Levels:

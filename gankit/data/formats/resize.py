@@ -12,13 +12,14 @@ import PIL
 from PIL import Image
 from torch import Tensor
 
-from gankit.data.dataset import COLOURS, Dataset
+from gankit.data.dataset import Dataset
 from gankit.data.formats import Array
-from gankit.data.formats.colour import converted
+from gankit.data.formats.colour import MODES, converted
 from gankit.data.formats.levels import Levels, levels_of
 from gankit.data.formats.limits import in_parallel
 from gankit.data.preparation import Preparation
 from gankit.errors import InputError
+from gankit.modality.modality import colours
 
 
 def crop_box(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -84,9 +85,7 @@ class DatasetRows:
             if pixels.shape[1:] == size:
                 into[place] = pixels
                 return
-            image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-            resized = np.asarray(fit(image, size))
-            into[place] = resized if len(pixels) == 1 else resized.transpose(2, 0, 1)
+            into[place] = resized(pixels, size)
 
         for _ in in_parallel(one, range(len(rows)), "resizing"):
             pass
@@ -100,20 +99,33 @@ class DatasetRows:
         (_, *old), (_, *new) = self.source.spec.shape, self.shape
         notes = [] if old == new else [resize_note([(old[0], old[1])], (new[0], new[1]))]
         before, after = self.source.spec.shape[0], self.shape[0]
-        notes += [f"{COLOURS[before]} became {COLOURS[after]}"] if before != after else []
+        notes += [f"{colours(before)} became {colours(after)}"] if before != after else []
         notes += [self.levels.note] if self.levels.note else []
         spec = dataclasses.replace(self.source.spec, shape=self.shape)
         return dataclasses.replace(self.source, spec=spec, samples=samples, notes=(*self.source.notes, *notes))
 
 
+def resized(pixels: Array, size: tuple[int, int]) -> Array:
+    """One image uint8 [C, H, W] at another (height, width); channels that are no colours one by one."""
+    if len(pixels) not in MODES:
+        return np.concatenate([resized(channel[None], size) for channel in pixels])
+    image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    array = np.asarray(fit(image, size))
+    return array[None] if len(pixels) == 1 else array.transpose(2, 0, 1)
+
+
 def dataset_rows(dataset: Dataset, how: Preparation) -> DatasetRows:
-    """The images of a data set as the user wants them; InputError for points, which have no size and no colour."""
+    """The images of a data set as the user wants them; InputError for other kinds, which have no size and no colour."""
     if not dataset.spec.is_image:
-        raise InputError(
-            f"'{dataset.name}' holds points, which have no size, no range and no channels",
-            hint="leave --size, --range and --channels out",
-        )
+        asked = {"--size": how.size, "--range": how.value_range, "--channels": how.channels}
+        flags = " and ".join(flag for flag, value in asked.items() if value is not None)
+        raise InputError(f"'{dataset.name}' holds {dataset.spec.kind}: {flags} is for images", hint="leave it out")
     channels, height, width = dataset.spec.shape
+    if how.channels not in (None, channels) and channels not in MODES:
+        raise InputError(
+            f"'{dataset.name}' has images of {channels} channels, which are no colours",
+            hint="choose some by number: --channels 0,1,2",
+        )
     levels = Levels(0, 255)
     if how.value_range is not None:
         levels = levels_of(dataset.samples.numpy(), how.value_range, f"'{dataset.name}'")

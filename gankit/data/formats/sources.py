@@ -25,6 +25,7 @@ from gankit.errors import InputError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm"}
 READ = "read are PNG, JPEG, WebP, BMP and PPM files; sub-folders are classes; also zip, tar, .npz, .npy, IDX, .gkpack"
+SOUNDS = {".wav", ".flac", ".ogg", ".aif", ".aiff"}
 LABEL_FILES = ("dataset.json", "metadata.jsonl", "metadata.csv", "labels.csv", "labels.tsv", "labels.json")
 CLASS_SUFFIX = ".cls"
 CONVERTIBLE = {  # images that are not read, and why
@@ -40,7 +41,7 @@ _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The image files of one source, sorted, by their path inside it ('cat/1.png')."""
+    """The image files of one source, sorted, by their path inside it ('cat/1.png'); its sounds if it has no images."""
 
     where: str  # the source, as shown to the user
     names: list[str]
@@ -49,6 +50,11 @@ class ImageFiles:
     notes: tuple[str, ...]
     others: tuple[str, ...] = ()  # files that may hold labels, see `arrangement`
     labels: tuple[str, ...] | None = None  # the label of each image, if not its folder; () for none
+
+    @property
+    def are_sounds(self) -> bool:
+        """Whether they are files of sound."""
+        return _suffix(self.names[0]) in SOUNDS
 
 
 def folder_files(root: Path) -> ImageFiles:
@@ -69,7 +75,7 @@ def folder_files(root: Path) -> ImageFiles:
                         folders.append(name + "/")
                     elif entry.is_dir():
                         links += 1
-                    elif (_is_image(name) or _holds_labels(name)) and _is_regular(entry):
+                    elif _may_be_read(name) and _is_regular(entry):
                         names.append(name)
                     else:
                         other_files[_suffix(name)] += 1
@@ -217,10 +223,14 @@ def _listing(
 ) -> ImageFiles:
     ordered = sorted(names, key=lambda name: [os.fsencode(part) for part in name.split("/")])
     images = [name for name in ordered if _is_image(name)]
+    sounds = [name for name in ordered if _suffix(name) in SOUNDS]
+    if images and sounds:
+        notes = (*notes, f"{plural(len(sounds), 'sound file')} beside the images not used")
+    images = images or sounds
     if not images:
         content = f" ({'; '.join(notes)})" if notes else ""
         raise InputError(f"{where}: holds no images{content}", hint=READ)
-    others = tuple(name for name in ordered if not _is_image(name))
+    others = tuple(name for name in ordered if _holds_labels(name))
     return ImageFiles(where, images, opener, stamp, notes, others)
 
 
@@ -230,7 +240,7 @@ def _member(name: str, other_files: Counter[str]) -> str | None:
     if not parts or any(_is_junk(part) for part in parts):
         return None
     path = "/".join(parts)
-    if _is_image(path) or _holds_labels(path):
+    if _may_be_read(path):
         return path
     other_files[_suffix(path)] += 1
     return None
@@ -242,6 +252,10 @@ def _is_junk(name: str) -> bool:
 
 def _holds_labels(name: str) -> bool:
     return name.rpartition("/")[2] in LABEL_FILES or name.endswith(CLASS_SUFFIX)
+
+
+def _may_be_read(name: str) -> bool:
+    return _is_image(name) or _suffix(name) in SOUNDS or _holds_labels(name)
 
 
 def _is_image(name: str) -> bool:

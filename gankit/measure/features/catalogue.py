@@ -9,10 +9,12 @@ from torch import Tensor
 
 from gankit.base.text import did_you_mean, printable
 from gankit.data import Dataset
+from gankit.data.formats.colour import MODES
 from gankit.errors import InputError, PluginError, ResourceError
 from gankit.measure.features import inception, lite0
 from gankit.measure.features.classifier import classifier
 from gankit.measure.features.space import FeatureFactory, FeatureSpace
+from gankit.measure.features.statistics import statistics
 
 log = logging.getLogger("gankit")
 
@@ -29,14 +31,20 @@ class PointSpace(FeatureSpace):
 
 def points(data: Dataset, argument: str) -> FeatureSpace:
     """The space of point data."""
-    if data.spec.is_image or argument:
+    if data.spec.kind != "points" or argument:
         raise InputError("features 'points' are for data sets of points", hint="leave out --features")
     return PointSpace(data.spec.shape[0])
 
 
 def builtin_features() -> dict[str, FeatureFactory]:
     """The catalogue of the core: name -> factory."""
-    return {"classifier": classifier, "lite0": lite0.lite0, "inception": inception.inception, "points": points}
+    return {
+        "classifier": classifier,
+        "lite0": lite0.lite0,
+        "inception": inception.inception,
+        "points": points,
+        "statistics": statistics,
+    }
 
 
 def choose_space(requested: str | None, data: Dataset, catalogue: Mapping[str, FeatureFactory]) -> FeatureSpace:
@@ -62,8 +70,13 @@ def choose_space(requested: str | None, data: Dataset, catalogue: Mapping[str, F
 def default_space(data: Dataset) -> tuple[str, str]:
     """Name and reason of the default. Labelled grey images get the classifier, which beats ImageNet networks there."""
     labelled = data.labels is not None and len(data.spec.classes) > 1
-    if not data.spec.is_image:
+    if data.spec.kind == "points":
         return "points", "the data are points"
+    if not data.spec.is_image or data.spec.shape[0] not in MODES:
+        kind = data.spec.kind if not data.spec.is_image else f"images of {data.spec.shape[0]} channels"
+        if labelled:
+            return "classifier", f"the data are {kind} and have labels"
+        return "statistics", f"the data are {kind} without labels"
     if labelled and data.spec.shape[0] == 1:
         return "classifier", "the data are grey and have labels"
     if lite0.available():

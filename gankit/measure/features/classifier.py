@@ -24,7 +24,9 @@ from gankit.base.seeds import derive_seed
 from gankit.data import Dataset
 from gankit.errors import InputError
 from gankit.game.state import check_fit, shapes
+from gankit.machine.layout import channels_last
 from gankit.measure.features.space import FeatureSpace
+from gankit.modality import modality_of
 
 log = logging.getLogger("gankit")
 
@@ -35,14 +37,14 @@ STEPS, BATCH, PEAK_LR = 400, 128, 4e-3
 SHIFT = 2  # pixels; largest random shift of a training image
 HELD_OUT = 0.1  # share of the data on which the accuracy is measured
 POOR = 0.7  # accuracy below which a warning says that the features are unreliable
-MAX_SIDE = 64  # pixels; larger images are averaged down to this
+MAX_SIDES = {1: 8192, 2: 64, 3: 32}  # steps, pixels, voxels; larger samples are averaged down to this
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Header:
     kind: str
     recipe: int
-    shape: Annotated[tuple[Annotated[int, Ge(1), Le(1 << 16)], ...], Len(3, 3)]
+    shape: Annotated[tuple[Annotated[int, Ge(1), Le(1 << 24)], ...], Len(2, 4)]
     classes: Annotated[tuple[str, ...], Len(1)]
     data: str
     data_fingerprint: str
@@ -50,24 +52,31 @@ class _Header:
     tensors_sha256: str
 
 
-class Classifier(nn.Module):
-    """Four convolutions, global average, one linear layer: images [N, C, H, W] in [-1, 1] -> features, logits."""
+_LAYERS = {1: (nn.Conv1d, nn.BatchNorm1d), 2: (nn.Conv2d, nn.BatchNorm2d), 3: (nn.Conv3d, nn.BatchNorm3d)}
 
-    def __init__(self, channels: int, classes: int) -> None:
+
+class Classifier(nn.Module):
+    """Four convolutions, global average, one linear layer: images [N, C, H, W] in [-1, 1] -> features, logits.
+
+    `axes` is the number of axes: likewise signals [N, C, T] and volumes [N, C, D, H, W].
+    """
+
+    def __init__(self, channels: int, classes: int, axes: int = 2) -> None:
         super().__init__()
         widths = (channels, 32, 64, 96, WIDTH)
         strides = (2, 2, 2, 1)
+        convolution, norm = _LAYERS[axes]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride, 1) for a, b, stride in zip(widths, widths[1:], strides, strict=False)
+            convolution(a, b, 3, stride, 1) for a, b, stride in zip(widths, widths[1:], strides, strict=False)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
+        self.norms = nn.ModuleList(norm(width) for width in widths[1:])
         self.linear = nn.Linear(WIDTH, classes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = images
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = F.relu(norm(convolution(x)))
-        features = x.mean(dim=(2, 3))
+        features = x.flatten(2).mean(dim=2)
         return features, self.linear(features)
 
 
@@ -79,7 +88,10 @@ class ClassifierSpace(FeatureSpace):
             name="classifier",
             sha256=header.tensors_sha256,
             dim=WIDTH,
-            protocol={"resize": f"area, to at most {MAX_SIDE}", "accuracy": round(header.accuracy, 4)},
+            protocol={
+                "resize": f"area, to at most {MAX_SIDES[len(header.shape) - 1]}",
+                "accuracy": round(header.accuracy, 4),
+            },
         )
         self.network = network
         self.header = header
@@ -91,13 +103,13 @@ class ClassifierSpace(FeatureSpace):
 
 def classifier(data: Dataset, argument: str) -> FeatureSpace:
     """The classifier of a labelled data set, trained at first use (seconds) and cached; or one from a file."""
-    if not data.spec.is_image:
-        raise InputError(f"features 'classifier' need images; '{data.name}' holds points", hint="use --features points")
+    if data.spec.kind == "points":
+        raise InputError(f"features 'classifier' are not for points: '{data.name}'", hint="use --features points")
     if argument:
         space = _read(Path(argument))
         if space.header.shape != data.spec.shape:
             raise InputError(
-                f"{argument} classifies images {list(space.header.shape)}, not {list(data.spec.shape)}",
+                f"{argument} classifies samples {list(space.header.shape)}, not {list(data.spec.shape)}",
                 hint="leave out the file, or choose the --size it was made for",
             )
         return space
@@ -117,18 +129,23 @@ def classifier(data: Dataset, argument: str) -> FeatureSpace:
     space = cached_file(f"scores/{name}", make=lambda: _train(data), read=read)
     if space.header.accuracy < POOR:
         log.warning(
-            "the classifier is right about %.0f %% of the held-out images: its scores say little; try --features lite0",
+            "the classifier is right about %.0f %% of the held-out %s: its scores say little; try --features %s",
             100 * space.header.accuracy,
+            data.spec.kind,
+            "lite0" if data.spec.is_image else "statistics",
         )
     return space
 
 
+def _classifier_of(shape: tuple[int, ...], classes: tuple[str, ...]) -> Classifier:
+    return Classifier(shape[0], len(classes), axes=len(shape) - 1)
+
+
 def _as_input(samples: Tensor) -> Tensor:
-    x = samples.float() / 127.5 - 1
-    height, width = x.shape[-2:]
-    if max(height, width) > MAX_SIDE:
-        scale = MAX_SIDE / max(height, width)
-        x = F.interpolate(x, size=(max(1, round(height * scale)), max(1, round(width * scale))), mode="area")
+    x = modality_of(tuple(samples.shape[1:])).floats(samples)
+    limit, longest = MAX_SIDES[x.ndim - 2], max(x.shape[2:])
+    if longest > limit:
+        x = F.interpolate(x, size=[max(1, round(side * limit / longest)) for side in x.shape[2:]], mode="area")
     return x
 
 
@@ -141,7 +158,7 @@ def _train(data: Dataset) -> bytes:
     kept = order[len(held_out) :]
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(derive_seed(RECIPE, "classifier"))
-        network = Classifier(data.spec.shape[0], len(data.spec.classes)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = channels_last(_classifier_of(data.spec.shape, data.spec.classes))
         _fit(network, data, kept)
         network.eval()
     with torch.no_grad():
@@ -169,7 +186,9 @@ def _fit(network: Classifier, data: Dataset, indices: Tensor) -> None:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=STEPS)
     for step in range(STEPS):
         batch = indices[torch.randint(len(indices), (BATCH,))]
-        images = _shifted(_as_input(data.samples[batch])).to(memory_format=torch.channels_last)
+        images = _shifted(_as_input(data.samples[batch]))
+        if images.ndim == 4:
+            images = images.to(memory_format=torch.channels_last)
         loss = F.cross_entropy(network(images)[1], data.labels[batch])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -192,8 +211,9 @@ def _one_thread() -> Iterator[None]:
 
 def _shifted(images: Tensor) -> Tensor:
     """The batch, shifted by up to two pixels; all samples share the shift, which makes it cheap."""
-    dy, dx = torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist()
-    return torch.roll(images, (dy, dx), dims=(2, 3))
+    axes = range(2, images.ndim)
+    shifts = torch.randint(-SHIFT, SHIFT + 1, (len(axes),)).tolist()
+    return torch.roll(images, shifts, dims=tuple(axes))
 
 
 def _read(path: Path) -> ClassifierSpace:
@@ -214,10 +234,10 @@ def _read(path: Path) -> ClassifierSpace:
     if header.kind != KIND or header.recipe != RECIPE or header.tensors_sha256 != tensors_digest(tensors):
         raise InputError(f"{path} is damaged, or of another version of gankit", hint="leave it out: one is trained")
     with torch.random.fork_rng(devices=[]):
-        network = Classifier(header.shape[0], len(header.classes))
+        network = _classifier_of(header.shape, header.classes)
     check_fit(str(path), shapes(network.state_dict()), shapes(tensors))
     network.load_state_dict(tensors)
-    return ClassifierSpace(network.to(memory_format=torch.channels_last).eval().requires_grad_(False), header)  # type: ignore[call-overload]
+    return ClassifierSpace(channels_last(network).eval().requires_grad_(False), header)
 
 
 def _object(metadata: str | None) -> dict[str, Any]:

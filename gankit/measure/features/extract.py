@@ -14,11 +14,11 @@ from gankit.base import progress
 from gankit.errors import PluginError
 from gankit.machine import processes
 from gankit.measure.features.space import FeatureSpace
-from gankit.measure.metrics.duplicates import as_pixels
+from gankit.modality import modality_of
 
 log = logging.getLogger("gankit")
 
-# (start, stop) -> the samples with these numbers: uint8 images [n, C, H, W] or float32 points [n, D], on the CPU.
+# (start, stop) -> the samples with these numbers, as data sets store them, on the CPU: uint8 images [n, C, H, W].
 Source = Callable[[int, int], Tensor]
 
 EXTRACT_BATCH = 250  # fixed, because the rounding of a sum depends on the shape of the batch
@@ -27,7 +27,7 @@ ANNOUNCE_AFTER_S = 10.0  # expected duration above which an extraction is announ
 
 @dataclass(frozen=True)
 class Views:
-    """The views of samples: features [n, dim], class logits [n, K] if the space has them, pixels [n, P] of images."""
+    """The views of samples: features [n, dim], class logits [n, K] if the space has them, small pixels [n, P]."""
 
     features: Tensor
     logits: Tensor | None
@@ -56,7 +56,7 @@ def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, w
             views = {
                 "features": features,
                 "logits": logits,
-                "pixels": as_pixels(samples) if samples.ndim == 4 else None,
+                "pixels": modality_of(tuple(samples.shape[1:])).thumbnails(samples),
             }
             for name, values in views.items():
                 if values is not None:
@@ -72,8 +72,10 @@ def extract(space: FeatureSpace, source: Source, n: int, device: torch.device, w
 
 
 def pixels_of(samples: Tensor) -> Tensor | None:
-    """uint8 images [N, C, H, W] -> pixels [N, P]; None for points."""
-    return torch.cat([as_pixels(part) for part in torch.split(samples, EXTRACT_BATCH)]) if samples.ndim == 4 else None
+    """Stored samples [N, *shape] -> small pixels uint8 [N, P]; None for points."""
+    modality = modality_of(tuple(samples.shape[1:]))
+    parts = [modality.thumbnails(part) for part in torch.split(samples, EXTRACT_BATCH)]
+    return None if parts[0] is None else torch.cat([part for part in parts if part is not None])
 
 
 def flaw(features: Tensor) -> str | None:

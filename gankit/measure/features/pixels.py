@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gankit.base.text import printable
 from gankit.data import Dataset
-from gankit.data.formats.colour import on_background
+from gankit.data.formats.colour import MODES, on_background
 from gankit.errors import InputError
 
 CHUNK = 50  # images in a network at a time: at 299x299, one activation of 250 of them takes 1.4 GB
@@ -17,11 +17,15 @@ _COLOURS = {1: "grey repeated", 4: "alpha on white"}
 
 
 def require_images(data: Dataset, space: str) -> None:
-    """InputError when the data are points."""
-    if not data.spec.is_image:
-        raise InputError(
-            f"features '{space}' need images; '{printable(data.name)}' holds points", hint="use --features points"
-        )
+    """InputError when the data are no images, or have channels that are no colours."""
+    if data.spec.is_image and data.spec.shape[0] in MODES:
+        return
+    kind = f"images of {data.spec.shape[0]} channels" if data.spec.is_image else data.spec.kind
+    other = "points" if kind == "points" else "statistics"
+    raise InputError(
+        f"features '{space}' need grey or colour images; '{printable(data.name)}' holds {kind}",
+        hint=f"use --features {other}",
+    )
 
 
 def colour_protocol(data: Dataset) -> dict[str, str]:

@@ -32,7 +32,7 @@ class FeatureSpace(nn.Module):
         """The preparation of samples: resize, …"""
 
     def forward(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
-        """uint8 images [N, C, H, W] or float32 points [N, D] -> features [N, dim] and class logits [N, K] or None."""
+        """Stored samples (uint8 images [N, C, H, W]) -> features [N, dim] and class logits [N, K] or None."""
         raise NotImplementedError
 
 

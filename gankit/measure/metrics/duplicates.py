@@ -6,19 +6,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from gankit.contracts import DataSpec
 from gankit.measure.metrics.two_sets import TwoSets
+from gankit.modality import modality_of
+from gankit.modality.images import THUMBNAIL
 
-SIDE = 12  # pixels; at this size comparisons ignore noise and fine detail, and are cheap for whole training sets
 RATIO, NEIGHBOUR = 0.4, 3
 SAME = 1e-4  # squared distance of unit vectors below which two images are equal; float32 products are off by 1e-6
 ROWS, COLUMNS = 1024, 16_384
-
-
-def as_pixels(images: Tensor) -> Tensor:
-    """uint8 images [N, C, H, W] -> uint8 [N, P], averaged down to at most 12x12 for the comparison."""
-    height, width = images.shape[-2:]
-    small = F.adaptive_avg_pool2d(images.float(), (min(height, SIDE), min(width, SIDE)))
-    return small.round().to(torch.uint8).flatten(1)
 
 
 class NearDuplicates(TwoSets):
@@ -36,7 +31,7 @@ class NearDuplicates(TwoSets):
 
     def __init__(self) -> None:
         super().__init__()
-        self.protocol = {"side": SIDE, "ratio": RATIO, "neighbour": NEIGHBOUR}
+        self.protocol = {"side": THUMBNAIL, "ratio": RATIO, "neighbour": NEIGHBOUR}
 
     def compute(self) -> Tensor:
         """The share of near-duplicates."""
@@ -47,13 +42,16 @@ class NearDuplicates(TwoSets):
         return (distance < RATIO * scale[where]).double().mean()
 
 
-def repeated(images: Tensor) -> float:
-    """Share in [0, 1] of uint8 images [N, C, H, W] that are near-duplicates of another one of them, by the same rule.
+def repeated(data: DataSpec, samples: Tensor) -> float | None:
+    """Share in [0, 1] of stored samples that are near-duplicates of another one of them, by the same rule.
 
-    An image x with nearest other image r counts when |x - r| < 0.4 |r - r'|, where r' is the third nearest to r of
-    those that are neither x nor equal to r. It takes N^2 comparisons.
+    None for points, whose distances say nothing. A sample x with nearest other one r counts when |x - r| < 0.4 |r -
+    r'|, where r' is the third nearest to r of those that are neither x nor equal to r. It takes N^2 comparisons.
     """
-    points = normalised(as_pixels(images))
+    small = modality_of(data.shape).thumbnails(samples)
+    if small is None:
+        return None
+    points = normalised(small)
     if len(points) < NEIGHBOUR + 2:
         return 0.0
     count = 0

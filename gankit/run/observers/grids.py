@@ -28,10 +28,10 @@ class SampleGrids:
 
     def start(self, run: Run) -> None:
         z, condition = run.space.draw(
-            GRID_CANDIDATES if run.data.is_image else POINTS_IN_PLOT, derive_seed(run.config.seed, "grid")
+            POINTS_IN_PLOT if run.data.kind == "points" else GRID_CANDIDATES, derive_seed(run.config.seed, "grid")
         )
         self.grid = SampleGrid(z, condition)
-        if run.data.is_image:
+        if run.data.kind != "points":
             plan = run.plan
             self.grid = plan.composition.hook.gankit_sample_grid(
                 data=run.data, z=z, condition=condition, options=plan.live.options
