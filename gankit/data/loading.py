@@ -14,18 +14,16 @@ import torch
 
 from gankit.base.text import did_you_mean, printable, short_name
 from gankit.data.dataset import Dataset, DatasetFactory
-from gankit.data.formats.arrangement import TRAIN, arranged
-from gankit.data.formats.arrays import NPY_MAGIC, load_npy, load_npz
-from gankit.data.formats.idx import find_idx, load_idx, load_idx_pair
-from gankit.data.formats.images import ImageRows, image_rows
-from gankit.data.formats.pack import MAGIC, load_pack
+from gankit.data.formats.arrangement import TRAIN
+from gankit.data.formats.format import START_BYTES, Format, Request
+from gankit.data.formats.images import ImageRows
+from gankit.data.formats.known import FORMATS
 from gankit.data.formats.resize import dataset_rows
 from gankit.data.formats.rows import Rows, load_rows
-from gankit.data.formats.sources import READ, SUFFIXES, class_labels, folder_files, tar_files, zip_files
+from gankit.data.formats.sources import READ, SUFFIXES, class_labels
+from gankit.data.formats.unread import Unread, unread_by_start, unread_by_suffix
 from gankit.data.preparation import AS_THEY_ARE, Preparation
 from gankit.errors import InputError
-
-_GZIP, _ZIP = b"\x1f\x8b", b"PK"
 
 
 def load_dataset(
@@ -179,40 +177,13 @@ def _open(
     how: Preparation,
 ) -> Iterator[tuple[Dataset | ImageRows, Preparation]]:
     """Image files as rows that are prepared; everything else as a data set, with what of the preparation is left."""
-    levels, rest = how.value_range, replace(how, value_range=None, on_bad_image="error")
-    as_stored = replace(how, on_bad_image="error")
     factory = catalogue.get(data)
     if factory is not None:
-        factory = _split_of(data, factory, split)
-        yield factory(), as_stored
+        yield _split_of(data, factory, split)(), replace(how, on_bad_image="error")
         return
-    path = _existing_path(data, catalogue)
-    name = short_name(path)
-    idx = find_idx(path, split) if path.is_dir() else None
-    if idx is not None:
-        images, labels, notes = idx
-        yield load_idx_pair(images, labels, name, notes=notes, value_range=levels), rest
-        return
-    if path.is_dir():
-        yield image_rows(arranged(folder_files(path), split), name, how), AS_THEY_ARE
-        return
-    kind = _file_kind(path)
-    if kind in ("zip", "tar"):
-        with zip_files(path) if kind == "zip" else tar_files(path) as files:
-            yield image_rows(arranged(files, split), name, how), AS_THEY_ARE
-        return
-    if kind == "npz":
-        yield load_npz(path, name, levels, split), rest
-        return
-    if split != TRAIN:
-        raise InputError(
-            f"{printable(path)} has no split '{printable(split)}'",
-            hint="give the path of the other images instead",
-        )
-    if kind == "pack":
-        yield load_pack(path, name), as_stored
-    else:
-        yield {"npy": load_npy, "idx": load_idx}[kind](path, name, levels), rest
+    request = _request(_existing_path(data, catalogue), split, how)
+    with _format_of(request).open(request) as opened:
+        yield opened
 
 
 def _split_of(data: str, factory: DatasetFactory, split: str) -> DatasetFactory:
@@ -242,28 +213,42 @@ def _existing_path(data: str, catalogue: Mapping[str, DatasetFactory]) -> Path:
         ) from error
 
 
-def _file_kind(path: Path) -> str:
-    """'zip', 'npz', 'npy', 'idx', 'tar' or 'pack' by the first bytes, and by the suffix for kinds of zip and gzip."""
-    where = printable(path)
-    if not stat.S_ISREG(path.stat().st_mode):  # before opening, because a FIFO would block
-        raise InputError(f"{where}: neither a regular file nor a folder", hint=READ)
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(8)
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror}", hint="check its permissions") from error
-    suffix = path.suffix.lower()
-    if start.startswith(_ZIP):
-        return "npz" if suffix == ".npz" else "zip"
-    if start.startswith(NPY_MAGIC):
-        return "npy"
-    if start.startswith(MAGIC):
-        return "pack"
-    if suffix in (".tar", ".tgz") or path.name.lower().endswith(".tar.gz"):
-        return "tar"
-    if start.startswith(_GZIP) or start.startswith(b"\0\0"):
-        return "idx"
+def _request(path: Path, split: str, how: Preparation) -> Request:
+    where, start = printable(path), b""
+    if not path.is_dir():
+        if not stat.S_ISREG(path.stat().st_mode):  # before opening, because a FIFO would block
+            raise InputError(f"{where}: neither a regular file nor a folder", hint=READ)
+        try:
+            with path.open("rb") as stream:
+                start = stream.read(START_BYTES)
+        except OSError as error:
+            raise InputError(f"{where}: cannot be read: {error.strerror}", hint="check its permissions") from error
+    return Request(path, start, short_name(path), split, how)
+
+
+def _format_of(request: Request) -> Format:
+    """The format of a path, which is recognised by its content; InputError says what it is if it is not read."""
+    where = printable(request.path)
+    unread = None if request.path.is_dir() else unread_by_suffix(request.suffix)
+    found = None if unread else next((format for format in FORMATS if format.claims(request)), None)
+    if found is None:
+        raise _not_read(request, unread or unread_by_start(request.start))
+    if not found.splits and request.split != TRAIN:
+        raise InputError(
+            f"{where} has no split '{printable(request.split)}'", hint="give the path of the other images instead"
+        )
+    return found
+
+
+def _not_read(request: Request, unread: Unread | None) -> InputError:
+    where, suffix, start = printable(request.path), request.suffix, request.start
+    if unread is not None:
+        return InputError(
+            f"{where}: {unread.name} files are not read, for {unread.reason}",
+            hint=f"convert: {printable(unread.converted(request.path.name))}",
+        )
     if suffix in SUFFIXES:
-        raise InputError(f"{where}: one image is not a data set", hint="give the folder that holds the images")
+        return InputError(f"{where}: one image is not a data set", hint="give the folder that holds the images")
     what = "not a sound zip file" if suffix in (".zip", ".npz") else "not a kind of file that is read"
-    raise InputError(f"{where}: {what} ({'empty' if not start else 'it starts with ' + start.hex(' ')})", hint=READ)
+    begins = "empty" if not start else f"it starts with {start[:8].hex(' ')}"
+    return InputError(f"{where}: {what} ({begins})", hint=READ)

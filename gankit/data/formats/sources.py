@@ -11,8 +11,8 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,19 +21,13 @@ from typing import IO
 from gankit.base.text import plural, printable
 from gankit.data.formats.archive import MAX_ENTRIES, MAX_MEMBER_BYTES, check_archive
 from gankit.data.formats.limits import check_memory
+from gankit.data.formats.unread import unread_by_suffix
 from gankit.errors import InputError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm"}
 READ = "read are PNG, JPEG, WebP, BMP and PPM files; sub-folders are classes; also zip, tar, .npz, .npy, IDX, .gkpack"
 LABEL_FILES = ("dataset.json", "metadata.jsonl", "metadata.csv", "labels.csv", "labels.tsv", "labels.json")
 CLASS_SUFFIX = ".cls"
-CONVERTIBLE = {  # images that are not read, and why
-    **dict.fromkeys((".tif", ".tiff"), "they may hold many pages, or values of any kind"),
-    ".gif": "they are animations of 256 colours",
-    **dict.fromkeys((".heic", ".heif", ".avif", ".jxl", ".jp2"), "their decoders are not part of gankit"),
-    **dict.fromkeys((".psd", ".svg", ".eps", ".pdf", ".ai"), "they are documents"),
-    **dict.fromkeys((".dng", ".cr2", ".nef", ".arw", ".raw"), "they are raw data of a camera"),
-}
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")  # gzip, bzip2, xz
 _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
@@ -54,7 +48,7 @@ class ImageFiles:
 def folder_files(root: Path) -> ImageFiles:
     """All image files below a folder. Links to folders are not followed: they may leave it, or form a loop."""
     names: list[str] = []
-    other_files: Counter[str] = Counter()
+    other_files = defaultdict[str, list[str]](list)
     links = 0
     folders = [""]
     while folders:
@@ -72,7 +66,7 @@ def folder_files(root: Path) -> ImageFiles:
                     elif (_is_image(name) or _holds_labels(name)) and _is_regular(entry):
                         names.append(name)
                     else:
-                        other_files[_suffix(name)] += 1
+                        other_files[_suffix(name)].append(name)
         except OSError as error:
             raise InputError(
                 f"{printable(root / folder)}: the folder cannot be read: {error.strerror}", hint="check its permissions"
@@ -96,7 +90,7 @@ def zip_files(path: Path) -> Iterator[ImageFiles]:
         raise InputError(f"{where}: not a sound zip file: {printable(str(error))}", hint="pack it again") from error
     with archive:
         members: dict[str, zipfile.ZipInfo] = {}
-        other_files: Counter[str] = Counter()
+        other_files = defaultdict[str, list[str]](list)
         for info in check_archive(archive, where, MAX_MEMBER_BYTES):
             name = _member(info.filename, other_files)
             if name is None:
@@ -123,7 +117,7 @@ def tar_files(path: Path) -> Iterator[ImageFiles]:
     where = printable(path)
     places: dict[str, tuple[int, int]] = {}  # offset and size
     held: dict[str, bytes] = {}
-    other_files: Counter[str] = Counter()
+    other_files = defaultdict[str, list[str]](list)
     try:
         with path.open("rb") as raw:
             packed = raw.read(6).startswith(_COMPRESSED)
@@ -224,7 +218,7 @@ def _listing(
     return ImageFiles(where, images, opener, stamp, notes, others)
 
 
-def _member(name: str, other_files: Counter[str]) -> str | None:
+def _member(name: str, other_files: dict[str, list[str]]) -> str | None:
     """The path of an archive's member that is an image or may hold labels; others are counted, but for junk."""
     parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".")]  # some tools write backslashes
     if not parts or any(_is_junk(part) for part in parts):
@@ -232,7 +226,7 @@ def _member(name: str, other_files: Counter[str]) -> str | None:
     path = "/".join(parts)
     if _is_image(path) or _holds_labels(path):
         return path
-    other_files[_suffix(path)] += 1
+    other_files[_suffix(path)].append(path)
     return None
 
 
@@ -260,13 +254,16 @@ def _is_regular(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _ignored(other_files: Counter[str]) -> tuple[str, ...]:
+def _ignored(other_files: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Notes on the files that are no images, by their suffix; what could be converted is named with the way."""
     if not other_files:
         return ()
-    kinds = ", ".join(printable(suffix) or "no suffix" for suffix, _ in other_files.most_common(3))
-    notes = [f"{plural(sum(other_files.values()), 'other file')} ignored ({kinds})"]
-    for suffix, count in other_files.most_common():
-        if suffix in CONVERTIBLE:
-            way = f"magick mogrify -format png '*{suffix}'"
-            notes.append(f"{plural(count, f'{suffix} file')} not read, for {CONVERTIBLE[suffix]}; convert: {way}")
+    most = sorted(other_files.items(), key=lambda item: (-len(item[1]), item[0]))
+    kinds = ", ".join(printable(suffix) or "no suffix" for suffix, _ in most[:3])
+    notes = [f"{plural(sum(map(len, other_files.values())), 'other file')} ignored ({kinds})"]
+    for suffix, names in most:
+        unread = unread_by_suffix(suffix)
+        if unread is not None:
+            what = plural(len(names), f"{suffix} file")
+            notes.append(f"{what} not read, for {unread.reason}; convert: {unread.converted(min(names), suffix)}")
     return tuple(notes)
