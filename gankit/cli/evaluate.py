@@ -23,6 +23,9 @@ def evaluate(
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
     range_: Range = None,
     channels: Channels = None,
+    frames: Annotated[
+        Literal["first", "all"] | None, typer.Option(help="Of files with several frames or pages: the first, or each.")
+    ] = None,
     split: Annotated[str, typer.Option(help="Split of the real data: train or test.")] = "train",
     features: Annotated[
         str | None,
@@ -65,6 +68,7 @@ def evaluate(
             size=size,
             value_range=range_,
             channels=channels,
+            frames=frames,
             split=split,
             features=features,
             metrics=None if metrics is None else _names(metrics),

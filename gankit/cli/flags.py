@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,9 @@ Range = Annotated[
 ]
 Channels = Annotated[
     Literal["grey", "rgb", "rgba"] | None, typer.Option(help="Colours of the images (default: those of the data).")
+]
+Frames = Annotated[
+    Literal["first", "all"], typer.Option(help="Of files with several frames or pages: the first, or each.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
@@ -52,6 +55,13 @@ def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
     from gankit.host import recipes
 
     return [(found.name, found.recipe.title) for found in recipes.discover() if found.name.startswith(incomplete)]
+
+
+def data_flags(given: Mapping[str, Any]) -> list[str]:
+    """The flags that say how data are prepared, as far as they differ from the defaults."""
+    names = {"size": "--size", "value_range": "--range", "channels": "--channels", "frames": "--frames"}
+    flags = [f"{flag}={given[name]}" for name, flag in names.items() if given.get(name) not in (None, "first")]
+    return flags + (["--on-bad-image skip"] if given.get("on_bad_image") == "skip" else [])
 
 
 def path_of(text: str, flag: str) -> Path:

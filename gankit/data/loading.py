@@ -18,9 +18,10 @@ from gankit.data.formats.arrangement import TRAIN
 from gankit.data.formats.format import START_BYTES, Format, Request
 from gankit.data.formats.images import ImageRows
 from gankit.data.formats.known import FORMATS
+from gankit.data.formats.pictures import kind_by_suffix
 from gankit.data.formats.resize import dataset_rows
 from gankit.data.formats.rows import Rows, load_rows
-from gankit.data.formats.sources import READ, SUFFIXES, class_labels
+from gankit.data.formats.sources import READ, class_labels
 from gankit.data.formats.unread import Unread, unread_by_start, unread_by_suffix
 from gankit.data.preparation import AS_THEY_ARE, Preparation
 from gankit.errors import InputError
@@ -81,7 +82,7 @@ class Survey:
     names: tuple[str, ...]
     """The names of these classes."""
     kinds: Mapping[str, int]
-    """'RGB', 'grey', 'transparent', '16 bits', 'animated' -> how many of the files are that; empty for arrays."""
+    """'RGB', 'grey', 'transparent', '16 bits', 'of several frames', … -> how many pictures; empty for arrays."""
     left_out: Mapping[str, str]
     """File that cannot be read -> why."""
     notes: tuple[str, ...]
@@ -99,16 +100,13 @@ def survey(
         if isinstance(source, Dataset):
             return _survey_arrays(source)
         names, labels, notes = class_labels(source.files)
-        present = Counter() if labels is None else Counter(labels[index] for index in source.order)
-        headers = [source.headers[index] for index in source.order]
+        present = Counter() if labels is None else Counter(labels[page.file] for page in source.pages)
+        headers = [page.header for page in source.pages]
         sizes = [header.size for header in headers]
-        kinds = {
-            "RGB": sum(header.colour for header in headers),
-            "grey": sum(not header.colour for header in headers),
-            "transparent": sum(header.alpha for header in headers),
-            "16 bits": sum(header.sixteen_bit for header in headers),
-            "animated": sum(header.animated for header in headers),
-        }
+        kinds = Counter("RGB" if header.colour else "grey" for header in headers)
+        kinds["transparent"] = sum(header.alpha for header in headers)
+        kinds.update(header.depth for header in headers if header.depth != "8 bits")
+        kinds["of several frames"] = sum(header.more for header in headers)
         return Survey(
             is_image=True,
             count=len(source),
@@ -157,7 +155,7 @@ def _sample_of_files(data: str, most: int, how: Preparation) -> Dataset:
     with _open(data, {}, TRAIN, how) as (source, _):
         if isinstance(source, Dataset):  # the folder has just become something else
             return _survey_arrays(source).sample(most)
-        return load_rows(replace(source, order=[source.order[row] for row in spread(len(source), most)]))
+        return load_rows(replace(source, pages=[source.pages[row] for row in spread(len(source), most)]))
 
 
 def spread(count: int, most: int, together: int = 8) -> list[int]:
@@ -179,7 +177,7 @@ def _open(
     """Image files as rows that are prepared; everything else as a data set, with what of the preparation is left."""
     factory = catalogue.get(data)
     if factory is not None:
-        yield _split_of(data, factory, split)(), replace(how, on_bad_image="error")
+        yield _split_of(data, factory, split)(), replace(how, on_bad_image="error", frames="first")
         return
     request = _request(_existing_path(data, catalogue), split, how)
     with _format_of(request).open(request) as opened:
@@ -247,8 +245,11 @@ def _not_read(request: Request, unread: Unread | None) -> InputError:
             f"{where}: {unread.name} files are not read, for {unread.reason}",
             hint=f"convert: {printable(unread.converted(request.path.name))}",
         )
-    if suffix in SUFFIXES:
-        return InputError(f"{where}: one image is not a data set", hint="give the folder that holds the images")
+    if kind_by_suffix(suffix) is not None:
+        return InputError(
+            f"{where}: one image is not a data set",
+            hint="give the folder that holds the images, or --frames all for one file of several",
+        )
     what = "not a sound zip file" if suffix in (".zip", ".npz") else "not a kind of file that is read"
     begins = "empty" if not start else f"it starts with {start[:8].hex(' ')}"
     return InputError(f"{where}: {what} ({begins})", hint=READ)

@@ -12,6 +12,7 @@ from gankit.errors import InputError
 
 OnBadImage = Literal["error", "skip"]
 Channels = Literal["grey", "rgb", "rgba"]
+Frames = Literal["first", "all"]
 MAX_SIZE = 4096
 CHANNELS: dict[str, int] = {"grey": 1, "rgb": 3, "rgba": 4}
 
@@ -28,16 +29,19 @@ class Preparation:
     """1 (grey), 3 (RGB) or 4 (RGBA)."""
     on_bad_image: OnBadImage = "error"
     """Whether an unreadable image is an error, or is left out and said."""
+    frames: Frames = "first"
+    """Whether only the first of several frames or pages of a file is a sample, or each."""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Preparation:
-        """From settings as they are written: `size`, `value_range`, `channels`, `on_bad_image`; each may be None."""
+        """From settings as they are written, by the names of the fields; each may be None."""
         size, levels, channels = (settings.get(key) for key in ("size", "value_range", "channels"))
         return cls(
             size=None if size is None else parse_size(str(size)),
             value_range=None if levels is None else parse_range(str(levels)),
             channels=None if channels is None else CHANNELS[channels],
             on_bad_image=settings.get("on_bad_image") or "error",
+            frames=settings.get("frames") or "first",
         )
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from gankit.base import progress
 from gankit.base.files import cannot_write, read_json, whole_file, write_durably, write_json
 from gankit.base.text import printable
-from gankit.data.formats.sources import SUFFIXES
+from gankit.data.formats.pictures import kind_by_suffix
 from gankit.errors import InputError
 from gankit.game.latent import one_hot
 from gankit.sample.generator import TrainedGenerator
@@ -144,7 +144,8 @@ def _claim(request: Request, out: Path, replace: bool) -> None:
 
 def _pictures(folder: Path) -> Iterator[Path]:
     """The pictures that would be read with this folder as data."""
-    return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    found = (path for path in folder.rglob("*") if not path.name.startswith("."))
+    return (path for path in found if kind_by_suffix(path.suffix.lower()) is not None)
 
 
 def _write_folder(request: Request, out: Path) -> None:

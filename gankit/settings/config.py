@@ -174,6 +174,11 @@ class RunConfig(TrainConfig):
         help="whether an unreadable image ends the run, or is reported and skipped",
         setting=Setting(Panel.DATA, brief="unreadable images"),
     )
+    frames: Literal["first", "all"] = option(
+        "first",
+        help="of image files with several frames or pages: whether the first is a sample, or each",
+        setting=Setting(Panel.DATA, brief="of animations and many pages"),
+    )
     images: int | None = option(
         None,
         ge=1,
@@ -280,6 +285,7 @@ class Settings(TypedDict, total=False):
     value_range: str | None
     channels: Literal["grey", "rgb", "rgba"] | None
     on_bad_image: Literal["error", "skip"]
+    frames: Literal["first", "all"]
     images: int | str
     steps: int | str
     time_s: float | str

@@ -65,7 +65,7 @@ def decoded(
 
     @contextmanager
     def opened(request: Request) -> Iterator[Opened]:
-        left = replace(request.how, on_bad_image="error")
+        left = replace(request.how, on_bad_image="error", frames="first")
         yield load(request), replace(left, value_range=None) if applies_range else left
 
     return opened

@@ -12,7 +12,8 @@ from gankit.data.formats.format import Format, Opened, Request
 from gankit.data.formats.idx import IDX, IDX_FOLDER
 from gankit.data.formats.images import image_rows
 from gankit.data.formats.pack import PACK
-from gankit.data.formats.sources import folder_files, tar_files, zip_files
+from gankit.data.formats.pictures import kind_by_suffix
+from gankit.data.formats.sources import folder_files, single_file, tar_files, zip_files
 from gankit.data.preparation import AS_THEY_ARE
 
 _TARS = (".tar", ".tgz", ".tar.gz")
@@ -36,6 +37,11 @@ def _tar(request: Request) -> Iterator[Opened]:
         yield image_rows(arranged(files, request.split), request.name, request.how), AS_THEY_ARE
 
 
+@contextmanager
+def _single(request: Request) -> Iterator[Opened]:
+    yield image_rows(single_file(request.path), request.name, request.how), AS_THEY_ARE
+
+
 FOLDER = Format(
     "folder",
     "a folder of images",
@@ -57,4 +63,12 @@ TAR = Format(
     claims=lambda request: request.path.name.lower().endswith(_TARS),
     open=_tar,
 )
-FORMATS = (IDX_FOLDER, FOLDER, NPZ, ZIP, NPY, PACK, TAR, IDX)
+SINGLE = Format(
+    "one file",
+    "`x.tif`, `x.gif`, … with `--frames all`",
+    "each page or frame is a sample",
+    claims=lambda request: request.how.frames == "all" and kind_by_suffix(request.suffix) is not None,
+    open=_single,
+    splits=False,
+)
+FORMATS = (IDX_FOLDER, FOLDER, NPZ, ZIP, NPY, PACK, TAR, SINGLE, IDX)

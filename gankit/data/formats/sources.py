@@ -21,11 +21,14 @@ from typing import IO
 from gankit.base.text import plural, printable
 from gankit.data.formats.archive import MAX_ENTRIES, MAX_MEMBER_BYTES, check_archive
 from gankit.data.formats.limits import check_memory
+from gankit.data.formats.pictures import KINDS, kind_by_suffix
 from gankit.data.formats.unread import unread_by_suffix
 from gankit.errors import InputError
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm"}
-READ = "read are PNG, JPEG, WebP, BMP and PPM files; sub-folders are classes; also zip, tar, .npz, .npy, IDX, .gkpack"
+READ = (
+    f"read are {', '.join(kind.name for kind in KINDS)} files; sub-folders are classes; also zip, tar, .npz, .npy, "
+    "IDX, .gkpack"
+)
 LABEL_FILES = ("dataset.json", "metadata.jsonl", "metadata.csv", "labels.csv", "labels.tsv", "labels.json")
 CLASS_SUFFIX = ".cls"
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")  # gzip, bzip2, xz
@@ -66,7 +69,7 @@ def folder_files(root: Path) -> ImageFiles:
                     elif (_is_image(name) or _holds_labels(name)) and _is_regular(entry):
                         names.append(name)
                     else:
-                        other_files[_suffix(name)].append(name)
+                        other_files[suffix_of(name)].append(name)
         except OSError as error:
             raise InputError(
                 f"{printable(root / folder)}: the folder cannot be read: {error.strerror}", hint="check its permissions"
@@ -78,6 +81,16 @@ def folder_files(root: Path) -> ImageFiles:
 
     notes = _ignored(other_files) + ((f"{plural(links, 'linked folder')} not followed",) if links else ())
     return _listing(printable(root), names, lambda name: (root / name).open("rb"), stamp, notes)
+
+
+def single_file(path: Path) -> ImageFiles:
+    """One image file, which may hold several pictures."""
+
+    def stamp(name: str) -> tuple[int, int]:
+        status = path.stat()
+        return status.st_size, status.st_mtime_ns
+
+    return _listing(printable(path), [path.name], lambda _: path.open("rb"), stamp, ())
 
 
 @contextmanager
@@ -226,7 +239,7 @@ def _member(name: str, other_files: dict[str, list[str]]) -> str | None:
     path = "/".join(parts)
     if _is_image(path) or _holds_labels(path):
         return path
-    other_files[_suffix(path)].append(path)
+    other_files[suffix_of(path)].append(path)
     return None
 
 
@@ -239,10 +252,12 @@ def _holds_labels(name: str) -> bool:
 
 
 def _is_image(name: str) -> bool:
-    return _suffix(name) in SUFFIXES
+    kind = kind_by_suffix(suffix_of(name))
+    return kind is not None and not kind.missing()
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
+    """'.png' of 'cat/1.PNG'."""
     return PurePosixPath(name).suffix.lower()
 
 
@@ -262,8 +277,9 @@ def _ignored(other_files: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     kinds = ", ".join(printable(suffix) or "no suffix" for suffix, _ in most[:3])
     notes = [f"{plural(sum(map(len, other_files.values())), 'other file')} ignored ({kinds})"]
     for suffix, names in most:
-        unread = unread_by_suffix(suffix)
+        what, unread, kind = plural(len(names), f"{suffix} file"), unread_by_suffix(suffix), kind_by_suffix(suffix)
+        if kind is not None and kind.missing():
+            notes.append(f"{what} not read: {kind.missing()}")
         if unread is not None:
-            what = plural(len(names), f"{suffix} file")
             notes.append(f"{what} not read, for {unread.reason}; convert: {unread.converted(min(names), suffix)}")
     return tuple(notes)
