@@ -8,7 +8,7 @@ import typer
 
 from gankit.base.text import plural, printable
 from gankit.cli import console
-from gankit.cli.flags import Channels, Device, Frames, Json, Range, data_flags
+from gankit.cli.flags import Background, Channels, Device, Frames, Json, Range, data_flags
 from gankit.cli.recipes import compact, duration
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def advise(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Anything that `gankit train --data` reads.")],
     range_: Range = None,
     channels: Channels = None,
+    background: Background = None,
     frames: Frames = "first",
     on_bad_image: Annotated[
         Literal["error", "skip"], typer.Option(help="Whether an unreadable image is an error or is skipped.")
@@ -43,7 +44,7 @@ def advise(
         from gankit.settings.layers import Layer
 
         given: dict[str, Any] = {"on_bad_image": on_bad_image, "extensions": with_ or ()}
-        given |= {"value_range": range_, "channels": channels, "frames": frames}
+        given |= {"value_range": range_, "channels": channels, "frames": frames, "background": background}
         given |= {"size": size} if size is not None else {}
         advice = advice_for(data, given)
         own = {key: value for key, value in given.items() if value and value not in ("error", "first")}

@@ -9,7 +9,7 @@ import typer
 
 from gankit.base.text import printable
 from gankit.cli import console
-from gankit.cli.flags import Channels, Frames, Json, Range, data_flags, path_of, picture_path
+from gankit.cli.flags import Background, Channels, Frames, Json, Range, data_flags, path_of, picture_path
 from gankit.cli.settings import OPTIONS, merged, takes_settings
 from gankit.settings.layers import Layer
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at data; pack them into one file, and check such a file.", no_args_is_help=True)
 
+PREPARATION = ("size", "value_range", "channels", "background", "frames", "on_bad_image")
 Packed = Annotated[Path, typer.Argument(metavar="FILE.gkpack", help="A packed data set.")]
 
 
@@ -28,6 +29,7 @@ def pack(
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
     range_: Range = None,
     channels: Channels = None,
+    background: Background = None,
     frames: Frames = "first",
     on_bad_image: Annotated[
         Literal["error", "skip"], typer.Option(help="Whether an unreadable image is an error or is skipped.")
@@ -50,7 +52,7 @@ def pack(
 
         extensions = [discovery.find(name, discovery.EXTENSIONS) for name in with_ or ()]
         catalogue = core.compose_catalogues(extensions).catalogue("gankit_datasets")
-        chosen = {"size": size, "value_range": range_, "channels": channels, "frames": frames}
+        chosen = {"size": size, "value_range": range_, "channels": channels, "frames": frames, "background": background}
         chosen |= {"on_bad_image": on_bad_image}
         header = pack_dataset(source, path, catalogue, Preparation.of(chosen))
     _show(path, header, as_json=json)
@@ -75,6 +77,7 @@ def info(
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
     range_: Range = None,
     channels: Channels = None,
+    background: Background = None,
     frames: Frames = "first",
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extension with data sets; repeatable.")] = None,
     json: Json = False,
@@ -84,7 +87,7 @@ def info(
     gankit data info ./photos
     """
     path = Path(data)
-    if path.suffix == ".gkpack" and path.is_file() and not (size or range_ or channels):
+    if path.suffix == ".gkpack" and path.is_file() and not (size or range_ or channels or background):
         from gankit.data.formats.pack import read_pack_header
 
         _show(path, read_pack_header(path), as_json=json)
@@ -93,7 +96,7 @@ def info(
         from gankit.data import Preparation
         from gankit.look.data_sheet import data_sheet
 
-        chosen = {"size": size, "value_range": range_, "channels": channels, "frames": frames}
+        chosen = {"size": size, "value_range": range_, "channels": channels, "frames": frames, "background": background}
         sheet = data_sheet(data, Preparation.of(chosen), with_ or ())
     facts = sheet.facts()
     if json:
@@ -106,7 +109,7 @@ def info(
 
 
 @app.command()
-@takes_settings(("size", "value_range", "channels", "frames", "on_bad_image", "extensions", OPTIONS, "variant"))
+@takes_settings((*PREPARATION, "extensions", OPTIONS, "variant"))
 def preview(
     layers: list[Layer],
     data: Annotated[str, typer.Argument(metavar="DATA", help="Anything that `gankit train --data` reads.")],

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from gankit.cli import console
-from gankit.cli.flags import Channels, Device, File, Json, Range
+from gankit.cli.flags import Background, Channels, Device, File, Json, Range
 from gankit.cli.scores import store_and_show, store_path
 from gankit.errors import InputError
 
@@ -23,6 +23,7 @@ def evaluate(
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
     range_: Range = None,
     channels: Channels = None,
+    background: Background = None,
     frames: Annotated[
         Literal["first", "all"] | None, typer.Option(help="Of files with several frames or pages: the first, or each.")
     ] = None,
@@ -68,6 +69,7 @@ def evaluate(
             size=size,
             value_range=range_,
             channels=channels,
+            background=background,
             frames=frames,
             split=split,
             features=features,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +23,9 @@ Range = Annotated[
 ]
 Channels = Annotated[
     Literal["grey", "rgb", "rgba"] | None, typer.Option(help="Colours of the images (default: those of the data).")
+]
+Background = Annotated[
+    str | None, typer.Option(metavar="COLOUR", help="What is transparent is laid on it: gray, #ff8000.")
 ]
 Frames = Annotated[
     Literal["first", "all"], typer.Option(help="Of files with several frames or pages: the first, or each.")
@@ -59,9 +63,12 @@ def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
 
 def data_flags(given: Mapping[str, Any]) -> list[str]:
     """The flags that say how data are prepared, as far as they differ from the defaults."""
-    names = {"size": "--size", "value_range": "--range", "channels": "--channels", "frames": "--frames"}
-    flags = [f"{flag}={given[name]}" for name, flag in names.items() if given.get(name) not in (None, "first")]
-    return flags + (["--on-bad-image skip"] if given.get("on_bad_image") == "skip" else [])
+    names = {"size": "--size", "value_range": "--range", "channels": "--channels"}
+    names |= {"background": "--background", "frames": "--frames", "on_bad_image": "--on-bad-image"}
+    defaults = (None, "first", "error")
+    return [
+        f"{flag}={shlex.quote(str(given[name]))}" for name, flag in names.items() if given.get(name) not in defaults
+    ]
 
 
 def path_of(text: str, flag: str) -> Path:

@@ -40,7 +40,10 @@ def load_dataset(
             if left == AS_THEY_ARE:
                 return source
             rows = dataset_rows(source, left)
-            return source if rows.shape == source.spec.shape and rows.levels.unchanged else load_rows(rows)
+            same = rows.shape == source.spec.shape and rows.levels.unchanged
+            if same and how.background is None:
+                return source
+            return rows.dataset(source.samples, {}) if same else load_rows(rows)
         return load_rows(source)
 
 
@@ -96,9 +99,9 @@ def survey(
 ) -> Survey:
     """A first look at a data set, for advice; `side` is the size of the images of `Survey.sample`."""
     small = replace(how, size=(side, side))
-    with _open(data, catalogue, TRAIN, small) as (source, _):
+    with _open(data, catalogue, TRAIN, small) as (source, left):
         if isinstance(source, Dataset):
-            return _survey_arrays(source)
+            return _survey_arrays(source, replace(left, size=None))
         names, labels, notes = class_labels(source.files)
         present = Counter() if labels is None else Counter(labels[page.file] for page in source.pages)
         headers = [page.header for page in source.pages]
@@ -123,8 +126,8 @@ def survey(
         )
 
 
-def _survey_arrays(data: Dataset) -> Survey:
-    shape = data.spec.shape
+def _survey_arrays(data: Dataset, how: Preparation = AS_THEY_ARE) -> Survey:
+    shape = dataset_rows(data, how).shape if data.spec.is_image else data.spec.shape
     counts = (
         () if data.labels is None else tuple(torch.bincount(data.labels, minlength=len(data.spec.classes)).tolist())
     )
@@ -133,7 +136,8 @@ def _survey_arrays(data: Dataset) -> Survey:
         kept = torch.tensor(spread(len(data), most))
         labels = None if data.labels is None else data.labels[kept]
         conditions = None if data.conditions is None else data.conditions[kept].contiguous()
-        return replace(data, samples=data.samples[kept].contiguous(), labels=labels, conditions=conditions)
+        some = replace(data, samples=data.samples[kept].contiguous(), labels=labels, conditions=conditions)
+        return load_rows(dataset_rows(some, how)) if data.spec.is_image else some
 
     return Survey(
         is_image=data.spec.is_image,

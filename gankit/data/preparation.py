@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gankit.data.formats.colour import Colour, parse_colour
 from gankit.data.formats.levels import parse_range
 from gankit.errors import InputError
 
@@ -27,6 +28,8 @@ class Preparation:
     """The values of black and white, in the units of the source."""
     channels: int | None = None
     """1 (grey), 3 (RGB) or 4 (RGBA)."""
+    background: Colour | None = None
+    """What transparent images are laid on; they are kept transparent, or laid on white or black, if it is None."""
     on_bad_image: OnBadImage = "error"
     """Whether an unreadable image is an error, or is left out and said."""
     frames: Frames = "first"
@@ -36,10 +39,16 @@ class Preparation:
     def of(cls, settings: Mapping[str, Any]) -> Preparation:
         """From settings as they are written, by the names of the fields; each may be None."""
         size, levels, channels = (settings.get(key) for key in ("size", "value_range", "channels"))
+        background = settings.get("background")
+        if background is not None and channels == "rgba":
+            raise InputError(
+                f"--background {background}: --channels rgba lays nothing on it", hint="leave one of the two out"
+            )
         return cls(
             size=None if size is None else parse_size(str(size)),
             value_range=None if levels is None else parse_range(str(levels)),
             channels=None if channels is None else CHANNELS[channels],
+            background=None if background is None else parse_colour(str(background)),
             on_bad_image=settings.get("on_bad_image") or "error",
             frames=settings.get("frames") or "first",
         )

@@ -169,6 +169,12 @@ class RunConfig(TrainConfig):
         help="colours of the images; None: those of the data. What is transparent is laid on a background",
         setting=Setting(Panel.DATA, brief="colours of the images"),
     )
+    background: str | None = option(
+        None,
+        kind="name",
+        help="colour on which what is transparent is laid; None: alpha stays, or white, or black where that is unseen",
+        setting=Setting(Panel.DATA, brief="under what is transparent: gray, #ff8000", metavar="COLOUR"),
+    )
     on_bad_image: Literal["error", "skip"] = option(
         "error",
         help="whether an unreadable image ends the run, or is reported and skipped",
@@ -284,6 +290,7 @@ class Settings(TypedDict, total=False):
     size: str | int | None
     value_range: str | None
     channels: Literal["grey", "rgb", "rgba"] | None
+    background: str | None
     on_bad_image: Literal["error", "skip"]
     frames: Literal["first", "all"]
     images: int | str

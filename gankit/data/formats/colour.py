@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageColor
 from torch import Tensor
 
+from gankit.base.text import printable
 from gankit.data.formats import Array
+from gankit.errors import InputError
 
 Colour = tuple[int, int, int]
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 PALE = 0.9  # mean brightness of what is opaque, above which it cannot be seen on white
+
+
+def parse_colour(text: str) -> Colour:
+    """'white', 'rebeccapurple' or '#ff8000' -> (red, green, blue); InputError for what is no opaque colour."""
+    try:
+        colour = ImageColor.getrgb(text.strip())
+    except ValueError:
+        colour = (0, 0, 0, 0)
+    if len(colour) != 3:
+        raise InputError(
+            f"--background {printable(text)}: not an opaque colour", hint="a name of CSS or #rrggbb: gray, #ff8000"
+        )
+    return colour
+
+
+def colour_name(colour: Colour) -> str:
+    """'white', 'black' or '#ff8000'."""
+    return {WHITE: "white", BLACK: "black"}.get(colour, "#{:02x}{:02x}{:02x}".format(*colour))
 
 
 def on_background(images: Tensor, background: Colour = WHITE) -> Tensor:

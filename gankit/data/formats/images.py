@@ -152,7 +152,7 @@ def image_rows(files: ImageFiles, name: str, how: Preparation) -> ImageRows:
         _check(files, bad, how.on_bad_image)
         _log_skipped(files, bad)
         headers = [page.header for page in pages]
-        channels = how.channels or _channels(headers)
+        channels = how.channels or _channels(headers, keeps_alpha=how.background is None)
         size = how.size or _common_size(files.where, headers)
 
         def values(page: Page) -> Array | None:
@@ -163,7 +163,7 @@ def image_rows(files: ImageFiles, name: str, how: Preparation) -> ImageRows:
                 return None
 
         levels = page_levels(pages, how.value_range, values, files.where)
-        form = Form(channels, size, *levels, background=_background(files, pages, channels))
+        form = Form(channels, size, *levels, background=how.background or _background(files, pages, channels))
     return ImageRows(files, name, how, form, pages, bad)
 
 
@@ -249,8 +249,8 @@ def _common_size(where: str, headers: Sequence[Header]) -> tuple[int, int]:
     )
 
 
-def _channels(headers: Sequence[Header]) -> int:
-    if all(header.alpha for header in headers):
+def _channels(headers: Sequence[Header], *, keeps_alpha: bool) -> int:
+    if keeps_alpha and all(header.alpha for header in headers):
         return 4
     return 3 if any(header.colour for header in headers) else 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from gankit.data.formats.colour import BLACK, WHITE, Colour
+from gankit.data.formats.colour import colour_name
 from gankit.data.formats.pixels import Form, Page
 from gankit.data.formats.resize import resize_note
 from gankit.data.preparation import Preparation
@@ -34,12 +34,9 @@ def page_notes(pages: Sequence[Page], form: Form, how: Preparation) -> list[str]
          "file{s} with a colour profile other than sRGB, which is not applied"),
     ]  # fmt: skip
     notes += [f"{count:,} {text.format(s='' if count == 1 else 's')}" for count, text in facts if count]
+    if how.background is not None and not any(header.alpha for header in headers):
+        notes.append("no file is transparent, so --background is not used")
     if several:
         of = f"{len(several):,} file{'' if len(several) == 1 else 's'} of several frames or pages"
         notes.append(f"{of}: {'each is a sample' if how.frames == 'all' else 'the first only (--frames all: each)'}")
     return notes
-
-
-def colour_name(colour: Colour) -> str:
-    """'white', 'black' or '#ff8000'."""
-    return {WHITE: "white", BLACK: "black"}.get(colour, "#{:02x}{:02x}{:02x}".format(*colour))
