@@ -8,9 +8,8 @@ import typer
 
 from gankit.base.text import plural, printable
 from gankit.cli import console
-from gankit.cli.flags import Channels, Device, Json, Kind, Length, Range
+from gankit.cli.flags import Background, Channels, Device, Frames, Json, Kind, Length, Range, data_flags
 from gankit.cli.recipes import compact, duration
-from gankit.settings.config import SETTINGS
 
 if TYPE_CHECKING:
     from gankit.run.advice import Advice
@@ -22,6 +21,8 @@ def advise(
     channels: Channels = None,
     kind: Kind = None,
     length: Length = None,
+    background: Background = None,
+    frames: Frames = "first",
     on_bad_image: Annotated[
         Literal["error", "skip"], typer.Option(help="Whether an unreadable image is an error or is skipped.")
     ] = "error",
@@ -46,9 +47,10 @@ def advise(
 
         given: dict[str, Any] = {"on_bad_image": on_bad_image, "extensions": with_ or ()}
         given |= {"value_range": range_, "channels": channels, "kind": kind, "length": length}
+        given |= {"frames": frames, "background": background}
         given |= {"size": size} if size is not None else {}
         advice = advice_for(data, given)
-        own = {key: value for key, value in given.items() if value and value != "error"}
+        own = {key: value for key, value in given.items() if value and value not in ("error", "first")}
         plan = plan_run([advice.layer, Layer("flag", {"data": data, "device": device, **own})])
         share, looked_at = near_duplicates(advice)
         speed = measure_speed(plan, advice.survey.sample(256)) if measure else None
@@ -61,18 +63,11 @@ def advise(
             "hours": speed.hours(plan.config.total_images) if speed else None,
         }
         table = plan.settings_table()
-    command = " ".join([advice.command, *_own_flags(own)])
+    command = " ".join([advice.command, *(f"--with {name}" for name in with_ or ()), *data_flags(given)])
     if json:
         console.print_json(_document(advice, command, facts, table))
         return
     _print(advice, command, facts)
-
-
-def _own_flags(own: dict[str, Any]) -> list[str]:
-    flags = [f"--with {name}" for name in own.get("extensions", ())]
-    for name in ("size", "value_range", "channels", "kind", "length"):
-        flags += [f"--{SETTINGS[name].flag or name}={own[name]}"] if name in own else []
-    return flags + (["--on-bad-image skip"] if "on_bad_image" in own else [])
 
 
 def _document(advice: Advice, command: str, facts: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,18 @@ import typer
 
 from gankit.base.text import printable
 from gankit.cli import console
-from gankit.cli.flags import Channels, Json, Kind, Length, Range, path_of, picture_path
+from gankit.cli.flags import (
+    Background,
+    Channels,
+    Frames,
+    Json,
+    Kind,
+    Length,
+    Range,
+    data_flags,
+    path_of,
+    picture_path,
+)
 from gankit.cli.settings import OPTIONS, merged, takes_settings
 from gankit.settings.layers import Layer
 
@@ -18,6 +29,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at data; pack them into one file, and check such a file.", no_args_is_help=True)
 
+PREPARATION = ("size", "value_range", "channels", "background", "frames", "on_bad_image")
 Packed = Annotated[Path, typer.Argument(metavar="FILE.gkpack", help="A packed data set.")]
 
 
@@ -28,6 +40,8 @@ def pack(
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
     range_: Range = None,
     channels: Channels = None,
+    background: Background = None,
+    frames: Frames = "first",
     on_bad_image: Annotated[
         Literal["error", "skip"], typer.Option(help="Whether an unreadable image is an error or is skipped.")
     ] = "error",
@@ -49,7 +63,8 @@ def pack(
 
         extensions = [discovery.find(name, discovery.EXTENSIONS) for name in with_ or ()]
         catalogue = core.compose_catalogues(extensions).catalogue("gankit_datasets")
-        chosen = {"size": size, "value_range": range_, "channels": channels, "on_bad_image": on_bad_image}
+        chosen = {"size": size, "value_range": range_, "channels": channels, "frames": frames, "background": background}
+        chosen |= {"on_bad_image": on_bad_image}
         header = pack_dataset(source, path, catalogue, Preparation.of(chosen))
     _show(path, header, as_json=json)
 
@@ -75,6 +90,8 @@ def info(
     channels: Channels = None,
     kind: Kind = None,
     length: Length = None,
+    background: Background = None,
+    frames: Frames = "first",
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extension with data sets; repeatable.")] = None,
     json: Json = False,
 ) -> None:
@@ -84,7 +101,8 @@ def info(
     """
     path = Path(data)
     chosen = {"size": size, "value_range": range_, "channels": channels, "kind": kind, "length": length}
-    if path.suffix == ".gkpack" and path.is_file() and not any(chosen.values()):
+    chosen |= {"background": background, "frames": frames}
+    if path.suffix == ".gkpack" and path.is_file() and not (size or range_ or channels or background):
         from gankit.data.formats.pack import read_pack_header
 
         _show(path, read_pack_header(path), as_json=json)
@@ -100,12 +118,12 @@ def info(
         return
     for key, value in sheet.lines().items():
         console.data.print(f"{key:<12}{printable(value)}", markup=False)
-    name = console.quoted(data)
-    console.next_steps(f"gankit data preview {name}", f"gankit advise {name}")
+    words = " ".join([console.quoted(data), *data_flags(chosen)])
+    console.next_steps(f"gankit data preview {words}", f"gankit advise {words}")
 
 
 @app.command()
-@takes_settings(("size", "value_range", "channels", "kind", "length", "on_bad_image", "extensions", OPTIONS, "variant"))
+@takes_settings((*PREPARATION, "kind", "length", "extensions", OPTIONS, "variant"))
 def preview(
     layers: list[Layer],
     data: Annotated[str, typer.Argument(metavar="DATA", help="Anything that `gankit train --data` reads.")],
@@ -122,13 +140,14 @@ def preview(
         from gankit.look.data_sheet import preview as draw
         from gankit.sample.writers import write_image
 
-        image = draw(data, merged(layers), n)
+        settings = merged(layers)
+        image = draw(data, settings, n)
     write_image(image, path, {"data": data})
     if json:
         console.print_json({"out": str(path), "data": data})
     else:
         console.data.print(str(path), markup=False)
-        console.next_steps(f"gankit train --data {console.quoted(data)}")
+        console.next_steps(" ".join([f"gankit train --data {console.quoted(data)}", *data_flags(settings)]))
 
 
 def _show(path: Path, header: PackHeader, *, as_json: bool) -> None:

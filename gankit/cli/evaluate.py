@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from gankit.cli import console
-from gankit.cli.flags import Channels, Device, File, Json, Kind, Length, Range
+from gankit.cli.flags import Background, Channels, Device, File, Json, Kind, Length, Range
 from gankit.cli.scores import store_and_show, store_path
 from gankit.errors import InputError
 
@@ -25,6 +25,10 @@ def evaluate(
     channels: Channels = None,
     kind: Kind = None,
     length: Length = None,
+    background: Background = None,
+    frames: Annotated[
+        Literal["first", "all"] | None, typer.Option(help="Of files with several frames or pages: the first, or each.")
+    ] = None,
     split: Annotated[str, typer.Option(help="Split of the real data: train or test.")] = "train",
     features: Annotated[
         str | None,
@@ -69,6 +73,8 @@ def evaluate(
             channels=channels,
             kind=kind,
             length=length,
+            background=background,
+            frames=frames,
             split=split,
             features=features,
             metrics=None if metrics is None else _names(metrics),

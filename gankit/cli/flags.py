@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +29,12 @@ Kind = Annotated[
     typer.Option(help="What the samples of an array are (default: what its shape says)."),
 ]
 Length = Annotated[int | None, typer.Option(min=2, help="Steps of a signal: longer ones are cut into clips.")]
+Background = Annotated[
+    str | None, typer.Option(metavar="COLOUR", help="What is transparent is laid on it: gray, #ff8000.")
+]
+Frames = Annotated[
+    Literal["first", "all"], typer.Option(help="Of files with several frames or pages: the first, or each.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 MAX_SEEDS = 10_000_000
@@ -57,6 +64,17 @@ def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
     from gankit.host import recipes
 
     return [(found.name, found.recipe.title) for found in recipes.discover() if found.name.startswith(incomplete)]
+
+
+def data_flags(given: Mapping[str, Any]) -> list[str]:
+    """The flags that say how data are prepared, as far as they differ from the defaults."""
+    names = {"size": "--size", "value_range": "--range", "channels": "--channels"}
+    names |= {"kind": "--kind", "length": "--length"}
+    names |= {"background": "--background", "frames": "--frames", "on_bad_image": "--on-bad-image"}
+    defaults = (None, "first", "error")
+    return [
+        f"{flag}={shlex.quote(str(given[name]))}" for name, flag in names.items() if given.get(name) not in defaults
+    ]
 
 
 def path_of(text: str, flag: str) -> Path:

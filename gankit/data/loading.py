@@ -15,28 +15,18 @@ import torch
 from gankit.base.text import did_you_mean, printable, short_name
 from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset, DatasetFactory
-from gankit.data.formats.arrangement import TRAIN, arranged
-from gankit.data.formats.arrays import NPY_MAGIC, load_npy, load_npz
-from gankit.data.formats.idx import find_idx, load_idx, load_idx_pair
-from gankit.data.formats.images import ImageRows, image_rows
-from gankit.data.formats.pack import MAGIC, load_pack
+from gankit.data.formats.arrangement import TRAIN
+from gankit.data.formats.format import START_BYTES, Format, Request
+from gankit.data.formats.images import ImageRows
+from gankit.data.formats.known import FORMATS
+from gankit.data.formats.pictures import kind_by_suffix
 from gankit.data.formats.resize import dataset_rows
 from gankit.data.formats.rows import Rows, load_rows
-from gankit.data.formats.sounds import load_sounds
-from gankit.data.formats.sources import (
-    READ,
-    SUFFIXES,
-    ImageFiles,
-    class_labels,
-    folder_files,
-    tar_files,
-    zip_files,
-)
+from gankit.data.formats.sources import READ, class_labels
+from gankit.data.formats.unread import Unread, unread_by_start, unread_by_suffix
 from gankit.data.preparation import AS_THEY_ARE, Preparation
 from gankit.data.selection import prepared, selected
 from gankit.errors import InputError
-
-_GZIP, _ZIP = b"\x1f\x8b", b"PK"
 
 
 def load_dataset(
@@ -87,7 +77,7 @@ class Survey:
     names: tuple[str, ...]
     """The names of these classes."""
     kinds: Mapping[str, int]
-    """'RGB', 'grey', 'transparent', '16 bits', 'animated' -> how many of the files are that; empty for arrays."""
+    """'RGB', 'grey', 'transparent', '16 bits', 'of several frames', … -> how many pictures; empty for arrays."""
     left_out: Mapping[str, str]
     """File that cannot be read -> why."""
     notes: tuple[str, ...]
@@ -103,19 +93,17 @@ def survey(
     small = replace(how, size=(side, side))
     with _open(data, catalogue, TRAIN, small) as (source, left):
         if isinstance(source, Dataset):
-            return _survey_arrays(selected(source, left))
+            chosen = selected(source, left)
+            return _survey_arrays(chosen, replace(left, size=None, kind=None, bands=None, length=None))
         names, labels, notes = class_labels(source.files)
-        present = Counter() if labels is None else Counter(labels[index] for index in source.order)
-        headers = [source.headers[index] for index in source.order]
+        present = Counter() if labels is None else Counter(labels[page.file] for page in source.pages)
+        headers = [page.header for page in source.pages]
         sizes = [header.size for header in headers]
         common = tuple(size for size, _ in Counter(sizes).most_common())
-        kinds = {
-            "RGB": sum(header.colour for header in headers),
-            "grey": sum(not header.colour for header in headers),
-            "transparent": sum(header.alpha for header in headers),
-            "16 bits": sum(header.sixteen_bit for header in headers),
-            "animated": sum(header.animated for header in headers),
-        }
+        kinds = Counter("RGB" if header.colour else "grey" for header in headers)
+        kinds["transparent"] = sum(header.alpha for header in headers)
+        kinds.update(header.depth for header in headers if header.depth != "8 bits")
+        kinds["of several frames"] = sum(header.more for header in headers)
         return Survey(
             spec=DataSpec((source.shape[0], *common[0]), tuple(names[number] for number in sorted(present))),
             count=len(source),
@@ -130,8 +118,8 @@ def survey(
         )
 
 
-def _survey_arrays(data: Dataset) -> Survey:
-    shape = data.spec.shape
+def _survey_arrays(data: Dataset, how: Preparation = AS_THEY_ARE) -> Survey:
+    shape = dataset_rows(data, how).shape if data.spec.is_image else data.spec.shape
     counts = (
         () if data.labels is None else tuple(torch.bincount(data.labels, minlength=len(data.spec.classes)).tolist())
     )
@@ -140,7 +128,8 @@ def _survey_arrays(data: Dataset) -> Survey:
         kept = torch.tensor(spread(len(data), most))
         labels = None if data.labels is None else data.labels[kept]
         conditions = None if data.conditions is None else data.conditions[kept].contiguous()
-        return replace(data, samples=data.samples[kept].contiguous(), labels=labels, conditions=conditions)
+        some = replace(data, samples=data.samples[kept].contiguous(), labels=labels, conditions=conditions)
+        return load_rows(dataset_rows(some, how)) if data.spec.is_image else some
 
     return Survey(
         spec=data.spec,
@@ -160,7 +149,7 @@ def _sample_of_files(data: str, most: int, how: Preparation) -> Dataset:
     with _open(data, {}, TRAIN, how) as (source, _):
         if isinstance(source, Dataset):  # the folder has just become something else
             return _survey_arrays(source).sample(most)
-        return load_rows(replace(source, order=[source.order[row] for row in spread(len(source), most)]))
+        return load_rows(replace(source, pages=[source.pages[row] for row in spread(len(source), most)]))
 
 
 def spread(count: int, most: int, together: int = 8) -> list[int]:
@@ -180,56 +169,13 @@ def _open(
     how: Preparation,
 ) -> Iterator[tuple[Dataset | ImageRows, Preparation]]:
     """Image files as rows that are prepared; everything else as a data set, with what of the preparation is left."""
-    levels, rest = how.value_range, replace(how, value_range=None, kind=None, on_bad_image="error")
-    as_stored = replace(how, on_bad_image="error")
     factory = catalogue.get(data)
     if factory is not None:
-        factory = _split_of(data, factory, split)
-        yield factory(), as_stored
+        yield _split_of(data, factory, split)(), replace(how, on_bad_image="error", frames="first")
         return
-    path = _existing_path(data, catalogue)
-    name = short_name(path)
-    idx = find_idx(path, split) if path.is_dir() else None
-    if idx is not None:
-        images, labels, notes = idx
-        yield load_idx_pair(images, labels, name, notes=notes, value_range=levels), rest
-        return
-    if path.is_dir():
-        yield _files(arranged(folder_files(path), split), name, how)
-        return
-    kind = _file_kind(path)
-    if kind in ("zip", "tar"):
-        with zip_files(path) if kind == "zip" else tar_files(path) as files:
-            yield _files(arranged(files, split), name, how)
-        return
-    if kind == "npz":
-        yield load_npz(path, name, levels, split, how.kind), rest
-        return
-    if split != TRAIN:
-        raise InputError(
-            f"{printable(path)} has no split '{printable(split)}'",
-            hint="give the path of the other images instead",
-        )
-    if kind == "pack":
-        yield load_pack(path, name), as_stored
-    elif kind == "npy":
-        yield load_npy(path, name, levels, how.kind), rest
-    else:
-        yield load_idx(path, name, levels), rest
-
-
-def _files(files: ImageFiles, name: str, how: Preparation) -> tuple[Dataset | ImageRows, Preparation]:
-    """Image files as rows, or sound files as a data set of signals."""
-    what = "signals" if files.are_sounds else "images"
-    if how.kind not in (None, what):
-        raise InputError(f"{files.where}: files of {what} hold no {how.kind}", hint="leave --kind out")
-    if files.are_sounds:
-        left = replace(how, value_range=None, kind=None, length=None, on_bad_image="error")
-        return load_sounds(files, name, how), left
-    if how.bands is not None or how.length is not None:
-        flag, why = ("--channels", "by number are for arrays") if how.bands else ("--length", "is for signals")
-        raise InputError(f"{files.where}: {flag} {why}", hint="images of files take --channels grey, rgb or rgba")
-    return image_rows(files, name, how), AS_THEY_ARE
+    request = _request(_existing_path(data, catalogue), split, how)
+    with _format_of(request).open(request) as opened:
+        yield opened
 
 
 def _split_of(data: str, factory: DatasetFactory, split: str) -> DatasetFactory:
@@ -259,28 +205,45 @@ def _existing_path(data: str, catalogue: Mapping[str, DatasetFactory]) -> Path:
         ) from error
 
 
-def _file_kind(path: Path) -> str:
-    """'zip', 'npz', 'npy', 'idx', 'tar' or 'pack' by the first bytes, and by the suffix for kinds of zip and gzip."""
-    where = printable(path)
-    if not stat.S_ISREG(path.stat().st_mode):  # before opening, because a FIFO would block
-        raise InputError(f"{where}: neither a regular file nor a folder", hint=READ)
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(8)
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror}", hint="check its permissions") from error
-    suffix = path.suffix.lower()
-    if start.startswith(_ZIP):
-        return "npz" if suffix == ".npz" else "zip"
-    if start.startswith(NPY_MAGIC):
-        return "npy"
-    if start.startswith(MAGIC):
-        return "pack"
-    if suffix in (".tar", ".tgz") or path.name.lower().endswith(".tar.gz"):
-        return "tar"
-    if start.startswith(_GZIP) or start.startswith(b"\0\0"):
-        return "idx"
-    if suffix in SUFFIXES:
-        raise InputError(f"{where}: one image is not a data set", hint="give the folder that holds the images")
+def _request(path: Path, split: str, how: Preparation) -> Request:
+    where, start = printable(path), b""
+    if not path.is_dir():
+        if not stat.S_ISREG(path.stat().st_mode):  # before opening, because a FIFO would block
+            raise InputError(f"{where}: neither a regular file nor a folder", hint=READ)
+        try:
+            with path.open("rb") as stream:
+                start = stream.read(START_BYTES)
+        except OSError as error:
+            raise InputError(f"{where}: cannot be read: {error.strerror}", hint="check its permissions") from error
+    return Request(path, start, short_name(path), split, how)
+
+
+def _format_of(request: Request) -> Format:
+    """The format of a path, which is recognised by its content; InputError says what it is if it is not read."""
+    where = printable(request.path)
+    unread = None if request.path.is_dir() else unread_by_suffix(request.suffix)
+    found = None if unread else next((format for format in FORMATS if format.claims(request)), None)
+    if found is None:
+        raise _not_read(request, unread or unread_by_start(request.start))
+    if not found.splits and request.split != TRAIN:
+        raise InputError(
+            f"{where} has no split '{printable(request.split)}'", hint="give the path of the other images instead"
+        )
+    return found
+
+
+def _not_read(request: Request, unread: Unread | None) -> InputError:
+    where, suffix, start = printable(request.path), request.suffix, request.start
+    if unread is not None:
+        return InputError(
+            f"{where}: {unread.name} files are not read, for {unread.reason}",
+            hint=f"convert: {printable(unread.converted(request.path.name))}",
+        )
+    if kind_by_suffix(suffix) is not None:
+        return InputError(
+            f"{where}: one image is not a data set",
+            hint="give the folder that holds the images, or --frames all for one file of several",
+        )
     what = "not a sound zip file" if suffix in (".zip", ".npz") else "not a kind of file that is read"
-    raise InputError(f"{where}: {what} ({'empty' if not start else 'it starts with ' + start.hex(' ')})", hint=READ)
+    begins = "empty" if not start else f"it starts with {start[:8].hex(' ')}"
+    return InputError(f"{where}: {what} ({begins})", hint=READ)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gankit.contracts import Kind
+from gankit.data.formats.colour import Colour, parse_colour
 from gankit.data.formats.levels import parse_range
 from gankit.errors import InputError
 from gankit.settings.spelling import parse_count
 
 OnBadImage = Literal["error", "skip"]
+Frames = Literal["first", "all"]
 MAX_SIZE = 4096
 CHANNELS: dict[str, int] = {"grey": 1, "rgb": 3, "rgba": 4}
 
@@ -33,14 +35,23 @@ class Preparation:
     """What the samples of an array are."""
     length: int | None = None
     """Steps of a signal: longer ones are cut into clips."""
+    background: Colour | None = None
+    """What transparent images are laid on; they are kept transparent, or laid on white or black, if it is None."""
     on_bad_image: OnBadImage = "error"
     """Whether an unreadable image is an error, or is left out and said."""
+    frames: Frames = "first"
+    """Whether only the first of several frames or pages of a file is a sample, or each."""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Preparation:
         """From settings as they are written, named as in `RunConfig`; each may be None."""
         size, levels, channels = (settings.get(key) for key in ("size", "value_range", "channels"))
         colours, bands = (None, None) if channels is None else parse_channels(str(channels))
+        background = settings.get("background")
+        if background is not None and channels == "rgba":
+            raise InputError(
+                f"--background {background}: --channels rgba lays nothing on it", hint="leave one of the two out"
+            )
         return cls(
             size=None if size is None else parse_size(str(size)),
             value_range=None if levels is None else parse_range(str(levels)),
@@ -48,7 +59,9 @@ class Preparation:
             bands=bands,
             kind=settings.get("kind"),
             length=None if settings.get("length") is None else parse_count(str(settings["length"])),
+            background=None if background is None else parse_colour(str(background)),
             on_bad_image=settings.get("on_bad_image") or "error",
+            frames=settings.get("frames") or "first",
         )
 
 

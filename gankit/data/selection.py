@@ -17,10 +17,12 @@ from gankit.errors import InputError
 def prepared(dataset: Dataset, how: Preparation) -> Dataset:
     """The data set as the user wants it; InputError for what its kind of samples does not have."""
     dataset = selected(dataset, how)
-    if (how.size, how.value_range, how.channels) == (None, None, None):
+    if (how.size, how.value_range, how.channels, how.background) == (None, None, None, None):
         return dataset
     rows = dataset_rows(dataset, how)
-    return dataset if rows.shape == dataset.spec.shape and rows.levels.unchanged else load_rows(rows)
+    if rows.shape == dataset.spec.shape and rows.levels.unchanged:
+        return dataset if how.background is None else rows.dataset(dataset.samples, {})
+    return load_rows(rows)
 
 
 def selected(dataset: Dataset, how: Preparation) -> Dataset:

@@ -26,8 +26,9 @@ from gankit.base.text import printable
 from gankit.contracts import DataSpec
 from gankit.data.formats import Array
 from gankit.data.formats.colour import MODES
+from gankit.data.formats.pictures import kind_by_suffix
 from gankit.data.formats.sounds import FULL_SCALE, soundfile, wav
-from gankit.data.formats.sources import SOUNDS, SUFFIXES
+from gankit.data.formats.sources import SOUNDS
 from gankit.errors import InputError
 from gankit.game.latent import one_hot
 from gankit.modality.images import to_image
@@ -150,9 +151,9 @@ def _claim(request: Request, out: Path, replace: bool) -> None:
 
 def _pictures(folder: Path) -> Iterator[Path]:
     """The pictures that would be read with this folder as data."""
-    return (
-        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES | SOUNDS and not path.name.startswith(".")
-    )
+    found = (path for path in folder.rglob("*") if not path.name.startswith("."))
+    kinds = ((path, path.suffix.lower()) for path in found)
+    return (path for path, suffix in kinds if suffix in SOUNDS or kind_by_suffix(suffix) is not None)
 
 
 def _write_folder(request: Request, out: Path) -> None:

@@ -52,6 +52,8 @@ class EvalSettings(LoadOptions):
     )
     seed: int = 0
     on_bad_image: Literal["error", "skip"] | None = None
+    background: str | None = None
+    frames: Literal["first", "all"] | None = None
 
 
 def evaluate(

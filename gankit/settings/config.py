@@ -184,10 +184,21 @@ class RunConfig(TrainConfig):
         help="steps of a signal: longer ones are cut into clips; None: all of it",
         setting=Setting(Panel.DATA, brief="steps of a signal, cut into clips"),
     )
+    background: str | None = option(
+        None,
+        kind="name",
+        help="colour on which what is transparent is laid; None: alpha stays, or white, or black where that is unseen",
+        setting=Setting(Panel.DATA, brief="under what is transparent: gray, #ff8000", metavar="COLOUR"),
+    )
     on_bad_image: Literal["error", "skip"] = option(
         "error",
         help="whether an unreadable image ends the run, or is reported and skipped",
         setting=Setting(Panel.DATA, brief="unreadable images"),
+    )
+    frames: Literal["first", "all"] = option(
+        "first",
+        help="of image files with several frames or pages: whether the first is a sample, or each",
+        setting=Setting(Panel.DATA, brief="of animations and many pages"),
     )
     images: int | None = option(
         None,
@@ -296,7 +307,9 @@ class Settings(TypedDict, total=False):
     channels: str | None
     kind: Literal["points", "signals", "images", "volumes"] | None
     length: int | str | None
+    background: str | None
     on_bad_image: Literal["error", "skip"]
+    frames: Literal["first", "all"]
     images: int | str
     steps: int | str
     time_s: float | str

@@ -202,11 +202,3 @@ def test_splits_in_one_npz(tmp_path: Path, names: tuple[str, ...]) -> None:
     assert train.labels.tolist() == [0, 1, 0, 1]
     with pytest.raises(InputError, match="has no split 'val'"):
         load(str(tmp_path / "x.npz"), "val")
-
-
-def test_images_of_kinds_that_are_not_read_are_named_with_the_way(tmp_path: Path) -> None:
-    path = made(tmp_path, "folder", {"a.tif": b"II*\0", "b.heic": b"x", "c.txt": b"x"})
-    with pytest.raises(InputError, match=r"1 \.tif file not read, for they may hold many pages"):
-        load(path)
-    made(tmp_path, "folder", {"d.png": png(1)})
-    assert "convert: magick mogrify -format png '*.heic'" in load(path).describe()

@@ -156,7 +156,7 @@ def test_of_an_animation_the_first_frame_is_taken_and_said(tmp_path: Path, suffi
     frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:], lossless=True)
     dataset = load(tmp_path)
     assert dataset.samples[0, :3, 0, 0].tolist() == list(GREEN)
-    assert "1 animated file: first frame only" in dataset.notes
+    assert "1 file of several frames or pages: the first only (--frames all: each)" in dataset.notes
 
 
 def test_images_need_not_be_square(tmp_path: Path) -> None:
@@ -205,8 +205,8 @@ def broken_set(root: Path) -> Path:
 def test_unreadable_images_are_named_with_a_reason_and_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="2 of 6 images cannot be read") as caught:
         load(broken_set(tmp_path))
-    assert "b/empty.jpg: not a PNG" in caught.value.message
-    assert "b/text\\x1b.png: not a PNG" in caught.value.message
+    assert "b/empty.jpg: empty" in caught.value.message
+    assert "b/text\\x1b.png: not an image of a kind that is read (it starts with 6e 6f" in caught.value.message
     assert "--on-bad-image skip" in str(caught.value.hint)
     for file in (tmp_path / "b").iterdir():
         file.unlink()
@@ -237,7 +237,7 @@ def test_skipping_everything_is_an_error(tmp_path: Path) -> None:
 def test_an_empty_folder_says_what_is_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no images") as caught:
         load(tmp_path)
-    assert "PNG, JPEG, WebP, BMP and PPM" in str(caught.value.hint)
+    assert "read are PNG, JPEG, WebP, AVIF" in str(caught.value.hint)
 
 
 def test_too_little_memory_is_noticed_before_allocating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import zipfile
 from gankit.base.text import printable
 from gankit.errors import InputError
 
+ZIP_MAGIC = b"PK"
 MAX_ENTRIES = 2_000_000
 MAX_MEMBER_BYTES = 256 * 2**20
 MAX_RATIO = 200

@@ -16,11 +16,12 @@ from gankit.base.text import printable
 from gankit.contracts import Kind
 from gankit.data.dataset import Dataset
 from gankit.data.formats import Array
-from gankit.data.formats.archive import check_archive
+from gankit.data.formats.archive import ZIP_MAGIC, check_archive
+from gankit.data.formats.format import Format, decoded
 from gankit.data.formats.limits import allocate, read_into
 from gankit.errors import InputError
 
-NPY_MAGIC = b"\x93NUMPY"
+_NPY_MAGIC = b"\x93NUMPY"
 _HEADER_LIMIT = 10_000
 _TYPES = {"b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"}
 _IMAGES = ("images", "signals", "volumes", "points", "samples", "x", "X", "data", "arr_0")
@@ -130,7 +131,7 @@ def _choose_images(headers: dict[str, Header], split: str, where: str) -> tuple[
 def _read_header(stream: IO[bytes], size: int, what: str) -> Header:
     """Read only the header; `size` is the length of the whole stream in bytes."""
     start = stream.read(8)
-    if len(start) < 8 or start[:6] != NPY_MAGIC or start[6] not in (1, 2, 3):
+    if len(start) < 8 or start[:6] != _NPY_MAGIC or start[6] not in (1, 2, 3):
         raise InputError(f"{what}: not a .npy array", hint=_HINT)
     length_format = "<H" if start[6] == 1 else "<I"
     length_bytes = stream.read(struct.calcsize(length_format))
@@ -169,3 +170,23 @@ def _read_array(stream: IO[bytes], header: Header, what: str) -> Array:
         raise InputError(f"{what}: holds more than it declares", hint="write the file again")
     array = buffer.view(header.dtype).astype(header.dtype.newbyteorder("="), copy=False)
     return array.reshape(header.shape, order="F" if header.fortran else "C")
+
+
+NPY = Format(
+    "npy",
+    "`x.npy`",
+    "uint8 images `[N, H, W]` or `[N, H, W, C]`, other numbers by their levels, or float points `[N, D]`",
+    claims=lambda request: request.start.startswith(_NPY_MAGIC),
+    open=decoded(lambda request: load_npy(request.path, request.name, request.how.value_range, request.how.kind)),
+    splits=False,
+)
+NPZ = Format(
+    "npz",
+    "`x.npz`",
+    "the same as `images`, with `labels` `[N]` or `conditions` `[N, K]`; `x_train`, `y_train`, `x_test`, … (Keras) and "
+    "`train_images`, `train_labels`, `val_images`, … (MedMNIST) are splits",
+    claims=lambda request: request.suffix == ".npz" and request.start.startswith(ZIP_MAGIC),
+    open=decoded(
+        lambda request: load_npz(request.path, request.name, request.how.value_range, request.split, request.how.kind)
+    ),
+)

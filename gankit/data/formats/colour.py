@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageCms, ImageColor
 from torch import Tensor
 
+from gankit.base.text import printable
 from gankit.data.formats import Array
+from gankit.errors import InputError
 
-Background = Literal["white", "black"]
+Colour = tuple[int, int, int]
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 PALE = 0.9  # mean brightness of what is opaque, above which it cannot be seen on white
 
 
-def on_background(images: Tensor, background: Background = "white") -> Tensor:
+def parse_colour(text: str) -> Colour:
+    """'white', 'rebeccapurple' or '#ff8000' -> (red, green, blue); InputError for what is no opaque colour."""
+    try:
+        colour = ImageColor.getrgb(text.strip())
+    except ValueError:
+        colour = (0, 0, 0, 0)
+    if len(colour) != 3:
+        raise InputError(
+            f"--background {printable(text)}: not an opaque colour", hint="a name of CSS or #rrggbb: gray, #ff8000"
+        )
+    return colour
+
+
+def colour_name(colour: Colour) -> str:
+    """'white', 'black' or '#ff8000'."""
+    return {WHITE: "white", BLACK: "black"}.get(colour, "#{:02x}{:02x}{:02x}".format(*colour))
+
+
+def on_background(images: Tensor, background: Colour = WHITE) -> Tensor:
     """RGBA images uint8 [N, 4, H, W] -> RGB uint8 [N, 3, H, W]. Whoever shows or drops alpha does it here."""
     alpha = images[:, 3:].float() / 255
-    return (images[:, :3].float() * alpha + (background == "white") * 255 * (1 - alpha)).round().to(torch.uint8)
+    under = torch.tensor(background, dtype=torch.float32, device=images.device).view(1, 3, 1, 1)
+    return (images[:, :3].float() * alpha + under * (1 - alpha)).round().to(torch.uint8)
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -27,10 +47,26 @@ def has_alpha(image: Image.Image) -> bool:
     transparency = image.info.get("transparency")
     if image.mode == "P" and isinstance(transparency, bytes):
         return min(transparency, default=255) < 255
-    return image.mode in ("LA", "PA", "RGBA") or (transparency is not None and image.mode in ("1", "L", "P", "RGB"))
+    if image.mode == "P" and image.palette is not None and image.palette.mode == "RGBA":
+        return True
+    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or (
+        transparency is not None and image.mode in ("1", "L", "P", "RGB")
+    )
 
 
-def as_rgb(image: Image.Image, background: Background = "white") -> Image.Image:
+def ordinary(image: Image.Image) -> Image.Image:
+    """The image in a mode that all conversions know."""
+    if image.mode == "LAB":
+        # No conversion of Pillow knows it; the values are those of ICC, with D50 as white.
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        assert converted is not None
+        return converted
+    premultiplied = {"La": "LA", "RGBa": "RGBA"}
+    return image.convert(premultiplied[image.mode]) if image.mode in premultiplied else image
+
+
+def as_rgb(image: Image.Image, background: Colour = WHITE) -> Image.Image:
     """An image as it is shown: RGB, and what is transparent on the background."""
     if not has_alpha(image):
         return image.convert("RGB")
@@ -38,14 +74,14 @@ def as_rgb(image: Image.Image, background: Background = "white") -> Image.Image:
     return Image.fromarray(on_background(pixels, background)[0].permute(1, 2, 0).contiguous().numpy())
 
 
-def as_channels(image: Image.Image, channels: int, background: Background = "white") -> Image.Image:
+def as_channels(image: Image.Image, channels: int, background: Colour = WHITE) -> Image.Image:
     """The image with 1, 3 or 4 channels; alpha is kept by the last only."""
     if channels != 4 and has_alpha(image):
         image = as_rgb(image, background)
     return image if image.mode == MODES[channels] else image.convert(MODES[channels])
 
 
-def converted(pixels: Array, channels: int, background: Background = "white") -> Array:
+def converted(pixels: Array, channels: int, background: Colour = WHITE) -> Array:
     """One image uint8 [C, H, W] with other channels."""
     if len(pixels) == channels:
         return pixels

@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 from gankit.base.text import printable
 from gankit.data.dataset import Dataset
 from gankit.data.formats import Array
+from gankit.data.formats.format import Format, Request, decoded
 from gankit.data.formats.limits import allocate, read_into
 from gankit.errors import InputError
 
@@ -44,6 +45,21 @@ def _existing(folder: Path, stem: str, rank: int) -> Path | None:
             if path.is_file():
                 return path
     return None
+
+
+def _folder(request: Request) -> Dataset:
+    found = find_idx(request.path, request.split)
+    if found is None:
+        raise InputError(
+            f"{printable(request.path)} has no split '{printable(request.split)}'",
+            hint="its splits are train-images-… and t10k-images-…, which is 'test'",
+        )
+    images, labels, notes = found
+    return load_idx_pair(images, labels, request.name, notes=notes, value_range=request.how.value_range)
+
+
+def _file(request: Request) -> Dataset:
+    return load_idx(request.path, request.name, request.how.value_range)
 
 
 def load_idx(path: Path, name: str, value_range: tuple[float, float] | None = None) -> Dataset:
@@ -121,3 +137,20 @@ def _broken(path: Path, reason: str) -> InputError:
     return InputError(
         f"{printable(path)}: not a sound IDX file: {printable(reason)}", hint="copy or download the file again"
     )
+
+
+IDX_FOLDER = Format(
+    "IDX folder",
+    "`train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, `t10k-…`, gzipped or not, also in `raw/` or `MNIST/raw/`",
+    "grey images and their classes: MNIST and its relatives; `t10k` is the split `test`",
+    claims=lambda request: request.path.is_dir() and find_idx(request.path) is not None,
+    open=decoded(_folder),
+)
+IDX = Format(
+    "IDX",
+    "`NAME-images-idx3-ubyte`, gzipped or not",
+    "grey images; their classes from the file `NAME-labels-idx1-ubyte` beside it",
+    claims=lambda request: request.start.startswith((_GZIP_MAGIC, b"\0\0")),
+    open=decoded(_file),
+    splits=False,
+)

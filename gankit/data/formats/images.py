@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, groupby
 
 import numpy as np
 import PIL
@@ -21,22 +22,13 @@ from gankit.base.text import plural, printable
 from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset
 from gankit.data.formats import Array
-from gankit.data.formats.colour import PALE, Background, brightness
-from gankit.data.formats.levels import Levels, asked_for
+from gankit.data.formats.colour import BLACK, PALE, WHITE, Colour, brightness
 from gankit.data.formats.limits import in_parallel
-from gankit.data.formats.pixels import (
-    BROKEN,
-    BYTES,
-    FORMATS,
-    SIXTEEN_BITS,
-    Form,
-    Header,
-    deepest,
-    read_header,
-    read_pixels,
-)
-from gankit.data.formats.resize import resize_note
-from gankit.data.formats.sources import ImageFiles, class_labels
+from gankit.data.formats.page_levels import page_levels
+from gankit.data.formats.page_notes import page_notes
+from gankit.data.formats.pictures import open_picture
+from gankit.data.formats.pixels import BROKEN, Form, Header, Page, read_headers, read_pixels, stored_values
+from gankit.data.formats.sources import ImageFiles, class_labels, suffix_of
 from gankit.data.preparation import OnBadImage, Preparation
 from gankit.errors import InputError
 
@@ -48,15 +40,16 @@ logger = logging.getLogger("gankit")
 
 @dataclass(frozen=True)
 class ImageRows:
-    """The readable images of a folder or zip, in the order of their names; sub-folders are classes (see `Rows`)."""
+    """The readable pictures of a folder or zip, in the order of their names; sub-folders are classes (see `Rows`)."""
 
     files: ImageFiles
     name: str
     how: Preparation
     form: Form
-    headers: dict[int, Header]  # index of a readable file -> its header, sorted by index
-    bad: dict[int, str]  # index of an unreadable file -> the reason
-    order: list[int]  # row -> index of its file
+    pages: list[Page]
+    """Row -> the picture; those of one file are neighbours."""
+    bad: dict[int, str]
+    """Index of an unreadable file -> the reason."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -74,7 +67,7 @@ class ImageRows:
         return self.files.where
 
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.pages)
 
     def identity(self) -> str:
         """sha256 (hex) of shape, names, sizes and dates (in a zip: checksums) of the files, headers, Pillow's version.
@@ -84,27 +77,35 @@ class ImageRows:
         head = f"images {self.form} {self.infers_levels} {self.files.labels} Pillow {PIL.__version__}\n"
         digest = hashlib.sha256(head.encode("utf-8", "surrogateescape"))
         try:
-            for name, header in ((self.files.names[index], self.headers[index]) for index in self.order):
-                digest.update(os.fsencode(name) + f"\0{self.files.stamp(name)} {tuple(header)}\n".encode())
+            for page in self.pages:
+                name = self.files.names[page.file]
+                stamp = f"\0{self.files.stamp(name)} {tuple(page.header)}\n"
+                digest.update(os.fsencode(name) + stamp.encode())
         except OSError as error:
             raise InputError(f"{self.where}: its files have just changed: {error}", hint="try again") from error
         return digest.hexdigest()
 
     def decode(self, rows: range, into: Array) -> dict[int, str]:
         """Write the pixels of some rows into `into`, without gaps; returns the reasons of the rows that failed."""
+        places = range(len(rows))
+        by_file = [list(group) for _, group in groupby(places, lambda place: self.pages[rows[place]].file)]
 
-        def one(place: int) -> str | None:
+        def one(group: list[int]) -> list[str | None]:
+            reasons: list[str | None] = []
             try:
-                with self.files.open(self.files.names[self.order[rows[place]]]) as stream:
-                    into[place] = read_pixels(stream, self.form)
-            except BROKEN as error:
-                return _reason(error)
-            return None
+                with _opened(self.files, self.pages[rows[group[0]]]) as image:
+                    for place in group:
+                        into[place] = read_pixels(image, self.pages[rows[place]].header.frame, self.form)
+                        reasons.append(None)
+            except BROKEN as error:  # what follows in this file is lost too
+                reasons += [_reason(error)] * (len(group) - len(reasons))
+            return reasons
 
         kept = 0
         broken: dict[int, str] = {}
         with _quiet_pillow():
-            for place, reason in enumerate(in_parallel(one, range(len(rows)), "decoding images")):
+            results = chain.from_iterable(in_parallel(one, by_file, "decoding images"))
+            for place, reason in enumerate(results):
                 if reason is not None:
                     broken[rows[place]] = reason
                     continue
@@ -121,26 +122,25 @@ class ImageRows:
     def dataset(self, samples: Tensor, broken: Mapping[int, str]) -> Dataset:
         """The data set of the decoded images [N, C, H, W]; skipped files are logged."""
         _log_skipped(self.files, self._named(broken))
-        kept = [index for row, index in enumerate(self.order) if row not in broken]
-        headers = [self.headers[index] for index in kept]
+        kept = [page for row, page in enumerate(self.pages) if row not in broken]
         classes, labels, class_notes = class_labels(self.files)
         numbers = None
         if labels is not None:
-            present, renumbered = np.unique([labels[index] for index in kept], return_inverse=True)
+            present, renumbered = np.unique([labels[page.file] for page in kept], return_inverse=True)
             classes = tuple(classes[number] for number in present)  # a class may have lost all its images
             numbers = torch.from_numpy(renumbered.astype(np.int64))
-        lost = len(self.bad) + len(broken)
+        lost = len(self.bad.keys() | self._named(broken).keys())
         skipped = (f"{plural(lost, 'unreadable file')} skipped",) if lost else ()
         return Dataset(
             name=self.name,
             spec=DataSpec(shape=self.shape, classes=classes),
             samples=samples,
             labels=numbers,
-            notes=(*_notes(headers, self.form), *class_notes, *skipped, *self.files.notes),
+            notes=(*page_notes(kept, self.form, self.how), *class_notes, *skipped, *self.files.notes),
         )
 
     def _named(self, broken: Mapping[int, str]) -> dict[int, str]:
-        return {self.order[row]: reason for row, reason in broken.items()}
+        return {self.pages[row].file: reason for row, reason in broken.items()}
 
 
 def image_rows(files: ImageFiles, name: str, how: Preparation) -> ImageRows:
@@ -148,58 +148,46 @@ def image_rows(files: ImageFiles, name: str, how: Preparation) -> ImageRows:
     class_labels(files)  # images beside sub-folders are refused before anything is read
     Image.preinit()  # before the threads start, which would all do it
     with _quiet_pillow():
-        headers, bad = _read_headers(files)
+        pages, bad = _read_headers(files, every=how.frames == "all")
         _check(files, bad, how.on_bad_image)
         _log_skipped(files, bad)
-        readable = list(headers.values())
-        channels = how.channels or _channels(readable)
-        form = Form(channels, how.size or _common_size(files.where, readable))
-        byte, deep = _levels(files, headers, how)
-        form = form._replace(bytes=byte, deep=deep, background=_background(files, headers, channels))
-    return ImageRows(files, name, how, form, headers, bad, list(headers))
+        headers = [page.header for page in pages]
+        channels = how.channels or _channels(headers, keeps_alpha=how.background is None)
+        size = how.size or _common_size(files.where, headers)
+
+        def values(page: Page) -> Array | None:
+            try:
+                with _opened(files, page) as image:
+                    return stored_values(image, page.header.frame)
+            except BROKEN:  # it will be reported when it is decoded
+                return None
+
+        levels = page_levels(pages, how.value_range, values, files.where)
+        form = Form(channels, size, *levels, background=how.background or _background(files, pages, channels))
+    return ImageRows(files, name, how, form, pages, bad)
 
 
-def _levels(files: ImageFiles, headers: Mapping[int, Header], how: Preparation) -> tuple[Levels, Levels]:
-    """The levels of the files of 8 and of 16 bits: as given, or by the largest value of the latter."""
-    deep = [index for index, header in headers.items() if header.sixteen_bit]
-    if how.value_range is not None:
-        if deep and len(deep) < len(headers):
-            raise InputError(
-                f"{files.where}: {len(deep):,} of {len(headers):,} files have 16 bits: --range cannot mean both kinds",
-                hint="leave --range out, or give files of one depth",
-            )
-        asked = asked_for(how.value_range, 0, SIXTEEN_BITS.white if deep else BYTES.white, files.where)
-        return asked, asked
-    if not deep:
-        return BYTES, SIXTEEN_BITS
-
-    def one(index: int) -> int:
-        try:
-            with files.open(files.names[index]) as stream:
-                return deepest(stream)[1]
-        except BROKEN:  # it will be reported when it is decoded
-            return 0
-
-    largest = max(in_parallel(one, deep, "looking for the largest value"))
-    white = 2 ** max(8, largest.bit_length()) - 1
-    note = f"values up to {largest:,}, so {white:,} is white" if white < SIXTEEN_BITS.white else ""
-    return BYTES, Levels(0, white, note)
+@contextmanager
+def _opened(files: ImageFiles, page: Page) -> Iterator[Image.Image]:
+    name = files.names[page.file]
+    with files.open(name) as stream, open_picture(stream, suffix_of(name)) as image:
+        yield image
 
 
-def _background(files: ImageFiles, headers: Mapping[int, Header], channels: int) -> Background:
+def _background(files: ImageFiles, pages: Sequence[Page], channels: int) -> Colour:
     """White where alpha is dropped, but for pictures that could not be seen on it."""
-    clear = [index for index, header in headers.items() if header.alpha][:TRIED]
+    clear = [page for page in pages if page.header.alpha][:TRIED]
     if channels == 4 or not clear:
-        return "white"
+        return WHITE
     found = []
-    for index in clear:
+    for page in clear:
         try:
-            with files.open(files.names[index]) as stream, Image.open(stream, formats=FORMATS) as image:
+            with _opened(files, page) as image:
                 found.append(brightness(image))
         except BROKEN:  # it will be reported when it is decoded
             continue
     seen = [value for value in found if value is not None]
-    return "black" if seen and sum(seen) / len(seen) > PALE else "white"
+    return BLACK if seen and sum(seen) / len(seen) > PALE else WHITE
 
 
 @contextmanager
@@ -210,22 +198,22 @@ def _quiet_pillow() -> Iterator[None]:
         yield
 
 
-def _read_headers(files: ImageFiles) -> tuple[dict[int, Header], dict[int, str]]:
-    def one(name: str) -> Header | str:
+def _read_headers(files: ImageFiles, *, every: bool) -> tuple[list[Page], dict[int, str]]:
+    def one(name: str) -> list[Header] | str:
         try:
             with files.open(name) as stream:
-                return read_header(stream)
+                return read_headers(stream, suffix_of(name), every=every)
         except BROKEN as error:
             return _reason(error)
 
-    headers: dict[int, Header] = {}
+    pages: list[Page] = []
     bad: dict[int, str] = {}
     for index, answer in enumerate(in_parallel(one, files.names, "reading headers")):
         if isinstance(answer, str):
             bad[index] = answer
         else:
-            headers[index] = answer
-    return headers, bad
+            pages += [Page(index, header) for header in answer]
+    return pages, bad
 
 
 def _check(files: ImageFiles, bad: Mapping[int, str], on_bad: OnBadImage) -> None:
@@ -261,36 +249,12 @@ def _common_size(where: str, headers: Sequence[Header]) -> tuple[int, int]:
     )
 
 
-def _channels(headers: Sequence[Header]) -> int:
-    if all(header.alpha for header in headers):
+def _channels(headers: Sequence[Header], *, keeps_alpha: bool) -> int:
+    if keeps_alpha and all(header.alpha for header in headers):
         return 4
     return 3 if any(header.colour for header in headers) else 1
 
 
-def _notes(headers: Sequence[Header], form: Form) -> list[str]:
-    channels, size = form.channels, form.size
-    sizes = [common for common, _ in Counter(header.size for header in headers).most_common()]
-    notes = [resize_note(sizes, size)] if sizes != [size] else []
-    grey = 0 if channels == 1 else sum(not header.colour for header in headers)
-    colour = sum(header.colour for header in headers) if channels == 1 else 0
-    depth = f" ({form.deep.note})" if form.deep.note else ""
-    notes += [form.bytes.note] if form.bytes.note and not all(header.sixteen_bit for header in headers) else []
-    facts = [
-        (grey, f"grey file{{s}} became {'RGB' if channels == 3 else 'RGBA'}"),
-        (colour, "file{s} in colour became grey"),
-        (
-            0 if channels == 4 else sum(header.alpha for header in headers),
-            f"transparent file{{s}} laid on {form.background}",
-        ),
-        (sum(header.sixteen_bit for header in headers), f"file{{s}} of 16 bits scaled to 8 bits{depth}"),
-        (sum(header.animated for header in headers), "animated file{s}: first frame only"),
-    ]
-    return notes + [f"{count:,} {text.format(s='' if count == 1 else 's')}" for count, text in facts if count]
-
-
 def _reason(error: Exception) -> str:
-    # Pillow's text for this error is only the repr of the stream.
-    text = "not a PNG, JPEG, WebP, BMP or PPM image" if type(error).__name__ == "UnidentifiedImageError" else str(error)
-    if isinstance(error, OSError) and error.strerror:
-        text = error.strerror
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return printable(text or type(error).__name__)[:200]

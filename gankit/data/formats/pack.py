@@ -33,6 +33,7 @@ from gankit.base.files import canonical_json
 from gankit.base.text import printable
 from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset, as_bytes, blocks, content_digest
+from gankit.data.formats.format import Format, decoded
 from gankit.errors import InputError
 
 SUFFIX = ".gkpack"
@@ -250,3 +251,13 @@ def _check_block(path: Path, header: PackHeader, number: int, data: memoryview) 
 
 def _damaged(path: Path, reason: str) -> InputError:
     return InputError(f"{printable(path)}: not a sound packed data set: {printable(reason)}", hint=_HINT)
+
+
+PACK = Format(
+    "gkpack",
+    "`x.gkpack`",
+    "what `gankit data pack` has decoded; read through a memory map, so it may be larger than the memory",
+    claims=lambda request: request.start.startswith(MAGIC),
+    open=decoded(lambda request: load_pack(request.path, request.name), applies_range=False),
+    splits=False,
+)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gankit.data.dataset import Dataset
 from gankit.data.formats import Array
-from gankit.data.formats.colour import MODES, converted
+from gankit.data.formats.colour import MODES, WHITE, Colour, colour_name, converted
 from gankit.data.formats.levels import Levels, levels_of
 from gankit.data.formats.limits import in_parallel
 from gankit.data.preparation import Preparation
@@ -55,6 +55,7 @@ class DatasetRows:
     source: Dataset
     shape: tuple[int, int, int]
     levels: Levels = Levels(0, 255)
+    background: Colour | None = None
 
     infers_levels = False  # the data set has been made of what its source says
 
@@ -67,8 +68,10 @@ class DatasetRows:
         return len(self.source)
 
     def identity(self) -> str:
-        """sha256 (hex) of the images, the size and Pillow's version."""
-        text = f"data set {self.source.fingerprint} {self.shape} {self.levels} Pillow {PIL.__version__}"
+        """sha256 (hex) of the images, what they become, and Pillow's version."""
+        text = (
+            f"data set {self.source.fingerprint} {self.shape} {self.levels} {self.background} Pillow {PIL.__version__}"
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def decode(self, rows: range, into: Array) -> dict[int, str]:
@@ -79,7 +82,7 @@ class DatasetRows:
             return {}
 
         def one(place: int) -> None:
-            pixels = converted(source[place], self.shape[0])
+            pixels = converted(source[place], self.shape[0], self.background or WHITE)
             if not self.levels.unchanged:
                 pixels = np.concatenate([self.levels.table[pixels[:3]], pixels[3:]])
             if pixels.shape[1:] == size:
@@ -99,7 +102,9 @@ class DatasetRows:
         (_, *old), (_, *new) = self.source.spec.shape, self.shape
         notes = [] if old == new else [resize_note([(old[0], old[1])], (new[0], new[1]))]
         before, after = self.source.spec.shape[0], self.shape[0]
-        notes += [f"{colours(before)} became {colours(after)}"] if before != after else []
+        laid = f" on {colour_name(self.background or WHITE)}" if before == 4 else ""
+        notes += [f"{colours(before)} became {colours(after)}{laid}"] if before != after else []
+        notes += ["nothing is transparent, so --background is not used"] if self.background and before != 4 else []
         notes += [self.levels.note] if self.levels.note else []
         spec = dataclasses.replace(self.source.spec, shape=self.shape)
         return dataclasses.replace(self.source, spec=spec, samples=samples, notes=(*self.source.notes, *notes))
@@ -117,8 +122,16 @@ def resized(pixels: Array, size: tuple[int, int]) -> Array:
 def dataset_rows(dataset: Dataset, how: Preparation) -> DatasetRows:
     """The images of a data set as the user wants them; InputError for other kinds, which have no size and no colour."""
     if not dataset.spec.is_image:
-        asked = {"--size": how.size, "--range": how.value_range, "--channels": how.channels}
-        flags = " and ".join(flag for flag, value in asked.items() if value is not None)
+        flags = " and ".join(
+            flag
+            for flag, value in (
+                ("--size", how.size),
+                ("--range", how.value_range),
+                ("--channels", how.channels),
+                ("--background", how.background),
+            )
+            if value is not None
+        )
         raise InputError(f"'{dataset.name}' holds {dataset.spec.kind}: {flags} is for images", hint="leave it out")
     channels, height, width = dataset.spec.shape
     if how.channels not in (None, channels) and channels not in MODES:
@@ -129,4 +142,5 @@ def dataset_rows(dataset: Dataset, how: Preparation) -> DatasetRows:
     levels = Levels(0, 255)
     if how.value_range is not None:
         levels = levels_of(dataset.samples.numpy(), how.value_range, f"'{dataset.name}'")
-    return DatasetRows(dataset, (how.channels or channels, *(how.size or (height, width))), levels)
+    channels = how.channels or (3 if how.background and channels == 4 else channels)
+    return DatasetRows(dataset, (channels, *(how.size or (height, width))), levels, how.background)

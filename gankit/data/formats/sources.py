@@ -11,8 +11,8 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,20 +21,17 @@ from typing import IO
 from gankit.base.text import plural, printable
 from gankit.data.formats.archive import MAX_ENTRIES, MAX_MEMBER_BYTES, check_archive
 from gankit.data.formats.limits import check_memory
+from gankit.data.formats.pictures import KINDS, kind_by_suffix
+from gankit.data.formats.unread import unread_by_suffix
 from gankit.errors import InputError
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm"}
-READ = "read are PNG, JPEG, WebP, BMP and PPM files; sub-folders are classes; also zip, tar, .npz, .npy, IDX, .gkpack"
+READ = (
+    f"read are {', '.join(kind.name for kind in KINDS)} files; sub-folders are classes; also zip, tar, .npz, .npy, "
+    "IDX, .gkpack"
+)
 SOUNDS = {".wav", ".flac", ".ogg", ".aif", ".aiff"}
 LABEL_FILES = ("dataset.json", "metadata.jsonl", "metadata.csv", "labels.csv", "labels.tsv", "labels.json")
 CLASS_SUFFIX = ".cls"
-CONVERTIBLE = {  # images that are not read, and why
-    **dict.fromkeys((".tif", ".tiff"), "they may hold many pages, or values of any kind"),
-    ".gif": "they are animations of 256 colours",
-    **dict.fromkeys((".heic", ".heif", ".avif", ".jxl", ".jp2"), "their decoders are not part of gankit"),
-    **dict.fromkeys((".psd", ".svg", ".eps", ".pdf", ".ai"), "they are documents"),
-    **dict.fromkeys((".dng", ".cr2", ".nef", ".arw", ".raw"), "they are raw data of a camera"),
-}
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")  # gzip, bzip2, xz
 _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
@@ -54,13 +51,13 @@ class ImageFiles:
     @property
     def are_sounds(self) -> bool:
         """Whether they are files of sound."""
-        return _suffix(self.names[0]) in SOUNDS
+        return suffix_of(self.names[0]) in SOUNDS
 
 
 def folder_files(root: Path) -> ImageFiles:
     """All image files below a folder. Links to folders are not followed: they may leave it, or form a loop."""
     names: list[str] = []
-    other_files: Counter[str] = Counter()
+    other_files = defaultdict[str, list[str]](list)
     links = 0
     folders = [""]
     while folders:
@@ -78,7 +75,7 @@ def folder_files(root: Path) -> ImageFiles:
                     elif _may_be_read(name) and _is_regular(entry):
                         names.append(name)
                     else:
-                        other_files[_suffix(name)] += 1
+                        other_files[suffix_of(name)].append(name)
         except OSError as error:
             raise InputError(
                 f"{printable(root / folder)}: the folder cannot be read: {error.strerror}", hint="check its permissions"
@@ -92,6 +89,16 @@ def folder_files(root: Path) -> ImageFiles:
     return _listing(printable(root), names, lambda name: (root / name).open("rb"), stamp, notes)
 
 
+def single_file(path: Path) -> ImageFiles:
+    """One image file, which may hold several pictures."""
+
+    def stamp(name: str) -> tuple[int, int]:
+        status = path.stat()
+        return status.st_size, status.st_mtime_ns
+
+    return _listing(printable(path), [path.name], lambda _: path.open("rb"), stamp, ())
+
+
 @contextmanager
 def zip_files(path: Path) -> Iterator[ImageFiles]:
     """All image files in a zip; a single top folder that holds all of them is stripped."""
@@ -102,7 +109,7 @@ def zip_files(path: Path) -> Iterator[ImageFiles]:
         raise InputError(f"{where}: not a sound zip file: {printable(str(error))}", hint="pack it again") from error
     with archive:
         members: dict[str, zipfile.ZipInfo] = {}
-        other_files: Counter[str] = Counter()
+        other_files = defaultdict[str, list[str]](list)
         for info in check_archive(archive, where, MAX_MEMBER_BYTES):
             name = _member(info.filename, other_files)
             if name is None:
@@ -129,7 +136,7 @@ def tar_files(path: Path) -> Iterator[ImageFiles]:
     where = printable(path)
     places: dict[str, tuple[int, int]] = {}  # offset and size
     held: dict[str, bytes] = {}
-    other_files: Counter[str] = Counter()
+    other_files = defaultdict[str, list[str]](list)
     try:
         with path.open("rb") as raw:
             packed = raw.read(6).startswith(_COMPRESSED)
@@ -223,7 +230,7 @@ def _listing(
 ) -> ImageFiles:
     ordered = sorted(names, key=lambda name: [os.fsencode(part) for part in name.split("/")])
     images = [name for name in ordered if _is_image(name)]
-    sounds = [name for name in ordered if _suffix(name) in SOUNDS]
+    sounds = [name for name in ordered if suffix_of(name) in SOUNDS]
     if images and sounds:
         notes = (*notes, f"{plural(len(sounds), 'sound file')} beside the images not used")
     images = images or sounds
@@ -234,7 +241,7 @@ def _listing(
     return ImageFiles(where, images, opener, stamp, notes, others)
 
 
-def _member(name: str, other_files: Counter[str]) -> str | None:
+def _member(name: str, other_files: dict[str, list[str]]) -> str | None:
     """The path of an archive's member that is an image or may hold labels; others are counted, but for junk."""
     parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".")]  # some tools write backslashes
     if not parts or any(_is_junk(part) for part in parts):
@@ -242,7 +249,7 @@ def _member(name: str, other_files: Counter[str]) -> str | None:
     path = "/".join(parts)
     if _may_be_read(path):
         return path
-    other_files[_suffix(path)] += 1
+    other_files[suffix_of(path)].append(path)
     return None
 
 
@@ -255,14 +262,16 @@ def _holds_labels(name: str) -> bool:
 
 
 def _may_be_read(name: str) -> bool:
-    return _is_image(name) or _suffix(name) in SOUNDS or _holds_labels(name)
+    return _is_image(name) or suffix_of(name) in SOUNDS or _holds_labels(name)
 
 
 def _is_image(name: str) -> bool:
-    return _suffix(name) in SUFFIXES
+    kind = kind_by_suffix(suffix_of(name))
+    return kind is not None and not kind.missing()
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
+    """'.png' of 'cat/1.PNG'."""
     return PurePosixPath(name).suffix.lower()
 
 
@@ -274,13 +283,17 @@ def _is_regular(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _ignored(other_files: Counter[str]) -> tuple[str, ...]:
+def _ignored(other_files: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Notes on the files that are no images, by their suffix; what could be converted is named with the way."""
     if not other_files:
         return ()
-    kinds = ", ".join(printable(suffix) or "no suffix" for suffix, _ in other_files.most_common(3))
-    notes = [f"{plural(sum(other_files.values()), 'other file')} ignored ({kinds})"]
-    for suffix, count in other_files.most_common():
-        if suffix in CONVERTIBLE:
-            way = f"magick mogrify -format png '*{suffix}'"
-            notes.append(f"{plural(count, f'{suffix} file')} not read, for {CONVERTIBLE[suffix]}; convert: {way}")
+    most = sorted(other_files.items(), key=lambda item: (-len(item[1]), item[0]))
+    kinds = ", ".join(printable(suffix) or "no suffix" for suffix, _ in most[:3])
+    notes = [f"{plural(sum(map(len, other_files.values())), 'other file')} ignored ({kinds})"]
+    for suffix, names in most:
+        what, unread, kind = plural(len(names), f"{suffix} file"), unread_by_suffix(suffix), kind_by_suffix(suffix)
+        if kind is not None and kind.missing():
+            notes.append(f"{what} not read: {kind.missing()}")
+        if unread is not None:
+            notes.append(f"{what} not read, for {unread.reason}; convert: {unread.converted(min(names), suffix)}")
     return tuple(notes)
