@@ -1,9 +1,10 @@
-"""`gankit figure1d`: both densities and D(x) while a GAN learns a known distribution."""
+"""`gankit figure1d`: both densities and D(x) while GANs learn a known distribution."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,26 +17,30 @@ from gankit.settings.layers import Layer
 if TYPE_CHECKING:
     from gankit.look.figure import Figure
 
-PANELS, FRAMES = 6, 24
+PANELS, PANELS_OF_SEVERAL, FRAMES = 6, 4, 24
 SETTINGS = ("variant", OPTIONS, "extensions", "data", "images", "z_dim", "seed")
 OF_A_RUN = ("variant", "extensions")
 """Settings that apply to the figure of a run; the others are for training."""
 
 
-@takes_settings(SETTINGS)
+@takes_settings(SETTINGS, several=("variant",))
 def figure1d(
     layers: list[Layer],
     run: Annotated[
         Path | None, typer.Argument(metavar="[RUN]", help="A run on gaussian1d, ring8 or grid25 (else train one).")
     ] = None,
-    moments: Annotated[int | None, typer.Option(min=2, max=200, help="Panels (6), or frames of a film (24).")] = None,
+    moments: Annotated[
+        int | None,
+        typer.Option(min=2, max=200, help="Panels of a variant (6; of several 4), or frames of a film (24)."),
+    ] = None,
     out: Annotated[str, typer.Option("-o", "--out", help="x.png: panels; x.webp or x.gif: a film.")] = "figure1d.png",
     json: Json = False,
 ) -> None:
     """Draw the figure of GAN articles: real density, generator's density, D(x) and arrows from z to x.
 
     D is compared with the optimum D*(x) = p / (p + p_g) if its scores are logits. Data in 2-D get a map of D and the
-    number of covered modes. A run is drawn at its start and at the checkpoints it keeps.
+    number of covered modes. A run is drawn at its start and at the checkpoints it keeps; several variants, with commas
+    between them, are a row each, and -s NAME.KEY=VALUE is an option of one of them.
 
     gankit figure1d --data ring8 -o ring8.webp
     """
@@ -47,21 +52,34 @@ def figure1d(
     path, suffix = picture_path(out, "--out", FORMATS)
     with console.log_to_stderr(), console.progress_bar():
         if run is not None:
-            figure = _of_run(run, layers, moments)
+            figures = [_of_run(run, layers, moments)]
         else:
-            figure = _of_training(layers, moments or (PANELS if suffix == ".png" else FRAMES))
-    rows = describe(figure)
+            variants = _variants(merged(layers))
+            panels = PANELS if len(variants) == 1 else PANELS_OF_SEVERAL
+            figures = _of_training(layers, variants, moments or (panels if suffix == ".png" else FRAMES))
+    facts: dict[str, object] = {
+        "data": figures[0].data,
+        "figures": [{"variant": f.title, "scores": f.meaning, "moments": describe(f)} for f in figures],
+    }
     if suffix == ".png":
-        write_image(strip(figure), path, {"data": figure.data, "moments": rows})
+        write_image(strip(figures), path, facts)
     else:
-        write_bytes(film(figure, suffix), path)
+        write_bytes(film(figures, suffix), path)
     if json:
-        console.print_json({"out": str(path), "data": figure.data, "scores": figure.meaning, "moments": rows})
+        console.print_json({"out": str(path), **facts})
         return
-    for row in rows:
-        facts = ", ".join(f"{name} {value:.3g}" for name, value in row.items() if name != "images_seen")
-        console.data.print(f"{row['images_seen']:>10,} samples  {facts}".rstrip(), markup=False)
+    for figure in figures:
+        _print_moments(figure)
     console.data.print(str(path), markup=False)
+
+
+def _print_moments(figure: Figure) -> None:
+    from gankit.look.figure import describe
+
+    console.data.print(console.cell(figure.title))
+    for row in describe(figure):
+        facts = [f"{name} {'–' if value is None else f'{value:.3g}'}" for name, value in row.items()]
+        console.data.print(f"{row['images_seen']:>10,} samples  {', '.join(facts[1:])}", markup=False)
 
 
 def _of_run(run: Path, layers: list[Layer], moments: int | None) -> Figure:
@@ -75,9 +93,36 @@ def _of_run(run: Path, layers: list[Layer], moments: int | None) -> Figure:
     return figure_of_run(run, variant=settings.get("variant"), extensions=settings.get("extensions", ()))
 
 
-def _of_training(layers: list[Layer], moments: int) -> Figure:
+def _of_training(layers: list[Layer], variants: Mapping[str, str], moments: int) -> list[Figure]:
     from gankit.cli.live import LiveLine
-    from gankit.look.figure import figure_of_training, with_defaults
+    from gankit.look.figure import figures_of_training, with_defaults
 
+    runs = [with_defaults(_of_variant(layers, name, variants) if variants else layers) for name in variants or [""]]
     live = LiveLine()
-    return figure_of_training(with_defaults(layers), moments=moments, observers=[live], on_step=live.after_step)
+    return figures_of_training(runs, moments=moments, observers=[live], on_step=live.after_step)
+
+
+def _variants(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The chosen variants: name -> what was typed, such as ./mine.py; empty without --variant."""
+    from gankit.host import discovery
+
+    typed = settings.get("variant", "")
+    words = [typed] if Path(typed).is_file() else [word.strip() for word in typed.split(",")]
+    found: dict[str, str] = {}
+    for word in words if "variant" in settings else []:
+        name = discovery.find(word, discovery.VARIANTS).name
+        if name in found:
+            raise InputError(f"--variant {typed}: '{name}' is named twice", hint="a row of the figure is one variant")
+        found[name] = word
+    return found
+
+
+def _of_variant(layers: list[Layer], name: str, variants: Mapping[str, str]) -> list[Layer]:
+    """The layers with this variant alone: -s NAME.KEY=VALUE is its option, and not one of the others."""
+
+    def settings(layer: Layer) -> dict[str, Any]:
+        options = {key: value for key, value in layer.settings.get(OPTIONS, {}).items() if key not in variants}
+        own = layer.settings.get(OPTIONS, {}).get(name, {})
+        return {**layer.settings, "variant": variants[name], OPTIONS: {**options, **own}}
+
+    return layers if len(variants) == 1 else [Layer(layer.source, settings(layer)) for layer in layers]

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import io
+import textwrap
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gankit.base import progress
+from gankit.base.text import plural, printable
 from gankit.cli import console
 from gankit.cli.flags import Device, Json, complete_plugin, path_of
 from gankit.errors import PluginError
+
+if TYPE_CHECKING:
+    from gankit.testing import Cause, Outcome, Subject
+
+MAX_WIDTH = 110  # characters of a line on a wide terminal
 
 app = typer.Typer(help="Make, check and list plugins.", no_args_is_help=True)
 
@@ -69,7 +77,7 @@ def check(
 
     gankit plugin check ./mygan.py
     """
-    from gankit.testing import CHECKS, Subject, run_checks
+    from gankit.testing import CHECKS, Subject, causes, run_checks
 
     outcomes = []
     with console.progress_bar(), redirect_stdout(io.StringIO()):  # a plugin must not print into our data
@@ -77,47 +85,78 @@ def check(
         for outcome in run_checks(subject):
             outcomes.append(outcome)
             progress.tell("checks", len(outcomes), len(CHECKS))
-    failed = [outcome.check.name for outcome in outcomes if outcome.reason is not None]
+        found = causes(outcomes, subject)
     if json:
-        rows = [
-            {
-                "check": outcome.check.name,
-                "requirement": outcome.check.requirement,
-                "ok": outcome.reason is None,
-                "reason": outcome.reason,
-                "hint": outcome.hint or None,
-                "wall_s": round(outcome.wall_s, 3),
-            }
-            for outcome in outcomes
-        ]
-        plugin = subject.plugin
-        head = {"plugin": plugin.name, "kind": plugin.kind, "origin": plugin.origin, "device": str(subject.device)}
-        deprecated = list(subject.deprecated)
-        console.print_json({**head, "ok": not failed, "deprecated": deprecated, "checks": rows})
+        console.print_json(_document(subject, outcomes, found))
     else:
-        from rich.table import Table
-
-        table = Table("check", "", "requirement, or what failed and what to do", box=None, pad_edge=False)
-        first_with: dict[str, str] = {}  # reason -> name of the first check that failed for it
-        for outcome in outcomes:
-            note = outcome.check.requirement
-            if outcome.reason is not None:
-                first = first_with.setdefault(outcome.reason, outcome.check.name)
-                repeated = first != outcome.check.name
-                note = f"as for {first}" if repeated else f"{outcome.reason} — {outcome.hint}"
-            cells = (outcome.check.name, "ok" if outcome.reason is None else "FAILED", note)
-            table.add_row(*map(console.cell, cells), style="" if outcome.reason is None else "bold red")
-        console.print_table(table)
-        passed, seconds = len(outcomes) - len(failed), sum(outcome.wall_s for outcome in outcomes)
-        print(f"{passed} of {len(outcomes)} checks passed on {subject.device} in {seconds:.1f} s")
-        for line in subject.deprecated:
-            console.talk.print(console.cell(f"warning: {line}"))
-    if failed:
+        _print_outcomes(subject, outcomes, found)
+    if found:
         who = f"{subject.plugin.kind} '{subject.plugin.name}' from {subject.plugin.origin}"
+        failed = sum(len(cause.outcomes) for cause in found)
         raise PluginError(
-            f"{who} fails {len(failed)} of {len(outcomes)} checks: {', '.join(failed)}",
-            hint="the rows marked FAILED say what to do",
+            f"{who} fails {failed} of {len(outcomes)} checks, for {plural(len(found), 'cause')}",
+            hint="what is below FAILED says what to do" if not json else "`causes` says what to do",
         )
+
+
+def _print_outcomes(subject: Subject, outcomes: Sequence[Outcome], found: Sequence[Cause]) -> None:
+    """What failed, each cause once with its checks; then the checks that passed."""
+    for cause in found:
+        _print_part("FAILED", cause.reason, style="bold red")
+        _print_part("", f"to do: {cause.hint}")
+        checks = [outcome.check for outcome in cause.outcomes]
+        if len(checks) == 1:
+            _print_part("", f"check {checks[0].name}: {checks[0].requirement}")
+        else:
+            _print_part("", f"fails {len(checks)} checks: {', '.join(check.name for check in checks)}")
+    passed = [outcome for outcome in outcomes if outcome.reason is None]
+    if found:
+        _print_part("ok", ", ".join(outcome.check.name for outcome in passed))
+    else:
+        for outcome in passed:
+            _print_part("ok", f"{outcome.check.name}: {outcome.check.requirement}")
+    seconds = sum(outcome.wall_s for outcome in outcomes)
+    print(f"{len(passed)} of {len(outcomes)} checks passed on {subject.device} in {seconds:.1f} s")
+    for line in subject.deprecated:
+        console.talk.print(console.cell(f"warning: {line}"))
+
+
+def _print_part(mark: str, text: str, style: str = "") -> None:
+    """A paragraph behind a mark, wrapped at the width of the terminal."""
+    width = min(console.data.width, MAX_WIDTH)
+    lines = textwrap.wrap(printable(text), width, initial_indent=f"{mark:<8}", subsequent_indent=" " * 8)
+    for line in lines:
+        console.data.print(line, style=style, markup=False)
+
+
+def _document(subject: Subject, outcomes: Sequence[Outcome], found: Sequence[Cause]) -> dict[str, Any]:
+    """The result for --json: every check, and the causes with the names of their checks."""
+    number = {outcome.check.name: index for index, cause in enumerate(found) for outcome in cause.outcomes}
+    rows = [
+        {
+            "check": outcome.check.name,
+            "requirement": outcome.check.requirement,
+            "ok": outcome.reason is None,
+            "reason": outcome.reason,
+            "hint": outcome.hint or None,
+            "cause": number.get(outcome.check.name),
+            "wall_s": round(outcome.wall_s, 3),
+        }
+        for outcome in outcomes
+    ]
+    plugin = subject.plugin
+    return {
+        "plugin": plugin.name,
+        "kind": plugin.kind,
+        "origin": plugin.origin,
+        "device": str(subject.device),
+        "ok": not found,
+        "deprecated": list(subject.deprecated),
+        "causes": [
+            {"reason": c.reason, "hint": c.hint or None, "checks": [o.check.name for o in c.outcomes]} for c in found
+        ],
+        "checks": rows,
+    }
 
 
 @app.command()

@@ -28,12 +28,13 @@ _METAVARS: dict[Kind, str] = {"plain": "N", "count": "COUNT", "duration": "TIME"
 
 
 def takes_settings(
-    names: Sequence[str], *, panels: bool = False, variables: str | None = None
+    names: Sequence[str], *, panels: bool = False, variables: str | None = None, several: Sequence[str] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A decorator for a command `function(layers, …)`, which gets a flag for each of these settings.
 
     `layers` are the environment and the flags, of which the last one wins. With `panels` the help groups the flags and
-    shows their defaults; `variables` is the prefix of the environment variables that the command reads.
+    shows their defaults; `variables` is the prefix of the environment variables that the command reads. `several` are
+    settings of which the command takes more than one, with commas between them.
     """
     flags = {_parameter_name(name): name for name in names}
 
@@ -42,7 +43,9 @@ def takes_settings(
 
         def command(context: typer.Context, **values: Any) -> None:
             _refuse_unknown_variables(context, variables)
-            function(_layers(context, flags), **{parameter.name: values[parameter.name] for parameter in others})
+            function(
+                _layers(context, flags, several), **{parameter.name: values[parameter.name] for parameter in others}
+            )
 
         start = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
         of_settings = [_parameter(name, panels, variables) for name in names]
@@ -134,14 +137,14 @@ def _completion(name: str) -> Callable[[str], list[Any]] | None:
     return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
 
 
-def _layers(context: typer.Context, flags: dict[str, str]) -> list[Layer]:
+def _layers(context: typer.Context, flags: dict[str, str], several: Sequence[str]) -> list[Layer]:
     """The environment and the flags as two layers, which hold only the settings that the user set."""
     settings: dict[str, dict[str, Any]] = {"ENVIRONMENT": {}, "COMMANDLINE": {}}
     for parameter, name in flags.items():
         source = context.get_parameter_source(parameter)
         if source is not None and source.name in settings:
             value = context.params[parameter]
-            if name in ("seed", "variant"):
+            if name in ("seed", "variant") and name not in several:
                 _refuse_several(name, value)
             settings[source.name][name] = key_values(value) if name == OPTIONS else value
     named = {"environment": settings["ENVIRONMENT"], "flag": settings["COMMANDLINE"]}

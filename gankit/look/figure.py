@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,14 +19,15 @@ from gankit.errors import InputError, Stopped
 from gankit.game.latent import LatentSpace
 from gankit.game.loop import TrainingLoop
 from gankit.hookspecs import hookimpl
+from gankit.look.densities import kernel_density, modes, optimal_discriminator, wasserstein
 from gankit.machine.device import choose_device
 from gankit.run.build import build_loop, data_spec, latent_space, own_streams
 from gankit.run.plan import Plan, load_data, plan_run, stored_settings
 from gankit.run.run import Run
 from gankit.run.train import train_layers
 from gankit.sample.pictures import generate
-from gankit.score.mode_counts import count_modes, nearest_modes
 from gankit.settings.layers import Layer, chosen
+from gankit.settings.option import to_json
 from gankit.store import checkpoint
 from gankit.store.run_folder import RunFolder
 
@@ -64,9 +64,10 @@ class Moment:
 
 @dataclass(frozen=True)
 class Figure:
-    """The content of a figure: the true distribution, the places [places, D] where D is evaluated, and the moments."""
+    """What is drawn of one training: the truth, the places [places, D] where D is evaluated, and the moments."""
 
     data: str
+    title: str  # the variant, its extensions, and its options that are not the defaults
     truth: Mixture
     places: Tensor
     meaning: str  # meaning of a score: 'logits' (sigmoid estimates P(real)), 'raw', or 'error' of an auto-encoder
@@ -78,11 +79,19 @@ class Figure:
         return self.truth.dim
 
     def numbers(self, moment: Moment) -> dict[str, float]:
-        """The numbers beside the picture: |D - D*| in one dimension, covered modes and sharp samples in two."""
+        """The numbers beside the picture: W1 and |D - D*| in one dimension, modes and sharp samples in two."""
         if self.dim == 1:
-            return {} if self.meaning != "logits" else {"d_error": self.distance_to_optimum(moment)}
+            distance = {"w1": wasserstein(moment.samples, self.truth)}
+            return distance | ({"d_error": self.distance_to_optimum(moment)} if self.meaning == "logits" else {})
         covered, sharp = modes(moment.samples, self.truth)
         return {"modes": covered, "of": len(self.truth.centres), "high_quality": sharp}
+
+    def outside(self, moment: Moment) -> tuple[float, float]:
+        """The shares of samples below and above the places; in 2-D 0, and the share of those beside them."""
+        low, high = self.places[0], self.places[-1]
+        if self.dim == 2:
+            return 0.0, float(((moment.samples < low) | (moment.samples > high)).any(1).float().mean())
+        return float((moment.samples < low).float().mean()), float((moment.samples > high).float().mean())
 
     def optimum(self, moment: Moment) -> Tensor:
         """D*(x) = p_data / (p_data + p_g) [places], p_g a kernel estimate (Goodfellow et al. 2014, proposition 1)."""
@@ -96,52 +105,57 @@ class Figure:
         return float((both / both.sum() * (torch.sigmoid(moment.scores) - self.optimum(moment)).abs()).sum())
 
 
-def optimal_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """p_data / (p_data + p_g); 1/2 where both densities are 0."""
-    both = real + fake
-    share: Tensor = torch.where(both > 1e-12, real / both.clamp_min(1e-12), 0.5)
-    return share
-
-
-def kernel_density(samples: Tensor, places: Tensor) -> Tensor:
-    """Samples [n, 1] -> their density [m] at places [m, 1], by Gaussian kernels of Silverman's width."""
-    values = samples[:, 0].double()
-    spread = torch.minimum(values.std(), (values.quantile(0.75) - values.quantile(0.25)) / 1.34)
-    width = (0.9 * spread * len(values) ** -0.2).clamp_min(1e-3)
-    near: Tensor = torch.exp(-0.5 * ((places.double() - values[None]) / width).square()).mean(1)
-    density: Tensor = near / (width * math.sqrt(2 * math.pi))
-    return density.float()
-
-
-def modes(samples: Tensor, truth: Mixture) -> tuple[int, float]:
-    """The modes that hold a tenth of their share, and the share of samples within three standard deviations of one."""
-    weights = np.full(len(truth.centres), 1 / len(truth.centres))
-    counted = count_modes(nearest_modes(samples, truth), weights)
-    return counted.held, counted.good
-
-
 def with_defaults(layers: Sequence[Layer]) -> list[Layer]:
     """The layers above the usual settings of the figure, in 1-D or 2-D."""
     data = chosen([*layers], "data", LINE["data"])
     return [Layer("figure", LINE if data == LINE["data"] else PLANE), *layers]
 
 
-def figure_of_training(
-    layers: Sequence[Layer],
+def figures_of_training(
+    runs: Sequence[Sequence[Layer]],
     *,
     moments: int,
     observers: Sequence[object] = (),
     on_step: Callable[[Run], None] | None = None,
+) -> list[Figure]:
+    """Train each of these runs in a temporary folder and record D and G at `moments` moments, denser at the beginning.
+
+    All of them are checked before the first one starts.
+    """
+    plans = [_plan([*layers]) for layers in runs]
+    for plan in plans if len(plans) > 1 else []:
+        with own_streams(device := choose_device("cpu")):
+            _built(plan, device)
+    return [_train([*layers], plan, moments, observers, on_step) for layers, plan in zip(runs, plans, strict=True)]
+
+
+def _plan(layers: list[Layer]) -> Plan:
+    """The plan of a run that can be drawn: InputError for one whose density is unknown, or that has conditions."""
+    plan = plan_run(layers)
+    truth_of(plan.config.data)
+    if plan.config.conditional:
+        raise InputError("the figure cannot show conditions", hint="use a run without --conditional")
+    return plan
+
+
+def _built(plan: Plan, device: torch.device) -> tuple[TrainingLoop, LatentSpace]:
+    """The players of a plan before their first step."""
+    dataset = load_data(plan)
+    space = latent_space(plan, dataset)
+    return build_loop(plan, data_spec(dataset, space), device), space
+
+
+def _train(
+    layers: list[Layer],
+    plan: Plan,
+    moments: int,
+    observers: Sequence[object],
+    on_step: Callable[[Run], None] | None,
 ) -> Figure:
-    """Train in a temporary folder and record D and G at `moments` moments, denser at the beginning."""
-    plan = plan_run([*layers])
-    truth = truth_of(plan.config.data)
-    _refuse_conditional(plan)
     total = plan.config.total_images
-    if total is None:
-        raise InputError("the figure needs a budget in images", hint="--images 60k")
+    assert total is not None  # the figure has no setting for a budget in time
     times = {0, *(round(total * LAST_OVER_FIRST ** (i / (moments - 1) - 1)) for i in range(1, moments))}
-    watcher = _Watcher(truth, sorted(times))
+    watcher = _Watcher(truth_of(plan.config.data), sorted(times))
 
     def after_step(run: Run) -> None:
         watcher.after_step(run)
@@ -150,10 +164,10 @@ def figure_of_training(
 
     with tempfile.TemporaryDirectory(prefix="gankit-figure-") as folder:
         try:
-            train_layers([*layers], Path(folder) / "run", observers=[*observers, watcher], on_step=after_step)
+            train_layers(layers, Path(folder) / "run", observers=[*observers, watcher], on_step=after_step)
         except Stopped as stop:  # its message would promise a run to continue, and this one is deleted
             raise Stopped("stopped; no figure was drawn", signal_number=stop.signal_number) from stop
-    return _figure(plan, truth, watcher.meaning, watcher.moments)
+    return _figure(plan, watcher.meaning, watcher.moments)
 
 
 def figure_of_run(folder: Path, *, variant: str | None = None, extensions: Sequence[str] = ()) -> Figure:
@@ -161,22 +175,19 @@ def figure_of_run(folder: Path, *, variant: str | None = None, extensions: Seque
     run = RunFolder(folder)
     plugins: dict[str, Any] = {"variant": variant} if variant else {}
     plugins |= {"extensions": list(extensions)} if extensions else {}
-    plan = plan_run([Layer("run", stored_settings(run, plugins)), Layer("argument", plugins)])
+    plan = _plan([Layer("run", stored_settings(run, plugins)), Layer("argument", plugins)])
     truth = truth_of(plan.config.data)
-    _refuse_conditional(plan)
-    dataset = load_data(plan)
     device = choose_device("cpu")
-    space = latent_space(plan, dataset)
     moments: list[Moment] = []
     with own_streams(device):
-        loop = build_loop(plan, data_spec(dataset, space), device)
+        loop, space = _built(plan, device)
         meaning = meaning_of(plan.composition.info, loop.loss.output)
         moments.append(look(loop, space, truth, 0, meaning))
         for step, path in reversed(checkpoint.steps(run.checkpoints)):
             state = checkpoint.read(path).state
             loop.load_state_dict({k.removeprefix("loop."): v for k, v in state.items() if k.startswith("loop.")})
             moments.append(look(loop, space, truth, step * plan.config.batch, meaning))
-    return _figure(plan, truth, meaning, moments)
+    return _figure(plan, meaning, moments)
 
 
 def truth_of(data: str) -> Mixture:
@@ -251,16 +262,20 @@ class _Watcher:
                 self.moments.append(look(run.loop, run.space, self.truth, run.images_seen, self.meaning))
 
 
-def _refuse_conditional(plan: Plan) -> None:
-    if plan.config.conditional:
-        raise InputError("the figure cannot show conditions", hint="use a run without --conditional")
-
-
-def _figure(plan: Plan, truth: Mixture, meaning: str, moments: Sequence[Moment]) -> Figure:
+def _figure(plan: Plan, meaning: str, moments: Sequence[Moment]) -> Figure:
+    truth = truth_of(plan.config.data)
     distinct = {moment.images_seen: moment for moment in moments}
-    return Figure(plan.config.data, truth, places_of(truth), meaning, tuple(distinct.values()))
+    return Figure(plan.config.data, _title(plan), truth, places_of(truth), meaning, tuple(distinct.values()))
 
 
-def describe(figure: Figure) -> list[dict[str, float]]:
-    """One row per moment, for --json."""
-    return [{"images_seen": moment.images_seen, **figure.numbers(moment)} for moment in figure.moments]
+def _title(plan: Plan) -> str:
+    """'mygan + ada, smoothing=0.1': plugins, and the options that differ from the variant's defaults."""
+    defaults = to_json(plan.composition.info.options())
+    options = [f"{name}={value}" for name, value in plan.options.items() if value != defaults[name]]
+    return ", ".join([" + ".join(plugin.name for plugin in plan.composition.plugins), *options])
+
+
+def describe(figure: Figure) -> list[dict[str, float | None]]:
+    """One row per moment, for --json; None for what is not finite."""
+    numbers = ({"images_seen": moment.images_seen, **figure.numbers(moment)} for moment in figure.moments)
+    return [{name: value if math.isfinite(value) else None for name, value in row.items()} for row in numbers]

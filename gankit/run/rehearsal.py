@@ -56,6 +56,14 @@ def check_built(suppliers: Mapping[str, BuiltBy], builder: str, built: object, w
             ) from None
 
 
+class DoesNotFitError(PluginError):
+    """A network that fails on this data, or gives something else than the game needs; `builder` is the hook of it."""
+
+    def __init__(self, builder: str, message: str, *, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.builder = builder
+
+
 @contextmanager
 def answering(composition: Composition) -> Iterator[None]:
     """Turn an exception of a third party's plugin into a PluginError that names its line; ours stay bugs."""
@@ -101,7 +109,8 @@ class Rehearsal:
             z = self._z(SAMPLES, generator)
             fake = self._play(builder, generator, z, self.data_for_g)
             if fake.shape != whole:
-                raise PluginError(
+                raise DoesNotFitError(
+                    builder,
                     f"{builder} of '{self.by[builder]}': z {list(z.shape)} gave {list(fake.shape)}, "
                     f"and samples of this data are {list(whole)}",
                     hint="it is given the shape of a sample as data.shape",
@@ -119,7 +128,8 @@ class Rehearsal:
             output = self._play(builder, networks.discriminator, few.float(), self.data_for_d)
             wanted, hint = fitting(output, whole, reads)
             if wanted:
-                raise PluginError(
+                raise DoesNotFitError(
+                    builder,
                     f"{builder} of '{self.by[builder]}': {SAMPLES} samples gave {list(output.shape)}, "
                     f"and the loss reads {wanted}",
                     hint=hint,
@@ -153,7 +163,8 @@ class Rehearsal:
             if plugin is None or not _is_theirs(plugin, error):
                 raise
             shapes = " and ".join(str(list(tensor.shape)) for tensor in (inputs, *y))
-            raise PluginError(
+            raise DoesNotFitError(
+                builder,
                 f"{who} built a network that fails on {shapes}: {one_line(error)}{plugin.place_of(error)}",
                 hint="GANKIT_DEBUG=1 shows its traceback; raise InputError in the builder for data that it is not "
                 "made for",
@@ -161,7 +172,8 @@ class Rehearsal:
         finally:
             network.train()
         if not isinstance(output, Tensor):
-            raise PluginError(f"{who} built a network that returns {type(output).__name__}", hint="return one tensor")
+            gave = type(output).__name__
+            raise DoesNotFitError(builder, f"{who} built a network that returns {gave}", hint="return one tensor")
         return output
 
 

@@ -9,7 +9,18 @@
 A plugin is a variant or an extension, installed or a ./file.py. Each check plays a tiny game, in a second or less.
 """
 
+from gankit.testing.causes import Cause, causes
 from gankit.testing.subject import CheckFailed, Subject
 from gankit.testing.suite import CHECKS, Check, Outcome, parametrize_checks, run_checks
 
-__all__ = ["CHECKS", "Check", "CheckFailed", "Outcome", "Subject", "parametrize_checks", "run_checks"]
+__all__ = [
+    "CHECKS",
+    "Cause",
+    "Check",
+    "CheckFailed",
+    "Outcome",
+    "Subject",
+    "causes",
+    "parametrize_checks",
+    "run_checks",
+]

@@ -20,6 +20,7 @@ from gankit.host import discovery, importing
 from gankit.machine.device import choose_device
 from gankit.run.build import build_loop
 from gankit.run.plan import Plan, plan_run
+from gankit.run.rehearsal import DoesNotFitError
 from gankit.settings.config import RunConfig
 from gankit.settings.layers import Layer
 from gankit.settings.option import NoOptions
@@ -107,12 +108,22 @@ class Subject:
         """The setting `options` that gives some to the plugin under test."""
         return options if self.plugin.group == discovery.VARIANTS else {self.plugin.name: options}
 
-    def loop(self, *, data: DataSpec | None = None, **settings: object) -> TrainingLoop:
+    def loop(self, *, data: DataSpec | None = None, rehearsed: bool = False, **settings: object) -> TrainingLoop:
         """A new loop, initialised from the seed of the settings; whether its networks fit is for the checks to say."""
         plan = self.plan(**settings)
-        return build_loop(
-            plan, self.with_condition(data or self.data, plan.config.conditional), self.device, rehearsed=False
-        )
+        spec = self.with_condition(data or self.data, plan.config.conditional)
+        return build_loop(plan, spec, self.device, rehearsed=rehearsed)
+
+    @cached_property
+    def misfit(self) -> DoesNotFitError | None:
+        """What a run would say before its first step of a network that does not fit; None if both do."""
+        try:
+            self.loop(rehearsed=True)
+        except DoesNotFitError as error:
+            return error
+        except Exception:  # what else is wrong is for the checks to say
+            return None
+        return None
 
     @staticmethod
     def with_condition(data: DataSpec, conditional: bool) -> DataSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,33 +76,43 @@ class Outcome:
     wall_s: float
     reason: str | None = None
     hint: str = ""
+    raised: str | None = None
+    """The exception that stopped the check, with # for its numbers; None if the check saw itself what is wrong."""
 
 
 def run_checks(subject: Subject) -> Iterator[Outcome]:
     """The checks in order, each on networks of its own; the caller's random numbers are left alone."""
     for check in CHECKS:
         begun = time.perf_counter()
-        reason, hint = None, ""
+        reason, hint, raised = None, "", None
         try:
             run_check(check, subject)
         except Stopped:  # Ctrl-C is not a failure
             raise
         except CheckFailed as failure:
-            reason, hint = failure.reason, failure.hint
+            reason, hint, raised = failure.reason, failure.hint, root_of(failure)
         except GankitError as error:
-            reason, hint = error.message, error.hint or ""
+            reason, hint, raised = error.message, error.hint or "", root_of(error)
         except (Exception, SystemExit) as error:
             reason, hint = (
                 f"{importing.one_line(error)}{subject.plugin.place_of(error)}",
                 "mend it; see the docstring of its hook",
             )
-        yield Outcome(check, time.perf_counter() - begun, reason, hint)
+            raised = root_of(error)
+        yield Outcome(check, time.perf_counter() - begun, reason, hint, raised)
 
 
 def run_check(check: Check, subject: Subject) -> None:
     """One check, in random streams of its own."""
     with own_streams(subject.device):
         check.run(subject)
+
+
+def root_of(error: BaseException) -> str | None:
+    """'ValueError: # is not #': the exception that began it, comparable between checks; None for a verdict."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return None if isinstance(error, CheckFailed) else re.sub(r"\d+", "#", importing.one_line(error))
 
 
 def parametrize_checks(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,24 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from support import TINY_VARIANT, gankit
+from PIL import Image, ImageColor
+from support import ROOT, TINY_VARIANT, gankit
 
 import gankit as api
 from gankit.data.sets.synthetic import MIXTURES, Mixture
 from gankit.errors import InputError, Stopped
 from gankit.hookspecs import hookimpl
-from gankit.look.figure import (
-    Figure,
-    Moment,
-    figure_of_run,
-    figure_of_training,
-    kernel_density,
-    modes,
-    optimal_discriminator,
-    places_of,
-)
-from gankit.look.figure_panels import film, strip
+from gankit.look.densities import kernel_density, modes, optimal_discriminator, wasserstein
+from gankit.look.figure import Figure, Moment, figure_of_run, figures_of_training, places_of
+from gankit.look.figure_panels import FAKE, PAD, PLOT, TITLE, WIDTH, film, panel, strip
 from gankit.settings.layers import Layer
 
 
@@ -80,6 +74,20 @@ def test_the_kernel_estimate_is_near_the_density_it_was_drawn_from() -> None:
     assert float(error.max()) < 0.04  # the peak is 0.8
 
 
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        (4 + 0.5 * torch.special.ndtri((torch.arange(2_000) + 0.5) / 2_000), 0),
+        (4.3 + 0.5 * torch.special.ndtri((torch.arange(2_000) + 0.5) / 2_000), 0.3),
+        (torch.full((50,), 4.0), 0.5 * math.sqrt(2 / math.pi)),
+        (torch.tensor([-50.0]), 54),
+        (torch.tensor([1.0, math.nan]), math.inf),
+    ],
+)
+def test_w1_of_a_shift_and_of_a_point(samples: torch.Tensor, expected: float) -> None:
+    assert wasserstein(samples[:, None], MIXTURES["gaussian1d"]) == pytest.approx(expected, abs=2e-3)
+
+
 def test_a_mode_counts_with_a_tenth_of_its_share_and_within_three_sigma() -> None:
     truth = MIXTURES["ring8"]
     centres = torch.from_numpy(truth.centres).float()
@@ -93,11 +101,12 @@ def test_a_mode_counts_with_a_tenth_of_its_share_and_within_three_sigma() -> Non
     assert modes(torch.full((4, 2), math.nan), truth)[1] == 0
 
 
-def figure(meaning: str, scores: torch.Tensor) -> Figure:
+def figure(meaning: str, scores: torch.Tensor, spread: float = 0.5, mean: float = 4) -> Figure:
     truth = MIXTURES["gaussian1d"]
-    samples = torch.randn(4_000, 1, generator=torch.Generator().manual_seed(0)) * 0.5 + 4
+    samples = torch.randn(4_000, 1, generator=torch.Generator().manual_seed(0)) * spread + mean
     return Figure(
         "gaussian1d",
+        "name",
         truth,
         places_of(truth),
         meaning,
@@ -112,26 +121,41 @@ def test_the_distance_to_the_optimum_is_zero_for_it_and_a_half_for_a_wrong_certa
     sure = figure("logits", torch.full((n,), 30.0))
     assert sure.numbers(sure.moments[0])["d_error"] == pytest.approx(0.5, abs=0.03)
     raw = figure("raw", torch.zeros(n))
-    assert raw.numbers(raw.moments[0]) == {}
+    assert raw.numbers(raw.moments[0]).keys() == {"w1"}
 
 
 @pytest.mark.parametrize("meaning", ["logits", "raw", "error"])
 def test_every_meaning_of_a_score_is_drawn(meaning: str) -> None:
     found = figure(meaning, torch.linspace(-3, 5, len(places_of(MIXTURES["gaussian1d"]))))
-    assert strip(found).width > 300
-    assert film(found, ".gif")[:3] == b"GIF"
+    assert strip([found]).width == WIDTH + 2 * PAD
+    assert film([found], ".gif")[:3] == b"GIF"
+
+
+def marks(found: Figure) -> list[bool]:
+    """Whether there is a mark of the generator's colour above the plot, at its left edge, and at its right edge."""
+    picture = np.asarray(panel(found, found.moments[0])).astype(int)
+    near = (np.abs(picture - ImageColor.getrgb(FAKE)).sum(2) < 60)[: TITLE + PLOT - 5]
+    return [bool(part.any()) for part in (near[:TITLE], near[TITLE:, :30], near[TITLE:, -30:])]
+
+
+def test_what_leaves_a_panel_is_marked() -> None:
+    scores = torch.zeros(len(places_of(MIXTURES["gaussian1d"])))
+    assert marks(figure("raw", scores)) == [False, False, False]
+    assert marks(figure("raw", scores, spread=0.05)) == [True, False, False]
+    assert marks(figure("raw", scores, mean=-9)) == [False, True, False]
+    assert marks(figure("raw", scores, mean=19)) == [False, False, True]
 
 
 @pytest.mark.parametrize("name", ["gan", "wgan-gp", "began"])
 @pytest.mark.parametrize("data", ["gaussian1d", "grid25"])
 def test_variants_of_every_kind_have_their_figure(name: str, data: str) -> None:
     settings = {"variant": name, "data": data, "images": 640, "batch": 32, "z_dim": 1, "device": "cpu"}
-    found = figure_of_training([Layer("test", settings)], moments=4)
+    (found,) = figures_of_training([[Layer("test", settings)]], moments=4)
     assert found.meaning == {"gan": "logits", "wgan-gp": "raw", "began": "error"}[name]
     assert [moment.images_seen for moment in found.moments][0::3] == [0, 640]
     assert len(found.moments) == 4
     assert (found.moments[0].arrows is not None) == (data == "gaussian1d")
-    assert strip(found).height > 200
+    assert strip([found]).height > 200
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +170,7 @@ def test_a_run_is_drawn_at_its_start_and_its_checkpoints(run: Path) -> None:
     found = figure_of_run(run)
     assert [moment.images_seen for moment in found.moments] == [0, 320, 640]
     settings = {"variant": "gan", "data": "ring8", "images": 640, "batch": 32, "z_dim": 2, "device": "cpu"}
-    trained = figure_of_training([Layer("test", settings)], moments=2)
+    (trained,) = figures_of_training([[Layer("test", settings)]], moments=2)
     for mine, theirs in ((found.moments[0], trained.moments[0]), (found.moments[-1], trained.moments[-1])):
         assert torch.equal(mine.scores, theirs.scores)
         assert torch.equal(mine.samples, theirs.samples)
@@ -162,7 +186,7 @@ def test_looking_does_not_disturb_the_training(run: Path, tmp_path: Path) -> Non
 
     copier = Copier()
     settings = {"variant": "gan", "data": "ring8", "images": 640, "batch": 32, "z_dim": 2, "device": "cpu"}
-    figure_of_training([Layer("test", settings)], moments=12, observers=[copier])
+    figures_of_training([[Layer("test", settings)]], moments=12, observers=[copier])
     plain = Copier()
     api.train("gan", data="ring8", z_dim=2, images=640, batch=32, out=tmp_path / "r", device="cpu", observers=[plain])
     assert copier.state.keys() == plain.state.keys()
@@ -173,8 +197,9 @@ def test_the_command_draws_and_tells(run: Path, tmp_path: Path) -> None:
     result = gankit("figure1d", "--variant", "gan", "--images", "2k", "--moments", "3", "--json", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     document = json.loads(result.stdout)
-    assert [row["images_seen"] for row in document["moments"]][-1] == 2048
-    assert all(0 <= row["d_error"] <= 1 for row in document["moments"])
+    (found,) = document["figures"]
+    assert (found["variant"], found["moments"][-1]["images_seen"]) == ("gan", 2048)
+    assert all(0 <= row["d_error"] <= 1 for row in found["moments"])
     with Image.open(tmp_path / "figure1d.png") as picture:
         assert json.loads(picture.text["gankit"])["data"] == "gaussian1d"  # type: ignore[attr-defined]
     assert not (tmp_path / "runs").exists()
@@ -185,9 +210,52 @@ def test_the_command_draws_and_tells(run: Path, tmp_path: Path) -> None:
         assert frames.n_frames == 3  # type: ignore[attr-defined]
 
 
+def test_several_variants_stand_in_rows_with_options_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(TINY_VARIANT)
+    chosen = ["--variant", "gan,./mine.py,wgan", "-s", "gan.label_smoothing=0.25", "-s", "wgan.clip=0.1"]
+    result = gankit("figure1d", *chosen, "--images", "2560", "--moments", "2", "--json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)["figures"]
+    assert [row["variant"] for row in figures] == ["gan, label_smoothing=0.25", "mine", "wgan, clip=0.1"]
+    assert [row["scores"] for row in figures] == ["logits", "raw", "raw"]
+    assert len({row["moments"][-1]["w1"] for row in figures}) == 3  # three trainings, of different games
+    with Image.open(tmp_path / "figure1d.png") as picture, Image.open(ROOT / "docs/images/figure1d.png") as single:
+        assert picture.width == single.width * 2 // 3  # two moments of each
+        assert picture.height > 1.4 * single.height  # three rows beside two
+        assert json.loads(picture.text["gankit"])["figures"] == figures  # type: ignore[attr-defined]
+
+
+def test_what_one_variant_refuses_is_said_before_another_is_trained(tmp_path: Path) -> None:
+    result = gankit("figure1d", "--variant", "gan,began", "--with", "r1", "--images", "2k", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "r1 penalises a score" in result.stderr
+    assert "samples" not in result.stderr
+    assert "run " not in result.stderr
+
+
+COMMANDS = re.findall(r"^\$ gankit (figure1d .*?)(?:  #.*)?$", (ROOT / "docs/looking.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_pictures_of_the_docs_come_from_the_commands_above_them(command: str) -> None:
+    words = shlex.split(command)[1:]
+    flags = dict(zip(words[::2], words[1::2], strict=True))
+    with Image.open(ROOT / "docs/images" / flags.get("-o", "figure1d.png")) as picture:
+        facts = json.loads(picture.text["gankit"])  # type: ignore[attr-defined]
+    assert [row["variant"] for row in facts["figures"]] == flags["--variant"].split(",")
+    assert facts["data"] == flags.get("--data", "gaussian1d")
+    budget = int(flags["--images"].replace("k", "000"))
+    assert all(0 <= row["moments"][-1]["images_seen"] - budget < 512 for row in facts["figures"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ("figure1d --variant gan,gan", "'gan' is named twice"),
+        ("figure1d --variant gan,gna", "unknown variant 'gna'"),
+        ("figure1d --variant gan,lsgan -s label_smoothing=0.1", "unknown option of variant 'lsgan': label_smoothing"),
+        ("figure1d --variant gan,lsgan -s wgan.clip=1", "option 'wgan.clip': no extension 'wgan' is part of this run"),
+        ("figure1d --variant gan -s gan.label_smoothing=0.1", "options of the variant have no prefix"),
         ("figure1d --data digits", "the density of 'digits' is not known"),
         ("figure1d --out x.jpg", "unknown kind of output '.jpg'"),
         ("figure1d nothing", "nothing is not the folder of a run"),
@@ -225,7 +293,7 @@ def test_a_signal_ends_it_without_promising_a_run(tmp_path: Path) -> None:
 
     settings = {"variant": "gan", "data": "ring8", "images": 6400, "batch": 32, "z_dim": 2, "device": "cpu"}
     with pytest.raises(Stopped) as caught:
-        figure_of_training([Layer("test", settings)], moments=2, on_step=interrupt)
+        figures_of_training([[Layer("test", settings)]], moments=2, on_step=interrupt)
     assert (caught.value.message, caught.value.hint, caught.value.exit_code) == (
         "stopped; no figure was drawn",
         None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import ROOT
+from support import ROOT, gankit
 
 from gankit.cli import main
 from gankit.errors import InputError, Stopped
@@ -304,7 +304,7 @@ def test_the_command_tells_what_failed_and_what_to_do(
     monkeypatch.setattr("gankit.testing.suite.CHECKS", [check for check in CHECKS if check.name in ("quiet", "terms")])
     said = refusal("plugin check ./loud.py --device cpu", tmp_path, "3")
     assert "'loud' from" in said
-    assert "fails 1 of 2 checks: quiet — the rows marked FAILED say what to do" in said
+    assert "fails 1 of 2 checks, for 1 cause — what is below FAILED says what to do" in said
     monkeypatch.setattr("sys.argv", ["gankit", "plugin", "check", "./loud.py", "--device", "cpu", "--json"])
     with pytest.raises(SystemExit, match="3"):
         main()
@@ -313,3 +313,99 @@ def test_the_command_tells_what_failed_and_what_to_do(
     assert [(row["check"], row["ok"]) for row in document["checks"]] == [("quiet", False), ("terms", True)]
     assert document["checks"][0]["reason"].startswith("it printed '1")
     assert document["checks"][0]["hint"]
+    assert [row["cause"] for row in document["checks"]] == [0, None]
+
+
+MISTAKES = {
+    "shape": (
+        also(
+            "@hookimpl\ndef gankit_generator(data, z_dim):\n"
+            "    return nn.Sequential(nn.Linear(z_dim, 12), nn.Unflatten(1, (3, 2, 2)))\n"
+        ),
+        "gankit_generator of 'mistake': z [2, 64] gave [2, 3, 2, 2], and samples of this data are [2, 1, 16, 16]",
+        {"quiet", "generator_shapes", "terms", "exact_resume"},
+    ),
+    "layer": (
+        also("@hookimpl\ndef gankit_discriminator(data):\n    return nn.Sequential(nn.Flatten(), nn.Linear(13, 1))\n"),
+        "gankit_discriminator of 'mistake' built a network that fails on [2, 1, 16, 16]: RuntimeError: mat1 and mat2",
+        {"quiet", "discriminator_output", "terms", "exact_resume"},
+    ),
+    "loss": (
+        in_the_loss("raise ValueError('oops at 3')"),
+        "ValueError: oops at 3 (",
+        {"quiet", "conditional", "terms", "exact_resume"},
+    ),
+    "term": (
+        instead("(real - self.margin)", "(real[:, None] - self.margin)"),
+        "the term 'real' of the phase 'discriminator' is [8, 1]",
+        {"quiet", "terms", "exact_resume"},
+    ),
+}
+
+
+def told_by_the_command(
+    names: set[str], arguments: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str]:
+    """Exit code and stdout of `gankit plugin check` in this process, with these checks only."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("gankit.testing.suite.CHECKS", [check for check in CHECKS if check.name in names])
+    monkeypatch.setattr("sys.argv", ["gankit", "plugin", "check", *arguments.split(), "--device", "cpu"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return int(end.value.code or 0), capsys.readouterr().out
+
+
+def test_one_mistake_is_told_once_and_fits_80_columns(tmp_path: Path) -> None:
+    source, reason, checks = MISTAKES["shape"]
+    (tmp_path / "mistake.py").write_text(source)
+    told = gankit("plugin", "check", "./mistake.py", "--device", "cpu", cwd=tmp_path, COLUMNS="80")
+    assert told.returncode == 3
+    assert max(map(len, told.stdout.splitlines())) <= 80
+    text = " ".join(told.stdout.split())
+    assert text.count("FAILED") == 1
+    assert text.startswith(f"FAILED {reason}")
+    failed = text.partition(" checks: ")[2].partition(" ok ")[0].split(", ")
+    assert f"fails {len(failed)} checks: " in text
+    assert checks <= set(failed)
+    assert "for 1 cause" in told.stderr
+
+
+@pytest.mark.parametrize(("source", "reason", "checks"), MISTAKES.values(), ids=MISTAKES)
+def test_json_refers_to_the_one_cause_of_many_failures(
+    source: str,
+    reason: str,
+    checks: set[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "mistake.py").write_text(source)
+    code, told = told_by_the_command(checks | {"options"}, "./mistake.py --json", tmp_path, monkeypatch, capsys)
+    document = json.loads(told)
+    (cause,) = document["causes"]
+    assert code == 3
+    assert cause["reason"].startswith(reason)
+    assert set(cause["checks"]) == checks
+    assert {row["check"]: row["cause"] for row in document["checks"]} == {**dict.fromkeys(checks, 0), "options": None}
+    assert all(row["reason"] and row["hint"] for row in document["checks"] if not row["ok"])
+
+
+def test_two_mistakes_are_two_causes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = in_the_loss("raise ValueError('oops')").replace('"""A sound variant, for tests."""', "")
+    (tmp_path / "two.py").write_text(source)
+    names = {"metadata", "terms", "gradients"}
+    _, told = told_by_the_command(names, "./two.py --json", tmp_path, monkeypatch, capsys)
+    assert [cause["checks"] for cause in json.loads(told)["causes"]] == [["metadata"], ["terms", "gradients"]]
+
+
+def test_what_passes_is_told_with_its_requirement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sound.py").write_text(SOUND)
+    code, told = told_by_the_command({"metadata", "terms"}, "./sound.py", tmp_path, monkeypatch, capsys)
+    assert code == 0
+    assert max(map(len, told.splitlines())) <= 80
+    assert [line.split()[1] for line in told.splitlines() if line.startswith("ok")] == ["metadata:", "terms:"]
