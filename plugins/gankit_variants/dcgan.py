@@ -99,7 +99,7 @@ def initialise(net: nn.Module) -> None:
 
 @hookimpl
 def gankit_variant() -> VariantInfo:
-    config = TrainConfig(z_dim=100, z_prior="uniform", g_lr=2e-4, d_lr=2e-4)
+    config = TrainConfig(z_dim=100, z_prior="uniform", g_lr=1e-3, d_lr=1e-3)
     return VariantInfo(
         api=1,
         capturable=True,

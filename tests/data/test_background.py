@@ -119,5 +119,5 @@ def test_without_anything_transparent_it_is_said_that_it_has_no_use(tmp_path: Pa
     np.save(tmp_path / "x.npy", np.zeros((3, 8, 8), np.uint8))
     assert "nothing is transparent, so --background is not used" in load(tmp_path / "x.npy", background=ORANGE).notes
     np.save(tmp_path / "points.npy", np.zeros((3, 2)))
-    with pytest.raises(InputError, match="points, which have no size, no range and no colours"):
+    with pytest.raises(InputError, match="'points' holds points: --background is for images"):
         load(tmp_path / "points.npy", background=ORANGE)

@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from gankit.cli import app
+from gankit.contracts import DataSpec
 from gankit.data.loading import spread, survey
 from gankit.errors import InputError
 from gankit.host import recipes
@@ -86,7 +87,7 @@ def arrays(count: int, side: int, labels: np.ndarray | None = None) -> str:
 
 def test_files_are_surveyed_by_their_headers() -> None:
     found = survey("photos", {})
-    assert (found.count, found.channels, found.side, len(found.sizes), found.classes) == (40, 3, 20, 5, ())
+    assert (found.count, found.spec.shape[0], found.side, len(found.sizes), found.classes) == (40, 3, 20, 5, ())
     sample = found.sample(16)
     assert sample.samples.shape == (16, 3, 64, 64)
     for folder in ("a", "b"):
@@ -216,11 +217,11 @@ def test_broken_data_is_the_same_error_as_in_training() -> None:
 
 def test_near_duplicates_within_a_set_are_counted() -> None:
     images = torch.randint(0, 256, (40, 1, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    assert repeated(images) == 0
+    assert repeated(DataSpec((1, 12, 12)), images) == 0
     noisy = images[:10].int().add(torch.randint(-3, 4, (10, 1, 12, 12))).clamp(0, 255).to(torch.uint8)
-    assert repeated(torch.cat([images, noisy])) == pytest.approx(20 / 50)
-    assert repeated(torch.cat([images, images[:5]])) == pytest.approx(10 / 45)
-    assert repeated(images[:3]) == 0
+    assert repeated(DataSpec((1, 12, 12)), torch.cat([images, noisy])) == pytest.approx(20 / 50)
+    assert repeated(DataSpec((1, 12, 12)), torch.cat([images, images[:5]])) == pytest.approx(10 / 45)
+    assert repeated(DataSpec((1, 12, 12)), images[:3]) == 0
 
 
 def test_the_command_line_prints_one_command_and_a_reason_for_each_choice() -> None:
