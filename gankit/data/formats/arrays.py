@@ -7,6 +7,7 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -51,11 +52,8 @@ def load_npy(path: Path, name: str, value_range: tuple[float, float] | None = No
     return Dataset.from_arrays(name, array, value_range=value_range, copy=False)
 
 
-def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = None, split: str = "train") -> Dataset:
-    """Images (or points), labels and condition vectors in an .npz file, found by their usual names.
-
-    Arrays `x_train`, `y_train`, `x_test`, … (Keras) and `train_images`, `train_labels`, … (MedMNIST) are splits.
-    """
+def read_npz(path: Path, choose: Callable[[dict[str, Header]], Sequence[str]]) -> tuple[dict[str, Array], list[str]]:
+    """Some arrays of an .npz file, chosen by their headers, and the names of the others."""
     where = printable(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -64,26 +62,49 @@ def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = No
             for key, info in members.items():
                 with archive.open(info) as stream:
                     headers[key] = _read_header(stream, info.file_size, f"{where}, '{printable(key)}'")
-            images, candidates = _choose_images(headers, split, where)
-            labels = next((key for key in candidates if key in headers), None)
-            conditions = _CONDITIONS if _CONDITIONS in headers else None
             arrays = {}
-            for key in filter(None, (images, labels, conditions)):
+            for key in choose(headers):
                 what = f"{where}, '{printable(key)}'"
                 with archive.open(members[key]) as stream:
                     arrays[key] = _read_array(stream, _read_header(stream, members[key].file_size, what), what)
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{where}: not a sound .npz file: {printable(str(error))}", hint=_HINT) from error
-    notes = [f"'{printable(images)}'" + (f" with labels '{printable(labels)}'" if labels else ", no labels")]
-    unused = sorted(set(headers) - {images, labels, conditions})
+    return arrays, sorted(headers.keys() - arrays.keys())
+
+
+def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = None, split: str = "train") -> Dataset:
+    """Images (or points), labels and condition vectors in an .npz file, found by their usual names.
+
+    Arrays `x_train`, `y_train`, `x_test`, … (Keras) and `train_images`, `train_labels`, … (MedMNIST) are splits. Labels
+    [N, K] of several classes at once are condition vectors.
+    """
+    where = printable(path)
+    keys: dict[str, str] = {}
+
+    def choose(headers: dict[str, Header]) -> Sequence[str]:
+        keys["images"], candidates = _choose_images(headers, split, where)
+        labels = next((key for key in candidates if key in headers), None)
+        if labels is not None:
+            shape = headers[labels].shape
+            keys["conditions" if len(shape) == 2 and shape[1] > 1 else "labels"] = labels
+        if _CONDITIONS in headers:
+            keys["conditions"] = _CONDITIONS
+        return list(keys.values())
+
+    arrays, unused = read_npz(path, choose)
+    labels, conditions = (arrays[keys[key]] if key in keys else None for key in ("labels", "conditions"))
+    with_labels = f" with labels '{printable(keys['labels'])}'" if "labels" in keys else ", no labels"
+    notes = [f"'{printable(keys['images'])}'{with_labels}"]
+    if keys.get("conditions", _CONDITIONS) != _CONDITIONS:
+        notes.append(f"'{printable(keys['conditions'])}' are condition vectors")
     if unused:
         notes.append("not used: " + ", ".join(printable(key) for key in unused[:5]))
     return Dataset.from_arrays(
         name,
-        arrays[images],
-        arrays[labels] if labels else None,
+        arrays[keys["images"]],
+        labels,
         notes=tuple(notes),
-        conditions=arrays[conditions] if conditions else None,
+        conditions=conditions,
         value_range=value_range,
         copy=False,
     )
@@ -165,7 +186,7 @@ NPZ = Format(
     "npz",
     "`x.npz`",
     "the same as `images`, with `labels` `[N]` or `conditions` `[N, K]`; `x_train`, `y_train`, `x_test`, … (Keras) and "
-    "`train_images`, `train_labels`, `val_images`, … (MedMNIST) are splits",
+    "`train_images`, `train_labels`, `val_images`, … (MedMNIST) are splits; labels `[N, K]` are conditions",
     claims=lambda request: request.suffix == ".npz" and request.start.startswith(ZIP_MAGIC),
     open=decoded(lambda request: load_npz(request.path, request.name, request.how.value_range, request.split)),
 )
