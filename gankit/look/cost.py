@@ -6,9 +6,11 @@ import dataclasses
 
 import torch
 
+from gankit.contracts import DataSpec
 from gankit.data import Dataset
 from gankit.host.recipes import RecipeFile
 from gankit.machine.device import choose_device
+from gankit.modality import modality_of
 from gankit.run.build import estimate
 from gankit.run.plan import Plan, load_data
 from gankit.settings.recipes import DataNote
@@ -26,13 +28,10 @@ def stand_in(note: DataNote, name: str = "stand-in", samples: int = SAMPLES) -> 
         return None
     count = max(samples, note.classes)
     generator = torch.Generator().manual_seed(0)
-    if len(note.shape) == 1:
-        return Dataset.from_arrays(name, torch.randn(count, *note.shape, generator=generator).numpy())
-    images = torch.randint(0, 256, (count, *note.shape), dtype=torch.uint8, generator=generator)
+    stored = modality_of(note.shape).stored(torch.randn(count, *note.shape, generator=generator))
     labels = torch.arange(count) % note.classes if note.classes else None
-    return Dataset.from_arrays(
-        name, images.permute(0, 2, 3, 1).numpy(), None if labels is None else labels.numpy(), copy=True
-    )
+    classes = tuple(map(str, range(note.classes)))
+    return Dataset(name, DataSpec(note.shape, classes), stored, labels)
 
 
 def measure_recipe(recipe: RecipeFile, plan: Plan) -> Speed:

@@ -21,8 +21,9 @@ from support import PIXELS, idx
 
 from gankit.base import progress
 from gankit.data import load_dataset
+from gankit.data.formats.cifar import read_cifar
 from gankit.data.formats.idx import load_idx_pair
-from gankit.data.sets.downloads import CIFAR10, FASHION_MNIST, MNIST, Download, RemoteFile, data_home, read_cifar10
+from gankit.data.sets.downloads import CIFAR10, FASHION_MNIST, MNIST, Download, RemoteFile, data_home
 from gankit.errors import InputError, ResourceError
 
 
@@ -149,7 +150,7 @@ def test_cifar10_records_become_images_in_the_order_of_their_batches(tmp_path: P
     archive = cifar_archive(
         tmp_path / "c.tar.gz", {"data_batch_2.bin": second, "data_batch_1.bin": first, "test_batch.bin": second}
     )
-    dataset = read_cifar10(archive)
+    dataset = read_cifar(archive, "cifar10")
     assert dataset.samples.shape == (2, 3, 32, 32)
     assert dataset.labels is not None
     assert dataset.labels.tolist() == [6, 0]
@@ -159,11 +160,11 @@ def test_cifar10_records_become_images_in_the_order_of_their_batches(tmp_path: P
 
 
 def test_a_broken_cifar10_archive_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="not a CIFAR-10 batch"):
-        read_cifar10(cifar_archive(tmp_path / "a.tar.gz", {"data_batch_1.bin": bytes(3000)}))
-    with pytest.raises(InputError, match="holds no data_batch"):
-        read_cifar10(cifar_archive(tmp_path / "b.tar.gz", {"readme.txt": b"hello"}))
+    with pytest.raises(InputError, match="not a file of CIFAR-10: 3,000 bytes"):
+        read_cifar(cifar_archive(tmp_path / "a.tar.gz", {"data_batch_1.bin": bytes(3000)}), "a")
+    with pytest.raises(InputError, match="holds no batches"):
+        read_cifar(cifar_archive(tmp_path / "b.tar.gz", {"readme.txt": b"hello"}), "b")
     whole = cifar_archive(tmp_path / "c.tar.gz", {"data_batch_1.bin": np.random.RandomState(0).bytes(3073 * 9)})
     whole.write_bytes(whole.read_bytes()[:9000])
     with pytest.raises(InputError, match="not a sound archive"):
-        read_cifar10(whole)
+        read_cifar(whole, "c")

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gankit.base import progress
 from gankit.data import Dataset, Preparation, load_dataset
-from gankit.data.formats import limits
+from gankit.data.formats import images, limits
+from gankit.data.loading import open_rows
 from gankit.errors import InputError, ResourceError
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -187,6 +188,50 @@ def test_resizing_is_lanczos_of_the_centre_box(tmp_path: Path) -> None:
     expected = Image.fromarray(pixels[:, 5:25]).resize((8, 8), Image.Resampling.LANCZOS)
     result = load(tmp_path, size=(8, 8)).samples[0].permute(1, 2, 0).numpy()
     np.testing.assert_array_equal(result, np.asarray(expected))
+
+
+def soft_photo(path: Path, height: int, width: int, orientation: int = 1) -> None:
+    """Smooth colours, as a JPEG."""
+    noise = np.random.default_rng(1).integers(0, 256, (4, 5, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC).save(path, quality=95, exif=exif)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_large_photograph_is_decoded_at_a_fraction_of_its_size(tmp_path: Path, orientation: int) -> None:
+    """The last row and column of such a decoding are filled up: sides that 8 does not divide, turned every way."""
+    soft_photo(tmp_path / "set" / "a.jpg", 333, 517, orientation)
+    with Image.open(tmp_path / "set" / "a.jpg") as image:
+        ImageOps.exif_transpose(image).save(tmp_path / "whole.png")
+    with Image.open(tmp_path / "whole.png") as whole:
+        square = whole.crop(((whole.width - 333) // 2, (whole.height - 333) // 2, (whole.width + 333) // 2, (whole.height + 333) // 2))  # fmt: skip
+        expected = np.asarray(square.resize((16, 16), Image.Resampling.LANCZOS)).astype(int)
+    dataset = load(tmp_path / "set", size=(16, 16))
+    assert np.abs(dataset.samples[0].permute(1, 2, 0).numpy() - expected).mean() < 1  # 3 if it is shifted
+    assert "1 JPEG file decoded at a fraction of the size, 2 times that of the images or more" in dataset.notes
+
+
+def test_only_a_photograph_four_times_as_large_is_decoded_at_a_fraction(tmp_path: Path) -> None:
+    soft_photo(tmp_path / "set" / "a.jpg", 127, 200)
+    dataset = load(tmp_path / "set", size=(32, 32))
+    assert len(dataset.notes) == 1
+    with Image.open(tmp_path / "set" / "a.jpg") as image:
+        square = image.crop((36, 0, 163, 127)).resize((32, 32), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(dataset.samples[0].permute(1, 2, 0).numpy(), np.asarray(square))
+
+
+def test_how_much_is_decoded_belongs_to_the_identity_of_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soft_photo(tmp_path / "set" / "a.jpg", 128, 128)
+    identities = set()
+    for times in (2, 4):
+        monkeypatch.setattr(images, "REDUCED_TO", times)
+        with open_rows(str(tmp_path / "set"), {}, Preparation(size=(16, 16))) as rows:
+            identities.add(rows.identity())
+    assert len(identities) == 2
 
 
 def broken_set(root: Path) -> Path:

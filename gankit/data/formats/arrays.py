@@ -7,6 +7,7 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -54,6 +55,26 @@ def load_npy(
     return Dataset.from_arrays(name, array, value_range=value_range, kind=kind, copy=False)
 
 
+def read_npz(path: Path, choose: Callable[[dict[str, Header]], Sequence[str]]) -> tuple[dict[str, Array], list[str]]:
+    """Some arrays of an .npz file, chosen by their headers, and the names of the others."""
+    where = printable(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in check_archive(archive, where)}
+            headers = {}
+            for key, info in members.items():
+                with archive.open(info) as stream:
+                    headers[key] = _read_header(stream, info.file_size, f"{where}, '{printable(key)}'")
+            arrays = {}
+            for key in choose(headers):
+                what = f"{where}, '{printable(key)}'"
+                with archive.open(members[key]) as stream:
+                    arrays[key] = _read_array(stream, _read_header(stream, members[key].file_size, what), what)
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{where}: not a sound .npz file: {printable(str(error))}", hint=_HINT) from error
+    return arrays, sorted(headers.keys() - arrays.keys())
+
+
 def load_npz(
     path: Path,
     name: str,
@@ -65,42 +86,49 @@ def load_npz(
 
     An array that is named as a kind of data (`signals`, `volumes`, `points`) holds it. `rate` is the number of steps of
     a signal in a second. Arrays `x_train`, `y_train`, `x_test`, … (Keras) and `train_images`, `train_labels`, …
-    (MedMNIST) are splits.
+    (MedMNIST) are splits. Labels [N, K] of several classes at once are condition vectors.
     """
     where = printable(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in check_archive(archive, where)}
-            headers = {}
-            for key, info in members.items():
-                with archive.open(info) as stream:
-                    headers[key] = _read_header(stream, info.file_size, f"{where}, '{printable(key)}'")
-            images, candidates = _choose_images(headers, split, where)
-            labels = next((key for key in candidates if key in headers), None)
-            conditions = _CONDITIONS if _CONDITIONS in headers else None
-            rate = _RATE if _RATE in headers and headers[_RATE].shape == () else None
-            arrays = {}
-            for key in filter(None, (images, labels, conditions, rate)):
-                what = f"{where}, '{printable(key)}'"
-                with archive.open(members[key]) as stream:
-                    arrays[key] = _read_array(stream, _read_header(stream, members[key].file_size, what), what)
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{where}: not a sound .npz file: {printable(str(error))}", hint=_HINT) from error
-    notes = [f"'{printable(images)}'" + (f" with labels '{printable(labels)}'" if labels else ", no labels")]
-    unused = sorted(set(headers) - {images, labels, conditions, rate})
+    keys: dict[str, str] = {}
+
+    def choose(headers: dict[str, Header]) -> Sequence[str]:
+        keys["images"], candidates = _choose_images(headers, split, where)
+        labels = next((key for key in candidates if key in headers), None)
+        if labels is not None:
+            shape = headers[labels].shape
+            keys["conditions" if len(shape) == 2 and shape[1] > 1 else "labels"] = labels
+        if _CONDITIONS in headers:
+            keys["conditions"] = _CONDITIONS
+        if _RATE in headers and headers[_RATE].shape == ():
+            keys["rate"] = _RATE
+        return list(keys.values())
+
+    arrays, unused = read_npz(path, choose)
+    labels, conditions = (arrays[keys[key]] if key in keys else None for key in ("labels", "conditions"))
+    with_labels = f" with labels '{printable(keys['labels'])}'" if "labels" in keys else ", no labels"
+    notes = [f"'{printable(keys['images'])}'{with_labels}"]
+    if keys.get("conditions", _CONDITIONS) != _CONDITIONS:
+        notes.append(f"'{printable(keys['conditions'])}' are condition vectors")
     if unused:
         notes.append("not used: " + ", ".join(printable(key) for key in unused[:5]))
     return Dataset.from_arrays(
         name,
-        arrays[images],
-        arrays[labels] if labels else None,
+        arrays[keys["images"]],
+        labels,
         notes=tuple(notes),
-        conditions=arrays[conditions] if conditions else None,
+        conditions=conditions,
         value_range=value_range,
-        kind=kind or _kind_named(images),
-        rate=int(arrays[rate]) if rate else 0,
+        kind=kind or _kind_named(keys["images"]),
+        rate=_rate(arrays[_RATE], where) if "rate" in keys else 0,
         copy=False,
     )
+
+
+def _rate(value: Array, where: str) -> int:
+    rate = float(value)
+    if not (0 < rate < 1e9) or rate != round(rate):
+        raise InputError(f"{where}: a rate of {rate:g}", hint="steps in a second: a whole number above 0")
+    return int(rate)
 
 
 def _kind_named(array: str) -> Kind | None:
@@ -184,7 +212,7 @@ NPZ = Format(
     "npz",
     "`x.npz`",
     "the same as `images`, with `labels` `[N]` or `conditions` `[N, K]`; `x_train`, `y_train`, `x_test`, … (Keras) and "
-    "`train_images`, `train_labels`, `val_images`, … (MedMNIST) are splits",
+    "`train_images`, `train_labels`, `val_images`, … (MedMNIST) are splits; labels `[N, K]` are conditions",
     claims=lambda request: request.suffix == ".npz" and request.start.startswith(ZIP_MAGIC),
     open=decoded(
         lambda request: load_npz(request.path, request.name, request.how.value_range, request.split, request.how.kind)

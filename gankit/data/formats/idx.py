@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
+
+import numpy as np
 
 from gankit.base.text import printable
 from gankit.data.dataset import Dataset
@@ -16,7 +20,9 @@ from gankit.data.formats.format import Format, Request, decoded
 from gankit.data.formats.limits import allocate, read_into
 from gankit.errors import InputError
 
-_ROOTS = ("", "raw", "MNIST/raw", "FashionMNIST/raw", "KMNIST/raw")
+_ROOTS = ("", "raw", "gzip", "MNIST/raw", "FashionMNIST/raw", "KMNIST/raw", "EMNIST/raw", "QMNIST/raw")
+_IMAGES = re.compile(r"(?:(?P<set>[\w-]+)-)?(?P<part>train|test|t10k)-images(?P<dot>[-.])idx3-ubyte(?P<gz>\.gz)?")
+_PARTS = {"train": ("train", "test", "t10k"), "test": ("test", "t10k")}
 _DEFLATE_LIMIT = 1032  # largest expansion by deflate
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -24,27 +30,44 @@ _GZIP_MAGIC = b"\x1f\x8b"
 def find_idx(folder: Path, split: str = "train") -> tuple[Path, Path | None, tuple[str, ...]] | None:
     """The image file, its label file and notes on the choice; None when the folder holds no such IDX images.
 
-    If the folder holds only test images, they are also the split 'train'.
+    If the folder holds only test images, they are also the split 'train'. InputError if it holds those of several sets.
     """
     for root in _ROOTS:
-        for prefix in {"train": ("train", "t10k"), "test": ("t10k",)}.get(split, ()):
-            images = _existing(folder / root, f"{prefix}-images", 3)
+        found = _image_files(folder / root)
+        sets = sorted({match["set"] or "" for match in found})
+        if len(sets) > 1:
+            names = ", ".join(printable(name) or "one without a name" for name in sets)
+            raise InputError(
+                f"{printable(folder / root)} holds {len(sets)} sets: {names}",
+                hint=f"give the file of one: --data {printable(folder / root / found[0].string)}",
+            )
+        for part in _PARTS.get(split, ()):
+            images = next((folder / root / match.string for match in found if match["part"] == part), None)
             if images is not None:
-                labels = _existing(folder / root, f"{prefix}-labels", 1)
-                notes = [f"{printable(images.name)}: the {'training' if prefix == 'train' else 'test'} images"]
-                if labels is None:
-                    notes.append("no label file beside it")
+                labels = _labels_beside(images)
+                notes = [f"{printable(images.name)}: the {'training' if part == 'train' else 'test'} images"]
+                notes += [] if labels else ["no label file beside it"]
                 return images, labels, tuple(notes)
     return None
 
 
-def _existing(folder: Path, stem: str, rank: int) -> Path | None:
-    for separator in "-.":
-        for suffix in ("", ".gz"):
-            path = folder / f"{stem}{separator}idx{rank}-ubyte{suffix}"
-            if path.is_file():
-                return path
-    return None
+def _image_files(folder: Path) -> list[re.Match[str]]:
+    """The names of image files, '-idx3' before '.idx3' and plain ones before gzipped ones."""
+    names = [entry.name for entry in folder.iterdir() if entry.is_file()] if folder.is_dir() else []
+    found = [match for match in map(_IMAGES.fullmatch, names) if match]
+    return sorted(found, key=lambda match: (match["dot"] == ".", bool(match["gz"]), match.string))
+
+
+def _labels_beside(images: Path) -> Path | None:
+    """The file of labels that belongs to a file of images: 'x-labels-idx1-ubyte' beside 'x-images-idx3-ubyte'."""
+    plain = images.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
+    names = [
+        name + suffix
+        for name in (plain, plain.replace("-idx1", ".idx1"), plain.replace(".idx1", "-idx1"))
+        for suffix in ("", ".gz")
+    ]
+    beside = (images.with_name(name) for name in names if name != images.name)
+    return next((path for path in beside if path.is_file()), None)
 
 
 def _folder(request: Request) -> Dataset:
@@ -59,14 +82,16 @@ def _folder(request: Request) -> Dataset:
 
 
 def _file(request: Request) -> Dataset:
-    return load_idx(request.path, request.name, request.how.value_range)
-
-
-def load_idx(path: Path, name: str, value_range: tuple[float, float] | None = None) -> Dataset:
-    """One IDX image file, with the labels of the file of the corresponding name beside it."""
-    beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
-    labels = beside if beside != path and beside.is_file() else None
-    return load_idx_pair(path, labels, name, value_range=value_range)
+    images = request.path
+    if request.split != "train":
+        others = [images.with_name(images.name.replace("train", part)) for part in _PARTS.get(request.split, ())]
+        images = next((other for other in others if other != request.path and other.is_file()), images)
+        if images == request.path:
+            raise InputError(
+                f"{printable(images)} has no split '{printable(request.split)}' beside it",
+                hint="give the path of the other images instead",
+            )
+    return load_idx_pair(images, _labels_beside(images), request.name, value_range=request.how.value_range)
 
 
 def load_idx_pair(
@@ -77,7 +102,7 @@ def load_idx_pair(
     notes: tuple[str, ...] = (),
     value_range: tuple[float, float] | None = None,
 ) -> Dataset:
-    """An image file [N, H, W] and its label file [N]."""
+    """An image file [N, H, W] and its label file [N]; images of EMNIST, which are stored transposed, become upright."""
     pixels = read_idx(images)
     if pixels.ndim != 3:
         raise InputError(
@@ -90,9 +115,32 @@ def load_idx_pair(
             f"{printable(labels)}: labels of shape {numbers.shape} for {len(pixels):,} images",
             hint="the two files do not belong together: there must be one label per image",
         )
-    return Dataset.from_arrays(
+    if images.name.startswith("emnist-"):
+        pixels = np.ascontiguousarray(pixels.transpose(0, 2, 1))
+        notes = (*notes, "stored transposed, as all of EMNIST is; shown upright")
+    data = Dataset.from_arrays(
         name, pixels, numbers, classes, notes, value_range=value_range, kind="images", copy=False
     )
+    mapping = _mapping(images)
+    if mapping and numbers is not None and not classes:
+        named = tuple(mapping.get(value, value) for value in data.spec.classes)
+        data = replace(data, spec=replace(data.spec, classes=named))
+    return data
+
+
+def _mapping(images: Path) -> dict[str, str]:
+    """Label -> character, from 'emnist-letters-mapping.txt' beside the images: a label and its codes on each line."""
+    match = _IMAGES.fullmatch(images.name)
+    path = images.with_name(f"{match['set']}-mapping.txt") if match and match["set"] else None
+    if path is None or not path.is_file():
+        return {}
+    try:
+        rows = [line.split() for line in path.read_text("ascii").splitlines() if line.strip()]
+        return {row[0]: chr(int(row[1])) for row in rows}
+    except (OSError, ValueError, IndexError, OverflowError) as error:
+        raise InputError(
+            f"{printable(path)}: no table of labels and characters: {printable(str(error))}", hint="remove it"
+        ) from error
 
 
 def read_idx(path: Path) -> Array:
@@ -141,16 +189,17 @@ def _broken(path: Path, reason: str) -> InputError:
 
 IDX_FOLDER = Format(
     "IDX folder",
-    "`train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, `t10k-…`, gzipped or not, also in `raw/` or `MNIST/raw/`",
-    "grey images and their classes: MNIST and its relatives; `t10k` is the split `test`",
+    "`train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, `t10k-…`, gzipped or not; also in `raw/`, `gzip/`, "
+    "`MNIST/raw/`, …",
+    "grey images and their classes: MNIST and its relatives; `t10k` is the split `test`; EMNIST is shown upright, with "
+    "the names of `emnist-…-mapping.txt`",
     claims=lambda request: request.path.is_dir() and find_idx(request.path) is not None,
     open=decoded(_folder),
 )
 IDX = Format(
     "IDX",
     "`NAME-images-idx3-ubyte`, gzipped or not",
-    "grey images; their classes from the file `NAME-labels-idx1-ubyte` beside it",
+    "the same from one file; labels from `NAME-labels-idx1-ubyte` beside it, the split `test` from `…-test-images-…`",
     claims=lambda request: request.start.startswith((_GZIP_MAGIC, b"\0\0")),
     open=decoded(_file),
-    splits=False,
 )

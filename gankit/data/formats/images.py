@@ -28,6 +28,7 @@ from gankit.data.formats.page_levels import page_levels
 from gankit.data.formats.page_notes import page_notes
 from gankit.data.formats.pictures import open_picture
 from gankit.data.formats.pixels import BROKEN, Form, Header, Page, read_headers, read_pixels, stored_values
+from gankit.data.formats.resize import REDUCED_TO
 from gankit.data.formats.sources import ImageFiles, class_labels, suffix_of
 from gankit.data.preparation import OnBadImage, Preparation
 from gankit.errors import InputError
@@ -70,11 +71,12 @@ class ImageRows:
         return len(self.pages)
 
     def identity(self) -> str:
-        """sha256 (hex) of shape, names, sizes and dates (in a zip: checksums) of the files, headers, Pillow's version.
+        """sha256 (hex) of shape, names, sizes and dates (in a zip: checksums) of the files, headers, the decoder.
 
         The bytes of the files are not read again: a change that keeps size and date goes unnoticed.
         """
-        head = f"images {self.form} {self.infers_levels} {self.files.labels} Pillow {PIL.__version__}\n"
+        decoder = f"JPEG at {REDUCED_TO} times the size or more, Pillow {PIL.__version__}"
+        head = f"images {self.form} {self.infers_levels} {self.files.labels} {decoder}\n"
         digest = hashlib.sha256(head.encode("utf-8", "surrogateescape"))
         try:
             for page in self.pages:

@@ -9,9 +9,11 @@ from dataclasses import replace
 from gankit.data.formats.archive import ZIP_MAGIC
 from gankit.data.formats.arrangement import arranged
 from gankit.data.formats.arrays import NPY, NPZ
+from gankit.data.formats.cifar import CIFAR
 from gankit.data.formats.format import Format, Opened, Request
 from gankit.data.formats.idx import IDX, IDX_FOLDER
 from gankit.data.formats.images import image_rows
+from gankit.data.formats.kuzushiji import KUZUSHIJI
 from gankit.data.formats.pack import PACK
 from gankit.data.formats.pictures import kind_by_suffix
 from gankit.data.formats.sounds import load_sounds
@@ -87,4 +89,4 @@ SINGLE = Format(
     open=_single,
     splits=False,
 )
-FORMATS = (IDX_FOLDER, FOLDER, NPZ, ZIP, NPY, PACK, TAR, SINGLE, IDX)
+FORMATS = (IDX_FOLDER, KUZUSHIJI, CIFAR, FOLDER, NPZ, ZIP, NPY, PACK, TAR, SINGLE, IDX)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gankit.data.formats.colour import colour_name
 from gankit.data.formats.pixels import Form, Page
-from gankit.data.formats.resize import resize_note
+from gankit.data.formats.resize import REDUCED_TO, reduction, resize_note
 from gankit.data.preparation import Preparation
 
 
@@ -30,6 +30,8 @@ def page_notes(pages: Sequence[Page], form: Form, how: Preparation) -> list[str]
         (depths["16 bits"], f"file{{s}} of 16 bits scaled to 8 bits{integers}"),
         (depths["32 bits"], f"file{{s}} of 32 bits scaled to 8 bits{integers}"),
         (depths["16 bits per colour"], "file{s} of 16 bits per colour: the upper 8 bits are read"),
+        (sum(header.jpeg and reduction(header.size, size) > 1 for header in headers),
+         f"JPEG file{{s}} decoded at a fraction of the size, {REDUCED_TO} times that of the images or more"),
         (sum(header.profile for header in headers),
          "file{s} with a colour profile other than sRGB, which is not applied"),
     ]  # fmt: skip

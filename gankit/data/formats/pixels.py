@@ -15,7 +15,7 @@ from gankit.data.formats import Array
 from gankit.data.formats.colour import WHITE, Colour, as_channels, has_alpha, ordinary
 from gankit.data.formats.levels import Levels
 from gankit.data.formats.pictures import open_picture
-from gankit.data.formats.resize import fit
+from gankit.data.formats.resize import crop_box, fit, reduction
 
 MAX_PIXELS = 2**26  # 64 Mpx
 MAX_SIDE = 32_768
@@ -28,6 +28,7 @@ BROKEN = (
 )  # fmt: skip
 
 Depth = Literal["8 bits", "16 bits", "16 bits per colour", "32 bits", "floats"]
+_JPEGS = {"JPEG", "MPO"}
 _GREY = {"1", "L", "LA", "La"}
 _COLOUR = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
 _SIXTEEN = {"I;16", "I;16B", "I;16L", "I;16N"}
@@ -54,6 +55,7 @@ class Header(NamedTuple):
     alpha: bool
     depth: Depth  # of 16 bits per colour Pillow reads the upper 8
     profile: bool  # a colour profile other than sRGB
+    jpeg: bool
     frame: int  # of the file, from 0
     more: bool  # whether the file has more than one picture
 
@@ -112,6 +114,7 @@ def _header(image: Image.Image, frame: int) -> Header:
         alpha=not deep and has_alpha(image),
         depth=_depth(image),
         profile=_has_profile(image),
+        jpeg=image.format in _JPEGS,
         frame=frame,
         more=bool(getattr(image, "is_animated", False)) and image.format != "MPO",
     )
@@ -173,7 +176,9 @@ def stored_values(image: Image.Image, frame: int) -> Array:
 def read_pixels(image: Image.Image, frame: int, form: Form) -> Array:
     """One picture of an opened file as uint8 [C, height, width], cropped and resized if it has another size."""
     _turn_to(image, frame)
-    turn = None if image.format == "TIFF" else _TURNS.get(_orientation(image))  # Pillow turns a TIFF itself
+    orientation = 1 if image.format == "TIFF" else _orientation(image)  # Pillow turns a TIFF itself
+    turn = _TURNS.get(orientation)
+    box = _reduce(image, orientation, form.size) if image.format in _JPEGS else None
     deep = image.mode in _DEEP
     if deep:
         # Pillow's own conversion clips to 255 instead of scaling.
@@ -192,8 +197,22 @@ def read_pixels(image: Image.Image, frame: int, form: Form) -> Array:
     if not form.bytes.unchanged and not deep:
         table = form.bytes.table.tolist()
         picture = picture.point(table * min(form.channels, 3) + list(range(256)) * (form.channels == 4))
-    pixels = np.asarray(fit(picture, form.size))
+    pixels = np.asarray(fit(picture, form.size, box))
     return pixels[None] if form.channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _reduce(image: Image.Image, orientation: int, size: tuple[int, int]) -> tuple[float, float, float, float] | None:
+    """Let a JPEG be decoded at a fraction of its size if that is enough; the box of `fit` in what will be decoded."""
+    width, height = image.size if orientation < 5 else image.size[::-1]
+    part = reduction((height, width), size)
+    if part == 1:
+        return None
+    image.draft(image.mode, (image.width // part, image.height // part))
+    left, top, right, bottom = crop_box(height, width, size)
+    # The last row and column may be filled up; after a turn they may be the first.
+    across = -width % part if orientation in (2, 3, 6, 7) else 0
+    down = -height % part if orientation in (3, 4, 7, 8) else 0
+    return (left + across) / part, (top + down) / part, (right + across) / part, (bottom + down) / part
 
 
 def _orientation(image: Image.Image) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from gankit.data.preparation import Preparation
 from gankit.errors import InputError
 from gankit.modality.modality import colours
 
+REDUCED_TO = 2
+
 
 def crop_box(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The largest centred box (left, top, right, bottom) with the aspect ratio of `size`, in whole pixels."""
@@ -31,14 +34,27 @@ def crop_box(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, 
     return left, top, left + box_width, top + box_height
 
 
-def fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The image at (height, width) `size`; unchanged if it has that size."""
+def reduction(full: tuple[int, int], size: tuple[int, int]) -> int:
+    """1, 2, 4 or 8: the part of its height and width at which a JPEG of `full` is decoded for images of `size`.
+
+    What is decoded is at least `REDUCED_TO` times as large as what is wanted, so that Lanczos has the last word.
+    """
+    left, top, right, bottom = crop_box(*full, size)
+    ratio = min((bottom - top) / size[0], (right - left) / size[1])
+    return next(part for part in (8, 4, 2, 1) if part == 1 or ratio >= REDUCED_TO * part)
+
+
+def fit(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None) -> Image.Image:
+    """The image at (height, width) `size`: what lies in `box` (left, top, right, bottom), by default `crop_box`."""
     height, width = size
-    if image.size == (width, height):
-        return image
-    # Not resize(box=...), whose filter also reads pixels outside the box.
-    cropped = image.crop(crop_box(image.height, image.width, size))
-    return cropped if cropped.size == (width, height) else cropped.resize((width, height), Image.Resampling.LANCZOS)
+    left, top, right, bottom = box or crop_box(image.height, image.width, size)
+    outer = math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
+    # Not resize(box=...) alone, whose filter also reads pixels outside the box.
+    cropped = image if outer == (0, 0, *image.size) else image.crop(outer)
+    inner = left - outer[0], top - outer[1], right - outer[0], bottom - outer[1]
+    if inner == (0, 0, width, height):
+        return cropped
+    return cropped.resize((width, height), Image.Resampling.LANCZOS, inner)
 
 
 def resize_note(sizes: list[tuple[int, int]], size: tuple[int, int]) -> str:

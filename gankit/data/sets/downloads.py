@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import tarfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import torch
-
 from gankit.base import progress
 from gankit.base.cache import home
 from gankit.base.text import printable
-from gankit.contracts import DataSpec
 from gankit.data.dataset import Dataset, DatasetFactory
+from gankit.data.formats.cifar import read_cifar
 from gankit.data.formats.idx import load_idx_pair
-from gankit.errors import InputError, ResourceError
+from gankit.errors import ResourceError
 
 _CONNECT_S = 3.5  # seconds for each address of a host; large hosts have eight
 _READ_S = 10  # seconds between two pieces of an answer
@@ -27,7 +22,6 @@ _MAX_BYTES = 2**30
 _FASHION = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
-_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 class RemoteFile(NamedTuple):
@@ -147,38 +141,6 @@ def data_home() -> Path:
     return home() / "data"
 
 
-def read_cifar10(archive: Path, name: str = "cifar10", *, test: bool = False) -> Dataset:
-    """The binary version of CIFAR-10: five members (or the test one) of 3073-byte records, a label and its pixels."""
-    prefix = "test_batch" if test else "data_batch_"
-    batches: dict[str, np.ndarray[tuple[int, int], np.dtype[np.uint8]]] = {}
-    try:
-        with tarfile.open(archive, "r|gz") as tar:  # read once from front to back, without extracting files
-            for member in tar:
-                batch = member.name.rsplit("/", 1)[-1]
-                if not member.isfile() or not batch.startswith(prefix) or not batch.endswith(".bin"):
-                    continue
-                stream = tar.extractfile(member)
-                if stream is None or member.size % 3073 or not 0 < member.size <= 10_000 * 3073:
-                    raise InputError(f"{printable(archive)}: '{printable(batch)}' is not a CIFAR-10 batch", hint=_AGAIN)
-                with stream:
-                    batches[batch] = np.frombuffer(stream.read(), np.uint8).reshape(-1, 3073)
-    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(f"{printable(archive)}: not a sound archive: {printable(str(error))}", hint=_AGAIN) from error
-    if not batches:
-        raise InputError(f"{printable(archive)}: holds no {prefix}*.bin", hint=_AGAIN)
-    records = np.concatenate([batches[batch] for batch in sorted(batches)])
-    return Dataset(
-        name=name,
-        spec=DataSpec(shape=(3, 32, 32), classes=_CIFAR10),
-        samples=torch.from_numpy(np.ascontiguousarray(records[:, 1:]).reshape(-1, 3, 32, 32)),
-        labels=torch.from_numpy(records[:, 0].astype(np.int64)),
-        notes=(f"the {'test' if test else 'training'} images of CIFAR-10",),
-    )
-
-
-_AGAIN = "download the binary version again (cifar-10-binary.tar.gz)"
-
-
 def _mnist_like(name: str, base: str, sha256: Mapping[str, str], classes: tuple[str, ...], title: str) -> Download:
     """The four files of MNIST or a data set in its format; `sha256` maps split and content to hashes."""
 
@@ -228,6 +190,10 @@ _CIFAR_FILE = RemoteFile(
 CIFAR10 = Download(
     "cifar10",
     (_CIFAR_FILE,),
-    lambda folder: read_cifar10(folder / _CIFAR_FILE.name),
-    {"test": Download("cifar10", (_CIFAR_FILE,), lambda folder: read_cifar10(folder / _CIFAR_FILE.name, test=True))},
+    lambda folder: read_cifar(folder / _CIFAR_FILE.name, "cifar10"),
+    {
+        "test": Download(
+            "cifar10", (_CIFAR_FILE,), lambda folder: read_cifar(folder / _CIFAR_FILE.name, "cifar10", "test")
+        )
+    },
 )
