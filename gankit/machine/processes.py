@@ -47,8 +47,10 @@ def joined(device: torch.device) -> Iterator[torch.device]:
         torch.cuda.set_device(device)
     with _waiting("the start of all processes"):
         store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
-        # torchrun keeps one store for all its restarts, which still holds the addresses of the processes that died.
-        store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            # torchrun keeps this store for all its restarts, and it still holds the addresses of processes that died.
+            # Each machine counts its own restarts: TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 makes a new store instead.
+            store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         backend = "nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
         _control = dist.new_group(backend="gloo", timeout=TIMEOUT)
@@ -169,6 +171,24 @@ def compare(what: str, tensors: Mapping[str, Tensor]) -> list[str]:
         dist.all_gather_object(of_processes, digests(tensors), group=_control)
     names = {name for fingerprints in of_processes for name in fingerprints}
     return sorted(name for name in names if len({fingerprints.get(name) for fingerprints in of_processes}) > 1)
+
+
+def require_same(facts: Mapping[str, Any]) -> None:
+    """InputError, in every process, unless all of them have the same facts: name -> a value that JSON could hold."""
+    if size() == 1:
+        return
+    of_processes: list[Any] = [None] * size()
+    with _waiting("the data of all processes"):
+        dist.all_gather_object(of_processes, dict(facts), group=_control)
+    first = of_processes[0]
+    for number, others in enumerate(of_processes):
+        for name in dict.fromkeys([*first, *others]):
+            if first.get(name) != others.get(name):
+                raise InputError(
+                    f"the processes of this run differ in {name}: {first.get(name)} in the first one, "
+                    f"{others.get(name)} in process {number}",
+                    hint="give every machine the same command, the same data and the same packages",
+                )
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def live(
         if not first:
             stack.enter_context(progress.to(None))
         dataset = load_data(plan)
+        processes.require_same(plan.shared_facts(dataset))
         space = latent_space(plan, dataset)
         stack.enter_context(own_streams(device))
         loop = build_loop(plan, data_spec(dataset, space), device)

@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gankit import core
+from gankit import __version__, core
+from gankit.base.files import sha256
 from gankit.data import Dataset, Preparation, load_dataset
 from gankit.errors import InputError
 from gankit.host import discovery
@@ -85,6 +86,28 @@ class Plan:
         return {
             name: [schedule.at(share * (total or 0), total) for share in shares]
             for name, schedule in self.schedules.items()
+        }
+
+    @cached_property
+    def code(self) -> dict[str, str]:
+        """'the code of NAME' -> the start of the hash of its file, for each plugin; read before the first step."""
+        return {
+            f"the code of {plugin.name}": sha256(plugin.source.read_bytes())[:12]
+            for plugin in self.composition.plugins
+            if plugin.source is not None and plugin.source.is_file()
+        }
+
+    def shared_facts(self, dataset: Dataset) -> dict[str, Any]:
+        """What all processes of a run have in common: settings, plugins and data, wherever their files lie."""
+        own = ("data", "device", "init_from", "variant", "extensions")
+        facts = {name: row["value"] for name, row in self.settings_table().items() if name not in own}
+        plugins = ", ".join(plugin.name for plugin in self.composition.plugins)
+        return {
+            "plugins": plugins,
+            "gankit's version": __version__,
+            "the fingerprint of the data": dataset.fingerprint[:16],
+            **self.code,
+            **facts,
         }
 
     def settings_table(self) -> dict[str, dict[str, Any]]:

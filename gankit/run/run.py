@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gankit.base.files import sha256, write_durably
+from gankit.base.files import write_durably
 from gankit.base.seeds import derive_seed
 from gankit.contracts import DataSpec
 from gankit.data import Dataset
@@ -102,14 +102,6 @@ class Run:
     meter: Meter = field(default_factory=Meter)
     """Means of statistics since they were read last."""
     _refreshed_at: int = -1
-
-    def __post_init__(self) -> None:
-        # Read now: what is imported is this code, even if a file is edited while the run goes on.
-        self._code = {
-            f"the code of {plugin.name}": sha256(plugin.source.read_bytes())[:12]
-            for plugin in self.plan.composition.plugins
-            if plugin.source is not None and plugin.source.is_file()
-        }
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
@@ -349,7 +341,7 @@ class Run:
             "processes": self.processes,
             "threads": torch.get_num_threads() if self.device.type == "cpu" else 0,
             "torch": torch.__version__,
-            **self._code,
+            **self.plan.code,
         }
 
     def diverged(self, what: str) -> DivergedError:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support import GANKIT, ROOT, gankit
@@ -350,3 +352,67 @@ def test_several_processes_end_with_the_exit_code_of_the_run(tmp_path: Path) -> 
     assert "state saved" in said
     assert "Traceback" not in said
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "stopped"
+
+
+LAUNCHER = [
+    sys.executable,
+    "-m",
+    "torch.distributed.run",
+    "--nnodes",
+    "2",
+    "--nproc-per-node",
+    "1",
+    "--rdzv-id",
+    "test",
+]
+
+
+def test_two_launchers_as_of_two_machines_play_one_run(tmp_path: Path) -> None:
+    """Each has its own copy of the data, under another name."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        endpoint = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{probe.getsockname()[1]}"]
+    started = []
+    for copy in ("a.npz", "b.npz"):
+        np.savez(tmp_path / copy, images=np.random.RandomState(0).rand(64, 2).astype(np.float32))
+        command = [*LAUNCHER, *endpoint, "-m", "gankit", "train", *SMALL, "--steps", "3", "--out", "run"]
+        started.append(
+            subprocess.Popen(
+                [*command, "--data", copy], cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, text=True
+            )
+        )
+    said = [process.communicate(timeout=120)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert sorted(text.count("checkpoint") for text in said) == [0, 1]  # one process of both machines speaks
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["images_seen"] == 48
+
+
+OTHER_COMMAND = """
+import os, sys
+from gankit.cli import main
+
+if os.environ["RANK"] == "1":
+    sys.argv += sys.argv.pop().split("+")
+else:
+    sys.argv.pop()
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("in_the_second", "said"),
+    [
+        ("--data+b.npz", "differ in the fingerprint of the data: "),
+        ("--d-lr+1e-2", "differ in d_lr: 0.001 in the first one, 0.01 in process 1"),
+    ],
+)
+def test_processes_with_other_data_or_settings_are_refused_before_the_first_step(
+    in_the_second: str, said: str, tmp_path: Path
+) -> None:
+    for name, shift in (("a.npz", 0), ("b.npz", 1)):
+        np.savez(tmp_path / name, images=np.random.RandomState(0).rand(64, 2).astype(np.float32) + shift)
+    small = ["train", "--variant", "gan", "--data", "a.npz", "--device", "cpu", "--batch", "16", "--steps", "2"]
+    result = torchrun(OTHER_COMMAND, tmp_path, *small, "--out", "run", in_the_second)
+    assert result.returncode != 0
+    assert said in result.stderr
+    assert not (tmp_path / "run").exists()
