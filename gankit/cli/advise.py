@@ -8,7 +8,7 @@ import typer
 
 from gankit.base.text import plural, printable
 from gankit.cli import console
-from gankit.cli.flags import Channels, Device, Json, Range
+from gankit.cli.flags import Channels, Device, ImageColumn, Json, Labels, Range
 from gankit.cli.recipes import compact, duration
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ def advise(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Anything that `gankit train --data` reads.")],
     range_: Range = None,
     channels: Channels = None,
+    labels: Labels = None,
+    image_column: ImageColumn = None,
     on_bad_image: Annotated[
         Literal["error", "skip"], typer.Option(help="Whether an unreadable image is an error or is skipped.")
     ] = "error",
@@ -42,7 +44,7 @@ def advise(
         from gankit.settings.layers import Layer
 
         given: dict[str, Any] = {"on_bad_image": on_bad_image, "extensions": with_ or ()}
-        given |= {"value_range": range_, "channels": channels}
+        given |= {"value_range": range_, "channels": channels, "labels": labels, "image_column": image_column}
         given |= {"size": size} if size is not None else {}
         advice = advice_for(data, given)
         own = {key: value for key, value in given.items() if value and value != "error"}
@@ -67,8 +69,11 @@ def advise(
 
 def _own_flags(own: dict[str, Any]) -> list[str]:
     flags = [f"--with {name}" for name in own.get("extensions", ())]
-    for name, flag in (("size", "--size"), ("value_range", "--range"), ("channels", "--channels")):
-        flags += [f"{flag}={own[name]}"] if name in own else []
+    for name, flag in (
+        ("size", "--size"), ("value_range", "--range"), ("channels", "--channels"), ("labels", "--labels"),
+        ("image_column", "--image-column"),
+    ):  # fmt: skip
+        flags += [f"{flag}={console.quoted(own[name])}"] if name in own else []
     return flags + (["--on-bad-image skip"] if "on_bad_image" in own else [])
 
 
@@ -92,6 +97,7 @@ def _print(advice: Advice, command: str, facts: dict[str, Any]) -> None:
     noun = "image" if data.kind == "images" else "point"
     size = f", {data.colour}, trained at {data.side} pixels" if data.kind == "images" else ""
     classes = f", {data.classes:,} classes of {data.per_class:,} or more" if data.classes > 1 else ", no labels"
+    classes = f", {plural(len(advice.survey.attributes), 'attribute')}" if advice.survey.attributes else classes
     out(console.cell(f"{printable(advice.data)}: {plural(data.images, noun)}{size}{classes}"))
     if facts["looked_at"]:
         out(f"near-duplicates  {facts['duplicates']:.1%} of the {facts['looked_at']:,} images looked at")

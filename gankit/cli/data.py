@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ import typer
 
 from gankit.base.text import printable
 from gankit.cli import console
-from gankit.cli.flags import Channels, Json, Range, path_of, picture_path
+from gankit.cli.flags import Channels, ImageColumn, Json, Labels, Range, path_of, picture_path
 from gankit.cli.settings import OPTIONS, merged, takes_settings
 from gankit.settings.layers import Layer
 
@@ -28,6 +29,8 @@ def pack(
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
     range_: Range = None,
     channels: Channels = None,
+    labels: Labels = None,
+    image_column: ImageColumn = None,
     on_bad_image: Annotated[
         Literal["error", "skip"], typer.Option(help="Whether an unreadable image is an error or is skipped.")
     ] = "error",
@@ -49,7 +52,8 @@ def pack(
 
         extensions = [discovery.find(name, discovery.EXTENSIONS) for name in with_ or ()]
         catalogue = core.compose_catalogues(extensions).catalogue("gankit_datasets")
-        chosen = {"size": size, "value_range": range_, "channels": channels, "on_bad_image": on_bad_image}
+        chosen = {"size": size, "value_range": range_, "channels": channels, "labels": labels}
+        chosen |= {"image_column": image_column, "on_bad_image": on_bad_image}
         header = pack_dataset(source, path, catalogue, Preparation.of(chosen))
     _show(path, header, as_json=json)
 
@@ -73,6 +77,8 @@ def info(
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
     range_: Range = None,
     channels: Channels = None,
+    labels: Labels = None,
+    image_column: ImageColumn = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extension with data sets; repeatable.")] = None,
     json: Json = False,
 ) -> None:
@@ -81,7 +87,7 @@ def info(
     gankit data info ./photos
     """
     path = Path(data)
-    if path.suffix == ".gkpack" and path.is_file() and not (size or range_ or channels):
+    if path.suffix == ".gkpack" and path.is_file() and not (size or range_ or channels or labels or image_column):
         from gankit.data.formats.pack import read_pack_header
 
         _show(path, read_pack_header(path), as_json=json)
@@ -90,20 +96,24 @@ def info(
         from gankit.data import Preparation
         from gankit.look.data_sheet import data_sheet
 
-        chosen = {"size": size, "value_range": range_, "channels": channels}
+        chosen = {"size": size, "value_range": range_, "channels": channels, "labels": labels}
+        chosen |= {"image_column": image_column}
         sheet = data_sheet(data, Preparation.of(chosen), with_ or ())
     facts = sheet.facts()
     if json:
         console.print_json(facts)
         return
     for key, value in sheet.lines().items():
-        console.data.print(f"{key:<12}{printable(value)}", markup=False)
+        parts = textwrap.wrap(printable(value), 68) if key == "attributes" else [printable(value)]
+        console.data.print(f"{key:<12}" + f"\n{'':12}".join(parts), markup=False)
     name = console.quoted(data)
     console.next_steps(f"gankit data preview {name}", f"gankit advise {name}")
 
 
 @app.command()
-@takes_settings(("size", "value_range", "channels", "on_bad_image", "extensions", OPTIONS, "variant"))
+@takes_settings(
+    ("size", "value_range", "channels", "labels", "image_column", "on_bad_image", "extensions", OPTIONS, "variant")
+)
 def preview(
     layers: list[Layer],
     data: Annotated[str, typer.Argument(metavar="DATA", help="Anything that `gankit train --data` reads.")],
@@ -138,6 +148,7 @@ def _show(path: Path, header: PackHeader, *, as_json: bool) -> None:
         "shape": [channels, height, width],
         "classes": None if header.classes is None else list(header.classes),
         "conditions": header.conditions,
+        "attributes": [attribute.name for attribute in header.attributes],
         "fingerprint": header.fingerprint,
         "source": header.source,
         "notes": list(header.notes),
@@ -151,6 +162,7 @@ def _show(path: Path, header: PackHeader, *, as_json: bool) -> None:
     names = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
     rows["classes"] = f"{len(classes):,} ({names})" if classes else "none"
     rows["conditions"] = f"vectors of length {header.conditions:,}" if header.conditions else "none"
+    rows["attributes"] = ", ".join(facts["attributes"]) or "none"
     rows["notes"] = "; ".join(header.notes) or "none"
     for key, value in rows.items():
         console.data.print(f"{key:<12}{printable(str(value))}", markup=False)

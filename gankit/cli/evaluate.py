@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from gankit.cli import console
-from gankit.cli.flags import Channels, Device, File, Json, Range
+from gankit.cli.flags import Channels, Device, File, ImageColumn, Json, Labels, Range
 from gankit.cli.scores import store_and_show, store_path
 from gankit.errors import InputError
 
@@ -23,6 +23,8 @@ def evaluate(
     size: Annotated[str | None, typer.Option(help="Crop and resize to HEIGHTxWIDTH, or 64.")] = None,
     range_: Range = None,
     channels: Channels = None,
+    labels: Labels = None,
+    image_column: ImageColumn = None,
     split: Annotated[str, typer.Option(help="Split of the real data: train or test.")] = "train",
     features: Annotated[
         str | None,
@@ -72,6 +74,8 @@ def evaluate(
             n_real=None if real is None else _count(real),
             seed=seed,
             on_bad_image=on_bad_image,
+            labels=labels,
+            image_column=image_column,
             device=device,
             variant=variant,
             extensions=with_ or (),

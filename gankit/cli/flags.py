@@ -23,6 +23,13 @@ Range = Annotated[
 Channels = Annotated[
     Literal["grey", "rgb", "rgba"] | None, typer.Option(help="Colours of the images (default: those of the data).")
 ]
+Labels = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN,…", help="Columns of the file of labels: smiling,age:number (default: as inferred)."),
+]
+ImageColumn = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Column of the images in Parquet files (default: the only one).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 MAX_SEEDS = 10_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gankit.base.text import plural, printable
-from gankit.contracts import DataSpec
+from gankit.contracts import Attribute, DataSpec
 from gankit.data.formats import Array
 from gankit.data.formats.layout import CHANNELS, as_conditions, as_labels, as_samples
 from gankit.errors import InputError
@@ -41,7 +41,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     """What was inferred from the source, for the user."""
     conditions: Tensor | None = None
-    """Condition vectors y float32 [N, K]; None: a conditional run uses the labels."""
+    """Condition vectors y float32 [N, K], named by `spec.attributes`; None: a conditional run uses the labels."""
 
     def __post_init__(self) -> None:
         problem = self._problem()
@@ -58,12 +58,14 @@ class Dataset:
         notes: tuple[str, ...] = (),
         conditions: Array | None = None,
         *,
+        attributes: tuple[Attribute, ...] = (),
         value_range: tuple[float, float] | None = None,
         copy: bool = True,
     ) -> Dataset:
         """Arrays in any accepted layout and range (see `layout`) -> a data set.
 
-        `value_range` are the values of black and white; None: what the values say (see `levels`).
+        `attributes` name the numbers of the condition vectors. `value_range` are the values of black and white; None:
+        what the values say (see `levels`).
 
         With copy=False the data set shares the memory of the arrays where possible; the caller must not write to them.
         """
@@ -77,7 +79,9 @@ class Dataset:
             numbers, classes = as_labels(labels, len(array), classes, what)
         return cls(
             name=name,
-            spec=DataSpec(shape=array.shape[1:], classes=classes if labels is not None else ()),
+            spec=DataSpec(
+                shape=array.shape[1:], classes=classes if labels is not None else (), attributes=tuple(attributes)
+            ),
             samples=torch.from_numpy(array),
             labels=None if numbers is None else torch.from_numpy(numbers),
             notes=(*notes, *inferred),
@@ -93,7 +97,10 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of everything that training uses: shape, type, samples, labels, class names, conditions."""
+        """sha256 (hex) of everything that training uses: shape, type, samples, labels, class names, conditions.
+
+        The names of the numbers of conditions are part of it.
+        """
         return content_digest(self)
 
     def describe(self) -> str:
@@ -104,6 +111,7 @@ class Dataset:
         else:
             text = f"{plural(len(self), 'point')}, {self.spec.shape[0]}-D"
         vectors = "" if self.conditions is None else f", condition vectors of length {self.conditions.shape[1]:,}"
+        vectors = f", {plural(len(self.spec.attributes), 'attribute')}" if self.spec.attributes else vectors
         first = f"{printable(self.name)}: {text}{self._describe_classes()}{vectors}"
         return f"{first}\n{printable('; '.join(self.notes))}" if self.notes else first
 
@@ -135,6 +143,10 @@ class Dataset:
             or not self.conditions.is_contiguous()
         ):
             return f"conditions must be contiguous float32 [{len(samples)}, K], not {list(self.conditions.shape)}"
+        if self.spec.attributes and (self.conditions is None or len(self.spec.attributes) != self.conditions.shape[1]):
+            return (
+                f"{len(self.spec.attributes):,} attributes are named, and there are not as many numbers in conditions"
+            )
         if labels is None:
             return "there are class names but no labels" if self.spec.classes else None
         if labels.dtype != torch.int64 or labels.shape != samples.shape[:1] or labels.device.type != "cpu":
@@ -156,6 +168,7 @@ def content_digest(dataset: Dataset, visit: Callable[[memoryview], None] | None 
     head = [list(dataset.samples.shape), str(dataset.samples.dtype), dataset.labels is not None]
     head += [list(dataset.spec.classes)]
     head += [] if dataset.conditions is None else [list(dataset.conditions.shape)]
+    head += [[asdict(attribute) for attribute in dataset.spec.attributes]] if dataset.spec.attributes else []
     digest = hashlib.sha256(json.dumps(head).encode() + b"\n")
     for block in blocks(dataset.samples):
         data = as_bytes(block)

@@ -10,18 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median_low
 
+import numpy as np
 import torch
 
 from gankit.base.text import did_you_mean, printable, short_name
+from gankit.contracts import Attribute
 from gankit.data.dataset import Dataset, DatasetFactory
+from gankit.data.formats import Array
 from gankit.data.formats.arrangement import TRAIN, arranged
 from gankit.data.formats.arrays import NPY_MAGIC, load_npy, load_npz
 from gankit.data.formats.idx import find_idx, load_idx, load_idx_pair
 from gankit.data.formats.images import ImageRows, image_rows
 from gankit.data.formats.pack import MAGIC, load_pack
+from gankit.data.formats.parquet import ARROW, ARROW_MAGIC, PARQUET_MAGIC, find_shards, parquet_files, refuse_arrow
 from gankit.data.formats.resize import dataset_rows
 from gankit.data.formats.rows import Rows, load_rows
-from gankit.data.formats.sources import READ, SUFFIXES, class_labels, folder_files, tar_files, zip_files
+from gankit.data.formats.sources import READ, SUFFIXES, folder_files, labels_of, tar_files, zip_files
 from gankit.data.preparation import AS_THEY_ARE, Preparation
 from gankit.errors import InputError
 
@@ -82,6 +86,10 @@ class Survey:
     """Samples of each class; empty without labels."""
     names: tuple[str, ...]
     """The names of these classes."""
+    attributes: tuple[Attribute, ...]
+    """The numbers of condition vectors, where they have names."""
+    shares: tuple[float, ...]
+    """Of each attribute: the share of the samples for which it holds, or the mean of its number."""
     kinds: Mapping[str, int]
     """'RGB', 'grey', 'transparent', '16 bits', 'animated' -> how many of the files are that; empty for arrays."""
     left_out: Mapping[str, str]
@@ -100,8 +108,8 @@ def survey(
     with _open(data, catalogue, TRAIN, small) as (source, _):
         if isinstance(source, Dataset):
             return _survey_arrays(source)
-        names, labels, notes = class_labels(source.files)
-        present = Counter() if labels is None else Counter(labels[index] for index in source.order)
+        labels = labels_of(source.files).of(source.order)
+        present = () if labels.numbers is None else tuple(np.bincount(labels.numbers).tolist())
         headers = [source.headers[index] for index in source.order]
         sizes = [header.size for header in headers]
         kinds = {
@@ -118,11 +126,13 @@ def survey(
             sizes=tuple(size for size, _ in Counter(sizes).most_common()),
             side=int(median_low([min(size) for size in sizes])),
             dim=0,
-            classes=tuple(present[number] for number in sorted(present)),
-            names=tuple(names[number] for number in sorted(present)),
+            classes=present,
+            names=labels.classes,
+            attributes=labels.attributes,
+            shares=shares_of(labels.attributes, labels.vectors),
             kinds={kind: count for kind, count in kinds.items() if count},
             left_out={source.files.names[index]: reason for index, reason in source.bad.items()},
-            notes=(*notes, *source.files.notes),
+            notes=(*labels.notes, *source.files.notes),
             sample=lambda most: _sample_of_files(data, most, small),
         )
 
@@ -148,6 +158,8 @@ def _survey_arrays(data: Dataset) -> Survey:
         dim=0 if data.spec.is_image else shape[0],
         classes=counts,
         names=data.spec.classes,
+        attributes=data.spec.attributes,
+        shares=shares_of(data.spec.attributes, None if data.conditions is None else data.conditions.numpy()),
         kinds={},
         left_out={},
         notes=data.notes,
@@ -183,6 +195,7 @@ def _open(
     as_stored = replace(how, on_bad_image="error")
     factory = catalogue.get(data)
     if factory is not None:
+        _refuse_columns(data, how)
         factory = _split_of(data, factory, split)
         yield factory(), as_stored
         return
@@ -191,16 +204,30 @@ def _open(
     idx = find_idx(path, split) if path.is_dir() else None
     if idx is not None:
         images, labels, notes = idx
+        _refuse_columns(data, how)
         yield load_idx_pair(images, labels, name, notes=notes, value_range=levels), rest
         return
+    shards = find_shards(path) if path.is_dir() else []
+    if shards:
+        with parquet_files(shards, path, split, how.labels, how.image_column) as files:
+            yield image_rows(files, name, how), AS_THEY_ARE
+        return
     if path.is_dir():
-        yield image_rows(arranged(folder_files(path), split), name, how), AS_THEY_ARE
+        _refuse_columns(data, replace(how, labels=None))
+        yield image_rows(arranged(folder_files(path), split, how.labels), name, how), AS_THEY_ARE
         return
     kind = _file_kind(path)
-    if kind in ("zip", "tar"):
-        with zip_files(path) if kind == "zip" else tar_files(path) as files:
-            yield image_rows(arranged(files, split), name, how), AS_THEY_ARE
+    if kind == "parquet":
+        with parquet_files([path], None, split, how.labels, how.image_column) as files:
+            yield image_rows(files, name, how), AS_THEY_ARE
         return
+    if kind in ("zip", "tar"):
+        _refuse_columns(data, replace(how, labels=None))
+        with zip_files(path) if kind == "zip" else tar_files(path) as files:
+            yield image_rows(arranged(files, split, how.labels), name, how), AS_THEY_ARE
+        return
+    if kind != "pack":
+        _refuse_columns(data, how)
     if kind == "npz":
         yield load_npz(path, name, levels, split), rest
         return
@@ -210,9 +237,29 @@ def _open(
             hint="give the path of the other images instead",
         )
     if kind == "pack":
-        yield load_pack(path, name), as_stored
+        yield load_pack(path, name, how), as_stored
     else:
         yield {"npy": load_npy, "idx": load_idx}[kind](path, name, levels), rest
+
+
+def _refuse_columns(data: str, how: Preparation) -> None:
+    """InputError for --labels where there is no file of labels, and for --image-column but for Parquet."""
+    if how.image_column is not None:
+        raise InputError(
+            f"{printable(data)} holds no column of images, as Parquet files do", hint="leave out --image-column"
+        )
+    if how.labels is not None:
+        raise InputError(
+            f"{printable(data)} has no file of labels from which --labels could choose", hint="leave out --labels"
+        )
+
+
+def shares_of(attributes: tuple[Attribute, ...], vectors: Array | None) -> tuple[float, ...]:
+    """Of each attribute: the share of the vectors [N, K] for which it holds, or the mean of its number."""
+    if vectors is None or not attributes:
+        return ()
+    means = vectors.mean(0, dtype=np.float64).tolist()
+    return tuple(a.mean + a.std * mean for a, mean in zip(attributes, means, strict=True))
 
 
 def _split_of(data: str, factory: DatasetFactory, split: str) -> DatasetFactory:
@@ -243,7 +290,7 @@ def _existing_path(data: str, catalogue: Mapping[str, DatasetFactory]) -> Path:
 
 
 def _file_kind(path: Path) -> str:
-    """'zip', 'npz', 'npy', 'idx', 'tar' or 'pack' by the first bytes, and by the suffix for kinds of zip and gzip."""
+    """'zip', 'npz', 'npy', 'parquet', … by the first bytes, and by the suffix for kinds of zip and gzip."""
     where = printable(path)
     if not stat.S_ISREG(path.stat().st_mode):  # before opening, because a FIFO would block
         raise InputError(f"{where}: neither a regular file nor a folder", hint=READ)
@@ -259,6 +306,10 @@ def _file_kind(path: Path) -> str:
         return "npy"
     if start.startswith(MAGIC):
         return "pack"
+    if start.startswith(PARQUET_MAGIC):
+        return "parquet"
+    if start.startswith(ARROW_MAGIC) and suffix in ARROW:
+        raise refuse_arrow(where)
     if suffix in (".tar", ".tgz") or path.name.lower().endswith(".tar.gz"):
         return "tar"
     if start.startswith(_GZIP) or start.startswith(b"\0\0"):

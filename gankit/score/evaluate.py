@@ -48,6 +48,8 @@ class EvalSettings(LoadOptions):
         None  # number of real images in the reference; 'all' leaves none for the floor
     )
     seed: int = 0
+    labels: str | None = None  # the columns of the file of labels of the real data that count
+    image_column: str | None = None  # the column of the images, where the real data are Parquet files
     on_bad_image: Literal["error", "skip"] | None = None
 
 
@@ -131,7 +133,9 @@ def _score_checkpoint(path: Path, settings: EvalSettings) -> Evaluation:
     real, train = _real_data(trained, file, settings, composition)
     evaluator = _evaluator(real, train, settings, composition, trained.device)
     first = settings.seed * evaluator.n  # different seeds score disjoint sets of samples
-    scores = evaluator.score(latent_source(trained.module, trained.space, first, trained.device))
+    # Condition vectors are those of the training data, all of them, where these are here.
+    of_data = train.conditions if train.fingerprint == trained.header.data_fingerprint else None
+    scores = evaluator.score(latent_source(trained.module, trained.space, first, trained.device, of_data))
     return opened.evaluation(evaluator.protocol, scores, real.name, started)
 
 
@@ -146,7 +150,7 @@ def _score_set(path: Path, settings: EvalSettings) -> Evaluation:
     composition = core.compose_catalogues([discovery.find(name, discovery.EXTENSIONS) for name in settings.extensions])
     if settings.variant is not None:
         raise InputError(f"{printable(path)} holds images, no generator of variant '{settings.variant}'")
-    samples = load_dataset(str(path), {}, how=how)
+    samples = load_dataset(str(path), {}, how=replace(how, labels=None, image_column=None))
     for line in samples.describe().splitlines():  # also what was inferred: it changes the scores
         log.info("%s", line)
     real, train = _both_splits(settings.against, settings.split, how, composition)

@@ -169,6 +169,19 @@ class RunConfig(TrainConfig):
         help="colours of the images; None: those of the data. What is transparent is laid on a background",
         setting=Setting(Panel.DATA, brief="colours of the images"),
     )
+    labels: str | None = option(
+        None,
+        kind="name",
+        help="the columns of the file of labels that count: smiling,age; age:number and digit:class say what one is; "
+        "None: the label, or all that make a condition vector",
+        setting=Setting(Panel.DATA, brief="columns of labels: smiling,age:number", metavar="COLUMN,…"),
+    )
+    image_column: str | None = option(
+        None,
+        kind="name",
+        help="the column of a Parquet file that holds the images; None: the only one",
+        setting=Setting(Panel.DATA, brief="column of the images in Parquet files", metavar="COLUMN"),
+    )
     on_bad_image: Literal["error", "skip"] = option(
         "error",
         help="whether an unreadable image ends the run, or is reported and skipped",
@@ -279,6 +292,8 @@ class Settings(TypedDict, total=False):
     size: str | int | None
     value_range: str | None
     channels: Literal["grey", "rgb", "rgba"] | None
+    labels: str | None
+    image_column: str | None
     on_bad_image: Literal["error", "skip"]
     images: int | str
     steps: int | str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from gankit.base.text import printable
+from gankit.contracts import Attribute
 from gankit.data.dataset import Dataset
 from gankit.data.formats import Array
 from gankit.data.formats.archive import check_archive
@@ -26,6 +28,9 @@ _IMAGES = ("images", "x", "X", "data", "arr_0")
 _LABELS = ("labels", "y", "targets")
 _SPLIT = re.compile(r"x_(\w+)|(\w+)_images")
 _CONDITIONS = "conditions"
+_CLASSES, _NAMES, _SCALES = "classes", "names", "scales"  # of labels; of the numbers of conditions; their mean and std
+_TEXTS = re.compile(r"U[1-9]\d{0,3}")
+MAX_TEXT_BYTES = 64 << 20  # of an array of names
 _HINT = "store plain numbers, for instance np.savez('data.npz', images=uint8_array, labels=int_array)"
 
 
@@ -53,6 +58,9 @@ def load_npy(path: Path, name: str, value_range: tuple[float, float] | None = No
 def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = None, split: str = "train") -> Dataset:
     """Images (or points), labels and condition vectors in an .npz file, found by their usual names.
 
+    Arrays of texts `classes` (of labels 0, 1, …) and `names` (of the numbers of the conditions) say what they mean, and
+    `scales` [2, K] the means and standard deviations by which these numbers were standardised.
+
     Arrays `x_train`, `y_train`, `x_test`, … (Keras) and `train_images`, `train_labels`, … (MedMNIST) are splits.
     """
     where = printable(path)
@@ -67,25 +75,56 @@ def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = No
             labels = next((key for key in candidates if key in headers), None)
             conditions = _CONDITIONS if _CONDITIONS in headers else None
             arrays = {}
-            for key in filter(None, (images, labels, conditions)):
+            texts = {key for key, header in headers.items() if header.dtype.kind == "U"}
+            extra = [_CLASSES] if labels and _CLASSES in texts else []
+            extra += [_NAMES] if conditions and _NAMES in texts else []
+            extra += [_SCALES] if _NAMES in extra and _SCALES in headers else []
+            for key in filter(None, (images, labels, conditions, *extra)):
                 what = f"{where}, '{printable(key)}'"
                 with archive.open(members[key]) as stream:
                     arrays[key] = _read_array(stream, _read_header(stream, members[key].file_size, what), what)
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{where}: not a sound .npz file: {printable(str(error))}", hint=_HINT) from error
     notes = [f"'{printable(images)}'" + (f" with labels '{printable(labels)}'" if labels else ", no labels")]
-    unused = sorted(set(headers) - {images, labels, conditions})
+    notes += [f"condition vectors in '{_CONDITIONS}'"] if conditions else []
+    unused = sorted(set(headers) - {images, labels, conditions, *extra})
     if unused:
         notes.append("not used: " + ", ".join(printable(key) for key in unused[:5]))
     return Dataset.from_arrays(
         name,
         arrays[images],
         arrays[labels] if labels else None,
+        _texts(arrays.get(_CLASSES), f"{where}, '{_CLASSES}'"),
         notes=tuple(notes),
         conditions=arrays[conditions] if conditions else None,
+        attributes=_attributes(arrays.get(_NAMES), arrays.get(_SCALES), where),
         value_range=value_range,
         copy=False,
     )
+
+
+def _texts(array: Array | None, what: str) -> tuple[str, ...]:
+    if array is None:
+        return ()
+    if array.ndim != 1 or len(set(array.tolist())) < len(array):
+        raise InputError(f"{what}: no list of different names", hint="for instance classes=['cat', 'dog']")
+    return tuple(array.tolist())
+
+
+def _attributes(names: Array | None, scales: Array | None, where: str) -> tuple[Attribute, ...]:
+    """The numbers of the conditions by name; those with a scale are measured, the others hold or not."""
+    found = _texts(names, f"{where}, '{_NAMES}'")
+    if scales is None:
+        return tuple(Attribute(name) for name in found)
+    if not found or scales.shape != (2, len(found)) or scales.dtype.kind != "f" or not (scales[1] > 0).all():
+        raise InputError(
+            f"{where}, '{_SCALES}': not a mean and a standard deviation for each of {len(found)} names",
+            hint="an array of floats [2, K]",
+        )
+    if not np.isfinite(scales).all():
+        raise InputError(f"{where}, '{_SCALES}': some values are NaN or infinite", hint="write it again")
+    pairs = zip(found, *scales.astype(float).tolist(), strict=True)
+    return tuple(Attribute(n, "binary" if (m, s) == (0, 1) else "number", m, s) for n, m, s in pairs)
 
 
 def _choose_images(headers: dict[str, Header], split: str, where: str) -> tuple[str, tuple[str, ...]]:
@@ -125,7 +164,8 @@ def _read_header(stream: IO[bytes], size: int, what: str) -> Header:
     dtype = re.search(r"'descr'\s*:\s*'([<>|=]?)([A-Za-z]\d*)'", text)
     order = re.search(r"'fortran_order'\s*:\s*(True|False)", text)
     dims = re.search(r"'shape'\s*:\s*\(([\d\s,]{0,200})\)", text)
-    if dtype is None or dtype[2] not in _TYPES:
+    named = dtype is not None and _TEXTS.fullmatch(dtype[2]) is not None
+    if dtype is None or not (named or dtype[2] in _TYPES):
         kind = "Python objects (a pickle)" if dtype and dtype[2].startswith("O") else "no plain numbers"
         raise InputError(f"{what}: the array holds {kind}: {printable(text[:60])}", hint=_HINT)
     if len(text) < length or order is None or dims is None:
@@ -133,6 +173,8 @@ def _read_header(stream: IO[bytes], size: int, what: str) -> Header:
     shape = tuple(int(part) for part in map(str.strip, dims[1].split(",")) if part.isdigit())
     item = np.dtype((dtype[1] or "=") + dtype[2])
     declared, held = math.prod(shape) * item.itemsize, size - 8 - len(length_bytes) - length
+    if named and declared > MAX_TEXT_BYTES:
+        raise InputError(f"{what}: {declared:,} bytes of texts, the limit is {MAX_TEXT_BYTES:,}", hint=_HINT)
     if declared != held:
         raise InputError(
             f"{what}: declares {declared:,} bytes of shape {shape}, but holds {held:,}",
@@ -148,5 +190,7 @@ def _read_array(stream: IO[bytes], header: Header, what: str) -> Array:
         raise InputError(f"{what}: ends after {done:,} of {header.data_bytes:,} bytes", hint="write the file again")
     if stream.read(1):  # in a zip this read also checks the CRC
         raise InputError(f"{what}: holds more than it declares", hint="write the file again")
+    if header.dtype.kind == "U" and len(buffer) and buffer.view(f"{header.dtype.byteorder}u4").max() > sys.maxunicode:
+        raise InputError(f"{what}: some of its characters are none", hint="write the file again")
     array = buffer.view(header.dtype).astype(header.dtype.newbyteorder("="), copy=False)
     return array.reshape(header.shape, order="F" if header.fortran else "C")

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import PIL
 import torch
 from PIL import Image
@@ -36,7 +35,7 @@ from gankit.data.formats.pixels import (
     read_pixels,
 )
 from gankit.data.formats.resize import resize_note
-from gankit.data.formats.sources import ImageFiles, class_labels
+from gankit.data.formats.sources import ImageFiles, labels_of
 from gankit.data.preparation import OnBadImage, Preparation
 from gankit.errors import InputError
 
@@ -81,7 +80,7 @@ class ImageRows:
 
         The bytes of the files are not read again: a change that keeps size and date goes unnoticed.
         """
-        head = f"images {self.form} {self.infers_levels} {self.files.labels} Pillow {PIL.__version__}\n"
+        head = f"images {self.form} {self.infers_levels} {labels_of(self.files).digest()} Pillow {PIL.__version__}\n"
         digest = hashlib.sha256(head.encode("utf-8", "surrogateescape"))
         try:
             for name, header in ((self.files.names[index], self.headers[index]) for index in self.order):
@@ -123,20 +122,16 @@ class ImageRows:
         _log_skipped(self.files, self._named(broken))
         kept = [index for row, index in enumerate(self.order) if row not in broken]
         headers = [self.headers[index] for index in kept]
-        classes, labels, class_notes = class_labels(self.files)
-        numbers = None
-        if labels is not None:
-            present, renumbered = np.unique([labels[index] for index in kept], return_inverse=True)
-            classes = tuple(classes[number] for number in present)  # a class may have lost all its images
-            numbers = torch.from_numpy(renumbered.astype(np.int64))
+        labels = labels_of(self.files).of(kept)
         lost = len(self.bad) + len(broken)
         skipped = (f"{plural(lost, 'unreadable file')} skipped",) if lost else ()
         return Dataset(
             name=self.name,
-            spec=DataSpec(shape=self.shape, classes=classes),
+            spec=DataSpec(shape=self.shape, classes=labels.classes, attributes=labels.attributes),
             samples=samples,
-            labels=numbers,
-            notes=(*_notes(headers, self.form), *class_notes, *skipped, *self.files.notes),
+            labels=None if labels.numbers is None else torch.from_numpy(labels.numbers),
+            conditions=None if labels.vectors is None else torch.from_numpy(labels.vectors),
+            notes=(*_notes(headers, self.form), *labels.notes, *skipped, *self.files.notes),
         )
 
     def _named(self, broken: Mapping[int, str]) -> dict[int, str]:
@@ -145,7 +140,7 @@ class ImageRows:
 
 def image_rows(files: ImageFiles, name: str, how: Preparation) -> ImageRows:
     """The rows of a set of files, whose shape follows from their headers; without a size all must have one."""
-    class_labels(files)  # images beside sub-folders are refused before anything is read
+    labels_of(files)  # images beside sub-folders are refused before anything is read
     Image.preinit()  # before the threads start, which would all do it
     with _quiet_pillow():
         headers, bad = _read_headers(files)
