@@ -21,6 +21,23 @@ API_VERSION = 1
 
 
 @dataclass(frozen=True)
+class Attribute:
+    """One number of a condition vector, by name: y = (value - mean) / std.
+
+    Choices between several values are a binary attribute each: 'colour=red', 'colour=blue'.
+    """
+
+    name: str
+    """What it says of a sample: 'smiling', 'age', 'colour=red'."""
+    kind: Literal["binary", "number"] = "binary"
+    """binary: 1 where it holds, else 0; number: a measured value."""
+    mean: float = 0.0
+    """The mean in the training data, in the units of the data; 0 of what is not standardised."""
+    std: float = 1.0
+    """The standard deviation there; 1 of what is not standardised."""
+
+
+@dataclass(frozen=True)
 class DataSpec:
     """What the networks see.
 
@@ -34,6 +51,8 @@ class DataSpec:
     """Names of the labels; empty when the data has none."""
     condition: int = 0
     """K, the length of y; 0 in an unconditional run."""
+    attributes: tuple[Attribute, ...] = ()
+    """The K numbers of the condition vectors in the data; empty where these have no names."""
     units: tuple[float, float] = (-1.0, 1.0)
     """The values of the source that are -1 and 1 in signals."""
     rate: int = 0

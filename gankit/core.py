@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gankit.contracts import CriticOutput, DataSpec, SampleGrid
 from gankit.data import DatasetFactory, builtin_datasets
-from gankit.game.latent import one_hot
+from gankit.game.conditions import one_hot
 from gankit.game.loop import Networks, TrainingLoop
 from gankit.game.loss import AdversarialLoss
 from gankit.hookspecs import hookimpl

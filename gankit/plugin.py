@@ -4,7 +4,16 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from gankit.base.files import write_durably
-from gankit.contracts import API_VERSION, Batch, CriticOutput, DataSpec, ExtensionInfo, SampleGrid, VariantInfo
+from gankit.contracts import (
+    API_VERSION,
+    Attribute,
+    Batch,
+    CriticOutput,
+    DataSpec,
+    ExtensionInfo,
+    SampleGrid,
+    VariantInfo,
+)
 from gankit.data import Dataset, DatasetFactory, Splits
 from gankit.errors import GankitError, InputError, PluginError, ResourceError
 from gankit.game.critic import Critic, CriticWrapper, Pair
@@ -40,6 +49,7 @@ if _TYPE_CHECKING:
 __all__ = [
     "API_VERSION",
     "AdversarialLoss",
+    "Attribute",
     "AutoEncoder",
     "Batch",
     "Choice",

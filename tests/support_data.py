@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,26 @@ def photos(root: Path, count: int = 12, side: int = 8) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noise.integers(0, 256, (side, side, 3), np.uint8)).save(folder / f"{number:05d}.png")
     return root
+
+
+def png(value: int) -> bytes:
+    """An image by whose first pixel it is known."""
+    pixels = np.full((4, 4), 200, np.uint8)
+    pixels[0, :3] = value, 0, 255  # all values, so that nothing is stretched
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def table(dataset: Dataset) -> dict[str, list[float]]:
+    """Attribute -> its numbers, in the units of the data, by the first pixels of the images."""
+    assert dataset.conditions is not None
+    order = dataset.samples[:, 0, 0, 0].argsort()
+    rows = dataset.conditions[order].T.tolist()
+    return {
+        a.name: [round(a.mean + a.std * y, 4) for y in row]
+        for a, row in zip(dataset.spec.attributes, rows, strict=True)
+    }
 
 
 def pack(source: Path | str, out: Path, **how: Any) -> PackHeader:

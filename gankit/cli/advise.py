@@ -8,7 +8,19 @@ import typer
 
 from gankit.base.text import plural, printable
 from gankit.cli import console
-from gankit.cli.flags import Background, Channels, Device, Frames, Json, Kind, Length, Range, data_flags
+from gankit.cli.flags import (
+    Background,
+    Channels,
+    Device,
+    Frames,
+    ImageColumn,
+    Json,
+    Kind,
+    Labels,
+    Length,
+    Range,
+    data_flags,
+)
 from gankit.cli.recipes import compact, duration
 
 if TYPE_CHECKING:
@@ -23,6 +35,8 @@ def advise(
     length: Length = None,
     background: Background = None,
     frames: Frames = "first",
+    labels: Labels = None,
+    image_column: ImageColumn = None,
     on_bad_image: Annotated[
         Literal["error", "skip"], typer.Option(help="Whether an unreadable image is an error or is skipped.")
     ] = "error",
@@ -48,6 +62,7 @@ def advise(
         given: dict[str, Any] = {"on_bad_image": on_bad_image, "extensions": with_ or ()}
         given |= {"value_range": range_, "channels": channels, "kind": kind, "length": length}
         given |= {"frames": frames, "background": background}
+        given |= {"labels": labels, "image_column": image_column}
         given |= {"size": size} if size is not None else {}
         advice = advice_for(data, given)
         own = {key: value for key, value in given.items() if value and value not in ("error", "first")}
@@ -90,6 +105,7 @@ def _print(advice: Advice, command: str, facts: dict[str, Any]) -> None:
     noun = data.kind.removesuffix("s")
     size = f", {data.colour}, trained at {data.side} pixels" if data.kind == "images" else ""
     classes = f", {data.classes:,} classes of {data.per_class:,} or more" if data.classes > 1 else ", no labels"
+    classes = f", {plural(len(advice.survey.attributes), 'attribute')}" if advice.survey.attributes else classes
     out(console.cell(f"{printable(advice.data)}: {plural(data.images, noun)}{size}{classes}"))
     if facts["looked_at"]:
         out(f"near-duplicates  {facts['duplicates']:.1%} of the {facts['looked_at']:,} {data.kind} looked at")

@@ -53,6 +53,12 @@ def print_json(value: object) -> None:
         print(json.dumps(value, indent=2, allow_nan=False))
 
 
+def say(text: str) -> None:
+    """Say something beside the result, on stderr."""
+    if not RANK:
+        talk.print(Text(printable(text), style="dim"))
+
+
 def next_steps(*commands: str) -> None:
     """Say on stderr what to do next: commands as they are typed."""
     if not RANK:

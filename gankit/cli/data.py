@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,8 +14,10 @@ from gankit.cli.flags import (
     Background,
     Channels,
     Frames,
+    ImageColumn,
     Json,
     Kind,
+    Labels,
     Length,
     Range,
     data_flags,
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at data; pack them into one file, and check such a file.", no_args_is_help=True)
 
-PREPARATION = ("size", "value_range", "channels", "background", "frames", "on_bad_image")
+PREPARATION = ("size", "value_range", "channels", "background", "frames", "labels", "image_column", "on_bad_image")
 Packed = Annotated[Path, typer.Argument(metavar="FILE.gkpack", help="A packed data set.")]
 
 
@@ -42,6 +45,8 @@ def pack(
     channels: Channels = None,
     background: Background = None,
     frames: Frames = "first",
+    labels: Labels = None,
+    image_column: ImageColumn = None,
     on_bad_image: Annotated[
         Literal["error", "skip"], typer.Option(help="Whether an unreadable image is an error or is skipped.")
     ] = "error",
@@ -65,6 +70,7 @@ def pack(
         catalogue = core.compose_catalogues(extensions).catalogue("gankit_datasets")
         chosen = {"size": size, "value_range": range_, "channels": channels, "frames": frames, "background": background}
         chosen |= {"on_bad_image": on_bad_image}
+        chosen |= {"labels": labels, "image_column": image_column}
         header = pack_dataset(source, path, catalogue, Preparation.of(chosen))
     _show(path, header, as_json=json)
 
@@ -92,6 +98,8 @@ def info(
     length: Length = None,
     background: Background = None,
     frames: Frames = "first",
+    labels: Labels = None,
+    image_column: ImageColumn = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extension with data sets; repeatable.")] = None,
     json: Json = False,
 ) -> None:
@@ -101,8 +109,9 @@ def info(
     """
     path = Path(data)
     chosen = {"size": size, "value_range": range_, "channels": channels, "kind": kind, "length": length}
-    chosen |= {"background": background, "frames": frames}
-    if path.suffix == ".gkpack" and path.is_file() and not (size or range_ or channels or background):
+    chosen |= {"background": background, "frames": frames, "labels": labels, "image_column": image_column}
+    decides = (size, range_, channels, background, labels, image_column)
+    if path.suffix == ".gkpack" and path.is_file() and not any(decides):
         from gankit.data.formats.pack import read_pack_header
 
         _show(path, read_pack_header(path), as_json=json)
@@ -117,7 +126,8 @@ def info(
         console.print_json(facts)
         return
     for key, value in sheet.lines().items():
-        console.data.print(f"{key:<12}{printable(value)}", markup=False)
+        parts = textwrap.wrap(printable(value), 68) if key == "attributes" else [printable(value)]
+        console.data.print(f"{key:<12}" + f"\n{'':12}".join(parts), markup=False)
     words = " ".join([console.quoted(data), *data_flags(chosen)])
     console.next_steps(f"gankit data preview {words}", f"gankit advise {words}")
 
@@ -159,6 +169,7 @@ def _show(path: Path, header: PackHeader, *, as_json: bool) -> None:
         "shape": [channels, height, width],
         "classes": None if header.classes is None else list(header.classes),
         "conditions": header.conditions,
+        "attributes": [attribute.name for attribute in header.attributes],
         "fingerprint": header.fingerprint,
         "source": header.source,
         "notes": list(header.notes),
@@ -172,6 +183,7 @@ def _show(path: Path, header: PackHeader, *, as_json: bool) -> None:
     names = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
     rows["classes"] = f"{len(classes):,} ({names})" if classes else "none"
     rows["conditions"] = f"vectors of length {header.conditions:,}" if header.conditions else "none"
+    rows["attributes"] = ", ".join(facts["attributes"]) or "none"
     rows["notes"] = "; ".join(header.notes) or "none"
     for key, value in rows.items():
         console.data.print(f"{key:<12}{printable(str(value))}", markup=False)

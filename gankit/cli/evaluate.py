@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from gankit.cli import console
-from gankit.cli.flags import Background, Channels, Device, File, Json, Kind, Length, Range
+from gankit.cli.flags import Background, Channels, Device, File, ImageColumn, Json, Kind, Labels, Length, Range
 from gankit.cli.scores import store_and_show, store_path
 from gankit.errors import InputError
 
@@ -29,6 +29,8 @@ def evaluate(
     frames: Annotated[
         Literal["first", "all"] | None, typer.Option(help="Of files with several frames or pages: the first, or each.")
     ] = None,
+    labels: Labels = None,
+    image_column: ImageColumn = None,
     split: Annotated[str, typer.Option(help="Split of the real data: train or test.")] = "train",
     features: Annotated[
         str | None,
@@ -82,6 +84,8 @@ def evaluate(
             n_real=None if real is None else _count(real),
             seed=seed,
             on_bad_image=on_bad_image,
+            labels=labels,
+            image_column=image_column,
             device=device,
             variant=variant,
             extensions=with_ or (),

@@ -35,6 +35,13 @@ Background = Annotated[
 Frames = Annotated[
     Literal["first", "all"], typer.Option(help="Of files with several frames or pages: the first, or each.")
 ]
+Labels = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN,…", help="Columns of the file of labels: smiling,age:number (default: as inferred)."),
+]
+ImageColumn = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Column of the images in Parquet files (default: the only one).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 MAX_SEEDS = 10_000_000
@@ -69,7 +76,7 @@ def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
 def data_flags(given: Mapping[str, Any]) -> list[str]:
     """The flags that say how data are prepared, as far as they differ from the defaults."""
     names = {"size": "--size", "value_range": "--range", "channels": "--channels"}
-    names |= {"kind": "--kind", "length": "--length"}
+    names |= {"kind": "--kind", "length": "--length", "labels": "--labels", "image_column": "--image-column"}
     names |= {"background": "--background", "frames": "--frames", "on_bad_image": "--on-bad-image"}
     defaults = (None, "first", "error")
     return [

@@ -19,7 +19,8 @@ def interpolate(
         int | None, typer.Option(min=2, max=1000, help="Images of a walk, both ends included (10; in a film 30).")
     ] = None,
     class_: Annotated[
-        list[str] | None, typer.Option("--class", help="Class by name or index; a second one: the end of the walk.")
+        list[str] | None,
+        typer.Option("--class", "--label", help="Class, or attributes (smiling=0); a second one: the end of the walk."),
     ] = None,
     out: Annotated[str, typer.Option("-o", "--out", help="x.png: a film strip; x.webp or x.gif: a film.")] = (
         "interpolation.png"
@@ -57,7 +58,9 @@ def arithmetic(
     checkpoint: Checkpoint,
     plus: Annotated[list[str], typer.Option(help="Seeds whose mean is added, e.g. 1,4,7; may be repeated.")],
     minus: Annotated[list[str] | None, typer.Option(help="Seeds whose mean is subtracted; may be repeated.")] = None,
-    class_: Annotated[str | None, typer.Option("--class", help="Class by name or index, for all pictures.")] = None,
+    class_: Annotated[
+        str | None, typer.Option("--class", "--label", help="Class, or attributes (smiling,male=0), for all pictures.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise around the result.")] = 0,
     out: Annotated[str, typer.Option("-o", "--out", help="The picture of the equation.")] = "arithmetic.png",
     device: Device = "auto",

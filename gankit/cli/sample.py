@@ -15,15 +15,21 @@ if TYPE_CHECKING:
     from gankit.sample.generator import TrainedGenerator
 
 
-def _labels(generator: TrainedGenerator, names: list[str]) -> list[int]:
-    """The labels of 'all' classes, or of the named ones; InputError for a class that is named twice."""
-    if names == ["all"] and "all" not in generator.data.classes:
+def _labels(generator: TrainedGenerator, names: list[str]) -> list[str]:
+    """The named classes or attributes, or 'all' of them; InputError for one that is named twice."""
+    data = generator.data
+    if names == ["all"] and data.attributes and "all" not in {attribute.name for attribute in data.attributes}:
+        named = [attribute.name for attribute in data.attributes if attribute.kind == "binary"]
+        if not named:
+            raise InputError("the generator takes numbers only: there is no row for 'all'", hint="--label age=35")
+        return named
+    if names == ["all"] and "all" not in data.classes:
         generator.label_of(0)  # raises the error for a generator without classes
-        return list(range(len(generator.data.classes)))
-    labels = [generator.label_of(name) for name in names]
+        return list(data.classes)
+    labels = names if data.attributes else [generator.label_of(name) for name in names]
     if len(set(labels)) < len(labels):
         raise InputError(f"--class: {', '.join(names)} name a class twice", hint="name each class once")
-    return labels
+    return names
 
 
 def sample(
@@ -34,7 +40,11 @@ def sample(
     ] = None,
     class_: Annotated[
         list[str] | None,
-        typer.Option("--class", help="Class by name or index, or 'all': one row per class; may be repeated."),
+        typer.Option(
+            "--class",
+            "--label",
+            help="Class by name or index, or attributes (smiling,male=0), or 'all': a row each; may be repeated.",
+        ),
     ] = None,
     condition: Annotated[
         str | None, typer.Option(help="Condition vector of all samples, e.g. 0.5,-1, if the network takes vectors.")
@@ -44,7 +54,7 @@ def sample(
         typer.Option(
             "-o",
             "--out",
-            help="x.png: a contact sheet; a folder or x.zip: PNGs, classes as sub-folders; x.npz: arrays.",
+            help="x.png: a contact sheet; a folder or x.zip: PNGs with their labels; x.npz: arrays.",
         ),
     ] = "samples.png",
     batch: Annotated[
@@ -83,9 +93,15 @@ def sample(
     seconds = time.monotonic() - started
     if json:
         facts = {"variant": generator.header.variant.name, "images_seen": generator.header.images_seen}
+        facts |= {"labels": [vars(asked) for asked in request.asked]} if request.asked else {}
         console.print_json({"out": str(out), "samples": len(request), "seconds": round(seconds, 3), **facts})
     else:
         console.data.print(f"{out}  {len(request):,} samples in {seconds:.1f} s", markup=False)
+        for asked in request.asked:
+            console.say(
+                f"{asked.label}: {asked.share:.1%} of the training data"
+                + ("" if asked.share else ", so the rest is as in all of them")
+            )
         name = console.quoted(checkpoint)
         pictures = (f"gankit interpolate {name}", f"gankit neighbours {name}") if generator.data.is_image else ()
         console.next_steps(f"gankit eval {name}", *pictures)

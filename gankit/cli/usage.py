@@ -31,7 +31,7 @@ _ELSEWHERE = {
         **dict.fromkeys(("image-size", "img-size", "imagesize", "resolution", "res", "crop-size"), "--size 64"),
         **dict.fromkeys(("n-critic", "critic-iters", "critic-steps", "k"), "--d-steps 5"),
         **dict.fromkeys(("beta1", "b1", "beta2", "b2"), "--betas 0.5,0.999"),
-        **dict.fromkeys(("cond", "labels", "class-cond", "use-labels"), "--conditional"),
+        **dict.fromkeys(("cond", "class-cond", "use-labels"), "--conditional"),
         **dict.fromkeys(("gpu", "gpu-ids", "cuda"), "--device cuda, or --device cuda:1"),
         **dict.fromkeys(("fp16", "amp", "bf16", "mixed-precision"), "--precision fp16, or bf16"),
         **dict.fromkeys(("workers", "num-workers", "nw"), "leave it out: images are decoded once, before training"),
@@ -48,7 +48,7 @@ _ELSEWHERE = {
         **dict.fromkeys(("outdir", "output", "out-dir"), "-o samples.png, or a folder"),
         **dict.fromkeys(("network", "ckpt", "checkpoint", "model", "load"), "gankit sample CKPT, without a flag"),
         **dict.fromkeys(("seed",), "--seeds 7, or --seeds 0-63"),
-        **dict.fromkeys(("label", "labels"), "--class NAME"),
+        **dict.fromkeys(("labels", "attributes"), "--label NAME, or --label smiling=1,male=0"),
     },
     "eval": {
         **dict.fromkeys(("data", "dataset", "real-data", "ref"), "--against DATA"),

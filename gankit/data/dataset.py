@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gankit.base.text import plural, printable
-from gankit.contracts import DataSpec, Kind
+from gankit.contracts import Attribute, DataSpec, Kind
 from gankit.data.formats import Array
 from gankit.data.formats.layout import as_conditions, as_labels, as_samples
 from gankit.errors import InputError
@@ -44,7 +44,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     """What was inferred from the source, for the user."""
     conditions: Tensor | None = None
-    """Condition vectors y float32 [N, K]; None: a conditional run uses the labels."""
+    """Condition vectors y float32 [N, K], named by `spec.attributes`; None: a conditional run uses the labels."""
 
     def __post_init__(self) -> None:
         problem = self._problem()
@@ -61,12 +61,15 @@ class Dataset:
         notes: tuple[str, ...] = (),
         conditions: Array | None = None,
         *,
+        attributes: tuple[Attribute, ...] = (),
         value_range: tuple[float, float] | None = None,
         kind: Kind | None = None,
         rate: int = 0,
         copy: bool = True,
     ) -> Dataset:
         """Arrays in any accepted layout and range (see `layout`) -> a data set.
+
+        `attributes` name the numbers of the condition vectors.
 
         `value_range` are the values of black and white, or those that become -1 and 1 in signals; None: what the values
         say (see `levels`). `kind` is what a sample is; None: what the shape says. `rate` is the number of steps of a
@@ -88,6 +91,7 @@ class Dataset:
             spec=DataSpec(
                 shape=read.samples.shape[1:],
                 classes=classes if labels is not None else (),
+                attributes=tuple(attributes),
                 units=read.units,
                 rate=rate,
             ),
@@ -111,13 +115,17 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of everything that training uses: shape, type, samples, labels, class names, conditions."""
+        """sha256 (hex) of everything that training uses: shape, type, samples, labels, class names, conditions.
+
+        The names of the numbers of conditions are part of it.
+        """
         return content_digest(self)
 
     def describe(self) -> str:
         """At most two lines for the user: the content, and what was inferred."""
         text = f"{plural(len(self), self.modality.one)}, {self.modality.describe(self.spec)}"
         vectors = "" if self.conditions is None else f", condition vectors of length {self.conditions.shape[1]:,}"
+        vectors = f", {plural(len(self.spec.attributes), 'attribute')}" if self.spec.attributes else vectors
         first = f"{printable(self.name)}: {text}{self._describe_classes()}{vectors}"
         return f"{first}\n{printable('; '.join(self.notes))}" if self.notes else first
 
@@ -151,6 +159,10 @@ class Dataset:
             or not self.conditions.is_contiguous()
         ):
             return f"conditions must be contiguous float32 [{len(samples)}, K], not {list(self.conditions.shape)}"
+        if self.spec.attributes and (self.conditions is None or len(self.spec.attributes) != self.conditions.shape[1]):
+            return (
+                f"{len(self.spec.attributes):,} attributes are named, and there are not as many numbers in conditions"
+            )
         if labels is None:
             return "there are class names but no labels" if self.spec.classes else None
         if labels.dtype != torch.int64 or labels.shape != samples.shape[:1] or labels.device.type != "cpu":
@@ -174,6 +186,7 @@ def content_digest(dataset: Dataset, visit: Callable[[memoryview], None] | None 
     head += [] if dataset.spec.units == (-1, 1) else [list(dataset.spec.units)]
     head += [] if dataset.spec.rate == 0 else [dataset.spec.rate]
     head += [] if dataset.conditions is None else [list(dataset.conditions.shape)]
+    head += [[asdict(attribute) for attribute in dataset.spec.attributes]] if dataset.spec.attributes else []
     digest = hashlib.sha256(json.dumps(head).encode() + b"\n")
     for block in blocks(dataset.samples):
         data = as_bytes(block)

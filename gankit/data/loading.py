@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median_low
 
+import numpy as np
 import torch
 
 from gankit.base.text import did_you_mean, printable, short_name
-from gankit.contracts import DataSpec
+from gankit.contracts import Attribute, DataSpec
 from gankit.data.dataset import Dataset, DatasetFactory
+from gankit.data.formats import Array
 from gankit.data.formats.arrangement import TRAIN
 from gankit.data.formats.format import START_BYTES, Format, Request
 from gankit.data.formats.images import ImageRows
@@ -22,7 +24,7 @@ from gankit.data.formats.known import FORMATS
 from gankit.data.formats.pictures import kind_by_suffix
 from gankit.data.formats.resize import dataset_rows
 from gankit.data.formats.rows import Rows, load_rows
-from gankit.data.formats.sources import READ, class_labels
+from gankit.data.formats.sources import READ, labels_of
 from gankit.data.formats.unread import Unread, unread_by_start, unread_by_suffix
 from gankit.data.preparation import AS_THEY_ARE, Preparation
 from gankit.data.selection import prepared, selected
@@ -76,6 +78,10 @@ class Survey:
     """Samples of each class; empty without labels."""
     names: tuple[str, ...]
     """The names of these classes."""
+    attributes: tuple[Attribute, ...]
+    """The numbers of condition vectors, where they have names."""
+    shares: tuple[float, ...]
+    """Of each attribute: the share of the samples for which it holds, or the mean of its number."""
     kinds: Mapping[str, int]
     """'RGB', 'grey', 'transparent', '16 bits', 'of several frames', … -> how many pictures; empty for arrays."""
     left_out: Mapping[str, str]
@@ -95,8 +101,8 @@ def survey(
         if isinstance(source, Dataset):
             chosen = selected(source, left)
             return _survey_arrays(chosen, replace(left, size=None, kind=None, bands=None, length=None))
-        names, labels, notes = class_labels(source.files)
-        present = Counter() if labels is None else Counter(labels[page.file] for page in source.pages)
+        labels = labels_of(source.files).of([page.file for page in source.pages])
+        present = () if labels.numbers is None else tuple(np.bincount(labels.numbers).tolist())
         headers = [page.header for page in source.pages]
         sizes = [header.size for header in headers]
         common = tuple(size for size, _ in Counter(sizes).most_common())
@@ -105,15 +111,17 @@ def survey(
         kinds.update(header.depth for header in headers if header.depth != "8 bits")
         kinds["of several frames"] = sum(header.more for header in headers)
         return Survey(
-            spec=DataSpec((source.shape[0], *common[0]), tuple(names[number] for number in sorted(present))),
+            spec=DataSpec((source.shape[0], *common[0]), labels.classes),
             count=len(source),
             sizes=common,
             side=int(median_low([min(size) for size in sizes])),
-            classes=tuple(present[number] for number in sorted(present)),
-            names=tuple(names[number] for number in sorted(present)),
+            classes=present,
+            names=labels.classes,
+            attributes=labels.attributes,
+            shares=shares_of(labels.attributes, labels.vectors),
             kinds={kind: count for kind, count in kinds.items() if count},
             left_out={source.files.names[index]: reason for index, reason in source.bad.items()},
-            notes=(*notes, *source.files.notes),
+            notes=(*labels.notes, *source.files.notes),
             sample=lambda most: _sample_of_files(data, most, small),
         )
 
@@ -138,6 +146,8 @@ def _survey_arrays(data: Dataset, how: Preparation = AS_THEY_ARE) -> Survey:
         side=min(shape[1:]) if data.spec.is_image else 0,
         classes=counts,
         names=data.spec.classes,
+        attributes=data.spec.attributes,
+        shares=shares_of(data.spec.attributes, None if data.conditions is None else data.conditions.numpy()),
         kinds={},
         left_out={},
         notes=data.notes,
@@ -171,11 +181,34 @@ def _open(
     """Image files as rows that are prepared; everything else as a data set, with what of the preparation is left."""
     factory = catalogue.get(data)
     if factory is not None:
+        _refuse_columns(data, how)
         yield _split_of(data, factory, split)(), replace(how, on_bad_image="error", frames="first")
         return
     request = _request(_existing_path(data, catalogue), split, how)
-    with _format_of(request).open(request) as opened:
+    found = _format_of(request)
+    _refuse_columns(data, how, found)
+    with found.open(request) as opened:
         yield opened
+
+
+def _refuse_columns(data: str, how: Preparation, format: Format | None = None) -> None:
+    """InputError for --labels where there is no file of labels, and for --image-column but for Parquet."""
+    if how.image_column is not None and not (format and format.image_column):
+        raise InputError(
+            f"{printable(data)} holds no column of images, as Parquet files do", hint="leave out --image-column"
+        )
+    if how.labels is not None and not (format and format.labels):
+        raise InputError(
+            f"{printable(data)} has no file of labels from which --labels could choose", hint="leave out --labels"
+        )
+
+
+def shares_of(attributes: tuple[Attribute, ...], vectors: Array | None) -> tuple[float, ...]:
+    """Of each attribute: the share of the vectors [N, K] for which it holds, or the mean of its number."""
+    if vectors is None or not attributes:
+        return ()
+    means = vectors.mean(0, dtype=np.float64).tolist()
+    return tuple(a.mean + a.std * mean for a, mean in zip(attributes, means, strict=True))
 
 
 def _split_of(data: str, factory: DatasetFactory, split: str) -> DatasetFactory:

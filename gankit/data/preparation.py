@@ -1,7 +1,8 @@
-"""How images are brought into the form that networks take: settings of a run, of `eval` and of `data pack`."""
+"""How images and labels are brought into the form that networks take: settings of a run, `eval` and `data pack`."""
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,10 +43,15 @@ class Preparation:
     frames: Frames = "first"
     """Whether only the first of several frames or pages of a file is a sample, or each."""
 
+    labels: tuple[str, ...] | None = None
+    """The columns of the file of labels that count."""
+    image_column: str | None = None
+    """The column of a Parquet file that holds the images."""
+
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Preparation:
         """From settings as they are written, named as in `RunConfig`; each may be None."""
-        size, levels, channels = (settings.get(key) for key in ("size", "value_range", "channels"))
+        size, levels, channels, labels = (settings.get(key) for key in ("size", "value_range", "channels", "labels"))
         colours, bands = (None, None) if channels is None else parse_channels(str(channels))
         background = settings.get("background")
         if background is not None and channels == "rgba":
@@ -62,6 +68,8 @@ class Preparation:
             background=None if background is None else parse_colour(str(background)),
             on_bad_image=settings.get("on_bad_image") or "error",
             frames=settings.get("frames") or "first",
+            labels=None if labels is None else parse_labels(str(labels)),
+            image_column=settings.get("image_column"),
         )
 
 
@@ -91,3 +99,11 @@ def parse_size(text: str) -> tuple[int, int]:
     raise InputError(
         f"'{text}' is not an image size", hint=f"write SIZE or HEIGHTxWIDTH, each from 1 to {MAX_SIZE}: 64 or 64x48"
     )
+
+
+def parse_labels(text: str) -> tuple[str, ...]:
+    """'smiling,age:number' -> two columns; a name that holds a comma stands in double quotes."""
+    names = tuple(name.strip() for name in next(csv.reader([text]), []))
+    if not all(names) or not names:
+        raise InputError(f"--labels '{text}': not names of columns", hint="with commas between them: smiling,male")
+    return names

@@ -10,7 +10,7 @@ from gankit.contracts import Batch
 from gankit.data.dataset import Dataset
 from gankit.data.prefetch import Prefetch
 from gankit.errors import InputError
-from gankit.game.latent import one_hot
+from gankit.game.conditions import one_hot
 from gankit.machine import streams
 
 MAX_SHARE_OF_FREE_MEMORY = 0.5  # share of a GPU's free memory that the samples may take

@@ -1,25 +1,17 @@
-"""The inputs of a generator: latent vectors z, drawn from seeds, and the conditions y of a conditional run."""
+"""The inputs of a generator: latent vectors z, drawn from seeds, and with them y in a conditional run."""
 
 from __future__ import annotations
 
-import itertools
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Annotated
 
 import torch
-from annotated_types import Ge, Le, Len
 from torch import Tensor
-from torch.nn import functional
 
 from gankit.base.seeds import derive_seed
+from gankit.game.conditions import Conditions
 from gankit.machine import streams
 from gankit.settings.option import Prior
-
-MAX_CONDITION = 1 << 12  # largest length of y
-EXAMPLES = 64  # most condition vectors in a generator file
 
 
 def draw_z(
@@ -34,48 +26,6 @@ def draw_z(
     if prior == "uniform":
         return torch.rand(n, z_dim, generator=generator, device=device).mul_(2).sub_(1)
     return torch.randn(n, z_dim, generator=generator, device=device)
-
-
-def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """Labels [N] int64 -> y [N, classes] float32."""
-    return functional.one_hot(labels, classes).float()
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """The conditions y in the data: counts of labels, or examples of vectors. Exactly one of the two is empty."""
-
-    counts: Annotated[tuple[Annotated[int, Ge(0)], ...], Len(0, MAX_CONDITION)] = ()
-    examples: Annotated[
-        tuple[Annotated[tuple[Annotated[float, Ge(-1e30), Le(1e30)], ...], Len(1, MAX_CONDITION)], ...],
-        Len(0, EXAMPLES),
-    ] = ()
-
-    def __post_init__(self) -> None:
-        lengths = {len(example) for example in self.examples}
-        if bool(self.counts) == bool(self.examples) or len(lengths) > 1 or (self.counts and sum(self.counts) == 0):
-            raise ValueError("neither counts of labels nor examples of one length")
-
-    @property
-    def length(self) -> int:
-        """K, the length of y."""
-        return len(self.counts) or len(self.examples[0])
-
-    def of_seeds(self, seeds: Sequence[int]) -> Tensor:
-        """y [N, K]. Each row depends only on its own seed; labels are as frequent as in the data."""
-        if self.examples:
-            vectors = [self.examples[derive_seed(seed, "condition") % len(self.examples)] for seed in seeds]
-            return torch.tensor(vectors)
-        return one_hot(torch.tensor([self.label(seed) for seed in seeds]), self.length)
-
-    def label(self, seed: int) -> int:
-        """The label of a seed, where there are labels."""
-        share = derive_seed(seed, "condition") / 2**63
-        return min(bisect_right(self._bounds, share * self._bounds[-1]), self.length - 1)
-
-    @cached_property
-    def _bounds(self) -> list[int]:
-        return list(itertools.accumulate(self.counts))
 
 
 @dataclass(frozen=True)

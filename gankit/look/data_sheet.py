@@ -63,6 +63,9 @@ class DataSheet:
             "sizes": [list(size) for size in found.sizes],
             "kinds": dict(found.kinds),
             "classes": dict(zip(found.names, found.classes, strict=True)),
+            "attributes": {
+                attribute.name: share for attribute, share in zip(found.attributes, found.shares, strict=True)
+            },
             "values": [self.low, self.high],
             "looked_at": self.looked_at,
             "near_duplicates": self.duplicates,
@@ -82,6 +85,7 @@ class DataSheet:
         if found.classes:
             pairs = zip(found.names, found.classes, strict=True)
             lines["classes"] = _listed([f"{name} {count:,}" for name, count in pairs])
+        lines |= self._attributes()
         looked = "" if self.looked_at == found.count else f" (in {self.looked_at:,} of them)"
         lines["values"] = f"{self.low:g} to {self.high:g}{looked}"
         if self.duplicates is not None:
@@ -93,6 +97,15 @@ class DataSheet:
         if found.notes:
             lines["notes"] = "; ".join(found.notes)
         return lines
+
+    def _attributes(self) -> dict[str, str]:
+        """A line for the attributes that hold or not, with their shares, and one for the numbers."""
+        found = self.survey
+        pairs = list(zip(found.attributes, found.shares, strict=True))
+        held = [f"{attribute.name} {share:.1%}" for attribute, share in pairs if attribute.kind == "binary"]
+        numbers = [f"{a.name} {share:.4g} ± {a.std:.4g}" for a, share in pairs if a.kind == "number"]
+        lines = {"attributes": f"{len(held):,}: {', '.join(held)}"} if held else {}
+        return lines | ({"numbers": _listed(numbers)} if numbers else {})
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -130,7 +130,7 @@ def advise(data: str, given: Mapping[str, Any] | None = None) -> Advice:
         own = recipe.recipe.settings.get("size") if recipe is not None and not fit.sides else None
         facts = _choose_size(found, facts, fit, given.get("size", own), settings, reasons)
     _apply_rules(recipe, fit, facts, settings, reasons)
-    _fit_to_data(data, recipe, named, facts, settings, reasons)
+    _fit_to_data(data, recipe, named, facts, len(found.attributes), settings, reasons)
     quality = " ".join(part for part in (fit.quality, _limits(facts)) if part)
     return Advice(data, facts, found, recipe, named, settings, tuple(reasons), quality, _watch(facts))
 
@@ -204,6 +204,7 @@ def _fit_to_data(
     recipe: RecipeFile | None,
     named: str | None,
     facts: DataFacts,
+    attributes: int,
     settings: dict[str, Any],
     reasons: list[Reason],
 ) -> None:
@@ -213,6 +214,9 @@ def _fit_to_data(
         settings["batch"] = 1 << (facts.images.bit_length() - 1)
         reasons.append(Reason("batch", settings["batch"], f"there are {facts.images:,} samples"))
     decided = "conditional" in settings or (recipe is not None and "conditional" in recipe.recipe.settings)
+    if attributes and not decided and plan.composition.info.conditional == "optional":
+        why = f"the samples have {plural(attributes, 'attribute')}; --conditional trains with them"
+        reasons.append(Reason("conditional", False, why))
     if decided or facts.kind == "points" or facts.classes < 2 or plan.composition.info.conditional != "optional":
         return
     if facts.per_class >= PER_CLASS:

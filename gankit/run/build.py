@@ -17,7 +17,8 @@ from gankit.base.seeds import derive_seed
 from gankit.contracts import DataSpec
 from gankit.data import Dataset, Sampler
 from gankit.errors import GankitError, InputError, PluginError, ResourceError
-from gankit.game.latent import EXAMPLES, MAX_CONDITION, Conditions, LatentSpace
+from gankit.game.conditions import MAX_CONDITION, Conditions, Vectors
+from gankit.game.latent import LatentSpace
 from gankit.game.loop import Networks, TrainingLoop
 from gankit.game.loss import AdversarialLoss
 from gankit.game.parts import Part
@@ -38,28 +39,35 @@ def latent_space(plan: Plan, dataset: Dataset) -> LatentSpace:
     if not config.conditional:
         return LatentSpace(config.z_dim, config.z_prior)
     if dataset.conditions is not None:
-        spread = torch.linspace(0, len(dataset) - 1, min(EXAMPLES, len(dataset))).long()
-        vectors = tuple(tuple(row) for row in dataset.conditions[spread].tolist())
-        conditions = Conditions(examples=vectors)
+        _check_length(dataset.conditions.shape[1])
+        conditions = Conditions(vectors=Vectors.of(dataset.conditions))
     elif dataset.labels is not None:
+        _check_length(len(dataset.spec.classes))
         counts = torch.bincount(dataset.labels, minlength=len(dataset.spec.classes))
         conditions = Conditions(counts=tuple(counts.tolist()))
     else:
         raise InputError(
             f"data set '{dataset.name}' has no labels to train conditionally on",
-            hint="sub-folders are classes; an .npz file may hold 'labels' [N] or 'conditions' [N, K]",
-        )
-    if conditions.length > MAX_CONDITION:
-        raise InputError(
-            f"conditions of length {conditions.length:,}: the limit is {MAX_CONDITION:,}",
-            hint="train on fewer classes, or on shorter condition vectors",
+            hint="sub-folders are classes; a file labels.csv names labels; an .npz may hold 'labels' or 'conditions'",
         )
     return LatentSpace(config.z_dim, config.z_prior, conditions)
 
 
 def data_spec(dataset: Dataset, space: LatentSpace) -> DataSpec:
-    """What the networks are built for."""
-    return replace(dataset.spec, condition=space.conditions.length if space.conditions else 0)
+    """What the networks are built for; the classes of a data set are not theirs where y is a vector."""
+    if space.conditions is None:
+        return replace(dataset.spec, attributes=())
+    if space.conditions.vectors is None:
+        return replace(dataset.spec, condition=space.conditions.length, attributes=())
+    return replace(dataset.spec, condition=space.conditions.length, classes=())
+
+
+def _check_length(length: int) -> None:
+    if length > MAX_CONDITION:
+        raise InputError(
+            f"conditions of length {length:,}: the limit is {MAX_CONDITION:,}",
+            hint="train on fewer classes, or on shorter condition vectors",
+        )
 
 
 @contextmanager

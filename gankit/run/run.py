@@ -209,7 +209,7 @@ class Run:
         header = {
             **plugin_facts(self.plan, self.suppliers["gankit_generator"]),
             "shape": self.data.shape,
-            "classes": self.data.classes,
+            "classes": self.dataset.spec.classes,
             "units": self.data.units,
             "rate": self.data.rate,
             "data": self.dataset.name,
@@ -217,6 +217,7 @@ class Run:
             "z_dim": self.config.z_dim,
             "z_prior": self.config.z_prior,
             "conditions": self.space.conditions,
+            "attributes": self.data.attributes,
             "config": shareable_config(self.plan, self.dataset.name),
             "images_seen": self.images_seen,
             "step": self.step,

@@ -15,10 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from gankit import core
+from gankit.base.seeds import derive_seed
 from gankit.base.text import did_you_mean, printable
 from gankit.contracts import DataSpec
 from gankit.errors import InputError
-from gankit.game.latent import LatentSpace, one_hot
+from gankit.game.conditions import one_hot
+from gankit.game.latent import LatentSpace
 from gankit.game.state import check_fit, shapes
 from gankit.host import discovery
 from gankit.host.composition import Catalogues
@@ -26,6 +28,7 @@ from gankit.host.live import live
 from gankit.machine.device import choose_device
 from gankit.measure.features.extract import Source
 from gankit.modality import Modality, modality_of
+from gankit.sample.attributes import parse_attributes
 from gankit.settings.option import NoOptions
 from gankit.settings.validate import validate
 from gankit.store.find import generator_file
@@ -61,7 +64,8 @@ class TrainedGenerator:
         if self.space.conditions is None:
             raise InputError("the generator is unconditional: it has no classes", hint="train it with --conditional")
         if not self.space.conditions.counts:
-            raise InputError("the generator takes condition vectors, not classes", hint="give a vector")
+            names = "attributes" if self.data.attributes else "condition vectors"
+            raise InputError(f"the generator takes {names}, not classes", hint="--label or --condition")
         if str(name) in classes:
             return classes.index(str(name))
         if str(name).isdecimal() and int(name) < len(classes):
@@ -83,8 +87,9 @@ class TrainedGenerator:
         """`n` samples of the seeds seed, seed + 1, …, or one for each of `seeds`: images uint8 [N, H, W, C].
 
         Volumes are uint8 [N, D, H, W, C], signals float32 [N, T, C] in the units of the data, points float32 [N, D].
-        A conditional generator uses the class `label` (name, else index) or the vector `condition`; without either,
-        conditions are distributed as in the data. The sample of a seed does not depend on the rest of its batch, up to
+        A conditional generator uses the class `label` (name, else index), the attributes `label` ('smiling,male=0'; the
+        others are as in the data), or the vector `condition`; without any, conditions are distributed as in the data.
+        The sample of a seed does not depend on the rest of its batch, up to
         one grey level of rounding.
         """
         if (n is None) == (seeds is None):
@@ -102,7 +107,7 @@ class TrainedGenerator:
         return self.modality.array(samples, self.data)
 
     def condition(self, label: int | str | None = None, vector: Sequence[float] | None = None) -> Tensor | None:
-        """y [K] of a class or of a vector; None when neither is given."""
+        """y [K] of a class, of attributes (NaN for those that are as in the data) or of a vector; None without one."""
         if vector is not None:
             length = self.data.condition
             if not length:
@@ -111,17 +116,25 @@ class TrainedGenerator:
                 what = f"a condition of {len(vector)} numbers" if label is None else "a label and a condition"
                 raise InputError(f"{what}: the generator takes vectors of {length}", hint="give one such vector")
             return torch.tensor([float(value) for value in vector])
-        return None if label is None else one_hot(torch.tensor(self.label_of(label)), self.data.condition)
+        if label is None:
+            return None
+        if self.data.attributes:
+            return parse_attributes(str(label), self.data.attributes)
+        return one_hot(torch.tensor(self.label_of(label)), self.data.condition)
 
     def stream(self, seeds: Iterable[int], condition: Tensor | None = None, *, batch: int = 64) -> Iterator[Tensor]:
         """Samples in batches, as data sets store them (see `Modality`), in the order of the seeds.
 
-        All have the condition y [K] if it is given; memory is constant.
+        All have the condition y [K] if it is given, and numbers of it that are NaN are as in the data, one draw for
+        each seed. Memory is constant.
         """
         iterator = iter(seeds)
         while chunk := list(islice(iterator, batch)):
-            y = None if condition is None else condition.expand(len(chunk), -1)
-            yield draw(self.module, self.space.inputs(chunk, y), self.device)
+            yield draw(self.module, self.space.inputs(chunk, self.conditions(chunk, condition)), self.device)
+
+    def conditions(self, seeds: Sequence[int], condition: Tensor | None = None) -> Tensor | None:
+        """y [N, K] of some seeds (see `stream`); None for an unconditional generator."""
+        return None if self.space.conditions is None else self.space.conditions.of_seeds(seeds, condition)
 
 
 @torch.no_grad()
@@ -131,11 +144,22 @@ def draw(module: nn.Module, inputs: Sequence[Tensor], device: torch.device) -> T
     return modality_of(tuple(samples.shape[1:])).stored(samples).contiguous()
 
 
-def latent_source(module: nn.Module, space: LatentSpace, first: int, device: torch.device) -> Source:
-    """Samples of a generator by number: sample i has the latent seed `first + i`, as in `gankit sample`."""
+def latent_source(
+    module: nn.Module, space: LatentSpace, first: int, device: torch.device, of_data: Tensor | None = None
+) -> Source:
+    """Samples of a generator by number: sample i has the latent seed `first + i`, as in `gankit sample`.
+
+    `of_data` are the condition vectors [N, K] of the training data, from which y is drawn where the generator has only
+    some of them.
+    """
+    sampled = space.conditions is not None and not space.conditions.complete
 
     def source(start: int, stop: int) -> Tensor:
-        return draw(module, space.inputs(range(first + start, first + stop)), device)
+        seeds = range(first + start, first + stop)
+        y = None
+        if sampled and of_data is not None:
+            y = of_data[[derive_seed(seed, "condition") % len(of_data) for seed in seeds]]
+        return draw(module, space.inputs(seeds, y), device)
 
     return source
 

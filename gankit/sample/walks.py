@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from gankit.errors import InputError
-from gankit.game.latent import one_hot
 from gankit.machine import streams
 from gankit.modality.images import pixels_of
 from gankit.modality.modality import Pixels
@@ -52,7 +51,7 @@ def interpolate(
     drawable(trained, (len(seeds) - 1) * steps, "a walk")
     if len(seeds) < 2 or steps < 2:
         raise InputError(f"a walk through {len(seeds)} seeds in {steps} steps", hint="two or more of each")
-    z, y = trained.space.z(seeds), _conditions(trained, seeds[0], labels)
+    z, y = trained.space.z(seeds), conditions_of(trained, seeds[0], labels)
     t = torch.linspace(0, 1, steps)
     conditions = None if y is None else torch.lerp(y[:1], y[-1:], t[:, None])
     walks = []
@@ -100,7 +99,7 @@ def arithmetic(
     if not plus or any(not group for group in (*plus, *minus)):
         raise InputError("an equation needs a group of seeds to begin with", hint="--plus 1,4,7")
     signed = [(1, tuple(group)) for group in plus] + [(-1, tuple(group)) for group in minus]
-    y = _conditions(trained, signed[0][1][0], [] if label is None else [label])
+    y = conditions_of(trained, signed[0][1][0], [] if label is None else [label])
     groups, total = [], torch.zeros(trained.space.z_dim)
     for sign, seeds in signed:
         z = trained.space.z(seeds)
@@ -144,9 +143,15 @@ def _line(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
     return torch.lerp(start[None], end[None], t[:, None])
 
 
-def _conditions(trained: TrainedGenerator, seed: int, labels: Sequence[int | str]) -> Tensor | None:
-    """y [1 or 2, K] of the labels, else of the seed; None for an unconditional generator without labels."""
-    if labels:
-        numbers = torch.tensor([trained.label_of(label) for label in labels])
-        return one_hot(numbers, trained.data.condition)
-    return None if trained.space.conditions is None else trained.space.conditions.of_seeds([seed])
+def conditions_of(trained: TrainedGenerator, seed: int, labels: Sequence[int | str]) -> Tensor | None:
+    """y [1 or 2, K] of the labels, else of the seed; None for an unconditional generator without labels.
+
+    Two labels that are attributes differ in what they say, and in nothing else.
+    """
+    rows: list[Tensor] = []
+    for label in labels:
+        wanted = trained.condition(label)
+        assert wanted is not None
+        (row,) = trained.space.conditions.of_seeds([seed], wanted) if trained.space.conditions else (wanted,)
+        rows.append(torch.where(wanted.isnan(), rows[0], wanted) if rows else row)
+    return torch.stack(rows) if rows else trained.conditions([seed])

@@ -1,10 +1,12 @@
 """Writes samples as a contact sheet, a folder or zip of single pictures, or an array file. Memory is constant.
 
-The label of a sample is kept in every form that is read as data: classes are sub-folders, or an array of labels.
+The label of a sample is kept in every form that is read as data: classes are sub-folders, or an array of labels, and
+attributes a metadata.csv beside the pictures, or an array of vectors with their names.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -12,8 +14,10 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
@@ -28,16 +32,44 @@ from gankit.data.formats import Array
 from gankit.data.formats.colour import MODES
 from gankit.data.formats.pictures import kind_by_suffix
 from gankit.data.formats.sounds import FULL_SCALE, soundfile, wav
-from gankit.data.formats.sources import SOUNDS
+from gankit.data.formats.sources import LABEL_FILES, SOUNDS
 from gankit.errors import InputError
-from gankit.game.latent import one_hot
 from gankit.modality.images import to_image
+from gankit.sample import metadata
+from gankit.sample.attributes import describe
 from gankit.sample.generator import TrainedGenerator
 from gankit.sample.pictures import MAX_GRID, png
 
 MARK = ".gankit-samples.json"  # in a folder of samples: whose they are
 _SAMPLE = re.compile(r"seed\d{6,}\.(png|wav)")  # names of single pictures, see `_encoded`
 MAX_NAME = 120  # bytes
+_PART = 4096  # samples whose conditions are made at a time
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Attributes that the user fixes."""
+
+    label: str
+    """As they are spelt."""
+    values: dict[str, float]
+    """Attribute -> its value, in the units of the data."""
+    share: float
+    """The share of the training data for which they hold; of numbers it knows nothing."""
+
+
+class Item(NamedTuple):
+    """One sample: where it lies in a folder or zip, its seed, and its class if it has one."""
+
+    folder: str
+    seed: int
+    label: int | None
+    suffix: str
+
+    @property
+    def name(self) -> str:
+        """Its file in a folder or zip."""
+        return f"{self.folder}seed{self.seed:06d}{self.suffix}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +78,7 @@ class Request:
 
     generator: TrainedGenerator
     seeds: Sequence[int]
-    labels: Sequence[int] = ()  # (): the label of each sample depends on its seed
+    labels: Sequence[str] = ()  # classes, or attributes; (): those of each sample depend on its seed
     condition: Tensor | None = None  # y [K] of all samples, instead of labels
     batch: int = 64
     captions: bool = False  # the seed below each picture of a contact sheet
@@ -54,14 +86,43 @@ class Request:
     def __len__(self) -> int:
         return len(self.seeds) * max(1, len(self.labels))
 
+    @cached_property
+    def rows(self) -> list[Tensor | None]:
+        """y [K] of each label, NaN where it is as in the data; one row, if there are no labels."""
+        return [self.generator.condition(label) for label in self.labels] or [self.condition]
+
     @property
-    def items(self) -> Iterator[tuple[int, int | None]]:
-        """(seed, label or None), label by label."""
-        conditions = self.generator.space.conditions
-        of_seed = conditions.label if conditions and conditions.counts and self.condition is None else lambda _: None
-        for label in self.labels or (None,):
+    def items(self) -> Iterator[Item]:
+        """The samples, label by label."""
+        generator, conditions = self.generator, self.generator.space.conditions
+        suffix = ".wav" if generator.data.kind == "signals" else ".png"
+        folders = class_folders(generator.data.classes if conditions and conditions.counts else self.labels)
+        for place, row in enumerate(self.rows):
             for seed in self.seeds:
-                yield seed, of_seed(seed) if label is None else label
+                label, folder = None, folders[place] if self.labels else ""
+                if conditions and conditions.counts and self.condition is None:
+                    label = conditions.label(seed) if row is None else int(row.argmax())
+                    folder = folders[label]
+                yield Item(f"{folder}/" if folder else "", seed, label, suffix)
+
+    @property
+    def asked(self) -> list[Asked]:
+        """What the labels fix, where they are attributes."""
+        conditions, attributes = self.generator.space.conditions, self.generator.data.attributes
+        if conditions is None or not attributes:
+            return []
+        rows = zip(self.labels, self.rows, strict=False)
+        return [Asked(label, describe(y, attributes), conditions.share(y)) for label, y in rows if y is not None]
+
+    def conditions(self) -> Iterator[Tensor]:
+        """y [n, K] of the samples in their order, in parts; nothing for an unconditional generator and for classes."""
+        if self.generator.space.conditions is None or self.generator.space.conditions.counts:
+            return
+        for row in self.rows:
+            for start in range(0, len(self.seeds), _PART):
+                y = self.generator.conditions(self.seeds[start : start + _PART], row)
+                assert y is not None
+                yield y
 
     @property
     def origin(self) -> dict[str, object]:
@@ -76,10 +137,8 @@ class Request:
 
     def samples(self) -> Iterator[Tensor]:
         """The samples in the order of `items`, in batches, as data sets store them."""
-        length = self.generator.data.condition
-        of_labels: list[Tensor | None] = [one_hot(torch.tensor(label), length) for label in self.labels]
         done = 0
-        for condition in of_labels or [self.condition]:
+        for condition in self.rows:
             for part in self.generator.stream(self.seeds, condition, batch=self.batch):
                 yield part
                 done += len(part)
@@ -120,7 +179,7 @@ def _write_sheet(request: Request, out: Path) -> None:
         raise InputError(f"{out}: {len(request):,} samples do not fit one sheet", hint="-o FOLDER, x.zip or x.npz")
     samples = torch.cat(list(request.samples()))
     columns = len(request.seeds) if request.labels else None
-    captions = [str(seed) for seed, _ in request.items] if request.captions else []
+    captions = [str(item.seed) for item in request.items] if request.captions else []
     image = g.modality.picture(samples, columns=columns, captions=captions)
     write_durably(out, png(image, text={"gankit": _provenance(request)}))
 
@@ -130,10 +189,12 @@ def _claim(request: Request, out: Path, replace: bool) -> None:
     out.mkdir(exist_ok=True)
     mark = out / MARK
     before = read_json(mark) if mark.is_file() else None
-    if before is None and (strange := next(_pictures(out), None)) is not None:
+    strange = next((path for path in _files(out)), None) if before is None else None
+    if strange is not None:
+        what = "labels" if strange.name in LABEL_FILES else "pictures"
         name = printable(strange.relative_to(out))
         raise InputError(
-            f"{printable(out)} holds pictures that are not samples of gankit ({name})", hint="choose another folder"
+            f"{printable(out)} holds {what} that are not samples of gankit ({name})", hint="choose another folder"
         )
     if before not in (None, request.contents):
         what = f"{before.get('variant')} after {before.get('images_seen')} images"
@@ -143,20 +204,28 @@ def _claim(request: Request, out: Path, replace: bool) -> None:
                 f"{printable(out)} holds samples of another {'condition' if same else 'generator'} ({what})",
                 hint="--replace deletes them, or choose another folder",
             )
-        for picture in list(_pictures(out)):
-            if _SAMPLE.fullmatch(picture.name):  # whatever else was put here is not ours
-                picture.unlink()
+        for path in list(_files(out)):
+            if _SAMPLE.fullmatch(path.name) or path == out / metadata.FILE:  # whatever else was put here is not ours
+                path.unlink()
     write_json(mark, request.contents)
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    """The pictures that would be read with this folder as data."""
-    found = (path for path in folder.rglob("*") if not path.name.startswith("."))
-    kinds = ((path, path.suffix.lower()) for path in found)
-    return (path for path, suffix in kinds if suffix in SOUNDS or kind_by_suffix(suffix) is not None)
+def _files(folder: Path) -> Iterator[Path]:
+    """The samples and the files of labels that would be read with this folder as data."""
+    found = ((path, path.suffix.lower()) for path in folder.rglob("*") if not path.name.startswith("."))
+    return (
+        path
+        for path, suffix in found
+        if suffix in SOUNDS or kind_by_suffix(suffix) is not None or path.name in LABEL_FILES
+    )
 
 
 def _write_folder(request: Request, out: Path) -> None:
+    if request.generator.data.attributes:  # first: a picture without a row could not be read
+        table = out / metadata.FILE
+        with whole_file(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+            with table.open(encoding="utf-8", newline="") if table.exists() else io.StringIO() as before:
+                _write_metadata(request, stream, before)
     for name, data in _encoded(request):
         path = out / name
         path.parent.mkdir(exist_ok=True)
@@ -166,8 +235,20 @@ def _write_folder(request: Request, out: Path) -> None:
 
 def _write_zip(request: Request, out: Path) -> None:
     with whole_file(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        if request.generator.data.attributes:
+            with archive.open(metadata.FILE, "w", force_zip64=True) as member:
+                with io.TextIOWrapper(member, encoding="utf-8", newline="") as stream:
+                    _write_metadata(request, stream, io.StringIO())
         for name, data in _encoded(request):
             archive.writestr(name, data)
+
+
+def _write_metadata(request: Request, stream: IO[str], before: IO[str]) -> None:
+    """The attributes of all samples of a folder or zip; `before` is the table that the folder had."""
+    names = (item.name for item in request.items)
+    samples = zip(names, (y for part in request.conditions() for y in part), strict=True)
+    kept = metadata.other_rows(before, {item.folder for item in request.items}, request.seeds)
+    metadata.write_metadata(stream, request.generator.data.attributes, samples, kept)
 
 
 def _write_npz(request: Request, out: Path) -> None:
@@ -182,15 +263,21 @@ def _write_npz(request: Request, out: Path) -> None:
             np.lib.format.write_array_header_1_0(member, header)
             for part in chain([first], parts):
                 member.write(np.ascontiguousarray(part).tobytes())
-        arrays: dict[str, int | list[int]] = {"seeds": [seed for seed, _ in request.items]}
+        arrays = {"seeds": np.array([item.seed for item in request.items], np.int64)}
         if g.data.rate:
-            arrays["rate"] = g.data.rate
-        labels = [label for _, label in request.items if label is not None]
+            arrays["rate"] = np.array(g.data.rate, np.int64)
+        labels = [item.label for item in request.items if item.label is not None]
         if labels:
-            arrays["labels"] = labels
+            arrays |= {"labels": np.array(labels, np.int64), "classes": np.array(g.data.classes)}
+        vectors = list(request.conditions())
+        if vectors:
+            arrays["conditions"] = torch.cat(vectors).numpy()
+        if g.data.attributes:
+            arrays["names"] = np.array([attribute.name for attribute in g.data.attributes])
+            arrays["scales"] = np.array([(a.mean, a.std) for a in g.data.attributes]).T
         for name, values in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asarray(values, dtype=np.int64))
+                np.lib.format.write_array(member, values, allow_pickle=False)
 
 
 def write_picture(picture: Image.Image | bytes, out: Path, generator: TrainedGenerator, seeds: Sequence[int]) -> None:
@@ -229,14 +316,12 @@ def _one_file_each(data: DataSpec, out: Path) -> None:
 def _encoded(request: Request) -> Iterator[tuple[str, bytes]]:
     """(file name, bytes) in order, encoded by threads, because zlib releases the interpreter's lock."""
     items, data = request.items, request.generator.data
-    folders = class_folders(data.classes)
 
-    def encode(item: tuple[tuple[int, int | None], Array]) -> tuple[str, bytes]:
-        (seed, label), sample = item
-        name = f"{'' if label is None else f'{folders[label]}/'}seed{seed:06d}"
+    def encode(pair: tuple[Item, Array]) -> tuple[str, bytes]:
+        item, sample = pair
         if data.kind == "signals":
-            return f"{name}.wav", wav(sample, data.rate)
-        return f"{name}.png", png(to_image(sample), text={"gankit": _provenance(request, seed, label)})
+            return item.name, wav(sample, data.rate)
+        return item.name, png(to_image(sample), text={"gankit": _provenance(request, item)})
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for part in map(request.generator.array, request.samples()):
@@ -253,11 +338,15 @@ def class_folders(classes: Sequence[str]) -> list[str]:
     return list(classes) if plain and distinct else [f"class{number}" for number in range(len(classes))]
 
 
-def _provenance(request: Request, seed: int | None = None, label: int | None = None) -> str:
+def _provenance(request: Request, item: Item | None = None) -> str:
     """The text chunk of a picture: the generator, the seeds and the labels of its samples."""
     seeds = request.seeds
-    one = seed if seed is not None else seeds[0] if len(seeds) == 1 else None
+    one = item.seed if item is not None else seeds[0] if len(seeds) == 1 else None
     shown: dict[str, object] = {"seed": one if one is not None else [seeds[0], seeds[-1], len(seeds)]}
-    if label is not None or request.labels:
-        shown["label"] = label if label is not None else list(request.labels)
+    if item is not None and item.label is not None:
+        shown["label"] = item.label
+    elif request.labels and request.generator.data.attributes:
+        shown["label"] = list(request.labels) if item is None else item.folder.removesuffix("/")
+    elif request.labels:
+        shown["label"] = [request.generator.label_of(label) for label in request.labels]
     return json.dumps({**request.origin, **shown})

@@ -51,6 +51,8 @@ class EvalSettings(LoadOptions):
         None  # number of real images in the reference; 'all' leaves none for the floor
     )
     seed: int = 0
+    labels: str | None = None  # the columns of the file of labels of the real data that count
+    image_column: str | None = None  # the column of the images, where the real data are Parquet files
     on_bad_image: Literal["error", "skip"] | None = None
     background: str | None = None
     frames: Literal["first", "all"] | None = None
@@ -136,7 +138,9 @@ def _score_checkpoint(path: Path, settings: EvalSettings) -> Evaluation:
     real, train = _real_data(trained, file, settings, composition)
     evaluator = _evaluator(real, train, settings, composition, trained.device)
     first = settings.seed * evaluator.n  # different seeds score disjoint sets of samples
-    scores = evaluator.score(latent_source(trained.module, trained.space, first, trained.device))
+    # Condition vectors are those of the training data, all of them, where these are here.
+    of_data = train.conditions if train.fingerprint == trained.header.data_fingerprint else None
+    scores = evaluator.score(latent_source(trained.module, trained.space, first, trained.device, of_data))
     return opened.evaluation(evaluator.protocol, scores, real.name, started)
 
 
@@ -152,11 +156,12 @@ def _score_set(path: Path, settings: EvalSettings) -> Evaluation:
     if settings.variant is not None:
         raise InputError(f"{printable(path)} holds images, no generator of variant '{settings.variant}'")
     real, train = _both_splits(settings.against, settings.split, how, composition)
+    of_samples = replace(how, labels=None, image_column=None)
     if real.spec.kind != "images":  # samples are read as what they are compared with
-        how = replace(how, kind=real.spec.kind)
+        of_samples = replace(of_samples, kind=real.spec.kind)
     if real.spec.kind == "signals":
-        how = replace(how, value_range=real.spec.units)
-    samples = load_dataset(str(path), {}, how=how)
+        of_samples = replace(of_samples, value_range=real.spec.units)
+    samples = load_dataset(str(path), {}, how=of_samples)
     for line in samples.describe().splitlines():  # also what was inferred: it changes the scores
         log.info("%s", line)
     if samples.spec.shape != real.spec.shape:

@@ -227,7 +227,7 @@ def _known_modes(opened: OpenCheckpoint, settings: EvalSettings) -> KnownModes:
         if header.data != STACKED:
             return mixture_modes(MIXTURES[header.data])
         return stacked_modes(digits(), _classifier(digits(), settings).to(device), device)
-    if not header.spec.is_image or len(header.spec.classes) < 2:
+    if not header.spec.is_image or len(header.classes) < 2:
         raise InputError(
             f"the modes of '{printable(header.data)}' are not known",
             hint=f"they are known for {', '.join(_NAMED)}, and for images with labels",

@@ -190,6 +190,19 @@ class RunConfig(TrainConfig):
         help="colour on which what is transparent is laid; None: alpha stays, or white, or black where that is unseen",
         setting=Setting(Panel.DATA, brief="under what is transparent: gray, #ff8000", metavar="COLOUR"),
     )
+    labels: str | None = option(
+        None,
+        kind="name",
+        help="the columns of the file of labels that count: smiling,age; age:number and digit:class say what one is; "
+        "None: the label, or all that make a condition vector",
+        setting=Setting(Panel.DATA, brief="columns of labels: smiling,age:number", metavar="COLUMN,…"),
+    )
+    image_column: str | None = option(
+        None,
+        kind="name",
+        help="the column of a Parquet file that holds the images; None: the only one",
+        setting=Setting(Panel.DATA, brief="column of the images in Parquet files", metavar="COLUMN"),
+    )
     on_bad_image: Literal["error", "skip"] = option(
         "error",
         help="whether an unreadable image ends the run, or is reported and skipped",
@@ -308,6 +321,8 @@ class Settings(TypedDict, total=False):
     kind: Literal["points", "signals", "images", "volumes"] | None
     length: int | str | None
     background: str | None
+    labels: str | None
+    image_column: str | None
     on_bad_image: Literal["error", "skip"]
     frames: Literal["first", "all"]
     images: int | str

@@ -16,15 +16,16 @@ from torch import Tensor, nn
 
 from gankit.base.files import canonical_json, pack_tensors, sha256, tensors_digest, unpack_tensors
 from gankit.base.text import printable
-from gankit.contracts import DataSpec
+from gankit.contracts import Attribute, DataSpec
 from gankit.errors import InputError
-from gankit.game.latent import Conditions, LatentSpace
+from gankit.game.conditions import Conditions
+from gankit.game.latent import LatentSpace
 from gankit.settings.config import REPETITION_CHANGES
 from gankit.settings.option import Prior
 
 KIND = "gankit-generator"
 SCHEMA = 1
-MAX_METADATA = 256 * 1024  # characters
+MAX_METADATA = 2 << 20  # characters; the names of 4,096 classes and the condition vectors fit into it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ class GeneratorHeader:
     z_dim: Annotated[int, Ge(1), Le(1 << 20)]
     z_prior: Prior = "normal"
     conditions: Conditions | None = None  # None: unconditional
+    attributes: tuple[Attribute, ...] = ()  # the numbers of condition vectors, where they have names
     config: dict[str, Any]
     options: dict[str, Any]
     extension_options: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
@@ -68,11 +70,18 @@ class GeneratorHeader:
     tensors_sha256: str
     preview_png: str | None  # base64 of a small picture
 
+    def __post_init__(self) -> None:
+        if self.attributes and (self.conditions is None or len(self.attributes) != self.conditions.length):
+            raise ValueError("attributes without a condition of their number")
+
     @property
     def spec(self) -> DataSpec:
-        """Shape, classes and condition of the samples."""
-        length = self.conditions.length if self.conditions else 0
-        return DataSpec(self.shape, self.classes, length, self.units, self.rate)
+        """What the network was built for: shape, classes and condition of the samples."""
+        spec = DataSpec(self.shape, self.classes, units=self.units, rate=self.rate)
+        if self.conditions is None:
+            return spec
+        classes = self.classes if self.conditions.vectors is None else ()
+        return dataclasses.replace(spec, classes=classes, condition=self.conditions.length, attributes=self.attributes)
 
     @property
     def space(self) -> LatentSpace:
@@ -106,7 +115,13 @@ def pack(module: nn.Module, header: Mapping[str, Any]) -> Packed:
     """The bytes of a file with the module's state and the header; equal states give equal bytes."""
     tensors = module.state_dict()
     complete = GeneratorHeader(**header, tensors_sha256=tensors_digest(tensors))
-    return Packed(complete, pack_tensors(tensors, canonical_json(dataclasses.asdict(complete))))
+    metadata = canonical_json(dataclasses.asdict(complete))
+    if len(metadata) > MAX_METADATA:  # it could not be read back
+        raise InputError(
+            f"the description of the generator has {len(metadata):,} characters, more than {MAX_METADATA:,}",
+            hint="shorter names of classes, or fewer of them",
+        )
+    return Packed(complete, pack_tensors(tensors, metadata))
 
 
 def read(path: Path) -> tuple[GeneratorHeader, dict[str, Tensor]]:

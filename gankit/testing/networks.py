@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from gankit.contracts import DataSpec
 from gankit.errors import InputError
-from gankit.game.latent import draw_z, one_hot
+from gankit.game.conditions import one_hot
+from gankit.game.latent import draw_z
 from gankit.game.loop import TrainingLoop
 from gankit.host.importing import one_line
 from gankit.run.rehearsal import fitting, has_own_game

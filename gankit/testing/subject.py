@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gankit.contracts import Batch, DataSpec, VariantInfo
 from gankit.errors import InputError, PluginError
-from gankit.game.latent import one_hot
+from gankit.game.conditions import one_hot
 from gankit.game.loop import TrainingLoop
 from gankit.game.state import State
 from gankit.host import discovery, importing

@@ -87,7 +87,10 @@ def gankit_variant() -> VariantInfo:
 @hookimpl
 def gankit_loss(data: DataSpec, options: Options) -> AdversarialLoss:
     if not data.classes or data.condition not in (0, len(data.classes)):
-        raise InputError("ACGAN needs a label for each sample", hint="--variant cgan takes condition vectors as well")
+        raise InputError(
+            "ACGAN needs a label for each sample",
+            hint="--labels COLUMN, a column of classes; --variant cgan takes vectors as well",
+        )
     return AcganLoss(len(data.classes), options.real_weight, options.fake_weight, options.g_weight)
 
 

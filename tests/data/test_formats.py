@@ -152,7 +152,7 @@ def test_from_arrays_copies_and_accepts_read_only_arrays() -> None:
     [
         (np.zeros(2), "shape (2,)"),
         (np.zeros((2, 0)), "shape (2, 0)"),
-        (np.array([["a"], ["b"]]), "no plain numbers"),
+        (np.array([["a"], ["b"]]), "conditions of type <U1"),
         (np.zeros((3, 4)), "3 conditions for 2 samples"),
         (np.array([[0.0], [np.nan]]), "finite"),
         (np.array([[0.0], [1e300]]), "finite"),  # not in float32

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +22,9 @@ import gankit as api
 from gankit.base.files import canonical_json, pack_tensors
 from gankit.data import load_dataset
 from gankit.errors import InputError
-from gankit.game.latent import Conditions, LatentSpace, draw_z
+from gankit.game.conditions import STORED_BYTES, Conditions, Vectors
+from gankit.game.latent import LatentSpace, draw_z
+from gankit.sample.generator import latent_source
 from gankit.store.generator_file import read
 
 
@@ -47,17 +52,69 @@ def test_labels_come_as_often_as_in_the_data() -> None:
     assert conditions.length == 3
 
 
-def test_condition_vectors_are_drawn_from_the_examples() -> None:
-    conditions = Conditions(examples=((0.5, -1.0), (2.0, 3.0)))
-    assert {tuple(row) for row in conditions.of_seeds(range(50)).tolist()} == {(0.5, -1.0), (2.0, 3.0)}
+def test_condition_vectors_come_as_often_as_in_the_data() -> None:
+    rows = torch.tensor([[0.5, -1.0]] * 30 + [[2.0, 3.0]] * 10)
+    conditions = Conditions(vectors=Vectors.of(rows))
+    assert conditions.complete
+    drawn = [tuple(row) for row in conditions.of_seeds(range(4000)).tolist()]
+    assert set(drawn) == {(0.5, -1.0), (2.0, 3.0)}
+    assert drawn.count((2.0, 3.0)) / 4000 == pytest.approx(0.25, abs=0.03)
 
 
-@pytest.mark.parametrize(
-    "fields", [{}, {"counts": (1,), "examples": ((1.0,),)}, {"examples": ((1.0,), (1.0, 2.0))}, {"counts": (0, 0)}]
-)
-def test_conditions_that_make_no_sense_are_refused(fields: dict[str, tuple[int, ...]]) -> None:
+def test_more_vectors_than_a_file_holds_are_sampled_and_binary_ones_take_a_bit_each() -> None:
+    generator = torch.Generator().manual_seed(0)
+    measured, bits = (
+        torch.randn(2000, 300, generator=generator),
+        (torch.rand(9000, 40, generator=generator) < 0.3).float(),
+    )
+    some, all_ = Vectors.of(measured), Vectors.of(bits)
+    assert (len(some.rows), some.counts) == (STORED_BYTES // 1200, ())
+    assert not Conditions(vectors=some).complete
+    known = {tuple(row) for row in measured.tolist()}
+    assert all(tuple(row) in known for row in some.rows.tolist())
+    assert (len(all_.packed), sum(all_.counts)) == (-(-len(all_.rows) * 5 // 3) * 4, 9000)
+    weights = torch.tensor(all_.counts, dtype=torch.float32)[:, None]
+    torch.testing.assert_close((all_.rows * weights).sum(0) / 9000, bits.mean(0))
+
+
+def test_what_is_fixed_of_a_vector_stays_and_the_rest_comes_from_vectors_that_agree() -> None:
+    rows = torch.tensor([[1.0, 0.0, 0.2], [1.0, 1.0, -0.7], [0.0, 1.0, 0.4], [0.0, 1.0, 0.5]])
+    conditions, nan = Conditions(vectors=Vectors.of(rows)), torch.nan
+    first = {tuple(row) for row in conditions.of_seeds(range(60), torch.tensor([1.0, nan, nan])).tolist()}
+    assert first == {tuple(row) for row in rows[:2].tolist()}
+    measured = conditions.of_seeds(range(60), torch.tensor([0.0, nan, 9.0]))
+    assert measured.unique(dim=0).tolist() == [[0.0, 1.0, 9.0]]  # no vector has a 9
+    nobody = conditions.of_seeds(range(60), torch.tensor([0.0, 0.0, nan]))
+    assert set(nobody[:, 2].tolist()) == set(rows[:, 2].tolist())  # the rest of any vector
+    assert (conditions.share(torch.tensor([0.0, 1.0, nan])), conditions.share(torch.tensor([0.0, 0.0, nan]))) == (
+        0.5,
+        0,
+    )
+
+
+def test_scores_draw_from_all_vectors_of_the_data_where_the_file_has_some() -> None:
+    """And where it has all of them, as `gankit sample` does."""
+    seen: list[torch.Tensor] = []
+
+    class Recorder(torch.nn.Module):
+        def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            seen.append(y)
+            return z
+
+    rows = torch.arange(3000.0)[:, None].expand(-1, 300).contiguous()
+    for conditions in (Conditions(vectors=Vectors.of(rows)), Conditions(vectors=Vectors.of(rows[:40]))):
+        space = LatentSpace(2, "normal", conditions)
+        latent_source(Recorder(), space, 5, torch.device("cpu"), rows)(0, 1000)
+        if conditions.complete:
+            assert torch.equal(seen[-1], conditions.of_seeds(range(5, 1005)))
+        else:
+            assert len(seen[-1].unique()) > 2 * len(conditions.vectors.rows)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("fields", [{}, {"counts": (1,), "vectors": Vectors.of(torch.ones(1, 1))}, {"counts": (0, 0)}])
+def test_conditions_that_make_no_sense_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="neither"):
-        Conditions(**fields)  # type: ignore[arg-type]
+        Conditions(**fields)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +180,7 @@ def test_labels_of_samples_survive_as_data(folder: Path, form: str) -> None:
     assert data.labels is not None
     counts = torch.bincount(data.labels).tolist()
     assert counts == torch.bincount(generator.space.inputs(range(40))[1].argmax(1)).tolist()
-    assert data.spec.classes == (generator.data.classes if form != "samples.npz" else ("0", "1", "2"))
+    assert data.spec.classes == generator.data.classes
 
 
 def test_without_a_class_each_seed_has_its_own(folder: Path) -> None:
@@ -188,9 +245,15 @@ def test_networks_that_cannot_be_told_are_refused(tmp_path: Path) -> None:
         {"counts": [0, 0, 0]},
         {"counts": [-1, 2, 3]},
         {"counts": [1] * 5000},
-        {"examples": [[float("inf")]]},
-        {"examples": [[1.0], [1.0, 2.0]]},
-        {"examples": [[1.0]] * 65},
+        {"vectors": {"length": 1, "packed": base64.b64encode(struct.pack("<f", float("inf"))).decode()}},
+        {"vectors": {"length": 2, "packed": base64.b64encode(struct.pack("<3f", 1, 1, 2)).decode()}},
+        {"vectors": {"length": 9, "packed": "AAAA", "binary": True}},  # two bytes for each
+        {"vectors": {"length": 1, "packed": ""}},
+        {"vectors": {"length": 1, "packed": "=no base64="}},
+        {"vectors": {"length": 8, "packed": "AAAA", "binary": True, "counts": [1, 2]}},  # three vectors
+        {"vectors": {"length": 8, "packed": "AAAA", "binary": True, "counts": [1, 0, 2]}},
+        {"vectors": {"length": 1 << 20, "packed": "AAAA"}},
+        {"counts": [1, 2, 3], "vectors": {"length": 8, "packed": "AAAA", "binary": True}},
         [1, 2, 3],
     ],
 )
@@ -198,8 +261,7 @@ def test_a_file_with_impossible_conditions_is_refused(folder: Path, tmp_path: Pa
     header, tensors = read(folder / "labels" / "generator.safetensors")
     values = {**dataclasses.asdict(header), "conditions": conditions}
     path = tmp_path / "bad.safetensors"
-    text = json.dumps(values) if "inf" in str(conditions) else canonical_json(values)
-    path.write_bytes(pack_tensors(tensors, text))
+    path.write_bytes(pack_tensors(tensors, canonical_json(values)))
     with pytest.raises(InputError, match="damaged metadata: conditions"):
         api.load(path)
 
@@ -208,3 +270,22 @@ def test_the_grid_of_a_conditional_run_has_a_row_for_each_class(folder: Path) ->
     data = (folder / "labels" / "samples" / "000000024.png").read_bytes()
     with Image.open(io.BytesIO(data)) as grid:
         assert grid.size == (8 * 50 + 2, 3 * 50 + 2)  # cells of 12 x 4 pixels and a gap
+
+
+def test_long_condition_vectors_are_kept_in_a_file_that_can_be_read(tmp_path: Path) -> None:
+    """Of 300 numbers each; 64 of them as JSON were more than a file of a generator may say about itself."""
+    random = np.random.RandomState(0)
+    images = random.randint(0, 255, (80, 8, 8)).astype(np.uint8)
+    np.savez(tmp_path / "long.npz", images=images, conditions=random.randn(80, 300).astype(np.float32))
+    small = ("--steps", 1, "--batch", 8, "--z-dim", 8)
+    trained = gankit(
+        "train", "--variant", "gan", "--conditional", "--data", "long.npz", "-o", "run", *small, cwd=tmp_path
+    )
+    assert trained.returncode == 0, trained.stderr
+    result = gankit("sample", "run", "-n", 3, "-o", "x.npz", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    kept = load_dataset(str(tmp_path / "x.npz"), {}).conditions
+    given = load_dataset(str(tmp_path / "long.npz"), {}).conditions
+    assert kept is not None
+    assert given is not None
+    assert all(any(torch.equal(row, one) for one in given) for row in kept)

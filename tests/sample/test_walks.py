@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import gankit as api
 from gankit.errors import InputError
-from gankit.game.latent import Conditions
+from gankit.game.conditions import Conditions
 from gankit.sample.generator import TrainedGenerator
 from gankit.sample.walks import arithmetic, interpolate, slerp, there_and_back
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from gankit.base.text import printable
-from gankit.contracts import Kind
+from gankit.contracts import Attribute, Kind
 from gankit.data.dataset import Dataset
 from gankit.data.formats import Array
 from gankit.data.formats.archive import ZIP_MAGIC, check_archive
@@ -29,6 +30,9 @@ _IMAGES = ("images", "signals", "volumes", "points", "samples", "x", "X", "data"
 _LABELS = ("labels", "y", "targets")
 _SPLIT = re.compile(r"x_(\w+)|(\w+)_images")
 _CONDITIONS, _RATE = "conditions", "rate"
+_CLASSES, _NAMES, _SCALES = "classes", "names", "scales"  # of labels; of the numbers of conditions; their mean and std
+_TEXTS = re.compile(r"U[1-9]\d{0,3}")
+MAX_TEXT_BYTES = 64 << 20  # of an array of names
 _HINT = "store plain numbers, for instance np.savez('data.npz', images=uint8_array, labels=int_array)"
 
 
@@ -87,6 +91,9 @@ def load_npz(
     An array that is named as a kind of data (`signals`, `volumes`, `points`) holds it. `rate` is the number of steps of
     a signal in a second. Arrays `x_train`, `y_train`, `x_test`, … (Keras) and `train_images`, `train_labels`, …
     (MedMNIST) are splits. Labels [N, K] of several classes at once are condition vectors.
+
+    Arrays of texts `classes` (of labels 0, 1, …) and `names` (of the numbers of the conditions) say what they mean, and
+    `scales` [2, K] the means and standard deviations by which these numbers were standardised.
     """
     where = printable(path)
     keys: dict[str, str] = {}
@@ -101,22 +108,33 @@ def load_npz(
             keys["conditions"] = _CONDITIONS
         if _RATE in headers and headers[_RATE].shape == ():
             keys["rate"] = _RATE
+        texts = {key for key, header in headers.items() if header.dtype.kind == "U"}
+        if "labels" in keys and _CLASSES in texts:
+            keys["classes"] = _CLASSES
+        if "conditions" in keys and _NAMES in texts:
+            keys["names"] = _NAMES
+            if _SCALES in headers:
+                keys["scales"] = _SCALES
         return list(keys.values())
 
     arrays, unused = read_npz(path, choose)
     labels, conditions = (arrays[keys[key]] if key in keys else None for key in ("labels", "conditions"))
     with_labels = f" with labels '{printable(keys['labels'])}'" if "labels" in keys else ", no labels"
     notes = [f"'{printable(keys['images'])}'{with_labels}"]
-    if keys.get("conditions", _CONDITIONS) != _CONDITIONS:
-        notes.append(f"'{printable(keys['conditions'])}' are condition vectors")
+    if "conditions" in keys:
+        notes.append(f"condition vectors in '{printable(keys['conditions'])}'")
     if unused:
         notes.append("not used: " + ", ".join(printable(key) for key in unused[:5]))
     return Dataset.from_arrays(
         name,
         arrays[keys["images"]],
         labels,
+        _texts(arrays.get(_CLASSES) if "classes" in keys else None, f"{where}, '{_CLASSES}'"),
         notes=tuple(notes),
         conditions=conditions,
+        attributes=_attributes(
+            arrays[_NAMES] if "names" in keys else None, arrays[_SCALES] if "scales" in keys else None, where
+        ),
         value_range=value_range,
         kind=kind or _kind_named(keys["images"]),
         rate=_rate(arrays[_RATE], where) if "rate" in keys else 0,
@@ -134,6 +152,30 @@ def _rate(value: Array, where: str) -> int:
 def _kind_named(array: str) -> Kind | None:
     """The kind of data that an array is named as; 'images' has always been the name of any samples."""
     return next((kind for kind in ("points", "signals", "volumes") if kind == array), None)
+
+
+def _texts(array: Array | None, what: str) -> tuple[str, ...]:
+    if array is None:
+        return ()
+    if array.ndim != 1 or len(set(array.tolist())) < len(array):
+        raise InputError(f"{what}: no list of different names", hint="for instance classes=['cat', 'dog']")
+    return tuple(array.tolist())
+
+
+def _attributes(names: Array | None, scales: Array | None, where: str) -> tuple[Attribute, ...]:
+    """The numbers of the conditions by name; those with a scale are measured, the others hold or not."""
+    found = _texts(names, f"{where}, '{_NAMES}'")
+    if scales is None:
+        return tuple(Attribute(name) for name in found)
+    if not found or scales.shape != (2, len(found)) or scales.dtype.kind != "f" or not (scales[1] > 0).all():
+        raise InputError(
+            f"{where}, '{_SCALES}': not a mean and a standard deviation for each of {len(found)} names",
+            hint="an array of floats [2, K]",
+        )
+    if not np.isfinite(scales).all():
+        raise InputError(f"{where}, '{_SCALES}': some values are NaN or infinite", hint="write it again")
+    pairs = zip(found, *scales.astype(float).tolist(), strict=True)
+    return tuple(Attribute(n, "binary" if (m, s) == (0, 1) else "number", m, s) for n, m, s in pairs)
 
 
 def _choose_images(headers: dict[str, Header], split: str, where: str) -> tuple[str, tuple[str, ...]]:
@@ -173,7 +215,8 @@ def _read_header(stream: IO[bytes], size: int, what: str) -> Header:
     dtype = re.search(r"'descr'\s*:\s*'([<>|=]?)([A-Za-z]\d*)'", text)
     order = re.search(r"'fortran_order'\s*:\s*(True|False)", text)
     dims = re.search(r"'shape'\s*:\s*\(([\d\s,]{0,200})\)", text)
-    if dtype is None or dtype[2] not in _TYPES:
+    named = dtype is not None and _TEXTS.fullmatch(dtype[2]) is not None
+    if dtype is None or not (named or dtype[2] in _TYPES):
         kind = "Python objects (a pickle)" if dtype and dtype[2].startswith("O") else "no plain numbers"
         raise InputError(f"{what}: the array holds {kind}: {printable(text[:60])}", hint=_HINT)
     if len(text) < length or order is None or dims is None:
@@ -181,6 +224,8 @@ def _read_header(stream: IO[bytes], size: int, what: str) -> Header:
     shape = tuple(int(part) for part in map(str.strip, dims[1].split(",")) if part.isdigit())
     item = np.dtype((dtype[1] or "=") + dtype[2])
     declared, held = math.prod(shape) * item.itemsize, size - 8 - len(length_bytes) - length
+    if named and declared > MAX_TEXT_BYTES:
+        raise InputError(f"{what}: {declared:,} bytes of texts, the limit is {MAX_TEXT_BYTES:,}", hint=_HINT)
     if declared != held:
         raise InputError(
             f"{what}: declares {declared:,} bytes of shape {shape}, but holds {held:,}",
@@ -196,6 +241,8 @@ def _read_array(stream: IO[bytes], header: Header, what: str) -> Array:
         raise InputError(f"{what}: ends after {done:,} of {header.data_bytes:,} bytes", hint="write the file again")
     if stream.read(1):  # in a zip this read also checks the CRC
         raise InputError(f"{what}: holds more than it declares", hint="write the file again")
+    if header.dtype.kind == "U" and len(buffer) and buffer.view(f"{header.dtype.byteorder}u4").max() > sys.maxunicode:
+        raise InputError(f"{what}: some of its characters are none", hint="write the file again")
     array = buffer.view(header.dtype).astype(header.dtype.newbyteorder("="), copy=False)
     return array.reshape(header.shape, order="F" if header.fortran else "C")
 

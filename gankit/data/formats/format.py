@@ -54,6 +54,10 @@ class Format:
     """Whether a path is of this format; the first format that claims it opens it."""
     open: Callable[[Request], AbstractContextManager[Opened]]
     """Opens it; InputError for what is damaged or ambiguous, or for a split that it does not have."""
+    labels: bool = False
+    """Whether there may be a file of labels, or columns, from which `--labels` chooses."""
+    image_column: bool = False
+    """Whether `--image-column` chooses where the images are."""
     splits: bool = True
     """Whether there may be other splits than 'train'."""
 

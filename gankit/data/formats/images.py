@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, groupby
 
-import numpy as np
 import PIL
 import torch
 from PIL import Image
@@ -29,7 +28,7 @@ from gankit.data.formats.page_notes import page_notes
 from gankit.data.formats.pictures import open_picture
 from gankit.data.formats.pixels import BROKEN, Form, Header, Page, read_headers, read_pixels, stored_values
 from gankit.data.formats.resize import REDUCED_TO
-from gankit.data.formats.sources import ImageFiles, class_labels, suffix_of
+from gankit.data.formats.sources import ImageFiles, labels_of, suffix_of
 from gankit.data.preparation import OnBadImage, Preparation
 from gankit.errors import InputError
 
@@ -76,7 +75,7 @@ class ImageRows:
         The bytes of the files are not read again: a change that keeps size and date goes unnoticed.
         """
         decoder = f"JPEG at {REDUCED_TO} times the size or more, Pillow {PIL.__version__}"
-        head = f"images {self.form} {self.infers_levels} {self.files.labels} {decoder}\n"
+        head = f"images {self.form} {self.infers_levels} {labels_of(self.files).digest()} {decoder}\n"
         digest = hashlib.sha256(head.encode("utf-8", "surrogateescape"))
         try:
             for page in self.pages:
@@ -125,20 +124,16 @@ class ImageRows:
         """The data set of the decoded images [N, C, H, W]; skipped files are logged."""
         _log_skipped(self.files, self._named(broken))
         kept = [page for row, page in enumerate(self.pages) if row not in broken]
-        classes, labels, class_notes = class_labels(self.files)
-        numbers = None
-        if labels is not None:
-            present, renumbered = np.unique([labels[page.file] for page in kept], return_inverse=True)
-            classes = tuple(classes[number] for number in present)  # a class may have lost all its images
-            numbers = torch.from_numpy(renumbered.astype(np.int64))
+        labels = labels_of(self.files).of([page.file for page in kept])
         lost = len(self.bad.keys() | self._named(broken).keys())
         skipped = (f"{plural(lost, 'unreadable file')} skipped",) if lost else ()
         return Dataset(
             name=self.name,
-            spec=DataSpec(shape=self.shape, classes=classes),
+            spec=DataSpec(shape=self.shape, classes=labels.classes, attributes=labels.attributes),
             samples=samples,
-            labels=numbers,
-            notes=(*page_notes(kept, self.form, self.how), *class_notes, *skipped, *self.files.notes),
+            labels=None if labels.numbers is None else torch.from_numpy(labels.numbers),
+            conditions=None if labels.vectors is None else torch.from_numpy(labels.vectors),
+            notes=(*page_notes(kept, self.form, self.how), *labels.notes, *skipped, *self.files.notes),
         )
 
     def _named(self, broken: Mapping[int, str]) -> dict[int, str]:
@@ -147,7 +142,7 @@ class ImageRows:
 
 def image_rows(files: ImageFiles, name: str, how: Preparation) -> ImageRows:
     """The rows of a set of files, whose shape follows from their headers; without a size all must have one."""
-    class_labels(files)  # images beside sub-folders are refused before anything is read
+    labels_of(files)  # images beside sub-folders are refused before anything is read
     Image.preinit()  # before the threads start, which would all do it
     with _quiet_pillow():
         pages, bad = _read_headers(files, every=how.frames == "all")

@@ -15,6 +15,7 @@ from gankit.data.formats.idx import IDX, IDX_FOLDER
 from gankit.data.formats.images import image_rows
 from gankit.data.formats.kuzushiji import KUZUSHIJI
 from gankit.data.formats.pack import PACK
+from gankit.data.formats.parquet import PARQUET_MAGIC, find_shards, parquet_files
 from gankit.data.formats.pictures import kind_by_suffix
 from gankit.data.formats.sounds import load_sounds
 from gankit.data.formats.sources import ImageFiles, folder_files, single_file, tar_files, zip_files
@@ -40,19 +41,19 @@ def _files(files: ImageFiles, request: Request) -> Opened:
 
 @contextmanager
 def _folder(request: Request) -> Iterator[Opened]:
-    yield _files(arranged(folder_files(request.path), request.split), request)
+    yield _files(arranged(folder_files(request.path), request.split, request.how.labels), request)
 
 
 @contextmanager
 def _zip(request: Request) -> Iterator[Opened]:
     with zip_files(request.path) as files:
-        yield _files(arranged(files, request.split), request)
+        yield _files(arranged(files, request.split, request.how.labels), request)
 
 
 @contextmanager
 def _tar(request: Request) -> Iterator[Opened]:
     with tar_files(request.path) as files:
-        yield _files(arranged(files, request.split), request)
+        yield _files(arranged(files, request.split, request.how.labels), request)
 
 
 @contextmanager
@@ -60,12 +61,38 @@ def _single(request: Request) -> Iterator[Opened]:
     yield image_rows(single_file(request.path), request.name, request.how), AS_THEY_ARE
 
 
+@contextmanager
+def _parquet(request: Request) -> Iterator[Opened]:
+    paths, folder = ([request.path], None) if request.path.is_file() else (find_shards(request.path), request.path)
+    with parquet_files(paths, folder, request.split, request.how.labels, request.how.image_column) as files:
+        yield _files(files, request)
+
+
+PARQUET_FOLDER = Format(
+    "folder of Parquet files",
+    "`train-00000-of-00002.parquet`, … in a folder",
+    "the same; names of files or folders are splits, and all shards of one are there",
+    claims=lambda request: request.path.is_dir() and bool(find_shards(request.path)),
+    open=_parquet,
+    labels=True,
+    image_column=True,
+)
+PARQUET = Format(
+    "Parquet",
+    "`x.parquet`",
+    "images in a column of bytes, or of structs of `bytes` and `path` (Hugging Face); other columns are labels",
+    claims=lambda request: request.start.startswith(PARQUET_MAGIC),
+    open=_parquet,
+    labels=True,
+    image_column=True,
+)
 FOLDER = Format(
     "folder",
     "a folder of images, or of sounds",
     "sub-folders are classes, unless a file of labels says otherwise; `train/`, `test/`, `val/` are splits",
     claims=lambda request: request.path.is_dir(),
     open=_folder,
+    labels=True,
 )
 ZIP = Format(
     "zip",
@@ -73,6 +100,7 @@ ZIP = Format(
     "the same; a single top folder that holds everything does not count",
     claims=lambda request: request.start.startswith(ZIP_MAGIC),
     open=_zip,
+    labels=True,
 )
 TAR = Format(
     "tar",
@@ -80,6 +108,7 @@ TAR = Format(
     "the same; also shards of WebDataset, whose labels are files `0001.cls` beside `0001.jpg`",
     claims=lambda request: request.path.name.lower().endswith(_TARS),
     open=_tar,
+    labels=True,
 )
 SINGLE = Format(
     "one file",
@@ -89,4 +118,4 @@ SINGLE = Format(
     open=_single,
     splits=False,
 )
-FORMATS = (IDX_FOLDER, KUZUSHIJI, CIFAR, FOLDER, NPZ, ZIP, NPY, PACK, TAR, SINGLE, IDX)
+FORMATS = (IDX_FOLDER, KUZUSHIJI, CIFAR, PARQUET_FOLDER, FOLDER, NPZ, ZIP, NPY, PACK, PARQUET, TAR, SINGLE, IDX)

@@ -11,6 +11,7 @@ import numpy as np
 
 from gankit.contracts import Kind
 from gankit.data.formats import Array
+from gankit.data.formats.columns import class_order
 from gankit.data.formats.levels import levels_of, levels_of_signals
 from gankit.data.formats.limits import allocate
 from gankit.errors import InputError
@@ -64,16 +65,20 @@ def as_samples(
 
 
 def as_labels(labels: Array, count: int, classes: tuple[str, ...], what: str) -> tuple[Array, tuple[str, ...]]:
-    """Integer labels [N] or [N, 1] -> int64 [N] in 0..k-1 and the k class names (by default the values)."""
+    """Integers or names [N] or [N, 1] -> int64 [N] in 0..k-1 and the k class names (by default the values)."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "ui":
+    if labels.ndim != 1 or labels.dtype.kind not in "uiU":
         raise InputError(
             f"{what}: labels of type {labels.dtype} and shape {labels.shape} are not read",
-            hint="store one integer per sample, shape [N]",
+            hint="store one integer or name per sample, shape [N]",
         )
     if len(labels) != count:
         raise InputError(f"{what}: {len(labels):,} labels for {count:,} samples", hint="there must be one per sample")
+    if labels.dtype.kind == "U":
+        classes = class_order(labels.tolist())
+        places = {name: place for place, name in enumerate(classes)}
+        return np.array([places[name] for name in labels.tolist()], np.int64), classes
     values, numbers = np.unique(labels, return_inverse=True)
     if not classes:
         return numbers.reshape(-1).astype(np.int64), tuple(str(int(value)) for value in values)

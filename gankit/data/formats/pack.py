@@ -17,7 +17,7 @@ import os
 import random
 import struct
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Annotated, ClassVar
 
@@ -31,9 +31,10 @@ from gankit import __version__
 from gankit.base import progress
 from gankit.base.files import canonical_json
 from gankit.base.text import printable
-from gankit.contracts import DataSpec
+from gankit.contracts import Attribute, DataSpec
 from gankit.data.dataset import Dataset, as_bytes, blocks, content_digest
 from gankit.data.formats.format import Format, decoded
+from gankit.data.preparation import AS_THEY_ARE, Preparation
 from gankit.errors import InputError
 
 SUFFIX = ".gkpack"
@@ -66,6 +67,9 @@ class PackHeader:
     rest: Digest  # digest of the labels and conditions
     source: Digest  # identity of the source (`Rows.identity`)
     made_by: Annotated[str, MaxLen(100)]
+    attributes: tuple[Attribute, ...] = ()  # the numbers of the conditions, where they have names
+    labels: tuple[Annotated[str, MaxLen(1000)], ...] | None = None  # the columns that were chosen, `--labels`
+    image_column: Annotated[str, MaxLen(1000)] | None = None  # and that of the images, `--image-column`
 
     @property
     def samples_bytes(self) -> int:
@@ -78,8 +82,10 @@ class PackHeader:
         return self.shape[0] * (8 * (self.classes is not None) + 4 * (self.conditions or 0))
 
 
-def load_pack(path: Path, name: str) -> Dataset:
+def load_pack(path: Path, name: str, how: Preparation = AS_THEY_ARE) -> Dataset:
     """The data set in a packed file: the samples are mapped from the file, the labels are read.
+
+    Columns that the user chooses were chosen when it was packed, and cannot be others now.
 
     The header (digest, types, limits), the exact length of the file, labels and conditions are verified, and up to 64
     MiB all samples, as in `check_pack`. In larger files the first, the last and six random blocks of 8 MiB are compared
@@ -88,6 +94,7 @@ def load_pack(path: Path, name: str) -> Dataset:
     """
     with _opened(path) as file:
         header = _read_header(file, path)
+        _check_columns(path, header, how)
         rest = file.read(header.rest_bytes)  # the file is positioned at the labels
         dataset = _dataset(file, header, rest, path, name)
     parts = list(enumerate(blocks(dataset.samples)))
@@ -124,10 +131,10 @@ def mapped_samples(file: IO[bytes], shape: tuple[int, ...]) -> Tensor:
         return torch.from_numpy(array)
 
 
-def seal(file: IO[bytes], dataset: Dataset, source: str) -> PackHeader:
+def seal(file: IO[bytes], dataset: Dataset, source: str, how: Preparation = AS_THEY_ARE) -> PackHeader:
     """Complete a file that holds the samples of `dataset`: write labels, conditions, header and preamble, and fsync.
 
-    The samples are read back once for their digests.
+    The samples are read back once for their digests. `how` is what the user chose.
     """
     parts = blocks(dataset.samples)
     digests: list[str] = []
@@ -149,6 +156,9 @@ def seal(file: IO[bytes], dataset: Dataset, source: str) -> PackHeader:
         "rest": hashlib.sha256(rest).hexdigest(),
         "source": source,
         "made_by": f"gankit {__version__}",
+        "attributes": [asdict(attribute) for attribute in dataset.spec.attributes],
+        "labels": how.labels,
+        "image_column": how.image_column,
     }
     data = canonical_json(values).encode()
     header = _parse(data, f"data set '{printable(dataset.name)}' cannot be packed")
@@ -161,6 +171,18 @@ def seal(file: IO[bytes], dataset: Dataset, source: str) -> PackHeader:
     file.flush()
     os.fsync(file.fileno())
     return header
+
+
+def _check_columns(path: Path, header: PackHeader, how: Preparation) -> None:
+    """InputError where the user chooses other columns than when the file was packed."""
+    labels = None if header.labels is None else ",".join(header.labels)
+    wanted = None if how.labels is None else ",".join(how.labels)
+    for flag, now, then in (("--labels", wanted, labels), ("--image-column", how.image_column, header.image_column)):
+        if now is not None and now != then:
+            packed = f"with {flag} {printable(then)}" if then is not None else f"without {flag}"
+            raise InputError(
+                f"{printable(path)} was packed {packed}", hint=f"leave {flag} out, or pack the data again with it"
+            )
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -219,7 +241,7 @@ def _dataset(file: IO[bytes], header: PackHeader, rest: bytes, path: Path, name:
     try:
         return Dataset(
             name=name,
-            spec=DataSpec(shape=header.shape[1:], classes=header.classes or ()),
+            spec=DataSpec(shape=header.shape[1:], classes=header.classes or (), attributes=header.attributes),
             samples=mapped_samples(file, header.shape),
             labels=None if labels is None else torch.from_numpy(labels),
             notes=header.notes,
@@ -258,6 +280,8 @@ PACK = Format(
     "`x.gkpack`",
     "what `gankit data pack` has decoded; read through a memory map, so it may be larger than the memory",
     claims=lambda request: request.start.startswith(MAGIC),
-    open=decoded(lambda request: load_pack(request.path, request.name), applies_range=False),
+    open=decoded(lambda request: load_pack(request.path, request.name, request.how), applies_range=False),
+    labels=True,
+    image_column=True,
     splits=False,
 )

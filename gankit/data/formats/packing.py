@@ -86,7 +86,7 @@ def pack_dataset(
             shape = (len(rows) - len(partial.broken), *rows.shape)
             note = stretch(np.memmap(file, np.uint8, "r+", START, shape)) if rows.infers_levels else ""
             dataset = noted(rows.dataset(mapped_samples(file, shape), partial.broken), note)
-            header = seal(file, dataset, source)
+            header = seal(file, dataset, source, how)
             os.replace(partial.path, out)
             fsync_path(out.parent)
         partial.journal.unlink()

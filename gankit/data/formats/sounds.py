@@ -13,7 +13,7 @@ from gankit.data.dataset import Dataset
 from gankit.data.formats import Array
 from gankit.data.formats.limits import allocate
 from gankit.data.formats.pixels import BROKEN
-from gankit.data.formats.sources import ImageFiles, class_labels
+from gankit.data.formats.sources import ImageFiles, labels_of
 from gankit.data.preparation import Preparation
 from gankit.errors import InputError, ResourceError
 
@@ -43,7 +43,7 @@ def load_sounds(files: ImageFiles, name: str, how: Preparation) -> Dataset:
     all files must have one length. InputError names two files that differ, and the first that cannot be read.
     """
     library = soundfile()
-    names, labels, notes = class_labels(files)
+    labels_of(files)  # files beside sub-folders are refused before anything is read
     infos: dict[str, Any] = {}
     bad: dict[str, str] = {}
     for path in files.names:
@@ -75,17 +75,21 @@ def load_sounds(files: ImageFiles, name: str, how: Preparation) -> Dataset:
     for path, count in clips.items():
         samples[place : place + count] = _read(library, files, path)[: count * length].reshape(count, *shape[1:])
         place += count
-    numbers = None
-    if labels is not None:
-        of_file = dict(zip(files.names, labels, strict=True))
-        numbers = np.repeat([of_file[path] for path in clips], list(clips.values()))
-    said = (*files.notes, *notes, *_cut(infos, clips, length), *_left_out(bad))
+    used = {path: count for path, count in clips.items() if count}
+    labels = labels_of(files).of([place for place, path in enumerate(files.names) if path in used])
+    numbers, vectors = (
+        None if array is None else np.repeat(array, list(used.values()), axis=0)
+        for array in (labels.numbers, labels.vectors)
+    )
+    said = (*files.notes, *labels.notes, *_cut(infos, clips, length), *_left_out(bad))
     return Dataset.from_arrays(
         name,
         samples,
         numbers,
-        classes=names,
+        classes=labels.classes,
         notes=said,
+        conditions=vectors,
+        attributes=labels.attributes,
         kind="signals",
         value_range=how.value_range or FULL_SCALE,
         rate=infos[first].samplerate,

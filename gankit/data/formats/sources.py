@@ -8,7 +8,6 @@ import re
 import stat
 import struct
 import tarfile
-import unicodedata
 import zipfile
 import zlib
 from collections import defaultdict
@@ -20,6 +19,7 @@ from typing import IO
 
 from gankit.base.text import plural, printable
 from gankit.data.formats.archive import MAX_ENTRIES, MAX_MEMBER_BYTES, check_archive
+from gankit.data.formats.labels import Labels, of_folders
 from gankit.data.formats.limits import check_memory
 from gankit.data.formats.pictures import KINDS, kind_by_suffix
 from gankit.data.formats.unread import unread_by_suffix
@@ -30,7 +30,11 @@ READ = (
     "IDX, .gkpack"
 )
 SOUNDS = {".wav", ".flac", ".ogg", ".aif", ".aiff"}
-LABEL_FILES = ("dataset.json", "metadata.jsonl", "metadata.csv", "labels.csv", "labels.tsv", "labels.json")
+LABEL_FILES = (
+    "labels.csv", "attributes.csv", "metadata.csv", "metadata.jsonl", "dataset.json",
+    "labels.tsv", "labels.json", "labels.jsonl", "attributes.tsv", "attributes.txt", "attributes.json",
+    "attributes.jsonl", "list_attr_celeba.txt", "list_attr_celeba.csv",
+)  # fmt: skip
 CLASS_SUFFIX = ".cls"
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")  # gzip, bzip2, xz
 _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
@@ -46,7 +50,7 @@ class ImageFiles:
     stamp: Callable[[str], tuple[int, int]]  # size and date or checksum, which change with the file
     notes: tuple[str, ...]
     others: tuple[str, ...] = ()  # files that may hold labels, see `arrangement`
-    labels: tuple[str, ...] | None = None  # the label of each image, if not its folder; () for none
+    labels: Labels | None = None  # those that a file gives; None: see `labels_of`
 
     @property
     def are_sounds(self) -> bool:
@@ -179,46 +183,9 @@ def tar_files(path: Path) -> Iterator[ImageFiles]:
     yield _listing(where, places, opened, stamp, _ignored(other_files))
 
 
-def class_labels(files: ImageFiles) -> tuple[tuple[str, ...], list[int] | None, tuple[str, ...]]:
-    """Class names, one label per file (None when there are no sub-folders) and notes."""
-    if files.labels is not None:
-        return _named_labels(files.labels)
-    inside = [name.split("/", 1)[0] for name in files.names if "/" in name]
-    if not inside:
-        return (), None, ()
-    if len(inside) < len(files.names):
-        loose = next(name for name in files.names if "/" not in name)
-        raise InputError(
-            f"{files.where}: holds images both directly ('{printable(loose)}' and "
-            f"{len(files.names) - len(inside) - 1:,} more) and in sub-folders ({len(inside):,})",
-            hint="sub-folders are classes: move the loose images into one, or give a folder without sub-folders",
-        )
-    folders = sorted(set(inside), key=os.fsencode)
-    numbers = {folder: number for number, folder in enumerate(folders)}
-    # Class names are stored as JSON: bytes that are not UTF-8 are written as \\xff.
-    classes = tuple(os.fsencode(folder).decode("utf-8", "backslashreplace") for folder in folders)
-    return classes, [numbers[folder] for folder in inside], _similar_names(classes)
-
-
-def _named_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], list[int] | None, tuple[str, ...]]:
-    """Classes in the order of their names; numbers in the order of their values."""
-    if not labels:
-        return (), None, ()
-    names = set(labels)
-    classes = tuple(sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names))
-    numbers = {name: number for number, name in enumerate(classes)}
-    return classes, [numbers[label] for label in labels], _similar_names(classes)
-
-
-def _similar_names(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """A note on the first two names that look the same."""
-    by_form: dict[str, str] = {}
-    for name in classes:
-        form = unicodedata.normalize("NFC", name).casefold()
-        if form in by_form:
-            return (f"classes '{by_form[form]}' and '{name}' differ only by case or Unicode form",)
-        by_form[form] = name
-    return ()
+def labels_of(files: ImageFiles) -> Labels:
+    """The labels of the images: those that a file gives, else the sub-folders as classes."""
+    return of_folders(files.names, files.where) if files.labels is None else files.labels
 
 
 def _listing(

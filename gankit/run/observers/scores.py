@@ -62,7 +62,7 @@ class Evaluations:
         if self.evaluator is None:
             return
         started = time.monotonic()
-        source = latent_source(run.generator, run.space, self.evaluator.seed, run.device)
+        source = latent_source(run.generator, run.space, self.evaluator.seed, run.device, run.dataset.conditions)
         try:
             scores = self.evaluator.score(source)
         except DivergedError as error:  # samples without a score do not end a run; broken numbers do, elsewhere

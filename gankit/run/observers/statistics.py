@@ -81,16 +81,18 @@ class StatsWriter:
 class Diversity:
     """How much fakes of different z differ, as a share of how much real samples do: about 1, and 0 after a collapse.
 
-    The root of the mean variance over 64 samples; in a conditional run all of them are of one condition.
+    The root of the mean variance over 64 samples; in a run with classes all of them are of one, and condition vectors
+    are as in the data.
     """
 
     def __init__(self, run: Run) -> None:
         z, condition = run.space.draw(64, derive_seed(run.config.seed, "diversity"))
         self.z = z
-        self.condition = None if condition is None else condition[:1].expand(len(z), -1)
+        self.condition = condition
         dataset = run.dataset
         pool = torch.arange(len(dataset))
         if condition is not None and dataset.conditions is None and dataset.labels is not None:
+            self.condition = condition[:1].expand(len(z), -1)
             pool = pool[dataset.labels == int(condition[0].argmax())]
         real = dataset.real(pool[torch.linspace(0, len(pool) - 1, min(len(pool), 1024)).long()])
         self.of_real = self._spread(real)
