@@ -26,7 +26,7 @@ Channels = Annotated[
 ]
 Kind = Annotated[
     Literal["points", "signals", "images", "volumes"] | None,
-    typer.Option(help="What the samples of an array are (default: what its shape says)."),
+    typer.Option(metavar="KIND", help="points, signals, images or volumes (default: what the array says)."),
 ]
 Length = Annotated[int | None, typer.Option(min=2, help="Steps of a signal: longer ones are cut into clips.")]
 Background = Annotated[
@@ -37,7 +37,9 @@ Frames = Annotated[
 ]
 Labels = Annotated[
     str | None,
-    typer.Option(metavar="COLUMN,…", help="Columns of the file of labels: smiling,age:number (default: as inferred)."),
+    typer.Option(
+        metavar="COLUMN,COLUMN", help="Columns of the file of labels: smiling,age:number (default: as inferred)."
+    ),
 ]
 ImageColumn = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Column of the images in Parquet files (default: the only one).")

@@ -159,7 +159,6 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "npz of pickles": ("x.npz", lambda: zipped({"images.npy": saved(np.array([{}], dtype=object))})),
     "npz labels differ": ("x.npz", lambda: zipped({"x.npy": saved(PIXELS), "y.npy": saved(np.arange(3))})),
     "npz float labels": ("x.npz", lambda: zipped({"x.npy": saved(PIXELS), "y.npy": saved(np.zeros(2))})),
-    "npz one-hot labels": ("x.npz", lambda: zipped({"x.npy": saved(PIXELS), "y.npy": saved(np.eye(2, dtype=int))})),
     "npz bomb": ("x.npz", lambda: zipped({"x.npy": saved(np.zeros((40_000, 28, 28), np.uint8))})),
     "npz empty": ("x.npz", lambda: zipped({})),
     "npz cut": ("x.npz", lambda: zipped({"x.npy": saved(PIXELS)})[:-30]),

@@ -219,7 +219,8 @@ def test_arrow_files_are_named_with_the_way(tmp_path: Path, form: str, refusal: 
             writer.write_table(data)
     name = {"file": "x.feather", "stream": "x.arrow", "folder": "."}[form]
     said = refusal(f"data info {name}", tmp_path)
-    assert "Arrow and Feather files are not read — write Parquet: " in said
+    assert "not read, for Parquet is what is read of tables" in said
+    assert ".parquet')" in said
 
 
 def test_without_pyarrow_the_package_is_named(

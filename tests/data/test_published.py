@@ -305,4 +305,4 @@ def test_the_splits_of_medmnist_and_labels_of_several_classes_at_once(tmp_path: 
     assert dataset.labels is None
     assert dataset.conditions is not None
     assert dataset.conditions.tolist() == several["train_labels"].tolist()
-    assert "'train_labels' are condition vectors" in dataset.notes
+    assert "condition vectors in 'train_labels'" in dataset.notes

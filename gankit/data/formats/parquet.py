@@ -23,8 +23,7 @@ from gankit.data.formats.sources import ImageFiles
 from gankit.errors import InputError
 
 SUFFIX = ".parquet"
-ARROW = (".arrow", ".feather")
-PARQUET_MAGIC, ARROW_MAGIC = b"PAR1", (b"ARROW1", b"FEA1", b"\xff\xff\xff\xff")
+PARQUET_MAGIC = b"PAR1"
 _DEPTH = 3  # folders below the one that is given
 _COLUMN_BYTES = 256 << 20  # of a column of labels
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})")
@@ -35,7 +34,6 @@ _LABELS = 1 << 16  # rows of a column of labels that are read at a time
 def find_shards(folder: Path) -> list[Path]:
     """The Parquet files in a folder and some levels below it; none where there are images, to which they belong."""
     found: list[Path] = []
-    arrow: list[Path] = []
     level = [folder]
     try:
         for _ in range(_DEPTH):
@@ -43,22 +41,10 @@ def find_shards(folder: Path) -> list[Path]:
             if any(kind_by_suffix(path.suffix.lower()) is not None for path in entries):
                 return []
             found += [path for path in entries if path.suffix.lower() == SUFFIX and path.is_file()]
-            arrow += [path for path in entries if path.suffix.lower() in ARROW]
             level = [path for path in entries if path.is_dir() and not path.is_symlink()]
     except OSError:  # whoever lists the images will say it
         return []
-    if arrow and not found:
-        raise refuse_arrow(printable(folder))
     return found
-
-
-def refuse_arrow(where: str) -> InputError:
-    """The error for files of Arrow, which have no rows that could be read apart."""
-    return InputError(
-        f"{where}: Arrow and Feather files are not read",
-        hint="write Parquet: datasets.load_from_disk(DIR).to_parquet('x.parquet'), or "
-        "pyarrow.parquet.write_table(pyarrow.feather.read_table(FILE), 'x.parquet')",
-    )
 
 
 @contextmanager

@@ -59,6 +59,20 @@ UNREAD = (
         f"import pickle, numpy as np; x = pickle.load(open('{{file}}', 'rb')); {_NPZ}",
         (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
     ),
+    Unread(
+        "Arrow",
+        (".arrow",),
+        "Parquet is what is read of tables",
+        "import datasets; datasets.Dataset.from_file('{file}').to_parquet('{stem}.parquet')",
+    ),
+    Unread(
+        "Feather",
+        (".feather",),
+        "Parquet is what is read of tables",
+        "import pyarrow.feather, pyarrow.parquet; "
+        "pyarrow.parquet.write_table(pyarrow.feather.read_table('{file}'), '{stem}.parquet')",
+        (b"ARROW1", b"FEA1"),
+    ),
     Unread("LMDB", (".mdb", ".lmdb"), "only their author knows what their entries are", "write the images to a folder"),
     Unread("TFRecord", (".tfrecord", ".tfrecords"), "TensorFlow reads them", "write the images to a folder"),
     Unread(
