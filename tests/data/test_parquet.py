@@ -249,7 +249,9 @@ print(len(dataset), pa.default_memory_pool().max_memory())
 
 def test_a_file_of_one_large_group_is_read_in_little_memory(tmp_path: Path) -> None:
     noise = np.random.default_rng(0)
-    rows = [png(0) + noise.integers(0, 256, 10_000, np.uint8).tobytes() for _ in range(12_000)]  # images with junk behind
+    rows = [
+        png(0) + noise.integers(0, 256, 10_000, np.uint8).tobytes() for _ in range(12_000)
+    ]  # images with junk behind
     pq.write_table(pa.table({"image": pa.array(rows, pa.binary())}), tmp_path / "x.parquet", row_group_size=12_000)
     assert (tmp_path / "x.parquet").stat().st_size > 120e6
     done = subprocess.run(
