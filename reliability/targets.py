@@ -28,6 +28,7 @@ from gankit.run.plan import plan_run, stored_settings
 from gankit.score import compare
 from gankit.settings.layers import Layer, read_toml
 from gankit.store import checkpoint, run_folder
+from reliability import label_targets
 from reliability.mutate import Mutator, header_values, json_lines, json_values, raw
 
 NEWEST = "run/checkpoints/step-000000004"
@@ -119,7 +120,81 @@ def data_targets() -> list[Target]:
             seal=lambda d: {f"{IDX}.gz": gzip.compress(d)},
         ),
     ]
+    return [*found, *_label_targets(png)]
+
+
+def _label_targets(png: bytes) -> list[Target]:
+    """Several columns, names in arrays, Parquet."""
+    beside = {"d/a.png": png, "d/b.png": png}
+    chosen = label_targets.load("d", labels=("smiling", "age:number"))
+    found = [
+        Target(f"attributes, {name}", f"d/{name}", text, label_targets.load("d"), mutate, base=beside)
+        for name, (text, mutate) in label_targets.ATTRIBUTE_FILES.items()
+    ]
+    found += [
+        Target("attributes, chosen", "d/attributes.csv", label_targets.TABLE, chosen, base=beside),
+        Target(
+            "attributes in a zip",
+            "x.zip",
+            _zip({"a.png": png, "b.png": png, "list_attr_celeba.txt": label_targets.CELEBA}),
+            label_targets.load("x.zip"),
+        ),
+    ]
+    members = label_targets.named_arrays(_npy)
+    found += [
+        Target(
+            f"npz, {name}", "x.npz", data, label_targets.load("x.npz"), seal=label_targets.sealed(name, members, _zip)
+        )
+        for name, data in members.items()
+        if name not in ("images.npy", "labels.npy")
+    ]
+    whole, packed = label_targets.parquet(png), label_targets.parquet(png, write_page_checksum=True, compression="zstd")
+    opens = label_targets.load("x.parquet")
+    found += [
+        Target("parquet", "x.parquet", whole, opens),
+        Target("parquet, footer", "x.parquet", whole, opens, label_targets.footer),
+        Target("parquet, pages", "x.parquet", whole, opens, label_targets.body),
+        Target(
+            "parquet, plain pages",
+            "x.parquet",
+            label_targets.parquet(png, compression="none", use_dictionary=False),
+            opens,
+            label_targets.body,
+        ),
+        Target("parquet, checksums", "x.parquet", packed, opens, label_targets.body),
+        Target(
+            "parquet, its images", "x.parquet", png, opens, seal=lambda data: {"x.parquet": label_targets.parquet(data)}
+        ),
+        Target(
+            "parquet, features",
+            "x.parquet",
+            json.dumps(label_targets.FEATURES).encode(),
+            opens,
+            json_values,
+            seal=_features(png),
+        ),
+        Target(
+            "parquet, skipped",
+            "x.parquet",
+            whole,
+            label_targets.load("x.parquet", on_bad_image="skip"),
+            label_targets.body,
+        ),
+    ]
     return found
+
+
+def _features(png: bytes) -> Callable[[bytes], Mapping[str, bytes]]:
+    """Parquet files of which Hugging Face says something else."""
+
+    def seal(content: bytes) -> Mapping[str, bytes]:
+        try:
+            features = json.loads(content)
+        except ValueError:
+            features = None
+        return {"x.parquet": label_targets.parquet(png, features)}
+
+    return seal
 
 
 FORMATS = ("png", "jpeg", "webp", "bmp", "ppm")
@@ -272,7 +347,7 @@ def generator_targets(folder: Path) -> list[Target]:
         "gan", data="ring8", batch=8, z_dim=4, steps=2, device="cpu", eval_every=8, eval_n=50, out=folder / "points"
     )
     scores = (points.folder / "metrics.jsonl").read_bytes()
-    whole = points.generator.read_bytes()
+    whole, named = points.generator.read_bytes(), label_targets.attributes_generator(folder)
     data = load_dataset(str(folder / "four.npy"), {})
 
     def sample(path: Path) -> object:
@@ -287,6 +362,7 @@ def generator_targets(folder: Path) -> list[Target]:
     return [
         Target("generator.safetensors", "g.safetensors", whole, sample),
         Target("generator.safetensors, header", "g.safetensors", whole, sample, header_values),
+        Target("generator over attributes, header", "g.safetensors", named, label_targets.sample, header_values),
         Target("classifier.safetensors", "c.safetensors", _classifier(), features),
         Target("classifier.safetensors, header", "c.safetensors", _classifier(), features, header_values),
         Target("metrics.jsonl", "metrics.jsonl", scores, lambda path: compare.collect([path]), json_lines),

@@ -37,9 +37,7 @@ Frames = Annotated[
 ]
 Labels = Annotated[
     str | None,
-    typer.Option(
-        metavar="COLUMN,COLUMN", help="Columns of the file of labels: smiling,age:number (default: as inferred)."
-    ),
+    typer.Option(metavar="COLUMNS", help="Columns of the file of labels: smiling,age:number (default: as inferred)."),
 ]
 ImageColumn = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Column of the images in Parquet files (default: the only one).")

@@ -195,7 +195,7 @@ class RunConfig(TrainConfig):
         kind="name",
         help="the columns of the file of labels that count: smiling,age; age:number and digit:class say what one is; "
         "None: the label, or all that make a condition vector",
-        setting=Setting(Panel.DATA, brief="columns of labels: smiling,age:number", metavar="COLUMN,COLUMN"),
+        setting=Setting(Panel.DATA, brief="columns of labels: smiling,age:number", metavar="COLUMNS"),
     )
     image_column: str | None = option(
         None,

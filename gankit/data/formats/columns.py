@@ -82,8 +82,11 @@ def read_column(
 ) -> Column | str:
     """The column that these values make, one for each image; or the reason why they make none.
 
-    `order` are the classes in their order, if that is known; `wanted` is the kind that the user names.
+    `values` may be such a reason already. `order` are the classes in their order, if that is known; `wanted` is the
+    kind that the user names.
     """
+    if isinstance(values, str):
+        return values
     missing = sum(map(is_missing, values))
     if missing:
         return f"no value for {missing:,} of {plural(len(values), 'image')}"

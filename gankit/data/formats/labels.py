@@ -96,7 +96,7 @@ class Columns:
     images: Sequence[str]
     """The names of the images."""
     values: Mapping[str, Sequence[Any]]
-    """Column -> its values."""
+    """Column -> its values; or a text, the reason why it has none that could be used."""
     orders: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Column -> its classes in their order, where that is known."""
 
@@ -114,12 +114,13 @@ class Columns:
             if twice is not None:
                 raise InputError(f"--labels names '{printable(twice)}' twice", hint="name each column once")
             return self._single(found[0]) if len(found) == 1 else self._vector(found)
-        label = next((name for name in self.values if name.lower() in LABEL_COLUMNS), None)
+        called = (name for name in self.values if name.lower() in LABEL_COLUMNS)
+        label = next((name for name in called if not isinstance(self.values[name], str)), None)
         if label is not None:
             others = [name for name in self.values if name != label]
             unused = (f"not used of {self.source}: {listed(others)} (--labels chooses)",) if others else ()
             return _noted(self._single(self._read(label)), unused)
-        if len(self.values) == 1:
+        if len(self.values) == 1 and not isinstance(next(iter(self.values.values())), str):
             column = self._read(next(iter(self.values)))
             reason = names_each(column)
             return self._left_out([f"{column.name} ({reason})"]) if reason else self._single(column)
@@ -171,7 +172,8 @@ class Columns:
     def _read(self, name: str, kind: Kind | None = None) -> Column:
         """A column that has to be usable."""
         values = self.values[name]
-        missing = [image for image, value in zip(self.images, values, strict=True) if is_missing(value)]
+        reason = isinstance(values, str)
+        missing = [] if reason else [i for i, value in zip(self.images, values, strict=True) if is_missing(value)]
         if missing:
             column = self.source if len(self.values) == 1 else f"column '{printable(name)}' of {self.source}"
             raise no_label(self.where, column, missing, len(values))

@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gankit.base.text import plural, printable
 from gankit.data.formats.archive import MAX_ENTRIES
 from gankit.data.formats.arrangement import SPLITS, TRAIN
-from gankit.data.formats.labels import LABEL_COLUMNS, Columns, Labels, listed
+from gankit.data.formats.labels import Columns, listed
 from gankit.data.formats.pictures import kind_by_suffix
 from gankit.data.formats.shards import WRITE_AGAIN, ImageColumn, Shard, reading
 from gankit.data.formats.sources import ImageFiles
@@ -78,7 +77,8 @@ def parquet_files(
             raise InputError(f"{shard.where} has no column '{printable(column)}' as the others do", hint=WRITE_AGAIN)
     names = [f"{shard.name}, row {row}" for shard in shards for row in range(shard.rows)]
     reader = ImageColumn(shards, column)
-    labels = _labels(shards, column, names, where, chosen)
+    values = _Values(shards, column)
+    labels = Columns(where, f"*{SUFFIX}", names, values, values.orders).labels(chosen)
     places = {name: place for place, name in enumerate(names)}
     dates = [shard.stamp for shard in shards for _ in range(shard.rows)]
     notes = (f"images from column {printable(column)}", *notes)
@@ -168,26 +168,36 @@ def _kind(feature: Any) -> str:
     return str(feature.get("_type", "")) if isinstance(feature, dict) else ""
 
 
-class _Values(Mapping[str, list[Any]]):
-    """The columns of labels, each read when it is asked for."""
+class _Values(Mapping[str, Sequence[Any]]):
+    """The columns of labels, each read when it is asked for; a text says why one has no values that could be used."""
 
-    def __init__(self, shards: Sequence[Shard], names: Sequence[str], orders: Mapping[str, Sequence[str]]) -> None:
-        self.shards, self.names, self.orders = shards, names, orders
+    def __init__(self, shards: Sequence[Shard], images: str) -> None:
+        self.shards = shards
+        self.names = [name for name in shards[0].columns if name != images]
+        orders = {name: _class_names(shards[0].features.get(name)) for name in self.names}
+        self.orders = {name: order for name, order in orders.items() if order}
 
-    def __getitem__(self, name: str) -> list[Any]:
+    def __getitem__(self, name: str) -> Sequence[Any]:
+        kind = self.shards[0].schema.field(name).type
+        if not _may_be_label(kind):
+            return f"of type {printable(str(kind))[:50]}"
         kept: dict[Any, Any] = {}  # a text that comes often is held once
-        values = []
+        values: list[Any] = []
         for shard in self.shards:
             if name not in shard.columns:
                 raise InputError(f"{shard.where} has no column '{printable(name)}' as the others do", hint=WRITE_AGAIN)
+            before = len(values)
             with reading(shard.path):
                 for array in shard.arrays(shard.leaves(name), _LABELS):
                     found = array.to_pylist()
                     values += [kept.setdefault(value, value) if isinstance(value, str) else value for value in found]
-                if len(values) < shard.rows:
-                    raise ValueError("it ends before its last row")
-        order = self.orders.get(name)
-        return values if order is None else [self._named(name, order, value) for value in values]
+                    if sum(map(len, kept)) > _COLUMN_BYTES:
+                        return f"more than {_COLUMN_BYTES >> 20} MB of texts"
+                if len(values) - before != shard.rows:
+                    raise ValueError(f"column '{name}' has {len(values) - before:,} of {shard.rows:,} rows")
+        if name in self.orders:
+            values = [self._named(name, self.orders[name], value) for value in values]
+        return "no value" if all(value is None for value in values) else values
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -208,33 +218,6 @@ class _Values(Mapping[str, list[Any]]):
                 hint="classes are numbered from 0",
             )
         return order[value]
-
-
-def _labels(
-    shards: Sequence[Shard], images: str, names: Sequence[str], where: str, chosen: Sequence[str] | None
-) -> Labels:
-    """The labels in the columns beside that of the images."""
-    readable: list[str] = []
-    reasons: list[str] = []
-    for name in shards[0].columns:
-        kind = shards[0].schema.field(name).type
-        size = sum(shard.bytes(shard.leaves(name))[0] for shard in shards)
-        if name == images:
-            continue
-        if not _may_be_label(kind):
-            reasons.append(f"{name} (of type {printable(str(kind))[:50]})")
-        elif size > _COLUMN_BYTES:
-            reasons.append(f"{name} ({size >> 20:,} MB)")
-        else:
-            readable.append(name)
-    orders = {name: order for name in readable if (order := _class_names(shards[0].features.get(name)))}
-    for name in [name for name in readable if name.lower() in LABEL_COLUMNS]:
-        if all(value is None for value in _Values(shards, [name], orders)[name]):  # as in the test sets of competitions
-            reasons.append(f"{name} (no value)")
-            readable.remove(name)
-    labels = Columns(where, f"*{SUFFIX}", names, _Values(shards, readable, orders), orders).labels(chosen)
-    note = (f"left out of *{SUFFIX}: {listed(reasons)}",) if reasons and chosen is None else ()
-    return replace(labels, notes=(*labels.notes, *note))
 
 
 def _may_be_label(kind: Any) -> bool:

@@ -41,12 +41,14 @@ class Shard:
     def read(cls, path: Path) -> Shard:
         """InputError for a damaged file, ResourceError without pyarrow."""
         with reading(path):
-            file = _open(path)
+            file = open_parquet(path)
             with file:
                 metadata, schema = file.metadata, file.schema_arrow
                 features = _features((schema.metadata or {}).get(b"huggingface", b""))
                 _ = [name.encode() for name in schema.names]
-        return cls(path, metadata, schema, features)
+            shard = cls(path, metadata, schema, features)
+            shard.check_size()
+        return shard
 
     @property
     def where(self) -> str:
@@ -76,30 +78,26 @@ class Shard:
 
     def groups(self) -> list[int]:
         """The number of rows before each group of rows, and of all of them."""
-        counts = [self.metadata.row_group(group).num_rows for group in range(self.metadata.num_row_groups)]
-        return [0, *accumulate(counts)]
+        # Not `row_group(i).column(j)`: in a damaged file it ends the process (pyarrow 26).
+        return [0, *accumulate(self.metadata.row_group(i).num_rows for i in range(self.metadata.num_row_groups))]
+
+    def arrays(self, leaves: Sequence[str], rows: int, group: int | None = None) -> Iterator[Any]:
+        """A column, at most so many rows at a time; nothing else of the file is read."""
+        groups = None if group is None else [group]
+        with open_parquet(self.path, self.metadata) as file:
+            for batch in file.iter_batches(rows, row_groups=groups, columns=list(leaves), use_threads=False):
+                yield batch.column(0)
 
     def leaves(self, column: str) -> list[str]:
         """The paths of the numbers and texts of which a column is made."""
         names = [self.metadata.schema.column(i).path for i in range(self.metadata.num_columns)]
         return [name for name in names if name == column or name.startswith(f"{column}.")]
 
-    def bytes(self, leaves: Sequence[str], group: int | None = None) -> tuple[int, int]:
-        """What a column takes in a group of rows, or in all of them: unpacked, and in the file."""
-        groups = range(self.metadata.num_row_groups) if group is None else [group]
-        places = [i for i in range(self.metadata.num_columns) if self.metadata.schema.column(i).path in leaves]
-        chunks = [self.metadata.row_group(number).column(i) for number in groups for i in places]
-        return sum(c.total_uncompressed_size for c in chunks), sum(c.total_compressed_size for c in chunks)
-
-    def arrays(self, leaves: Sequence[str], rows: int, group: int | None = None) -> Iterator[Any]:
-        """A column, at most so many rows at a time; nothing else of the file is read."""
-        unpacked, packed = self.bytes(leaves, group)
-        if unpacked > _SMALL_BYTES and unpacked > MAX_RATIO * packed:
+    def check_size(self) -> None:
+        """OSError for a file that says it would unpack to much more than it is."""
+        unpacked = sum(self.metadata.row_group(i).total_byte_size for i in range(self.metadata.num_row_groups))
+        if unpacked > _SMALL_BYTES and unpacked > MAX_RATIO * self.path.stat().st_size:
             raise OSError(f"it would unpack to {unpacked:,} bytes, more than {MAX_RATIO} times its size")
-        groups = None if group is None else [group]
-        with _open(self.path, self.metadata) as file:
-            for batch in file.iter_batches(rows, row_groups=groups, columns=list(leaves), use_threads=False):
-                yield batch.column(0)
 
 
 class ImageColumn:
@@ -156,7 +154,7 @@ class ImageColumn:
     def _arrays(self, shard: int, group: int) -> Iterator[Any]:
         """The bytes of the images of one group of rows, in arrays that are not large."""
         source, leaf = self.shards[shard], self.leaves[shard]
-        unpacked, _ = source.bytes([leaf], group)
+        unpacked = source.metadata.row_group(group).total_byte_size
         rows = max(
             1, min(1024, _BATCH_BYTES * (self.groups[shard][group + 1] - self.groups[shard][group]) // max(1, unpacked))
         )
@@ -164,7 +162,7 @@ class ImageColumn:
             yield array.flatten()[0] if leaf.endswith(".bytes") and str(array.type).startswith("struct") else array
 
 
-def _open(path: Path, metadata: Any = None) -> Any:
+def open_parquet(path: Path, metadata: Any = None) -> Any:
     """pyarrow's reader of a file, which reads what it is asked for and no more."""
     try:
         import pyarrow.parquet
