@@ -15,7 +15,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## Train the recipe digits on the CPU; leaves a sample grid and a checkpoint.
 	$(BIN)/gankit train --recipe digits --images $(IMAGES) --device cpu --new
 
-test: $(INSTALLED)  ## The tests, on two cores.
+test: $(INSTALLED)  ## The tests, on two cores; where Python is told to keep no bytecode, each of their processes would compile gankit.
+	$(BIN)/python -m compileall -q gankit plugins
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --ignore tests/reliability
 
 reliability: $(INSTALLED)  ## A share of each campaign of accidents (reliability/), and sabotage that it must notice.

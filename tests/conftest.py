@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 import warm
+from support import python
 
 from gankit.cli import main
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests come first, so that no worker is left with one of them when the others have nothing to do."""
+    items.sort(key=lambda item: "test_every_block_runs" not in item.nodeid)
 
 
 @pytest.fixture
@@ -53,14 +59,21 @@ def _own_cache(shared_home: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _warm_server(tmp_path_factory: pytest.TempPathFactory, _own_cache: None) -> Iterator[None]:
-    """What `support.gankit` asks; one for each worker."""
+    """What `support.gankit` and `support.python()` ask; one for each worker."""
     path = tmp_path_factory.mktemp("warm") / "socket"
     server = warm.start(path)
+    warm.write_python(path.with_name("python"), path, Path(sys.executable))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANKIT_WARM_SERVER", str(path))
         yield
     server.kill()
     server.communicate()
+
+
+@pytest.fixture
+def warm_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes that gankit starts from this one find torch imported."""
+    monkeypatch.setattr(sys, "executable", python())
 
 
 @pytest.fixture

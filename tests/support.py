@@ -67,8 +67,8 @@ def gankit(
 
     `stdout` and `stderr` are descriptors for it in place of files that are read afterwards.
 
-    It is not started but forked, if there is a server for that (see warm.py); tests/wheel_test.sh and what calls GANKIT
-    itself run the script.
+    It is not started but forked, if there is a server for that (see warm.py), and so are the processes that it starts;
+    tests/wheel_test.sh and what calls GANKIT itself run the script.
     """
     variables = {key: value for key, value in os.environ.items() if not key.startswith("GANKIT")}
     variables |= {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "GANKIT_HOME": os.environ["GANKIT_HOME"], **environment}
@@ -80,18 +80,29 @@ def gankit(
         return subprocess.run(command, cwd=cwd, env=variables, **streams, text=True, timeout=300, check=False)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, open(os.devnull) as nothing:  # noqa: PTH123
         streams = [nothing.fileno(), stdout or out.fileno(), stderr or err.fileno()]
-        code = warm.ask(os.environ["GANKIT_WARM_SERVER"], streams, cwd=str(cwd), env=variables, argv=command)
+        interpreters = {"python": python(), "real": sys.executable}
+        code = warm.ask(
+            os.environ["GANKIT_WARM_SERVER"], streams, cwd=str(cwd), env=variables, argv=command, **interpreters
+        )
         out.seek(0), err.seek(0)
         return subprocess.CompletedProcess(command, code, out.read(), err.read())
 
 
+def python() -> str:
+    """An interpreter that takes its programs to a process in which torch is imported already (see warm.py)."""
+    return str(Path(os.environ["GANKIT_WARM_SERVER"]).with_name("python"))
+
+
 def environment_in(place: Path) -> Path:
-    """A new virtual environment in `place` that sees the packages of this one, gankit included; its Python."""
+    """A new virtual environment in `place` that sees the packages of this one, gankit included; its Python, as `python()`."""
     venv.create(place, with_pip=False, symlinks=True)
     (packages,) = (place / "lib").glob("python*/site-packages")
     seen = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "outer.pth").write_text("\n".join([*seen, str(ROOT), str(ROOT / "plugins")]) + "\n")
-    return place / "bin" / "python"
+    program, cold = place / "bin" / "python", place / "bin" / "cold-python"
+    cold.symlink_to(program.resolve())
+    warm.write_python(program, Path(os.environ["GANKIT_WARM_SERVER"]), cold)
+    return program
 
 
 def install(

@@ -27,7 +27,9 @@ BLOCK = re.compile(r"^```(?P<kind>\w*)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<tex
 
 # Run by .ci/run: the Makefile's targets, and the installation by tests/wheel_test.sh.
 RUN_BY_CI = ("make ", "python3 -m venv", "pip install -c", "pip install .")
-SAMPLES = 300
+IMAGES = 64, 192  # of a training budget, at least and at most: 64 for each 100,000 of the page
+SAMPLES = 100
+STEPS = 4
 
 
 def named(path: Path) -> str:
@@ -39,20 +41,22 @@ def blocks(path: Path) -> list[re.Match[str]]:
 
 
 def shortened(command: str) -> str:
-    """The same command with a training budget that takes a second or two, and fewer samples."""
+    """The same command with a training budget of a few steps, and fewer samples."""
 
     def budget(found: re.Match[str]) -> str:
         number, unit = float(found[2].replace("_", "")), {"k": 1e3, "M": 1e6}.get(found[3], 1)
-        return f"{found[1]}{max(64, round(number * unit / 100_000 * 256))}"
+        least, most = IMAGES
+        return f"{found[1]}{min(max(least, round(number * unit / 100_000 * least)), most)}"
 
     short = re.sub(r"((?:--images|--eval-every) |\bimages=)([\d_]+)([kM]?)", budget, command)
     short = re.sub(r"( -n | --eval-n )(\d+)", lambda found: f"{found[1]}{min(int(found[2]), SAMPLES)}", short)
+    short = re.sub(r"( --steps )(\d+)", lambda found: f"{found[1]}{min(int(found[2]), STEPS)}", short)
     for pattern, less in (
         (r"^gankit eval(?!.* -n )", f" -n {SAMPLES}"),
         (r"--eval-every \d+(?!.*--eval-n)", f" --eval-n {SAMPLES}"),
         (r"evaluate\(result.folder", f", n={SAMPLES}"),
-        (r"^gankit bench", " --steps 2"),
-        (r"^gankit manifold.*", " -n 16"),  # the last of two counts
+        (r"^gankit bench", " --steps 1"),
+        (r"^gankit manifold.*", " -n 2"),  # the last of two counts
     ):
         short = re.sub(pattern, rf"\g<0>{less}", short)
     return short
@@ -81,13 +85,7 @@ def script(path: Path) -> str:
 def environment(tmp_path: Path) -> dict[str, str]:
     """Variables for an environment of its own that sees the packages of this one, so that a page may install something."""
     binaries = environment_in(tmp_path / "venv").parent
-    client = "import os, sys, warm; sys.exit(warm.ask(os.environ['GANKIT_WARM_SERVER'], [0, 1, 2], cwd=os.getcwd(), "
-    client += f"env=dict(os.environ), argv=['gankit', *sys.argv[1:]], python='{binaries}/python'))"
-    programs = {
-        "gankit": f"#!{sys.executable} -S\nimport sys; sys.path.insert(0, '{ROOT / 'tests'}')\n{client}\n",
-        "pip": f'#!/bin/sh\nexec "{binaries}/python" -m pip "$@"\n',
-        "pytest": f'#!/bin/sh\nexec "{binaries}/python" -m pytest "$@"\n',
-    }
+    programs = {name: f'#!/bin/sh\nexec "{binaries}/python" -m {name} "$@"\n' for name in ("gankit", "pip", "pytest")}
     for name, text in programs.items():
         (binaries / name).write_text(text)
         (binaries / name).chmod(0o755)
@@ -107,7 +105,6 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "COLUMNS": "200",
         "GANKIT_HOME": os.environ["GANKIT_HOME"],
-        "GANKIT_WARM_SERVER": os.environ["GANKIT_WARM_SERVER"],
     }
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support import gankit
+from support import gankit, python
 
 import gankit as api
 from gankit.contracts import Batch, DataSpec
@@ -23,6 +22,8 @@ from gankit.settings.layers import Layer
 from gankit.testing import Subject, run_checks
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+
+pytestmark = pytest.mark.usefixtures("warm_processes")
 
 
 def test_every_example_is_tested_here() -> None:
@@ -72,7 +73,7 @@ def test_the_toml_run_is_a_valid_configuration(tmp_path: Path) -> None:
 
 def test_the_library_example_runs(tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, EXAMPLES / "use_as_library.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+        [python(), EXAMPLES / "use_as_library.py"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert result.stdout == "2,016 images seen; drew (16, 28, 28, 1) uint8\n"
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from support import GANKIT, OWN_NETWORKS, TINY_VARIANT, gankit, install
+from support import GANKIT, OWN_NETWORKS, TINY_VARIANT, gankit, install, python
 from typer.testing import CliRunner
 
 from gankit.cli import app
@@ -141,7 +141,7 @@ def test_dry_run_tells_everything_and_writes_nothing(folder: Path) -> None:
 def test_the_same_command_again_continues_and_resume_extends(folder: Path) -> None:
     command = ("train", "--variant", "lsgan", *POINTS, "--images", 8_000_000, "--out", "again")
     process = subprocess.Popen(
-        [GANKIT, *map(str, command)], cwd=folder, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        [python(), GANKIT, *map(str, command)], cwd=folder, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not (folder / "again" / "stats.jsonl").exists() or (folder / "again" / "stats.jsonl").stat().st_size == 0:
@@ -231,7 +231,7 @@ def test_a_one_file_variant_outside_the_repository_trains_and_samples(folder: Pa
 def test_a_terminal_gets_a_live_line(folder: Path) -> None:
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [GANKIT, "train", "--variant", "gan", *map(str, POINTS), "--steps", "400", "--out", "live"], cwd=folder, stdout=subprocess.PIPE,
+        [python(), GANKIT, "train", "--variant", "gan", *map(str, POINTS), "--steps", "400", "--out", "live"], cwd=folder, stdout=subprocess.PIPE,
         stderr=follower, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     os.close(follower)
@@ -356,7 +356,7 @@ def test_a_misspelt_variable_is_not_ignored(folder: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_outside_a_run_is_one_line_and_leaves_nothing(folder: Path, tmp_path: Path, number: int) -> None:
-    command = [GANKIT, "sample", folder / "done", "-n", "9000000", "-o", "many.zip"]
+    command = [python(), GANKIT, "sample", folder / "done", "-n", "9000000", "-o", "many.zip"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()):

@@ -6,13 +6,14 @@ import fcntl
 import json
 import os
 import pty
+import shlex
 import subprocess
 import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import GANKIT, gankit
+from support import GANKIT, gankit, python
 
 TRAIN = ("train", "--variant", "gan", "--data", "ring8", "--batch", "64", "--images")
 
@@ -25,9 +26,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def shell(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def shell(command: str, folder: Path, *interpreter: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A line of bash; its exit code is that of the first command of the pipe."""
-    line = f"gankit() {{ '{GANKIT}' \"$@\"; }}; {command}; exit ${{PIPESTATUS[0]}}"
+    line = f'gankit() {{ {shlex.join([*interpreter, str(GANKIT)])} "$@"; }}; {command}; exit ${{PIPESTATUS[0]}}'
     variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(
         ["bash", "-c", line], cwd=folder, env=variables, capture_output=True, text=True, timeout=300, check=False
@@ -111,11 +112,11 @@ def test_text_that_nobody_reads_is_no_error(command: tuple[str, ...], tmp_path: 
 
 
 def test_what_an_encoding_cannot_show_is_replaced_and_json_stays_json(trained: Path) -> None:
-    ascii_only = shell("gankit modes run", trained, PYTHONIOENCODING="ascii")
+    ascii_only = shell("gankit modes run", trained, python(), PYTHONIOENCODING="ascii")
     assert ascii_only.returncode == 0
     assert "?" in ascii_only.stdout  # for the arrows
     folder = trained / "run-caf\u00e9"
     os.rename(trained / "run", folder)
-    result = shell("gankit modes run-caf\u00e9 --json", trained, PYTHONIOENCODING="ascii")
+    result = shell("gankit modes run-caf\u00e9 --json", trained, python(), PYTHONIOENCODING="ascii")
     os.rename(folder, trained / "run")
     assert json.loads(result.stdout)["what"]["file"].startswith("run-caf\u00e9/"), result.stderr

@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import filelock
 import pytest
 from PIL import Image
+from support import python
 from support_data import assert_same_data, load, pack, photos
 
 from gankit.base import progress
@@ -59,7 +59,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_killed_process_is_continued_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It dies at the 24th of 60 images: four parts of five are written, and the fifth is decoded in part."""
     source, out = photos(tmp_path / "photos", 60), tmp_path / "x.gkpack"
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(source), str(out)], check=False)
+    killed = subprocess.run([python(), "-c", KILLED, str(source), str(out)], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert not out.exists()
     assert journal(out).read_bytes().count(b"\n") == 1 + 4

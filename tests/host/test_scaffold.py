@@ -70,6 +70,7 @@ def test_a_new_variant_is_built_installed_checked_trained_sampled_and_missed(tmp
     assert "run needs variant 'mygan' from gankit-mygan 0.1.0 — gankit install gankit-mygan==0.1.0" in said
 
 
+@pytest.mark.usefixtures("warm_processes")
 def test_a_new_extension_passes_the_checks(tmp_path: Path) -> None:
     made = create("noisy", extension=True, licence="bsd-3-clause", folder=tmp_path / "a folder")
     assert made.commands[0] == f"cd '{tmp_path}/a folder'"

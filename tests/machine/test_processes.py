@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support import GANKIT, ROOT, gankit
+from support import GANKIT, ROOT, gankit, python
 from support_runs import assert_same_state
 from two_processes import COUPLED, games
 
 import gankit as api
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 SMALL = ["--variant", "gan", "--data", "ring8", "--device", "cpu", "--batch", "16"]
 
 
@@ -37,7 +37,7 @@ def test_two_processes_give_the_gradients_of_one_in_every_game(tmp_path: Path) -
         outs = [tmp_path / f"{rank}-of-{size}.pt" for rank in range(size)]
         started = [
             subprocess.Popen(
-                [sys.executable, str(script), str(rank), str(size), str(tmp_path / "store"), str(out)],
+                [python(), str(script), str(rank), str(size), str(tmp_path / "store"), str(out)],
                 env=environment(tmp_path),
             )
             for rank, out in enumerate(outs)
@@ -169,7 +169,7 @@ def process_of_rank(rank: int, cwd: Path) -> int:
 def torchrun(source: str, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a script in two processes, with an empty cache."""
     (cwd / "script.py").write_text(source)
-    command = [*TORCHRUN, "script.py", *arguments]
+    command = [python(), *TORCHRUN, "script.py", *arguments]
     variables = {**environment(cwd), "GANKIT_HOME": str(cwd / "home")}
     with subprocess.Popen(
         command,
@@ -312,7 +312,7 @@ LONG = [*SMALL, "--images", "10M", "--checkpoint-every", "320", "--out", "run"]
 
 
 def test_a_killed_process_ends_the_run_with_its_state_intact(tmp_path: Path) -> None:
-    process = start([str(GANKIT), "train", "--gpus", "2", *LONG], tmp_path)
+    process = start([python(), str(GANKIT), "train", "--gpus", "2", *LONG], tmp_path)
     os.kill(process_of_rank(1, tmp_path), signal.SIGKILL)
     said = process.communicate(timeout=60)[1]
     assert process.returncode != 0
@@ -325,7 +325,7 @@ def test_a_killed_process_ends_the_run_with_its_state_intact(tmp_path: Path) -> 
 
 
 def test_torchrun_starts_a_run_again_that_lost_a_process(tmp_path: Path) -> None:
-    process = start([*TORCHRUN, "--max-restarts", "1", "-m", "gankit", "train", *LONG], tmp_path)
+    process = start([python(), *TORCHRUN, "--max-restarts", "1", "-m", "gankit", "train", *LONG], tmp_path)
     os.kill(process_of_rank(1, tmp_path), signal.SIGKILL)
     folder, deadline = tmp_path / "run", time.monotonic() + 90
     status = folder / "status.json"
@@ -345,7 +345,7 @@ def test_several_processes_end_with_the_exit_code_of_the_run(tmp_path: Path) -> 
     assert bad.returncode in (2, 4)  # 4: the other process noticed first that it was alone
     assert "nowhere: No such file or directory" in bad.stderr
     assert "Traceback" not in bad.stderr
-    process = start([str(GANKIT), "train", "--gpus", "2", *LONG], tmp_path)
+    process = start([python(), str(GANKIT), "train", "--gpus", "2", *LONG], tmp_path)
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 143

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from support import ROOT
+from support import ROOT, python
 from torch import Tensor
 
 from gankit.data import Dataset
@@ -311,7 +310,7 @@ def test_two_processes_give_exactly_the_score_of_one(tmp_path: Path) -> None:
 
     def run(size: int) -> list[dict[str, list[float]]]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "GANKIT_HOME": str(tmp_path / f"home-{size}")}
-        command = [sys.executable, str(script)]
+        command = [python(), str(script)]
         store, here = str(tmp_path / f"store-{size}"), [str(ROOT / "tests" / "measure"), str(ROOT / "tests")]
         processes = [
             subprocess.Popen([*command, str(rank), str(size), store, *here], env=environment, stdout=subprocess.PIPE)

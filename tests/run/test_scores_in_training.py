@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from support_data import save_digits
+from support_runs import RING8
 
 import gankit as api
 from gankit.errors import InputError, ResourceError
@@ -56,8 +58,9 @@ def test_scores_that_cannot_be_had_are_refused_before_a_run_begins(
 
 
 def test_scores_of_a_resumed_run_are_those_of_a_straight_one(place: Path) -> None:
-    straight = api.train("gan", images=1280, out="straight", eval_every=256, eval_n=100, checkpoint_every=512)
-    api.train("gan", images=512, out="again", eval_every=256, eval_n=100, checkpoint_every=512)
+    settings: dict[str, Any] = {**RING8, "eval_every": 256, "eval_n": 100, "checkpoint_every": 512}
+    straight = api.train("gan", images=1280, out="straight", **settings)
+    api.train("gan", images=512, out="again", **settings)
     # What came after the checkpoint is made again: as if the process had died at 1,000 images.
     lines = (place / "straight" / FILE).read_text().splitlines()
     with (place / "again" / FILE).open("a") as file:

@@ -204,7 +204,7 @@ def test_the_three_numbers_of_a_checkpoint_from_the_command_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     train("gan", data="triangles", steps=2, out="run")
-    done = gankit("manifold", "run", "-n", 8, cwd=tmp_path)
+    done = gankit("manifold", "run", "-n", 2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for word in ("manifold of triangles", "precision ↑", "recall ↑", "F1 ↑"):
         assert word in done.stdout

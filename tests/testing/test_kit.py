@@ -15,6 +15,8 @@ from gankit.errors import InputError, Stopped
 from gankit.testing import CHECKS, Check, CheckFailed, Subject, parametrize_checks, run_checks
 from gankit.testing.suite import run_check
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
+
 SOUND = '''"""A sound variant, for tests."""
 from dataclasses import dataclass
 
