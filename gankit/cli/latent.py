@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gankit.cli import console
+from gankit.cli.concepts import propose
 from gankit.cli.flags import Checkpoint, Device, File, Json, With, parse_path, parse_seeds, picture_path
 from gankit.errors import InputError
 
@@ -56,13 +57,19 @@ def interpolate(
 
 def arithmetic(
     checkpoint: Checkpoint,
-    plus: Annotated[list[str], typer.Option(help="Seeds whose mean is added, e.g. 1,4,7; may be repeated.")],
+    plus: Annotated[
+        list[str] | None,
+        typer.Option(help="Seeds whose mean is added, e.g. 1,4,7; may be repeated. Without it seeds are proposed."),
+    ] = None,
     minus: Annotated[list[str] | None, typer.Option(help="Seeds whose mean is subtracted; may be repeated.")] = None,
     class_: Annotated[
         str | None, typer.Option("--class", "--label", help="Class, or attributes (smiling,male=0), for all pictures.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise around the result.")] = 0,
-    out: Annotated[str, typer.Option("-o", "--out", help="The picture of the equation.")] = "arithmetic.png",
+    against: Annotated[str | None, typer.Option(help="To propose seeds: the training data, if it has moved.")] = None,
+    out: Annotated[
+        str | None, typer.Option("-o", "--out", help="The picture of the equation (arithmetic.png).")
+    ] = None,
     device: Device = "auto",
     variant: File = None,
     with_: With = None,
@@ -70,15 +77,27 @@ def arithmetic(
 ) -> None:
     """Add and subtract concepts: each is the mean of the latent vectors of some seeds (DCGAN, section 6.3.2).
 
+    Without --plus it proposes seeds for a model of labelled images: samples of whose class a classifier is sure.
+
     gankit arithmetic CKPT --plus 1,4,7 --minus 2,5,8 --plus 3,6,9
     """
+    options: dict[str, Any] = {"device": device, "variant": variant, "extensions": with_ or ()}
+    if not plus:
+        unused = {"--minus": minus, "--class": class_, "-o": out}
+        given = [flag for flag, value in unused.items() if value is not None]
+        if given:
+            raise InputError(f"{', '.join(given)}: there is no equation without --plus", hint="--plus 1,4,7")
+        propose(checkpoint, against, options, json=json)
+        return
+    if against is not None:
+        raise InputError("--against is for proposing seeds", hint="leave out --against, or --plus")
     from gankit.sample.generator import load
     from gankit.sample.montage import equation
     from gankit.sample.walks import arithmetic as compute
     from gankit.sample.writers import write_picture
 
-    path, _ = picture_path(out, "-o")
-    generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
+    path, _ = picture_path("arithmetic.png" if out is None else out, "-o")
+    generator = load(checkpoint, **options)
     groups = [parse_seeds(text) for text in plus], [parse_seeds(text) for text in minus or []]
     result = compute(generator, *groups, label=class_, seed=seed)
     columns = [("+" if group.sign > 0 else "-", group.images, group.mean) for group in result.groups]

@@ -106,8 +106,8 @@ class _SamplesAtTheEnd:
 
     @hookimpl
     def gankit_run_end(self, run: Run) -> None:
-        samples = run.sample(*run.space.inputs(range(4)))
-        self.samples = modality_of(run.data.shape).stored(samples).numpy().astype(float)
+        samples, modality = run.sample(*run.space.inputs(range(4))), modality_of(run.data.shape)
+        self.samples = modality.array(modality.stored(samples), run.data).astype(float)
 
 
 def write_data(subject: Subject, folder: Path) -> Path:
