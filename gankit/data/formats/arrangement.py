@@ -134,11 +134,11 @@ def _of_label_file(files: ImageFiles, source: str, chosen: Sequence[str] | None)
     values = {name: [cells[found[0]] for found in rows] for name, cells in table.columns.items()}
     labels = Columns(files.where, source, files.names, values).labels(chosen)
     for name, found in zip(files.names, rows, strict=True):
-        for cells in (table.columns[column] for column in labels.columns):
-            if any(cells[row] != cells[found[0]] for row in found[1:]):
-                raise InputError(
-                    f"{files.where}: {source} has two labels for '{printable(name)}'", hint="keep the one that is right"
-                )
+        several = [table.columns[column] for column in labels.columns] if len(found) > 1 else []
+        if any(cells[row] != cells[found[0]] for cells in several for row in found[1:]):
+            raise InputError(
+                f"{files.where}: {source} has two labels for '{printable(name)}'", hint="keep the one that is right"
+            )
     if not labels.columns:  # the folders may still be classes
         return replace(files, notes=(*files.notes, *labels.notes))
     return replace(files, labels=labels)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -21,30 +20,33 @@ MAX_NAME = 200  # characters of a column, tag or value
 _BINARY = ({0.0, 1.0}, {-1.0, 1.0})
 _WORDS = ({"false", "true"}, {"no", "yes"})
 
+MAX_NUMBER = 1e30
+_NOUNS = {"class": "value", "tags": "tag", "vector": "number"}
+
 Kind = Literal["binary", "number", "class", "tags", "vector"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Column:
-    """One column of labels, with a value for every image."""
+    """One column of labels, with a value for each of N images."""
 
     name: str
     kind: Kind
-    values: Sequence[Any]
-    """binary: 0 or 1; number: floats; class: texts; tags: lists of texts; vector: lists of floats."""
+    count: int
+    """N."""
     names: tuple[str, ...] = ()
-    """The classes or the tags, in order."""
+    """The tags; of other columns their different values as texts, in order: the classes that they would make."""
+    places: Array = field(default_factory=lambda: np.empty(0, np.int64))
+    """The class of each image, int64 [N]; of tags the images and the tags that go together, int64 [M, 2]."""
+    numbers: Array = field(default_factory=lambda: np.empty((0, 0)))
+    """0 or 1 of a binary column, or numbers: float64 [N, 1]; of vectors [N, K]."""
     whole: bool = False
     """Whether all numbers are whole."""
-    texts: Sequence[str] = ()
-    """The values as they are written, for a column that is the class; empty for tags and vectors."""
 
     @property
     def width(self) -> int:
         """The numbers that it adds to a condition vector."""
-        if self.kind == "vector":
-            return len(self.values[0])
-        return len(self.names) if self.kind in ("class", "tags") else 1
+        return len(self.names) if self.kind in ("class", "tags") else int(self.numbers.shape[1])
 
     def describe(self) -> str:
         """'age (a number, mean 31.5, std 12)', for people."""
@@ -55,26 +57,20 @@ class Column:
 
     def attributes(self, taken: frozenset[str] = frozenset()) -> tuple[tuple[Attribute, ...], Array]:
         """Names of its numbers and the numbers, float32 [N, width]. Tags bear their column's name if one is `taken`."""
-        check_memory(4 * len(self.values) * self.width, f"column '{printable(self.name)}'")
+        check_memory(4 * self.count * self.width, f"column '{printable(self.name)}'")
         if self.kind == "number":
-            numbers = np.array(self.values, np.float64)
-            mean, std = float(numbers.mean()), float(numbers.std()) or 1.0
-            return (Attribute(self.name, "number", mean, std),), ((numbers - mean) / std).astype(np.float32)[:, None]
+            mean, std = float(self.numbers.mean()), float(self.numbers.std()) or 1.0
+            return (Attribute(self.name, "number", mean, std),), ((self.numbers - mean) / std).astype(np.float32)
         if self.kind == "vector":
-            numbers = np.array(self.values, np.float32)
-            return tuple(Attribute(f"{self.name}{i}", "number") for i in range(self.width)), numbers
+            names = tuple(Attribute(f"{self.name}{i}", "number") for i in range(self.width))
+            return names, self.numbers.astype(np.float32)
         if self.kind == "binary":
-            return (Attribute(self.name),), np.array(self.values, np.float32)[:, None]
-        places = {name: place for place, name in enumerate(self.names)}
-        hot = np.zeros((len(self.values), self.width), np.float32)
-        for row, value in enumerate(self.values):
-            for name in value if self.kind == "tags" else (value,):
-                hot[row, places[name]] = 1
+            return (Attribute(self.name),), self.numbers.astype(np.float32)
+        hot = np.zeros((self.count, self.width), np.float32)
+        rows, places = (np.arange(self.count), self.places) if self.kind == "class" else self.places.T
+        hot[rows, places] = 1
         prefix = "" if self.kind == "tags" and not taken & set(self.names) else f"{self.name}="
         return tuple(Attribute(f"{prefix}{name}") for name in self.names), hot
-
-
-_NOUNS = {"class": "value", "tags": "tag", "vector": "number"}
 
 
 def read_column(
@@ -87,14 +83,21 @@ def read_column(
     """
     if isinstance(values, str):
         return values
-    missing = sum(map(is_missing, values))
+    try:
+        distinct = list(dict.fromkeys(values))
+    except TypeError:  # lists and tables, which have no hash
+        missing = sum(map(is_missing, values))
+        if missing:
+            return f"no value for {missing:,} of {plural(len(values), 'image')}"
+        return _of_lists(name, values, order)
+    index = {value: place for place, value in enumerate(distinct)}
+    codes = np.fromiter(map(index.__getitem__, values), np.int64, len(values))
+    missing = int(np.array([is_missing(value) for value in distinct], bool)[codes].sum())
     if missing:
         return f"no value for {missing:,} of {plural(len(values), 'image')}"
-    if any(isinstance(value, list) for value in values):
-        return _of_lists(name, values, order)
-    if not all(isinstance(value, str | int | float) for value in values):
+    if not all(isinstance(value, str | int | float) for value in distinct):
         return "neither texts nor numbers"
-    return _of_scalars(name, values, order, wanted)
+    return _of_scalars(name, [_text(value) for value in distinct], codes, order, wanted)
 
 
 def is_missing(value: Any) -> bool:
@@ -104,75 +107,85 @@ def is_missing(value: Any) -> bool:
 
 def names_each(column: Column) -> str:
     """Why a column tells the images apart and does not sort them, or '': captions, web addresses, numbers of rows."""
-    count = len(column.values)
-    if column.kind == "class" and len(column.names) > max(FEW, count // 2):
-        return f"{len(column.names):,} different texts for {plural(count, 'image')}"
-    if column.kind == "number" and column.whole and count > FEW and len(set(column.values)) == count:
+    if column.kind == "class" and len(column.names) > max(FEW, column.count // 2):
+        return f"{len(column.names):,} different texts for {plural(column.count, 'image')}"
+    if column.kind == "number" and column.whole and column.count > FEW and len(column.names) == column.count:
         return "another number for each image"
     return ""
 
 
 def unusable(column: Column) -> str:
     """Why a column adds nothing to a condition vector, or cannot; else ''."""
-    if column.kind in ("class", "number") and len(set(column.values)) == 1:
+    if column.kind in ("class", "number") and len(column.names) == 1:
         return "the same for all images"
-    longest = max(map(len, (column.name, *column.names)))
+    named = column.names if column.kind in ("class", "tags") else ()
+    longest = max(map(len, (column.name, *named)))
     if longest > MAX_NAME:
         return f"a name of {longest:,} characters"
-    if column.width > MAX_CONDITION:
-        return f"{plural(column.width, f'different {_NOUNS[column.kind]}')}, more than {MAX_CONDITION:,}"
-    return names_each(column)
+    return names_each(column) or (
+        f"{plural(column.width, f'different {_NOUNS[column.kind]}')}, more than {MAX_CONDITION:,}"
+        if column.width > MAX_CONDITION
+        else ""
+    )
 
 
-def class_order(texts: Sequence[str]) -> tuple[str, ...]:
+def class_order(texts: Iterable[str]) -> tuple[str, ...]:
     """Classes in the order of their names; numbers in the order of their values."""
     names = set(texts)
     whole = all(name.isdecimal() and len(name) < FEW for name in names)
     return tuple(sorted(names, key=int) if whole else sorted(names))
 
 
-def _of_scalars(name: str, values: Sequence[Any], order: Sequence[str], wanted: Kind | None) -> Column | str:
-    texts = {value: _text(value) for value in set(values)}
-    written = [texts[value] for value in values]
-    words, distinct = {text.lower() for text in texts.values()}, set(texts.values())
-    numbers = {text: _number(text) for text in distinct}
-    if all(number is not None for number in numbers.values()) and not order and wanted != "class":
-        found = {number for number in numbers.values() if number is not None}
-        if wanted is None and any(found <= pair for pair in _BINARY):
-            return Column(name, "binary", [numbers[text] == 1 for text in written], texts=written)
-        if not all(map(math.isfinite, found)) or max(map(abs, found)) > 1e30:
-            return "numbers that are not finite, or beyond 1e30"
-        whole = all(number.is_integer() for number in found)
-        return Column(name, "number", [numbers[text] for text in written], whole=whole, texts=written)
+def _of_scalars(
+    name: str, texts: Sequence[str], codes: Array, order: Sequence[str], wanted: Kind | None
+) -> Column | str:
+    """A column of different `texts`, of which `codes` [N] are those of the images."""
+    found, words = set(texts), {text.lower() for text in texts}
+    names = tuple(text for text in order if text in found) if found <= set(order) else class_order(found)
+    place_of = {text: place for place, text in enumerate(names)}
+    places = np.array([place_of[text] for text in texts], np.int64)[codes]
+
+    def column(kind: Kind, numbers: Sequence[float], whole: bool = False) -> Column:
+        return Column(name, kind, len(codes), names, places, np.array(numbers, np.float64)[codes][:, None], whole)
+
+    numbers = [number for text in texts if (number := _number(text)) is not None]
+    if len(numbers) == len(texts) and not order and wanted != "class":
+        if wanted is None and any(set(numbers) <= pair for pair in _BINARY):
+            return column("binary", [number == 1 for number in numbers])
+        if not all(math.isfinite(number) and abs(number) <= MAX_NUMBER for number in numbers):
+            return f"numbers that are not finite, or beyond {MAX_NUMBER:g}"
+        return column("number", numbers, all(number.is_integer() for number in numbers))
     if wanted == "number":
-        odd = next(text for text in written if numbers[text] is None)
+        odd = next(text for text in texts if _number(text) is None)
         return f"'{printable(odd)[:50]}' is not a number"
     if wanted is None and not order and any(words <= pair for pair in _WORDS):
-        return Column(name, "binary", [text.lower() in ("true", "yes") for text in written], texts=written)
-    present = tuple(text for text in order if text in distinct) if distinct <= set(order) else class_order(written)
-    return Column(name, "class", written, present, texts=written)
+        return column("binary", [text.lower() in ("true", "yes") for text in texts])
+    return Column(name, "class", len(codes), names, places)
 
 
 def _of_lists(name: str, values: Sequence[Any], order: Sequence[str]) -> Column | str:
     """Lists of texts are tags; lists of numbers, all of one length, are vectors."""
+    if any(isinstance(value, dict) for value in values):
+        return "neither texts nor numbers"
     if not all(isinstance(value, list) for value in values):
         return "some values are lists and some are not"
     items = [item for value in values for item in value]
     if all(isinstance(item, str) for item in items):
-        counts = Counter(items)
-        if not counts:
-            return "no tags at all"
-        names = tuple(tag for tag in order if tag in counts) if set(counts) <= set(order) else tuple(sorted(counts))
-        return Column(name, "tags", values, names)
+        tags = set(items)
+        names = tuple(tag for tag in order if tag in tags) if tags <= set(order) else tuple(sorted(tags))
+        place_of = {tag: place for place, tag in enumerate(names)}
+        pairs = [(row, place_of[tag]) for row, value in enumerate(values) for tag in value]
+        return Column(name, "tags", len(values), names, np.array(pairs, np.int64)) if tags else "no tags at all"
     lengths = {len(value) for value in values}
-    numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in items)
-    if not numbers or len(lengths) > 1:
+    if len(lengths) > 1 or not all(isinstance(item, int | float) and not isinstance(item, bool) for item in items):
         return "lists that are neither tags nor numbers, as many for each image"
     try:
-        large = any(not abs(float(item)) <= 1e30 for item in items)
-    except OverflowError:  # a whole number beyond all floats
-        large = True
-    return "numbers that are not finite, or beyond 1e30" if large else Column(name, "vector", values)
+        numbers = np.array(values, np.float64)
+    except (OverflowError, ValueError):  # a whole number beyond all floats
+        numbers = np.array([math.inf])
+    if not (np.abs(numbers) <= MAX_NUMBER).all():
+        return f"numbers that are not finite, or beyond {MAX_NUMBER:g}"
+    return Column(name, "vector", len(values), numbers=numbers)
 
 
 def _text(value: str | int | float) -> str:

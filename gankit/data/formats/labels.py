@@ -15,7 +15,7 @@ import numpy as np
 from gankit.base.text import did_you_mean, plural, printable
 from gankit.contracts import Attribute
 from gankit.data.formats import Array
-from gankit.data.formats.columns import Column, Kind, class_order, is_missing, names_each, read_column, unusable
+from gankit.data.formats.columns import Column, Kind, is_missing, names_each, read_column, unusable
 from gankit.errors import InputError
 from gankit.game.conditions import MAX_CONDITION
 
@@ -43,11 +43,8 @@ class Labels:
 
     @classmethod
     def named(cls, column: Column, note: str) -> Labels:
-        """Classes by their names, from a column of texts."""
-        classes = column.names or class_order(column.texts)
-        places = {name: place for place, name in enumerate(classes)}
-        numbers = np.array([places[text] for text in column.texts], np.int64)
-        return cls(classes, numbers, columns=(column.name,), notes=(note, *_alike(classes)))
+        """The values of a column as classes."""
+        return cls(column.names, column.places, columns=(column.name,), notes=(note, *_alike(column.names)))
 
     def of(self, rows: Sequence[int]) -> Labels:
         """The labels of some of the images; classes that have none of them are dropped."""
@@ -172,13 +169,13 @@ class Columns:
     def _read(self, name: str, kind: Kind | None = None) -> Column:
         """A column that has to be usable."""
         values = self.values[name]
-        reason = isinstance(values, str)
-        missing = [] if reason else [i for i, value in zip(self.images, values, strict=True) if is_missing(value)]
-        if missing:
-            column = self.source if len(self.values) == 1 else f"column '{printable(name)}' of {self.source}"
-            raise no_label(self.where, column, missing, len(values))
         found = read_column(name, values, self.orders.get(name, ()), kind)
         if isinstance(found, str):
+            cells = () if isinstance(values, str) else zip(self.images, values, strict=True)
+            missing = [image for image, value in cells if is_missing(value)]
+            if missing:
+                column = self.source if len(self.values) == 1 else f"column '{printable(name)}' of {self.source}"
+                raise no_label(self.where, column, missing, len(values))
             raise InputError(
                 f"{self.where}: column '{printable(name)}' of {self.source} cannot be a label: {found}",
                 hint="--labels chooses other columns; or move the file away to train without labels",

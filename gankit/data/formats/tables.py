@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ FILE_COLUMNS = ("file_name", "filename", "file", "image", "image_id", "path", "n
 UNNAMED = "label"  # the column of a file that gives a label to each name and no more
 MAX_COLUMNS = 10_000
 _SHORT = 8  # characters of a cell that is kept once
+_PART = 10_000  # rows that are turned into columns at a time
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a file of labels: the image that each is about, and a value in each column; None for no value."""
+    """The rows of a file of labels: the image that each is about, and a value in each column, None or '' for none."""
 
     source: str
     """The name of the file, as shown to people."""
@@ -79,18 +81,21 @@ def _of_cells(source: str, cells: Iterable[list[str]], where: str, is_image: Cal
     if not named and any(is_image(cell) for cell in header):
         raise InputError(f"{where}: no header line above its files", hint="name its columns: file_name,smiling,age")
     _check_names(header, where)
-    columns: list[list[str | None]] = [[] for _ in header]
+    columns: list[list[str]] = [[] for _ in header]
     kept: dict[str, str] = {}  # 8 million cells of -1 and 1 are two texts
-    for number, row in enumerate((*body, *rows), 2):
-        if any(row[len(header) :]):
-            raise InputError(
-                f"{where}: row {number:,} has {len(row)} cells, the header {len(header)}",
-                hint="put texts that hold the separator into quotes",
-            )
-        for column, cell in zip(columns, row, strict=False):
-            column.append((kept.setdefault(cell, cell) if len(cell) <= _SHORT else cell) or None)
-        for column in columns[len(row) :]:
-            column.append(None)
+    everything, number = itertools.chain(body, rows), 1
+    while part := list(itertools.islice(everything, _PART)):
+        for place, row in enumerate(part):
+            number += 1
+            if any(row[len(header) :]):
+                raise InputError(
+                    f"{where}: row {number:,} has {len(row)} cells, the header {len(header)}",
+                    hint="put texts that hold the separator into quotes",
+                )
+            texts = [kept.setdefault(cell, cell) if len(cell) <= _SHORT else cell for cell in row[: len(header)]]
+            part[place] = texts + [""] * (len(header) - len(texts))
+        for column, values in zip(columns, zip(*part, strict=True), strict=True):
+            column += values
     return _with_files(source, dict(zip(header, columns, strict=True)), where, is_image)
 
 
