@@ -214,7 +214,7 @@ def _open(
         return
     if path.is_dir():
         _refuse_columns(data, replace(how, labels=None))
-        yield image_rows(arranged(folder_files(path), split, how.labels), name, how), AS_THEY_ARE
+        yield image_rows(arranged(folder_files(path), split, how.labels, path.parent), name, how), AS_THEY_ARE
         return
     kind = _file_kind(path)
     if kind == "parquet":
@@ -224,7 +224,7 @@ def _open(
     if kind in ("zip", "tar"):
         _refuse_columns(data, replace(how, labels=None))
         with zip_files(path) if kind == "zip" else tar_files(path) as files:
-            yield image_rows(arranged(files, split, how.labels), name, how), AS_THEY_ARE
+            yield image_rows(arranged(files, split, how.labels, path.parent), name, how), AS_THEY_ARE
         return
     if kind != "pack":
         _refuse_columns(data, how)
