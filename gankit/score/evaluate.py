@@ -287,4 +287,4 @@ def _both_splits(
     train = load_dataset(data, catalogue, how=how)
     if split == "train":
         return train, train
-    return load_dataset(data, catalogue, split=split, how=how), train
+    return load_dataset(data, catalogue, split=split, how=replace(how, labels=None)), train  # it needs no labels

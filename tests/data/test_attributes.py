@@ -201,6 +201,44 @@ def test_celeba_as_it_is_unpacked_and_in_a_zip(tmp_path: Path) -> None:
         assert table(load(path)) == FACES
 
 
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_celeba_as_it_is_downloaded_the_attributes_beside_the_images(tmp_path: Path, form: str) -> None:
+    path = Path(folder(tmp_path / "img_align_celeba", {}))
+    if form == "zip":
+        with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+            for image in sorted(path.iterdir()):
+                archive.write(image, f"img_align_celeba/{image.name}")
+        path = tmp_path / "faces.zip"
+    (tmp_path / "list_attr_celeba.txt").write_text(CELEBA)
+    (tmp_path / "labels.csv").write_text(CHOICE)  # of anything: it is asked for, or it does not count
+    assert table(load(path)) == FACES
+    assert "attributes from ../list_attr_celeba.txt: smiling, male, young" in load(path).describe()
+    assert list(table(load(path, labels=("age", "Smiling")))) == ["age", "Smiling"]
+    (tmp_path / "list_attr_celeba.txt").write_text(CELEBA.replace("0.png", "9.png"))
+    assert load(path).conditions is None
+    assert "../list_attr_celeba.txt names 3 of 4 images, and is not used" in load(path).notes
+
+
+@pytest.mark.parametrize("prefix", ["", "train/"])
+def test_a_file_of_labels_above_the_splits_is_that_of_each(tmp_path: Path, prefix: str) -> None:
+    for split in ("train", "test"):
+        folder(tmp_path / "d" / split, {})
+    rows = "".join(f"{prefix}{i}.png,{'cat' if i % 2 else 'dog'}\n" for i in range(4))
+    other = "" if prefix == "" else "".join(f"test/{i}.png,eel\n" for i in range(4))
+    (tmp_path / "d" / "labels.csv").write_text(f"file_name,label\n{rows}{other}")
+    assert load(tmp_path / "d").spec.classes == ("cat", "dog")
+    test = load_dataset(str(tmp_path / "d"), {}, split="test")
+    assert test.spec.classes == (("cat", "dog") if prefix == "" else ("eel",))
+    (tmp_path / "d" / "test" / "4.png").write_bytes(png(4))
+    test = load_dataset(str(tmp_path / "d"), {}, split="test")
+    assert test.labels is None
+    assert "../labels.csv names 4 of 5 images, and is not used" in test.notes
+    result = gankit(
+        "train", "--variant", "acgan", "--data", "d", "--labels", "label", "--steps", 1, "-o", "run", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+
+
 def test_data_info_shows_each_attribute_with_its_share(tmp_path: Path) -> None:
     folder(tmp_path / "d", {"list_attr_celeba.txt": CELEBA})
     facts = json.loads(gankit("data", "info", "d", "--json", cwd=tmp_path).stdout)

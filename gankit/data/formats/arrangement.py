@@ -3,7 +3,8 @@
 * `train/`, `val/` or `test/` at the top are splits and not classes.
 * `dataset.json` of StyleGAN's tool: `{"labels": [["00000/img00000000.png", 6], …]}`; the folders are shards.
 * `metadata.jsonl` and `metadata.csv` of image folders, `labels.csv`, `attributes.csv`, …: a row for each file.
-* `list_attr_celeba.txt`: the number of the images, the names of 40 attributes, and a row of -1 and 1 for each image.
+* `list_attr_celeba.txt`: the number of the images, the names of 40 attributes, and a row of -1 and 1 for each image. It
+  may lie beside the folder or zip of the images, as they are downloaded.
 * `0001.cls` beside `0001.jpg`, as in the shards of WebDataset.
 
 Where labels come from such a file, sub-folders are no classes.
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 from gankit.base.text import plural, printable
 from gankit.data.formats.labels import Columns, Labels, no_label
@@ -25,29 +27,42 @@ from gankit.errors import InputError
 TRAIN = "train"
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 SPLITS |= dict.fromkeys(("val", "valid", "validation", "dev"), "val")
+_CELEBA = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+_ABOVE = "../"  # before the name of a file of labels that lies above the images
 _MAX_BYTES = 256 << 20
 
 
-def arranged(files: ImageFiles, split: str = TRAIN, columns: Sequence[str] | None = None) -> ImageFiles:
+def arranged(
+    files: ImageFiles, split: str = TRAIN, columns: Sequence[str] | None = None, beside: Path | None = None
+) -> ImageFiles:
     """The images of one split with the labels that a file beside them gives.
 
-    `columns` are those of that file that count (`--labels`). InputError for a split or a column that is missing.
+    `columns` are those of that file that count (`--labels`). In the folder `beside` the source CelebA's file is looked
+    for, and any file of labels where there are `columns`, if the images have no others. InputError for a split or a
+    column that is missing.
     """
-    files = _of_split(files, split)
+    files, folder = _of_split(files, split)
     found = _label_file(files)
     if found is not None:
-        return _of_label_file(files, found, columns)
+        return _of_label_file(files, found, columns, folder)
+    if any(name.endswith(CLASS_SUFFIX) for name in files.others) and columns is None:
+        return _of_class_files(files)
+    if beside is not None and not any("/" in name for name in files.names):
+        names = [name for name in (_CELEBA if columns is None else LABEL_FILES) if (beside / name).is_file()]
+        if names:
+            within, above = files.open, beside / names[0]
+            files = replace(files, open=lambda name: above.open("rb") if name.startswith(_ABOVE) else within(name))
+            return _of_label_file(files, f"{_ABOVE}{names[0]}", columns)
     if columns is not None:
         raise InputError(
             f"{files.where} holds no file of labels from which --labels could choose",
-            hint=f"it is called {', '.join(LABEL_FILES[:4])} or list_attr_celeba.txt; or leave out --labels",
+            hint=f"it is called {', '.join(LABEL_FILES[:4])} or {_CELEBA[0]}; or leave out --labels",
         )
-    if any(name.endswith(CLASS_SUFFIX) for name in files.others):
-        return _of_class_files(files)
     return files
 
 
-def _of_split(files: ImageFiles, split: str) -> ImageFiles:
+def _of_split(files: ImageFiles, split: str) -> tuple[ImageFiles, str]:
+    """The images of a split, and the folder that they are in, '' where folders are no splits."""
     tops = {name.split("/", 1)[0] for name in files.names}
     splits: dict[str, list[str]] = {}
     for top in tops:
@@ -59,7 +74,7 @@ def _of_split(files: ImageFiles, split: str) -> ImageFiles:
                 f"{files.where} has no split '{printable(split)}'",
                 hint="splits are folders train/ and test/ or val/; or give the path of the other images",
             )
-        return files
+        return files, ""
     if split not in splits:
         known = ", ".join(sorted(splits))
         raise InputError(f"{files.where} has no split '{printable(split)}'", hint=f"its splits: {known}")
@@ -68,21 +83,23 @@ def _of_split(files: ImageFiles, split: str) -> ImageFiles:
         raise InputError(f"{files.where}: {chosen}/ and {more[0]}/ are one split", hint="rename one of them")
     prefix = f"{chosen}/"
     kept = [name.removeprefix(prefix) for name in files.names if name.startswith(prefix)]
-    others = tuple(name.removeprefix(prefix) for name in files.others if name.startswith(prefix))
+    others = [name.removeprefix(prefix) for name in files.others if name.startswith(prefix)]
+    others += [f"{_ABOVE}{name}" for name in files.others if "/" not in name and name in LABEL_FILES]
+
+    within = files.open
+
+    def opened(name: str) -> IO[bytes]:
+        return within(name.removeprefix(_ABOVE) if name.startswith(_ABOVE) else prefix + name)
+
     rest, unused = plural(len(files.names) - len(kept), "image"), sorted(tops - {chosen})
     note = f"{prefix} is the split '{split}'" + (f"; {rest} of {', '.join(unused)} not used" if unused else "")
-    return replace(
-        files,
-        names=kept,
-        others=others,
-        open=lambda name: files.open(prefix + name),
-        stamp=lambda name: files.stamp(prefix + name),
-        notes=(*files.notes, note),
-    )
+    stamps, notes = files.stamp, (*files.notes, note)
+    files = replace(files, names=kept, others=tuple(others), notes=notes, stamp=lambda name: stamps(prefix + name))
+    return replace(files, open=opened), chosen
 
 
 def _label_file(files: ImageFiles) -> str | None:
-    found = [name for name in LABEL_FILES if name in files.others]
+    found = [name for name in files.others if name.removeprefix(_ABOVE) in LABEL_FILES]
     if len(found) > 1:
         raise InputError(f"{files.where} holds {found[0]} and {found[1]}", hint="keep the file of labels that counts")
     return found[0] if found else None
@@ -117,18 +134,27 @@ def _of_class_files(files: ImageFiles) -> ImageFiles:
     return replace(files, labels=columns.labels())
 
 
-def _of_label_file(files: ImageFiles, source: str, chosen: Sequence[str] | None) -> ImageFiles:
-    known = {form for name in files.names for form in _forms(name)}
+def _of_label_file(files: ImageFiles, source: str, chosen: Sequence[str] | None, folder: str = "") -> ImageFiles:
+    """The images with the labels of a file; `folder` is that of their split, which may stand before their names."""
+    known = {form for name in files.names for form in (*_forms(name), f"{folder}/{name}")}
     table = read_table(source, _bytes(files, source), f"{files.where}, {source}", known.__contains__)
     if table is None:
         return replace(files, labels=Labels(notes=(f"{source} says that there are no labels",)))
     # A row belongs to the file of its name; else to the one of that name with another suffix, or in some folder.
     given: dict[str, list[int]] = {}
     for row, name in enumerate(table.files):
+        top, slash, rest = name.partition("/")
+        if folder and slash and top.lower() in SPLITS:
+            if top != folder:  # of another split
+                continue
+            name = rest
         for form in {name, _without_suffix(name)}:
             given.setdefault(form, []).append(row)
     rows = [next((given[form] for form in _forms(name) if form in given), []) for name in files.names]
     missing = [name for name, found in zip(files.names, rows, strict=True) if not found]
+    if missing and chosen is None and source.startswith(_ABOVE):  # as may be of the images of another split
+        note = f"{source} names {len(rows) - len(missing):,} of {plural(len(rows), 'image')}, and is not used"
+        return replace(files, notes=(*files.notes, note))
     if missing:
         raise no_label(files.where, source, missing, len(rows))
     values = {name: [cells[found[0]] for found in rows] for name, cells in table.columns.items()}

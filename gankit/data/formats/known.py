@@ -41,19 +41,19 @@ def _files(files: ImageFiles, request: Request) -> Opened:
 
 @contextmanager
 def _folder(request: Request) -> Iterator[Opened]:
-    yield _files(arranged(folder_files(request.path), request.split, request.how.labels), request)
+    yield _files(arranged(folder_files(request.path), request.split, request.how.labels, request.path.parent), request)
 
 
 @contextmanager
 def _zip(request: Request) -> Iterator[Opened]:
     with zip_files(request.path) as files:
-        yield _files(arranged(files, request.split, request.how.labels), request)
+        yield _files(arranged(files, request.split, request.how.labels, request.path.parent), request)
 
 
 @contextmanager
 def _tar(request: Request) -> Iterator[Opened]:
     with tar_files(request.path) as files:
-        yield _files(arranged(files, request.split, request.how.labels), request)
+        yield _files(arranged(files, request.split, request.how.labels, request.path.parent), request)
 
 
 @contextmanager
