@@ -175,7 +175,9 @@ def test_losses_and_gradients_of_every_variant_stay_close_to_float64(variant: st
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_wgan_gp_under_amp_stays_finite_for_thousands_of_steps(precision: str) -> None:
-    plan = plan_run([Layer("test", {"variant": "wgan-gp", "precision": precision, "batch": 16, "z_dim": 4})])
+    plan = plan_run(
+        [Layer("test", {"variant": "wgan-gp", "precision": precision, "batch": 16, "z_dim": 4, "d_steps": 5})]
+    )
     loop = build_loop(plan, DataSpec((2,)), CPU)
     torch.manual_seed(0)
     skipped = torch.zeros(())
