@@ -19,6 +19,7 @@ from torch.nn import functional
 from gankit.base.seeds import derive_seed
 
 MAX_CONDITION = 1 << 12  # largest length of y
+MAX_COUNT = 1 << 62  # samples of a class
 STORED_BYTES = 128 << 10  # of condition vectors in a generator file
 STORED_ROWS = 1 << 15  # most of them
 
@@ -38,7 +39,7 @@ class Vectors:
     """One after the other, in base64: float32, or a bit for each number of binary ones, padded to whole bytes."""
     binary: bool = False
     """Whether all numbers are 0 or 1."""
-    counts: Annotated[tuple[Annotated[int, Ge(1)], ...], Len(0, STORED_ROWS)] = ()
+    counts: Annotated[tuple[Annotated[int, Ge(1), Le(MAX_COUNT)], ...], Len(0, STORED_ROWS)] = ()
     """How often each comes in the data; empty for a sample."""
 
     def __post_init__(self) -> None:
@@ -89,7 +90,7 @@ class Vectors:
 class Conditions:
     """The conditions y in the data: counts of labels, or vectors. Exactly one of the two is there."""
 
-    counts: Annotated[tuple[Annotated[int, Ge(0)], ...], Len(0, MAX_CONDITION)] = ()
+    counts: Annotated[tuple[Annotated[int, Ge(0), Le(MAX_COUNT)], ...], Len(0, MAX_CONDITION)] = ()
     vectors: Vectors | None = None
 
     def __post_init__(self) -> None:

@@ -209,6 +209,18 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, damage: str, refusal: Refusa
     assert "x.parquet: not a sound Parquet file: " in refusal("data info x.parquet", tmp_path)
 
 
+def test_a_footer_for_which_pyarrow_ends_the_process_is_one_line(tmp_path: Path) -> None:
+    """Its schema says that a column is neither required, optional nor repeated; C++ throws where Python cannot catch."""
+    path = write(tmp_path / "x.parquet", range(4), label=pa.array([0, 1, 0, 1]))
+    optional, neither = b"\x35\x02\x18\x05image", b"\x35\x20\x18\x05image"
+    data = path.read_bytes()
+    assert data.count(optional) == 1
+    path.write_bytes(data.replace(optional, neither))
+    result = gankit("data", "info", "x.parquet", cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert "error: " in result.stderr
+
+
 @pytest.mark.parametrize("form", ["file", "stream", "folder"])
 def test_arrow_files_are_named_with_the_way(tmp_path: Path, form: str, refusal: Refusal) -> None:
     data = pa.table({"image": images(range(2))})

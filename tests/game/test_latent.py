@@ -245,6 +245,8 @@ def test_networks_that_cannot_be_told_are_refused(tmp_path: Path) -> None:
         {"counts": [0, 0, 0]},
         {"counts": [-1, 2, 3]},
         {"counts": [1] * 5000},
+        {"counts": [10**400, 1, 1]},
+        {"vectors": {"length": 8, "packed": "AAAA", "binary": True, "counts": [10**400, 1, 1]}},
         {"vectors": {"length": 1, "packed": base64.b64encode(struct.pack("<f", float("inf"))).decode()}},
         {"vectors": {"length": 2, "packed": base64.b64encode(struct.pack("<3f", 1, 1, 2)).decode()}},
         {"vectors": {"length": 9, "packed": "AAAA", "binary": True}},  # two bytes for each
