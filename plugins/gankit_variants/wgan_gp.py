@@ -55,7 +55,7 @@ class WassersteinGpLoss(WassersteinLoss):
 
 @hookimpl
 def gankit_variant() -> VariantInfo:
-    config = TrainConfig(g_lr=5e-4, d_lr=5e-4, betas=(0.0, 0.9))
+    config = TrainConfig(g_lr=5e-4, d_lr=5e-4, betas=(0.0, 0.9), d_steps=2)
     return VariantInfo(
         api=1,
         capturable=True,
