@@ -75,8 +75,8 @@ def read_npz(path: Path, choose: Callable[[dict[str, Header]], Sequence[str]]) -
 def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = None, split: str = "train") -> Dataset:
     """Images (or points), labels and condition vectors in an .npz file, found by their usual names.
 
-    Arrays `x_train`, `y_train`, `x_test`, … (Keras) and `train_images`, `train_labels`, … (MedMNIST) are splits. Labels
-    [N, K] of several classes at once are condition vectors.
+    Arrays `x_train`, `y_train`, `x_test`, … (Keras) and `train_images`, `train_labels`, … (MedMNIST) are splits.
+    One-hot labels [N, K] are classes; labels [N, K] of several classes at once are condition vectors.
     """
     where = printable(path)
     keys: dict[str, str] = {}
@@ -85,18 +85,23 @@ def load_npz(path: Path, name: str, value_range: tuple[float, float] | None = No
         keys["images"], candidates = _choose_images(headers, split, where)
         labels = next((key for key in candidates if key in headers), None)
         if labels is not None:
-            shape = headers[labels].shape
-            keys["conditions" if len(shape) == 2 and shape[1] > 1 else "labels"] = labels
+            keys["labels"] = labels
         if _CONDITIONS in headers:
             keys["conditions"] = _CONDITIONS
         return list(keys.values())
 
     arrays, unused = read_npz(path, choose)
     labels, conditions = (arrays[keys[key]] if key in keys else None for key in ("labels", "conditions"))
+    meaning = ""
+    if labels is not None and labels.ndim == 2 and labels.shape[1] > 1:
+        one_hot = np.isin(labels, (0, 1)).all() and (np.count_nonzero(labels, axis=1) == 1).all()
+        if one_hot:
+            labels, meaning = labels.argmax(axis=1), "one-hot labels became classes"
+        elif conditions is None:
+            labels, conditions, meaning = None, labels, "labels of several classes at once became condition vectors"
     with_labels = f" with labels '{printable(keys['labels'])}'" if "labels" in keys else ", no labels"
     notes = [f"'{printable(keys['images'])}'{with_labels}"]
-    if keys.get("conditions", _CONDITIONS) != _CONDITIONS:
-        notes.append(f"'{printable(keys['conditions'])}' are condition vectors")
+    notes += [meaning] if meaning else []
     if unused:
         notes.append("not used: " + ", ".join(printable(key) for key in unused[:5]))
     return Dataset.from_arrays(
@@ -185,8 +190,9 @@ NPY = Format(
 NPZ = Format(
     "npz",
     "`x.npz`",
-    "the same as `images`, with `labels` `[N]` or `conditions` `[N, K]`; `x_train`, `y_train`, `x_test`, … (Keras) and "
-    "`train_images`, `train_labels`, `val_images`, … (MedMNIST) are splits; labels `[N, K]` are conditions",
+    "an array `images` (or `x`, `data`, the only one) as in an `.npy`, `labels` `[N]` or one-hot, `conditions` "
+    "`[N, K]`; `x_train`, `y_train`, `x_test`, … (Keras) and `train_images`, `train_labels`, `val_images`, … "
+    "(MedMNIST) are splits",
     claims=lambda request: request.suffix == ".npz" and request.start.startswith(ZIP_MAGIC),
     open=decoded(lambda request: load_npz(request.path, request.name, request.how.value_range, request.split)),
 )
