@@ -241,3 +241,52 @@ def pnm(kind: int, values: Array, largest: int = 255, comment: bool = False) -> 
     if kind == 4:
         return head.encode() + packed_bits(values, 1)
     return head.encode() + values.astype(">u2" if largest > 255 else np.uint8).tobytes()
+
+
+# -- GIF89a ------------------------------------------------------------------------------------------------------------
+
+
+def gif(
+    size: tuple[int, int],
+    palette: Array,
+    frames: Sequence[Mapping[str, Any]],
+) -> bytes:
+    """A GIF of (height, width) `size`; a frame is pixels=[H, W] below 64, at=(y, x), and may have clear=index, disposal=0..3."""
+    height, width = size
+    out = bytearray(b"GIF89a" + struct.pack("<HHBBB", width, height, 0xF5, 0, 0) + palette.astype(np.uint8).tobytes())
+    for frame in frames:
+        pixels = frame["pixels"]
+        y, x = frame.get("at", (0, 0))
+        clear, disposal = frame.get("clear"), frame.get("disposal", 0)
+        flags = disposal << 2 | (clear is not None)
+        out += b"\x21\xf9\x04" + struct.pack("<BHB", flags, 10, clear or 0) + b"\0"
+        out += b"\x2c" + struct.pack("<HHHHB", x, y, pixels.shape[1], pixels.shape[0], 0)
+        out += b"\x06" + _sub_blocks(_gif_codes(pixels.ravel().tolist(), 6)) + b"\0"
+    return bytes(out + b"\x3b")
+
+
+def _gif_codes(values: Sequence[int], bits: int) -> bytes:
+    """LZW without its table: it is cleared before the codes would grow."""
+    clear, together = 1 << bits, (1 << bits) - 2
+    codes: list[int] = []
+    for start in range(0, len(values), together):
+        codes += [clear, *values[start : start + together]]
+    codes.append(clear + 1)
+    flat = [code >> bit & 1 for code in codes for bit in range(bits + 1)]
+    return bytes(np.packbits(np.array(flat, np.uint8), bitorder="little").tobytes())
+
+
+def _sub_blocks(data: bytes) -> bytes:
+    parts = [data[start : start + 255] for start in range(0, len(data), 255)]
+    return b"".join(bytes([len(part)]) + part for part in parts)
+
+
+def ico(pictures: Sequence[tuple[int, int, bytes]]) -> bytes:
+    """An icon of (height, width, PNG or headerless BMP)."""
+    out = struct.pack("<HHH", 0, 1, len(pictures))
+    place, bodies = 6 + 16 * len(pictures), b""
+    for height, width, body in pictures:
+        out += struct.pack("<BBBBHHII", width % 256, height % 256, 0, 0, 1, 32, len(body), place)
+        place += len(body)
+        bodies += body
+    return out + bodies

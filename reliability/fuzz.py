@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import random
+import re
 import resource
 import select
 import shutil
@@ -210,7 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--first", type=int, default=0, help="number of the first input of each target")
-    parser.add_argument("--only", help="targets whose name contains this")
+    parser.add_argument("--only", default="", help="targets whose name matches this regular expression")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for the inputs that broke a promise")
     parser.add_argument("--folder", type=Path, help="where to work (else the system's temporary folder)")
@@ -223,7 +224,7 @@ def main() -> None:
         os.environ["GANKIT_HOME"] = f"{name}/home"
         folder = Path(name)
         (folder / "made").mkdir()
-        chosen = [target for target in targets(folder / "made") if (given.only or "") in target.name]
+        chosen = [target for target in targets(folder / "made") if re.search(given.only, target.name)]
         figures = campaign(chosen, given.inputs, given.seed, folder, given.first, given.keep)
     print(json.dumps({**figures, "wall_s": round(time.monotonic() - before, 1)}, indent=2))
     raise SystemExit(bool(figures["broken"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import pickle
 import struct
 import tarfile
 import zipfile
@@ -12,6 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,14 +22,19 @@ from support import OWN_NETWORKS
 
 import gankit
 from gankit.base.files import canonical_json, pack_tensors, sha256, tensors_digest
-from gankit.data import load_dataset
+from gankit.base.text import printable
+from gankit.data import Preparation, load_dataset
 from gankit.data.formats import Array
+from gankit.data.formats.pictures import AVIF, HEIC
+from gankit.data.formats.plain_pickle import read_plain_pickle
+from gankit.errors import InputError
 from gankit.measure.features.classifier import KIND, RECIPE, Classifier, classifier
 from gankit.run.observers.common import drop_later_lines
 from gankit.run.plan import plan_run, stored_settings
 from gankit.score import compare
 from gankit.settings.layers import Layer, read_toml
 from gankit.store import checkpoint, run_folder
+from reliability import encoders as enc
 from reliability import label_targets
 from reliability.mutate import Mutator, header_values, json_lines, json_values, raw
 
@@ -60,11 +67,13 @@ def targets(folder: Path) -> list[Target]:
 # -- data --------------------------------------------------------------------------------------------------------------
 
 
-def _load(name: str) -> Callable[[Path], object]:
+def _load(name: str, **how: Any) -> Callable[[Path], object]:
     def load(folder: Path) -> object:
-        dataset = load_dataset(str(folder / name), {})
-        samples = dataset.real(torch.arange(min(4, len(dataset))))
-        assert samples.isfinite().all()
+        dataset = load_dataset(str(folder / name), {}, how=Preparation(**how))
+        if (
+            dataset.samples[0].numel() < 1 << 24
+        ):  # as floats a larger one would be over the limit of the campaign itself
+            assert dataset.real(torch.arange(min(4, len(dataset)))).isfinite().all()
         assert len(dataset) >= 1
         return dataset
 
@@ -75,7 +84,11 @@ def data_targets() -> list[Target]:
     """Images in folders and zips, arrays, IDX."""
     grey, colour = (np.random.RandomState(0).randint(0, 256, (2, 12, 12, c)).astype(np.uint8) for c in (1, 3))
     png, npy = _image(colour[0], "png"), _npy(grey[..., 0])
-    found = [Target(f"{kind} in a folder", f"d/a.{kind}", _image(colour[0], kind), _load("d")) for kind in FORMATS]
+    found = [
+        Target(f"{kind} in a folder", f"d/a.{kind}", _image(colour[0], kind), _load("d"))
+        for kind in FORMATS
+        if kind != "avif" or not AVIF.missing()
+    ]
     found += [
         Target("png, palette", "d/a.png", _image(colour[0], "png", "P"), _load("d")),
         Target("png, 16 bits", "d/a.png", _image(colour[0], "png", "I;16"), _load("d")),
@@ -119,6 +132,8 @@ def data_targets() -> list[Target]:
             _load("."),
             seal=lambda d: {f"{IDX}.gz": gzip.compress(d)},
         ),
+        *_picture_targets(colour[0], grey[0, ..., 0]),
+        *_published_targets(),
     ]
     return [*found, *_label_targets(png)]
 
@@ -197,18 +212,124 @@ def _features(png: bytes) -> Callable[[bytes], Mapping[str, bytes]]:
     return seal
 
 
-FORMATS = ("png", "jpeg", "webp", "bmp", "ppm")
+FORMATS = ("png", "jpeg", "webp", "bmp", "ppm", "gif", "tga", "ico", "jp2", "qoi", "tiff", "avif")
+
+
+def _picture_targets(colour: Array, grey: Array) -> list[Target]:
+    """Forms of pictures that other code reads: several frames, other depths and packings."""
+    page, deep = enc.tiff_page, grey.astype(np.uint16) * 257
+    more = [Image.fromarray(np.rot90(colour, turn)) for turn in (1, 2)]
+    frames = {kind: _image(colour, kind, save_all=True, append_images=more) for kind in ("gif", "webp", "png", "tiff")}
+    tiffs = {
+        "LZW": _image(colour, "tiff", compression="tiff_lzw"),
+        "deflate": enc.tiff([page(colour, 2, compression=enc.DEFLATE, predictor=True)]),
+        "tiles": enc.tiff([page(colour, 2, tile=16)]),
+        "planes": enc.tiff([page(colour, 2, planar=True, rows=5)]),
+        "16 bits": enc.tiff([page(deep, 1, ">")], ">"),
+        "32 bits": enc.tiff([page(deep.astype(np.int32), 1)]),
+        "floats": enc.tiff([page(grey / np.float32(255), 1)]),
+        "palette": _image(colour, "tiff", "P"),
+        "LAB": enc.tiff([page(colour, 8)]),
+        "BigTIFF": enc.tiff([page(colour, 2)], big=True),
+        "turned": enc.tiff([page(colour[:7], 2, tags={enc.ORIENTATION: 6})]),
+        "jpeg": _image(colour, "tiff", compression="jpeg"),
+        "fax": _image(grey, "tiff", "1", compression="group4"),
+    }
+    found = [Target(f"tiff, {name}", "d/a.tif", data, _load("d")) for name, data in tiffs.items()]
+    found += [
+        Target(f"{kind}, each frame", f"d/a.{kind}", data, _load("d", frames="all")) for kind, data in frames.items()
+    ]
+    icon = enc.ico([(12, 12, _image(colour, "png")), (12, 12, _image(colour, "png"))])
+    found += [
+        Target("tiff, alone", "a.tif", frames["tiff"], _load("a.tif", frames="all")),
+        Target("ico, PNG", "d/a.ico", icon, _load("d")),
+        Target("tga, in runs", "d/a.tga", enc.tga(10, 12, 12, 24, enc.tga_runs(colour.reshape(-1, 3))), _load("d")),
+        Target(
+            "jpeg, large",
+            "d/a.jpg",
+            _image(np.kron(colour, np.ones((16, 16, 1), np.uint8)), "jpeg"),
+            _load("d", size=(8, 8)),
+        ),
+        Target(
+            "jpeg, several pictures", "d/a.jpg", _image(colour, "mpo", save_all=True, append_images=more), _load("d")
+        ),
+        Target("png, 16 bits per colour", "d/a.png", enc.png(colour.astype(int) * 257, 16, 2), _load("d")),
+        Target("png, interlaced", "d/a.png", enc.png(colour, 8, 2, interlaced=True), _load("d")),
+        Target("j2k", "d/a.j2k", _image(colour, "jpeg2000", no_jp2=True), _load("d")),
+    ]
+    if not HEIC.missing():
+        found.append(Target("heic", "d/a.heic", _image(np.kron(colour, np.ones((6, 6, 1), np.uint8)), "heif"), _load("d")))  # fmt: skip
+    return found
+
+
+def _published_targets() -> list[Target]:
+    """CIFAR in each of its forms, EMNIST and Kuzushiji."""
+    pixels = np.random.RandomState(0).randint(0, 256, (2, 3072)).astype(np.uint8)
+    batch = {b"data": pixels, b"labels": [3, 7], b"filenames": [b"a.png", b"b.png"]}
+    names = pickle.dumps({b"label_names": [b"x"] * 10}, 2)
+    records = b"".join(bytes([3]) + row.tobytes() for row in pixels)
+    found = [
+        Target(f"cifar, protocol {protocol}", "c/data_batch_1", pickle.dumps(batch, protocol), _load("c"))
+        for protocol in (0, 2, 4, 5)
+    ]
+    head = pickle.dumps({b"labels": [3, 7], b"x": (1, 2.5, None, True, {}), b"data": pixels[:, :1]}, 2)
+    packed = _tar(
+        {"cifar-10-batches-py/data_batch_1": pickle.dumps(batch, 2), "cifar-10-batches-py/batches.meta": names}
+    )
+    letters, mapping = "emnist-letters-train-images-idx3-ubyte", b"1 65 97\n2 66 98\n"
+    label_file = {"emnist-letters-train-labels-idx1-ubyte": _idx(np.array([1, 2]))}
+    small = np.random.RandomState(1).randint(0, 256, (2, 6, 5)).astype(np.uint8)
+    k49 = {"k49-train-labels.npz": _zip({"arr_0.npy": LABELS})}
+    return [
+        *found,
+        Target("cifar, names", "c/batches.meta", names, _load("c"), base={"c/data_batch_1": pickle.dumps(batch, 2)}),
+        Target(
+            "cifar, its pickle",
+            "x",
+            head,
+            lambda folder: _refused(lambda: read_plain_pickle((folder / "x").read_bytes())),
+        ),
+        Target("cifar, tar.gz", "x.tar.gz", gzip.compress(packed), _load("x.tar.gz")),
+        Target("cifar, tar", "x.tar", packed, _load("x.tar")),
+        Target("cifar, bytes", "c/data_batch_1.bin", records, _load("c")),
+        Target("emnist", letters, _idx(small), _load("."), base={**label_file, "emnist-letters-mapping.txt": mapping}),
+        Target(
+            "emnist, mapping",
+            "emnist-letters-mapping.txt",
+            mapping,
+            _load("."),
+            base={**label_file, letters: _idx(small)},
+        ),
+        Target("k49", "k49-train-imgs.npz", _zip({"arr_0.npy": _npy(small)}), _load("."), base=k49),
+        Target(
+            "k49, labels",
+            "k49-train-labels.npz",
+            k49["k49-train-labels.npz"],
+            _load("."),
+            base={"k49-train-imgs.npz": _zip({"arr_0.npy": _npy(small)})},
+        ),
+    ]
+
+
+def _refused(read: Callable[[], object]) -> object:
+    """A ValueError is how this function refuses; its callers make an InputError of it."""
+    try:
+        return read()
+    except ValueError as error:
+        raise InputError(printable(str(error))[:200], hint="copy it again") from error
+
+
 IDX, IDX_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
 
-def _image(pixels: Array, kind: str, mode: str | None = None) -> bytes:
+def _image(pixels: Array, kind: str, mode: str | None = None, **options: Any) -> bytes:
     stream = io.BytesIO()
     image = Image.fromarray(pixels)
     if mode == "I;16":
         image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
     elif mode:
         image = image.convert(mode)
-    image.save(stream, kind)
+    image.save(stream, {"jp2": "jpeg2000"}.get(kind, kind), **options)
     return stream.getvalue()
 
 

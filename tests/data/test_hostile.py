@@ -23,6 +23,7 @@ from support import PIXELS, idx
 from gankit.data import load_dataset
 from gankit.data.formats import archive
 from gankit.errors import GankitError, InputError
+from reliability import encoders
 
 
 def png(width: int = 4, height: int = 4, bits: int = 8, data: bytes | None = None, extra: bytes = b"") -> bytes:
@@ -103,6 +104,26 @@ def damaged_png() -> bytes:
     return bytes(content)
 
 
+def rgb_tiff(**tags: int) -> bytes:
+    """A TIFF of 4x4 pixels with some tags set wrongly."""
+    own = {getattr(encoders, name): value for name, value in tags.items()}
+    return encoders.tiff([encoders.tiff_page(np.zeros((4, 4, 3), np.uint8), 2, tags=own)])
+
+
+def icon(width: int, height: int) -> bytes:
+    """An icon whose PNG is larger than an icon can be."""
+    return encoders.ico([(16, 16, png(width, height, data=zlib.compress(bytes(1000))))])
+
+
+def gif_screen(width: int, height: int) -> bytes:
+    small = encoders.gif((4, 4), np.zeros((64, 3)), [{"pixels": np.zeros((4, 4), int)}])
+    return small[:6] + struct.pack("<HH", width, height) + small[10:]
+
+
+def qoi_of(width: int, height: int) -> bytes:
+    return struct.pack(">4sIIBB", b"qoif", width, height, 4, 0) + b"\xfd" * 100 + b"\0" * 7 + b"\1"
+
+
 U1 = "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 2, 2), }"
 GOOD_GZ = gzip.compress(idx(PIXELS))
 FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
@@ -113,6 +134,18 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "png 1x100000": ("a.png", lambda: png(1, 100_000, data=b"")),
     "png cut": ("a.png", lambda: png(64, 64, data=os.urandom(64 * 65))[:2000]),
     "png with a damaged pixel": ("a.png", damaged_png),
+    "tiff 60000x60000": ("a.tif", lambda: rgb_tiff(WIDTH=60_000, LENGTH=60_000)),
+    "tiff of a huge tile": ("a.tif", lambda: rgb_tiff(TILE_WIDTH=65_520, TILE_LENGTH=65_520)),
+    "tiff of 60000 samples": ("a.tif", lambda: rgb_tiff(SAMPLES=60_000)),
+    "tiff without pixels": ("a.tif", lambda: encoders.tiff([({encoders.WIDTH: 4, encoders.LENGTH: 4}, [b""])])),
+    "icon 30000x30000": ("a.ico", lambda: icon(30_000, 30_000)),
+    "icon of 65535 pictures": ("a.ico", lambda: b"\0\0\1\0\xff\xff" + bytes(16 * 65_535)),
+    "gif of a screen of 65535x65535": ("a.gif", lambda: gif_screen(65_535, 65_535)),
+    "qoi 2^31": ("a.qoi", lambda: qoi_of(2**31, 2**31)),
+    "qoi cut": ("a.qoi", lambda: qoi_of(5_000, 5_000)),
+    "tga cut": ("a.tga", lambda: encoders.tga(2, 8_000, 8_000, 24, bytes(100))),
+    "jp2 of nothing": ("a.jp2", lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(60)),
+    "avif of nothing": ("a.avif", lambda: b"\0\0\0\x20ftypavif" + bytes(60)),
     "gif named png": ("a.png", lambda: b"GIF89a" + bytes(40)),
     "tiff named png": ("a.png", lambda: b"II*\0" + bytes(40)),
     "idx wrong magic": ("train-images-idx3-ubyte", lambda: b"\x01\x02" + idx(PIXELS)[2:]),
@@ -159,6 +192,10 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "npz of pickles": ("x.npz", lambda: zipped({"images.npy": saved(np.array([{}], dtype=object))})),
     "npz labels differ": ("x.npz", lambda: zipped({"x.npy": saved(PIXELS), "y.npy": saved(np.arange(3))})),
     "npz float labels": ("x.npz", lambda: zipped({"x.npy": saved(PIXELS), "y.npy": saved(np.zeros(2))})),
+    "npz labels of rank 3": (
+        "x.npz",
+        lambda: zipped({"x.npy": saved(PIXELS), "y.npy": saved(np.ones((2, 2, 1), int))}),
+    ),
     "npz bomb": ("x.npz", lambda: zipped({"x.npy": saved(np.zeros((40_000, 28, 28), np.uint8))})),
     "npz empty": ("x.npz", lambda: zipped({})),
     "npz cut": ("x.npz", lambda: zipped({"x.npy": saved(PIXELS)})[:-30]),
@@ -186,7 +223,7 @@ def test_hostile_files_are_refused(tmp_path: Path, case: str, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     name, make = FILES[case]
     (tmp_path / name).write_bytes(make())
-    path = tmp_path if name in ("a.png",) or name.startswith("train-") else tmp_path / name
+    path = tmp_path if name.startswith(("a.", "train-")) else tmp_path / name
     before, peak = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError) as caught:
         load_dataset(str(path), {})

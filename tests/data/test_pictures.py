@@ -115,6 +115,13 @@ def test_the_advice_names_the_frames_that_were_asked_for(tmp_path: Path) -> None
     assert "--frames=all" in json.loads(result.stdout)["command"]
 
 
+def test_a_page_that_names_itself_as_the_next_one_is_one_page(tmp_path: Path) -> None:
+    content = bytearray(encoders.tiff([encoders.tiff_page(np.asarray(FRAMES[0]), 2)]))
+    content[-4:] = content[4:8]
+    (tmp_path / "a.tif").write_bytes(content)
+    assert len(load(tmp_path, frames="all")) == 1
+
+
 def test_pages_whose_sizes_differ_are_refused_as_files_are(tmp_path: Path) -> None:
     FRAMES[0].save(tmp_path / "a.tif", save_all=True, append_images=[FRAMES[1].resize((8, 8))])
     with pytest.raises(InputError, match="differ in size"):

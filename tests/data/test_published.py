@@ -305,4 +305,15 @@ def test_the_splits_of_medmnist_and_labels_of_several_classes_at_once(tmp_path: 
     assert dataset.labels is None
     assert dataset.conditions is not None
     assert dataset.conditions.tolist() == several["train_labels"].tolist()
-    assert "condition vectors in 'train_labels'" in dataset.notes
+    assert "labels of several classes at once became condition vectors" in dataset.notes
+
+
+@pytest.mark.parametrize("kind", [np.uint8, bool, np.float32])
+def test_one_hot_labels_are_classes(tmp_path: Path, kind: type) -> None:
+    labels = np.eye(5)[[4, 2, 2]]
+    np.savez(tmp_path / "x.npz", images=RNG.integers(0, 256, (3, 8, 8), np.uint8), labels=labels.astype(kind))
+    dataset = load(tmp_path / "x.npz")
+    assert dataset.spec.classes == ("2", "4")
+    assert dataset.labels is not None
+    assert dataset.labels.tolist() == [1, 0, 0]
+    assert "one-hot labels became classes" in dataset.notes

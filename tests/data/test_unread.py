@@ -12,8 +12,6 @@ import pytest
 from PIL import Image
 from support import gankit
 
-from gankit.data.formats.unread import UNREAD
-
 
 def zipped() -> bytes:
     """As `torch.save` writes."""
@@ -65,8 +63,3 @@ def test_a_folder_says_which_of_its_files_are_not_read_and_how_they_could_be(tmp
     assert result.returncode == 2
     assert "holds no images" in result.stderr
     assert "magick mogrify" in result.stderr
-
-
-def test_no_two_kinds_claim_one_suffix() -> None:
-    suffixes = [suffix for kind in UNREAD for suffix in kind.suffixes]
-    assert len(suffixes) == len(set(suffixes))

@@ -90,7 +90,8 @@ def load_npz(
 
     An array that is named as a kind of data (`signals`, `volumes`, `points`) holds it. `rate` is the number of steps of
     a signal in a second. Arrays `x_train`, `y_train`, `x_test`, … (Keras) and `train_images`, `train_labels`, …
-    (MedMNIST) are splits. Labels [N, K] of several classes at once are condition vectors.
+    (MedMNIST) are splits. One-hot labels [N, K] are classes; labels [N, K] of several classes at once are condition
+    vectors.
 
     Arrays of texts `classes` (of labels 0, 1, …) and `names` (of the numbers of the conditions) say what they mean, and
     `scales` [2, K] the means and standard deviations by which these numbers were standardised.
@@ -102,8 +103,7 @@ def load_npz(
         keys["images"], candidates = _choose_images(headers, split, where)
         labels = next((key for key in candidates if key in headers), None)
         if labels is not None:
-            shape = headers[labels].shape
-            keys["conditions" if len(shape) == 2 and shape[1] > 1 else "labels"] = labels
+            keys["labels"] = labels
         if _CONDITIONS in headers:
             keys["conditions"] = _CONDITIONS
         if _RATE in headers and headers[_RATE].shape == ():
@@ -119,10 +119,17 @@ def load_npz(
 
     arrays, unused = read_npz(path, choose)
     labels, conditions = (arrays[keys[key]] if key in keys else None for key in ("labels", "conditions"))
+    meaning = ""
+    if labels is not None and labels.ndim == 2 and labels.shape[1] > 1:
+        one_hot = np.isin(labels, (0, 1)).all() and (np.count_nonzero(labels, axis=1) == 1).all()
+        if one_hot:
+            labels, meaning = labels.argmax(axis=1), "one-hot labels became classes"
+        elif conditions is None:
+            labels, conditions, meaning = None, labels, "labels of several classes at once became condition vectors"
     with_labels = f" with labels '{printable(keys['labels'])}'" if "labels" in keys else ", no labels"
     notes = [f"'{printable(keys['images'])}'{with_labels}"]
-    if "conditions" in keys:
-        notes.append(f"condition vectors in '{printable(keys['conditions'])}'")
+    notes += [f"condition vectors in '{_CONDITIONS}'"] if "conditions" in keys else []
+    notes += [meaning] if meaning else []
     if unused:
         notes.append("not used: " + ", ".join(printable(key) for key in unused[:5]))
     return Dataset.from_arrays(
@@ -258,8 +265,9 @@ NPY = Format(
 NPZ = Format(
     "npz",
     "`x.npz`",
-    "the same as `images`, with `labels` `[N]` or `conditions` `[N, K]`; `x_train`, `y_train`, `x_test`, … (Keras) and "
-    "`train_images`, `train_labels`, `val_images`, … (MedMNIST) are splits; labels `[N, K]` are conditions",
+    "an array `images` (or `x`, `data`, the only one) as in an `.npy`, `labels` `[N]` or one-hot, `conditions` "
+    "`[N, K]`; `x_train`, `y_train`, `x_test`, … (Keras) and `train_images`, `train_labels`, `val_images`, … "
+    "(MedMNIST) are splits",
     claims=lambda request: request.suffix == ".npz" and request.start.startswith(ZIP_MAGIC),
     open=decoded(
         lambda request: load_npz(request.path, request.name, request.how.value_range, request.split, request.how.kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from PIL import Image, ImageCms, ImageColor
@@ -14,6 +16,7 @@ from gankit.errors import InputError
 Colour = tuple[int, int, int]
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_STRIP_PIXELS = 2**20
 PALE = 0.9  # mean brightness of what is opaque, above which it cannot be seen on white
 
 
@@ -59,7 +62,8 @@ def ordinary(image: Image.Image) -> Image.Image:
     if image.mode == "LAB":
         # No conversion of Pillow knows it; the values are those of ICC, with D50 as white.
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        exact = ImageCms.Flags.NOOPTIMIZE  # its table would be up to ten levels off
+        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB", flags=exact)
         assert converted is not None
         return converted
     premultiplied = {"La": "LA", "RGBa": "RGBA"}
@@ -70,8 +74,20 @@ def as_rgb(image: Image.Image, background: Colour = WHITE) -> Image.Image:
     """An image as it is shown: RGB, and what is transparent on the background."""
     if not has_alpha(image):
         return image.convert("RGB")
-    pixels = torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1)[None]
-    return Image.fromarray(on_background(pixels, background)[0].permute(1, 2, 0).contiguous().numpy())
+    shown = Image.new("RGB", image.size)
+    for top, strip in _strips(image):
+        pixels = torch.from_numpy(strip).permute(2, 0, 1)[None]
+        laid = on_background(pixels, background)[0].permute(1, 2, 0).contiguous()
+        shown.paste(Image.fromarray(laid.numpy()), (0, top))
+    return shown
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Array]]:
+    """The first row and the pixels uint8 [H, W, 4] of parts of an image: the floats of a whole may take gigabytes."""
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        yield top, np.array(strip.convert("RGBA"))
 
 
 def as_channels(image: Image.Image, channels: int, background: Colour = WHITE) -> Image.Image:
@@ -92,7 +108,10 @@ def converted(pixels: Array, channels: int, background: Colour = WHITE) -> Array
 
 def brightness(image: Image.Image) -> float | None:
     """The mean brightness, in [0, 1], of what is opaque; None where nothing is."""
-    pixels = np.asarray(image.convert("RGBA")).astype(np.float32) / 255
-    weights = pixels[..., 3]
-    total = float(weights.sum())
-    return float((pixels[..., :3].mean(-1) * weights).sum()) / total if total else None
+    light = total = 0.0
+    for _, strip in _strips(image):
+        pixels = strip.astype(np.float32) / 255
+        weights = pixels[..., 3]
+        light += float((pixels[..., :3].mean(-1) * weights).sum())
+        total += float(weights.sum())
+    return light / total if total else None

@@ -199,7 +199,7 @@ IDX_FOLDER = Format(
 IDX = Format(
     "IDX",
     "`NAME-images-idx3-ubyte`, gzipped or not",
-    "the same from one file; labels from `NAME-labels-idx1-ubyte` beside it, the split `test` from `…-test-images-…`",
+    "as an IDX folder, from one file; labels from `NAME-labels-idx1-ubyte` beside it, `test` from `…-test-images-…`",
     claims=lambda request: request.start.startswith((_GZIP_MAGIC, b"\0\0")),
     open=decoded(_file),
 )

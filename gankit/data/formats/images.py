@@ -30,7 +30,7 @@ from gankit.data.formats.pixels import BROKEN, Form, Header, Page, read_headers,
 from gankit.data.formats.resize import REDUCED_TO
 from gankit.data.formats.sources import ImageFiles, labels_of, suffix_of
 from gankit.data.preparation import OnBadImage, Preparation
-from gankit.errors import InputError
+from gankit.errors import InputError, ResourceError
 
 _BAD_FILES_NAMED = 3
 TRIED = 64  # transparent files by which the background is chosen
@@ -167,8 +167,19 @@ def image_rows(files: ImageFiles, name: str, how: Preparation) -> ImageRows:
 @contextmanager
 def _opened(files: ImageFiles, page: Page) -> Iterator[Image.Image]:
     name = files.names[page.file]
-    with files.open(name) as stream, open_picture(stream, suffix_of(name)) as image:
+    with _in_memory(files, name), files.open(name) as stream, open_picture(stream, suffix_of(name)) as image:
         yield image
+
+
+@contextmanager
+def _in_memory(files: ImageFiles, name: str) -> Iterator[None]:
+    """ResourceError for a picture that does not fit into the memory."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ResourceError(
+            f"{files.where}, {printable(name)}: the memory is too small to decode it", hint="make it smaller"
+        ) from error
 
 
 def _background(files: ImageFiles, pages: Sequence[Page], channels: int) -> Colour:
@@ -198,7 +209,7 @@ def _quiet_pillow() -> Iterator[None]:
 def _read_headers(files: ImageFiles, *, every: bool) -> tuple[list[Page], dict[int, str]]:
     def one(name: str) -> list[Header] | str:
         try:
-            with files.open(name) as stream:
+            with _in_memory(files, name), files.open(name) as stream:
                 return read_headers(stream, suffix_of(name), every=every)
         except BROKEN as error:
             return _reason(error)

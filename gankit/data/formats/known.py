@@ -97,7 +97,7 @@ FOLDER = Format(
 ZIP = Format(
     "zip",
     "`x.zip`",
-    "the same; a single top folder that holds everything does not count",
+    "as a folder; a single top folder that holds everything does not count",
     claims=lambda request: request.start.startswith(ZIP_MAGIC),
     open=_zip,
     labels=True,
@@ -105,7 +105,7 @@ ZIP = Format(
 TAR = Format(
     "tar",
     "`x.tar`, `x.tar.gz`, `x.tgz`",
-    "the same; also shards of WebDataset, whose labels are files `0001.cls` beside `0001.jpg`",
+    "as a folder; also shards of WebDataset",
     claims=lambda request: request.path.name.lower().endswith(_TARS),
     open=_tar,
     labels=True,

@@ -6,10 +6,14 @@ no such bytes. The list is short because each reader is code that meets whatever
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import io
+import logging
 import re
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import IO, Literal
 
 from PIL import Image, UnidentifiedImageError, features
@@ -17,6 +21,7 @@ from PIL import Image, UnidentifiedImageError, features
 from gankit.data.formats.unread import unread_by_start
 
 _START_BYTES = 64
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it says of a damaged file is reported by us
 _ICON_SIDE, _ICON_PICTURES = 1024, 100
 
 
@@ -50,11 +55,22 @@ def _missing(kind: PictureKind) -> str:
         module = import_module(kind.module)
         if kind is HEIC:
             module.register_heif_opener()
+        if kind is TIFF:
+            _silence_libtiff()
         if not kind.feature or features.check(kind.feature):
             return ""
     except ImportError:
         pass
     return f"{kind.name} needs {'the package pillow-heif' if kind is HEIC else 'another Pillow'}: {kind.way}"
+
+
+def _silence_libtiff() -> None:
+    """What this library says of a damaged file would go to stderr past Python; its failure is reported all the same."""
+    maps = Path("/proc/self/maps")  # elsewhere it stays as it is
+    if maps.exists():
+        found = re.search(r"/\S*libtiff[^/\s]*\.so\S*", maps.read_text())
+        if found is not None:
+            ctypes.CDLL(found[0]).TIFFSetErrorHandler(None)
 
 
 PNG = PictureKind(
@@ -119,10 +135,25 @@ def open_picture(stream: IO[bytes], suffix: str) -> Image.Image:
         raise ValueError(missing)
     if kind is ICO:
         _check_icon(stream)
+    if kind is JPEG2000:
+        stream = io.BytesIO(stream.read())  # of a file, Pillow may ask for as many bytes as a box claims to have
     try:
-        return Image.open(stream, formats=[kind.pillow])
+        image = Image.open(stream, formats=[kind.pillow])
+        if kind is PNG:
+            _scale_key(image)
+        return image
     except UnidentifiedImageError:  # whose text is only the repr of the stream
         raise ValueError(f"a damaged {kind.name} file, or one of an unknown form") from None
+
+
+def _scale_key(image: Image.Image) -> None:
+    """The colour key of a PNG in levels of 8 bits; Pillow compares it with pixels that it has scaled."""
+    key, tile = image.info.get("transparency"), getattr(image, "tile", None) or [("", (), 0, "")]
+    raw = tile[0][3] if isinstance(tile[0][3], str) else ""
+    if isinstance(key, int):
+        image.info["transparency"] = min(255, key * {"1": 255, "L;2": 85, "L;4": 17}.get(raw, 1))
+    elif isinstance(key, tuple) and raw == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in key)
 
 
 def _check_icon(stream: IO[bytes]) -> None:

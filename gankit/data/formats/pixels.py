@@ -18,6 +18,7 @@ from gankit.data.formats.pictures import open_picture
 from gankit.data.formats.resize import crop_box, fit, reduction
 
 MAX_PIXELS = 2**26  # 64 Mpx
+MAX_FRAME_PIXELS = 2**24  # of an animation all of whose frames are read: several are in memory at once
 MAX_SIDE = 32_768
 MAX_FRAMES = 2**16  # of one file
 
@@ -43,7 +44,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION = 0x0112  # tag of EXIF
-_WIDTH, _HEIGHT, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLES = 256, 257, 262, 322, 323, 339  # tags of TIFF
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _CHANNELS, _STRIP_BYTES = 256, 257, 258, 262, 277, 279  # tags of TIFF
+_TILE_WIDTH, _TILE_HEIGHT, _FORMAT = 322, 323, 339
 _SIGNED = 2
 
 
@@ -77,7 +79,8 @@ def read_headers(stream: IO[bytes], suffix: str, *, every: bool) -> list[Header]
         headers = []
         for frame in range(count):
             _turn_to(image, frame)
-            headers.append(_header(image, frame))
+            most = MAX_PIXELS if image.format == "TIFF" or count == 1 else MAX_FRAME_PIXELS
+            headers.append(_header(image, frame, most))
         if image.format == "PNG" and count == 1:
             image.verify()
     if image.format == "PNG" and count > 1:
@@ -101,10 +104,10 @@ def _turn_to(image: Image.Image, frame: int) -> None:
         image.seek(frame)
 
 
-def _header(image: Image.Image, frame: int) -> Header:
+def _header(image: Image.Image, frame: int, most: int) -> Header:
     size = _size(image)
-    if not all(1 <= side <= MAX_SIDE for side in size) or size[0] * size[1] > MAX_PIXELS:
-        raise ValueError(f"{size[0]}x{size[1]} pixels are over the limit of {MAX_PIXELS:,} pixels, side {MAX_SIDE:,}")
+    if not all(1 <= side <= MAX_SIDE for side in size) or size[0] * size[1] > most:
+        raise ValueError(f"{size[0]}x{size[1]} pixels are over the limit of {most:,} pixels, side {MAX_SIDE:,}")
     deep = image.mode in _DEEP
     if not deep and image.mode not in _GREY | _COLOUR:
         raise ValueError(f"pixels of mode {image.mode} are not read")
@@ -121,17 +124,26 @@ def _header(image: Image.Image, frame: int) -> Header:
 
 
 def _size(image: Image.Image) -> tuple[int, int]:
-    """(height, width) when it is turned as EXIF says; ValueError for a TIFF that Pillow would misread."""
-    width, height = image.size
-    if image.format == "TIFF":
-        tags: Mapping[int, Any] = image.tag_v2  # type: ignore[attr-defined]
-        width, height = tags[_WIDTH], tags[_HEIGHT]  # versions of Pillow differ in whether image.size is turned
-        tile = tags.get(_TILE_WIDTH, 1) * tags.get(_TILE_HEIGHT, 1)
-        if tile > MAX_PIXELS:
-            raise ValueError(f"tiles of {tile:,} pixels are over the limit of {MAX_PIXELS:,}")
-        if _SIGNED in tags.get(_SAMPLES, ()) and image.mode not in _DEEP:
-            raise ValueError("signed bytes are not read; store unsigned ones")
+    """(height, width) when it is turned as EXIF says."""
+    width, height = _tiff_size(image) if image.format == "TIFF" else image.size
     return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
+def _tiff_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) as stored, which `size` is in some versions of Pillow; ValueError for what Pillow misreads."""
+    tags: Mapping[int, Any] = image.tag_v2  # type: ignore[attr-defined]
+    width, height = tags[_WIDTH], tags[_HEIGHT]
+    tile = tags.get(_TILE_WIDTH, 1) * tags.get(_TILE_HEIGHT, 1)
+    if tile > MAX_PIXELS:
+        raise ValueError(f"tiles of {tile:,} pixels are over the limit of {MAX_PIXELS:,}")
+    if _SIGNED in tags.get(_FORMAT, ()) and image.mode not in _DEEP:
+        raise ValueError("signed bytes are not read; store unsigned ones")
+    bits = tags.get(_BITS, (1,))
+    needed = height * -(-width * sum(bits if len(bits) > 1 else bits * tags.get(_CHANNELS, 1)) // 8)
+    held = sum(tags.get(_STRIP_BYTES, (needed,)))
+    if image.info.get("compression") == "raw" and held < needed:  # Pillow would read on, whatever follows
+        raise ValueError(f"its pixels take {needed:,} bytes, and it holds {held:,}")
+    return width, height
 
 
 def _depth(image: Image.Image) -> Depth:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import pickletools
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,9 @@ class _Name:
 def read_plain_pickle(data: bytes) -> Any:
     """What a pickle holds, with texts of Python 2 as str; ValueError if it is damaged or asks for more."""
     try:
-        return _plain(_run(data))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of escapes in texts of Python 2
+            return _plain(_run(data))
     except (IndexError, KeyError, TypeError, AttributeError, OverflowError, UnicodeError) as error:
         raise ValueError(f"a damaged pickle ({type(error).__name__})") from error
 

@@ -122,14 +122,14 @@ UNREAD = (
     Unread(
         "web page",
         (".html", ".htm"),
-        "it may be what a server answered in place of the file",
+        "they may be what a server answered in place of the file",
         "download it again",
         (b"<!DOCTYPE html", b"<!doctype html", b"<html"),
     ),
     Unread(
         "Git LFS pointer",
         (),
-        "it only names the file",
+        "they only name the file",
         "git lfs pull",
         (b"version https://git-lfs",),
     ),
