@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -149,6 +150,41 @@ def test_what_a_file_is_instead_is_named(tmp_path: Path, content: bytes, said: s
     FRAMES[0].save(tmp_path / "a.png")
     (tmp_path / "b.jpg").write_bytes(content)
     assert said in info(tmp_path, ".")["left_out"]["b.jpg"]
+
+
+class Stingy(io.BytesIO):
+    """A file of which nobody asks for much more than it can have."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        assert size is None or size < 1 << 20
+        return super().read(size)
+
+
+def test_a_box_that_claims_gigabytes_is_not_asked_for(tmp_path: Path) -> None:
+    FRAMES[0].save(tmp_path / "a.jp2")
+    content = bytearray((tmp_path / "a.jp2").read_bytes())
+    place = content.index(b"jp2h") - 4
+    content[place : place + 4] = b"\xff\xff\xff\xf0"
+    with pytest.raises((ValueError, OSError, SyntaxError)):
+        pictures.open_picture(Stingy(bytes(content)), ".jp2")
+
+
+def test_what_a_library_says_of_a_damaged_file_stays_out_of_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    content = bytearray(encoders.tiff([encoders.tiff_page(np.asarray(FRAMES[0]), 2, compression=encoders.DEFLATE)]))
+    content[40:60] = bytes(20)
+    (tmp_path / "set" / "a.tif").write_bytes(content)
+    result = gankit("train", "--data", "set", "--variant", "gan", cwd=tmp_path)
+    assert result.returncode == 2
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["error"]
+
+
+def test_an_animation_of_huge_frames_is_refused_when_each_is_a_sample(tmp_path: Path) -> None:
+    content = bytearray(encoders.gif((4, 4), np.zeros((64, 3)), [{"pixels": np.zeros((4, 4), int)}] * 2))
+    content[6:10] = (5000).to_bytes(2, "little") * 2
+    (tmp_path / "a.gif").write_bytes(content)
+    with pytest.raises(InputError, match="5000x5000 pixels are over the limit of 16,777,216"):
+        load(tmp_path, frames="all")
 
 
 # -- readers that are missing ------------------------------------------------------------------------------------------

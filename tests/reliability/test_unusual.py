@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from gankit.data.formats import images, pictures, pixels
-from reliability import unusual
-from reliability.unusual_files import Case, cases, saved, smooth
+from reliability.unusual import campaign as unusual
+from reliability.unusual.campaign import cases
+from reliability.unusual.case import Case, saved, smooth
 
 CASES = cases()
 

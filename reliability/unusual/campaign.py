@@ -20,7 +20,18 @@ import PIL
 
 from gankit.data import Preparation, load_dataset
 from gankit.errors import GankitError
-from reliability.unusual_files import Case, cases
+from reliability.unusual import others, own, tiffs
+from reliability.unusual.case import Case
+
+
+def cases() -> list[Case]:
+    """All files that can be made here."""
+    found = [*own.png_cases(), *own.bmp_cases(), *own.pnm_cases(), *own.tga_cases(), *own.gif_cases()]
+    found += [*own.icons_cases(), *own.qoi_cases(), *tiffs.tiff_cases(), *others.jpeg_cases()]
+    found += [*others.jpeg2000_cases(), *others.webp_cases(), *others.avif_cases(), *others.heic_cases()]
+    found += [*others.turned_cases(), *others.packed_cases()]
+    assert len({case.name for case in found}) == len(found)
+    return found
 
 
 @dataclass
@@ -78,7 +89,3 @@ def main() -> None:
         tally = campaign([case for case in cases() if given.only in case.name], Path(folder))
     print(json.dumps({**vars(tally), "kinds": dict(tally.kinds)}, indent=2))
     raise SystemExit(bool(tally.broken))
-
-
-if __name__ == "__main__":
-    main()

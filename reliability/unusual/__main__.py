@@ -1,0 +1,5 @@
+"""`python -m reliability.unusual`."""
+
+from reliability.unusual.campaign import main
+
+main()
