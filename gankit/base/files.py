@@ -203,11 +203,11 @@ def unpack_tensors(data: bytes, source: Path) -> tuple[dict[str, Tensor], str | 
 def _read_header(data: bytes, source: Path) -> dict[str, Any]:
     if data[:2] == b"\x80\x02" or data[:4] == b"PK\x03\x04":
         raise InputError(f"{source} is a pickle or zip file", hint="gankit reads .safetensors only and never unpickles")
-    if len(data) < 8:
-        raise InputError(f"{source} is truncated: {len(data)} bytes", hint="copy it again")
     length = int.from_bytes(data[:8], "little")
-    if length > MAX_HEADER_BYTES or length > len(data) - 8:
-        raise InputError(f"{source} is truncated or not a safetensors file", hint="copy it again")
+    if len(data) < 8 or length > MAX_HEADER_BYTES or length > len(data) - 8:
+        named = source.suffix.lower() == ".safetensors"
+        hint = "copy it again" if named else "give a .safetensors file, such as a run's generator.safetensors"
+        raise InputError(f"{source} is truncated or not a safetensors file", hint=hint)
     try:
         header = json.loads(data[8 : 8 + length], object_pairs_hook=_refuse_duplicates)
     except (ValueError, RecursionError) as error:

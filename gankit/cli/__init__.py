@@ -32,11 +32,12 @@ from gankit.cli import (
     variants,
     verify,
 )
+from gankit.cli.help import in_words
 from gankit.errors import GankitError, ResourceError, Stopped
 
 app = typer.Typer(
     name="gankit",
-    help="Train generative adversarial networks; every variant is a plugin.",
+    help="Train generative adversarial networks; every variant is a plugin.\n\ngankit train --images 100k",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -70,6 +71,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(plugin.app, name="plugin")
 app.command("install")(install.install)
 app.command("uninstall")(install.uninstall)
+in_words(app)
 
 
 def _version(value: bool) -> None:
@@ -81,13 +83,17 @@ def _version(value: bool) -> None:
 
 
 NEWCOMER = """\
-gankit trains generative adversarial networks; every variant is a plugin.
+gankit trains generative adversarial networks.
 
-  gankit train                       a first run, on digits: minutes, and no download
-  gankit train --data PHOTOS         on your own images; `gankit advise PHOTOS` says how, and why
-  gankit sample RUN -o samples.png   pictures of what a run has learnt
+  gankit train                  a first run, on digits
+  gankit train --data PHOTOS    on your own images
+  gankit sample RUN -o x.png    pictures of what it learnt
 
-Then: gankit eval RUN (scores), gankit resume RUN (further), gankit variants, gankit recipes, gankit --help (all).
+The first one takes minutes and downloads nothing.
+`gankit advise PHOTOS` says how to train on them, and why.
+
+Then: gankit eval RUN (scores), gankit resume RUN (further),
+gankit variants, gankit recipes, gankit --help (all).
 """
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gankit.base.text import plural, printable
+from gankit.base.text import plural
 from gankit.cli import console
 from gankit.cli.flags import (
     Background,
@@ -42,9 +42,9 @@ def advise(
     ] = "error",
     size: Annotated[str | None, typer.Option(help="The size you want: HEIGHTxWIDTH, or 64.")] = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="Extension with data sets; repeatable.")] = None,
-    measure: Annotated[
-        bool, typer.Option("--measure/--no-measure", help="Whether to measure the hours here by a few steps.")
-    ] = True,
+    no_measure: Annotated[
+        bool, typer.Option("--no-measure", help="Do not measure the hours here by a few steps.")
+    ] = False,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -68,7 +68,7 @@ def advise(
         own = {key: value for key, value in given.items() if value and value not in ("error", "first")}
         plan = plan_run([advice.layer, Layer("flag", {"data": data, "device": device, **own})])
         share, looked_at = near_duplicates(advice)
-        speed = measure_speed(plan, advice.survey.sample(256)) if measure else None
+        speed = measure_speed(plan, advice.survey.sample(256)) if not no_measure else None
         facts: dict[str, Any] = {
             "budget": plan.config.total_images,
             "duplicates": share if looked_at else None,
@@ -106,7 +106,7 @@ def _print(advice: Advice, command: str, facts: dict[str, Any]) -> None:
     size = f", {data.colour}, trained at {data.side} pixels" if data.kind == "images" else ""
     classes = f", {data.classes:,} classes of {data.per_class:,} or more" if data.classes > 1 else ", no labels"
     classes = f", {plural(len(advice.survey.attributes), 'attribute')}" if advice.survey.attributes else classes
-    out(console.cell(f"{printable(advice.data)}: {plural(data.images, noun)}{size}{classes}"))
+    console.paragraph(f"{advice.data}: {plural(data.images, noun)}{size}{classes}")
     if facts["looked_at"]:
         out(f"near-duplicates  {facts['duplicates']:.1%} of the {facts['looked_at']:,} {data.kind} looked at")
     out()
@@ -116,13 +116,13 @@ def _print(advice: Advice, command: str, facts: dict[str, Any]) -> None:
     if facts["budget"]:
         time = f"about {duration(facts['hours'])} here ({facts['device']})" if facts["hours"] else "not measured here"
         table.add_row("images", compact(facts["budget"]), time)
-    out(table)
+    console.print_table(table)
     notes = Table(box=None, pad_edge=False, show_header=False)
     for heading, text in (("expect", advice.quality), *(("watch", line) for line in advice.watch)):
         if text:
             notes.add_row(heading, console.cell(text))
     out()
-    out(notes)
+    console.print_table(notes)
     out()
     out(command, markup=False)
     console.next_steps("the line above, or the same with other flags behind it")

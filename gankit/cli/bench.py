@@ -41,20 +41,21 @@ def bench(
 
 
 def _print(result: Benchmark) -> None:
-    out = console.data.print
     threads = f", {result.threads} threads" if result.device == "cpu" else ""
     where = f"{result.device}{threads} in {result.precision}"
-    out(f"{result.variant} on {where}, batch {result.batch}, torch {result.torch}")
+    console.paragraph(f"{result.variant} on {where}, batch {result.batch}, torch {result.torch}")
     low, high = result.images_per_s_range
-    out(f"images/s     {result.images_per_s:,.0f} ({low:,.0f}–{high:,.0f}), {result.step_ms:,.2f} ms a step")
+    facts = {"images/s": f"{result.images_per_s:,.0f} ({low:,.0f}–{high:,.0f}), {result.step_ms:,.2f} ms a step"}
     rate, limit = f"{_si(result.flop_per_s)}FLOP/s", f"{_si(result.matmul_flop_per_s)}FLOP/s"
-    out(f"arithmetic   {_si(result.flop_per_image)}FLOP an image")
-    out(f"rate         {rate}: {result.of_matmul:.0%} of the {limit} of a matrix product here")
-    out(f"outside      {result.outside:.0%} of a step in which no operator computes")
-    out(f"peak memory  {result.peak_bytes / 2**20:,.0f} MiB")
+    facts["arithmetic"] = f"{_si(result.flop_per_image)}FLOP an image"
+    facts["rate"] = f"{rate}: {result.of_matmul:.0%} of the {limit} of a matrix product here"
+    facts["outside"] = f"{result.outside:.0%} of a step in which no operator computes"
+    facts["peak memory"] = f"{result.peak_bytes / 2**20:,.0f} MiB"
+    for label, text in facts.items():
+        console.paragraph(text, label=label, indent=13)
     total = sum(result.phases_ms.values())
     for name, ms in result.phases_ms.items():
-        out(f"  {name:15} {ms:9.2f} ms {ms / total:6.1%}")
+        console.data.print(f"  {name:15} {ms:9.2f} ms {ms / total:6.1%}")
 
 
 def _si(value: float) -> str:

@@ -26,15 +26,18 @@ def propose(checkpoint: Path, against: str | None, options: dict[str, Any], *, j
         console.print_json(_document(found))
         return
     if not found.seeds:
-        console.data.print(
-            f"The classifier is {SURE:.0%} sure of three samples of no class, for seeds 0 to {SEEDS - 1}."
+        console.paragraph(
+            f"The classifier is {SURE:.0%} sure of three samples of one class nowhere in seeds 0 to {SEEDS - 1}: "
+            "the generator has not learnt the classes yet."
         )
         console.next_steps(f"gankit diagnose {console.quoted(checkpoint)}")
         return
     from rich.table import Table
 
-    console.data.print(f"Samples of seeds 0 to {SEEDS - 1}, of whose class the classifier is at least {SURE:.0%} sure")
-    console.data.print(f"(it is right about {found.accuracy:.1%} of real images that it was not trained on):")
+    console.paragraph(
+        f"Samples of seeds 0 to {SEEDS - 1}, of whose class the classifier is at least {SURE:.0%} sure (it is right "
+        f"about {found.accuracy:.1%} of real images that it was not trained on):"
+    )
     table = Table("class", "samples", "seeds", "their mean looks like", box=None, pad_edge=False)
     for name, seeds in found.seeds.items():
         cells = (name, str(found.counts[name]), ",".join(map(str, seeds)), found.means.get(name, "–"))
@@ -45,17 +48,16 @@ def propose(checkpoint: Path, against: str | None, options: dict[str, Any], *, j
 
 def _print_sums(found: Concepts, command: str) -> None:
     if not found.sums:
-        console.data.print("For a sum A - B + C of classes three of them must have such seeds.")
+        console.paragraph("For a sum A - B + C of classes three of them must have such seeds.")
         return
     count = Counter(candidate.kind for candidate in found.sums)
-    console.data.print(f"{len(found.sums):,} sums A - B + C of these means: {count['added']:,} look like A or C,")
-    console.data.print(
+    console.paragraph(
+        f"{len(found.sums):,} sums A - B + C of these means: {count['added']:,} look like A or C, "
         f"{count['subtracted']:,} like B, {count['another']:,} like another class. The surest of some results:"
     )
     for example in _examples(found.sums):
         (a, c), b = example.plus, example.minus
-        text = f"{a} - {b} + {c} looks like {example.result}, with probability {example.probability:.2f}:"
-        console.data.print(console.cell(text))
+        console.paragraph(f"{a} - {b} + {c} looks like {example.result}, with probability {example.probability:.2f}:")
         words = f"--plus {_seeds(found, a)} --minus {_seeds(found, b)} --plus {_seeds(found, c)}"
         console.data.print(f"  {command} {words}", markup=False)
     console.talk.print("The classifier knows classes and nothing else: whether a style was added is for the eye.")

@@ -8,6 +8,7 @@ import math
 import os
 import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False, soft_wrap=True)
+LONGEST_NAME = 20  # characters of a cell that is not wrapped
+NARROWEST = 10  # characters of a column of texts
 PLAIN_LINE_S = 10.0  # seconds between two lines of progress in a pipe
 _rank = os.environ.get("RANK", "0")
 RANK = int(_rank) if _rank.isdecimal() else 0  # number of this process under torchrun; only the first shows progress
@@ -80,10 +83,39 @@ def cell(text: str) -> Text:
     return Text(printable(text))
 
 
+def fitting_width() -> int | None:
+    """The columns that a screen has to fit: those of the terminal, or of COLUMNS; None in a pipe without it."""
+    return data.width if data.is_terminal or os.environ.get("COLUMNS", "").isdecimal() else None
+
+
+def paragraph(text: str, *, label: str = "", indent: int = 0, style: str = "") -> None:
+    """Print text on stdout behind a label, wrapped between words on a terminal; what follows is indented as it is."""
+    width, start = fitting_width(), f"{label:<{indent}}"
+    lines = [start + printable(text)]
+    if width is not None and len(lines[0]) > width > indent + 20:
+        rest = " " * len(start)
+        lines = textwrap.wrap(
+            printable(text), width, initial_indent=start, subsequent_indent=rest, break_on_hyphens=False
+        )
+    for line in lines:
+        data.print(Text(line, style=style))
+
+
 def print_table(table: Table) -> None:
-    """Print a table of numbers on stdout at its natural width; no cell is cut in a pipe or on a narrow terminal."""
-    wide = Console(highlight=False, width=width_of(table))
-    wide.print(table, crop=False)
+    """Print a table on stdout at its natural width; on a narrower terminal texts are wrapped, names and numbers not.
+
+    No cell is cut: a table whose names and numbers alone are wider than the terminal keeps its width.
+    """
+    natural, width = width_of(table), fitting_width()
+    fixed = texts = 0
+    for column in table.columns:
+        cells = [str(cell) for cell in (column.header, *column.cells)]
+        column.no_wrap = all(" " not in cell and len(cell) <= LONGEST_NAME for cell in cells[1:])
+        column.overflow = "fold"
+        fixed += 2 + max(map(len, cells)) if column.no_wrap else 0
+        texts += not column.no_wrap
+    fits = width is None or fixed + NARROWEST * texts <= width
+    Console(highlight=False, width=min(natural, width) if fits and width else natural).print(table, crop=False)
 
 
 def width_of(table: Table) -> int:

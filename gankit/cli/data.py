@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gankit.base.text import printable
 from gankit.cli import console
 from gankit.cli.flags import (
     Background,
@@ -30,7 +28,10 @@ from gankit.settings.layers import Layer
 if TYPE_CHECKING:
     from gankit.data.formats.pack import PackHeader
 
-app = typer.Typer(help="Look at data; pack them into one file, and check such a file.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at data; pack them into one file, and check such a file.\n\ngankit data info ./photos",
+    no_args_is_help=True,
+)
 
 PREPARATION = ("size", "value_range", "channels", "background", "frames", "labels", "image_column", "on_bad_image")
 Packed = Annotated[Path, typer.Argument(metavar="FILE.gkpack", help="A packed data set.")]
@@ -126,8 +127,7 @@ def info(
         console.print_json(facts)
         return
     for key, value in sheet.lines().items():
-        parts = textwrap.wrap(printable(value), 68) if key == "attributes" else [printable(value)]
-        console.data.print(f"{key:<12}" + f"\n{'':12}".join(parts), markup=False)
+        console.paragraph(value, label=key, indent=12)
     words = " ".join([console.quoted(data), *data_flags(chosen)])
     console.next_steps(f"gankit data preview {words}", f"gankit advise {words}")
 
@@ -186,4 +186,4 @@ def _show(path: Path, header: PackHeader, *, as_json: bool) -> None:
     rows["attributes"] = ", ".join(facts["attributes"]) or "none"
     rows["notes"] = "; ".join(header.notes) or "none"
     for key, value in rows.items():
-        console.data.print(f"{key:<12}{printable(str(value))}", markup=False)
+        console.paragraph(str(value), label=key, indent=12)

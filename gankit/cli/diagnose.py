@@ -26,17 +26,21 @@ def diagnose(
     if json:
         console.print_json(dataclasses.asdict(diagnosis))
         return
-    out = console.data.print
+    from rich.table import Table
+
     images, lines = f"{diagnosis.images_seen:,} images", f"{diagnosis.lines} lines of statistics"
-    out(f"{diagnosis.folder}: {diagnosis.state} at {images}, {lines}", markup=False)
+    console.paragraph(f"{diagnosis.folder}: {diagnosis.state} at {images}, {lines}")
     if diagnosis.reason:
-        out(f"  {diagnosis.reason}", markup=False)
+        console.paragraph(diagnosis.reason, indent=2)
+    table = Table("", "at first", "at the end", box=None, pad_edge=False)
     for name, (first, last) in diagnosis.figures.items():
-        out(f"  {name:16} {first:10.4g} at first, {last:10.4g} at the end", markup=False)
+        table.add_row(console.cell(name), f"{first:.4g}", f"{last:.4g}")
+    if diagnosis.figures:
+        console.print_table(table)
     for finding in diagnosis.findings:
-        out(f"{finding.kind} since {finding.since:,} images: {finding.figure}", style="yellow", markup=False)
-        out(f"  try {finding.advice}", markup=False)
+        console.paragraph(f"{finding.kind} since {finding.since:,} images: {finding.figure}", style="yellow")
+        console.paragraph(f"try {finding.advice}", indent=2)
     if not diagnosis.findings:
-        out(diagnosis.verdict)
+        console.paragraph(diagnosis.verdict)
     name = console.quoted(run)
     console.next_steps(f"gankit eval {name}", f"gankit resume {name}")

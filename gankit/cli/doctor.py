@@ -29,7 +29,6 @@ def doctor(json: Json = False) -> None:
 def _print(report: dict[str, Any]) -> None:
     from rich.table import Table
 
-    out = console.data.print
     for key, value in report.items():
         if key == "plugins":
             continue
@@ -37,9 +36,9 @@ def _print(report: dict[str, Any]) -> None:
             value = ", ".join(f"{name} {version}" for name, version in value.items())
         elif isinstance(value, list):
             value = ", ".join(value)
-        out(f"{key:16s} {value}", markup=False)
+        console.paragraph(str(value), label=key, indent=17)
     table = Table("plugin", "kind", "from", "state", "", box=None, pad_edge=False)
     for row in report["plugins"]:
         table.add_row(*(console.cell(row[key]) for key in ("name", "kind", "origin", "state", "reason")))
-    out()
-    out(table)
+    console.data.print()
+    console.print_table(table)

@@ -38,9 +38,11 @@ def figure1d(
 ) -> None:
     """Draw the figure of GAN articles: real density, generator's density, D(x) and arrows from z to x.
 
-    D is compared with the optimum D*(x) = p / (p + p_g) if its scores are logits. Data in 2-D get a map of D and the
-    number of covered modes. A run is drawn at its start and at the checkpoints it keeps; several variants, with commas
-    between them, are a row each, and -s NAME.KEY=VALUE is an option of one of them.
+    D is compared with the optimum D*(x) = p / (p + p_g) if its scores are logits. 2-D data get a map of D and modes.
+
+    A run is drawn at its start and at the checkpoints it keeps.
+
+    Several variants, with commas between them, are a row each; -s NAME.KEY=VALUE is an option of one of them.
 
     gankit figure1d --data ring8 -o ring8.webp
     """
@@ -52,6 +54,7 @@ def figure1d(
     path, suffix = picture_path(out, "--out", FORMATS)
     with console.log_to_stderr(), console.progress_bar():
         if run is not None:
+            _refuse_a_variant(run)
             figures = [_of_run(run, layers, moments)]
         else:
             variants = _variants(merged(layers))
@@ -73,10 +76,19 @@ def figure1d(
     console.data.print(str(path), markup=False)
 
 
+def _refuse_a_variant(run: Path) -> None:
+    """InputError for `gankit figure1d NAME`."""
+    from gankit.host import discovery
+
+    names = {plugin.name for plugin in discovery.discover(discovery.VARIANTS)}
+    if not run.exists() and names & set(str(run).split(",")):
+        raise InputError(f"{run} is not the folder of a run", hint=f"--variant {run}: trains it, and draws")
+
+
 def _print_moments(figure: Figure) -> None:
     from gankit.look.figure import describe
 
-    console.data.print(console.cell(figure.title))
+    console.paragraph(figure.title)
     for row in describe(figure):
         facts = [f"{name} {'–' if value is None else f'{value:.3g}'}" for name, value in row.items()]
         console.data.print(f"{row['images_seen']:>10,} samples  {', '.join(facts[1:])}", markup=False)

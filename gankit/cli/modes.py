@@ -69,8 +69,8 @@ def _show_lost(result: ModeEvaluation) -> None:
     """Print a line about the modes without a good sample, and a line if no sample is good."""
     lost, total = result.lost, len(result.names)
     if len(lost) == total:
-        console.data.print("no sample is near a mode: JSD and KL of the counts are not defined", markup=False)
+        console.paragraph("no sample is near a mode: JSD and KL of the counts are not defined")
     elif lost:
         more = f" and {len(lost) - _NAMED_MODES:,} more" if len(lost) > _NAMED_MODES else ""
-        names = printable(", ".join(lost[:_NAMED_MODES]))
-        console.data.print(f"{len(lost):,} of {total:,} modes without a good sample: {names}{more}", markup=False)
+        names = ", ".join(lost[:_NAMED_MODES])
+        console.paragraph(f"{len(lost):,} of {total:,} modes without a good sample: {names}{more}")

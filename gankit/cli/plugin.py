@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import textwrap
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gankit.base import progress
-from gankit.base.text import plural, printable
+from gankit.base.text import plural
 from gankit.cli import console
 from gankit.cli.flags import Device, Json, complete_plugin, path_of
 from gankit.errors import PluginError
@@ -20,9 +19,9 @@ from gankit.errors import PluginError
 if TYPE_CHECKING:
     from gankit.testing import Cause, Outcome, Subject
 
-MAX_WIDTH = 110  # characters of a line on a wide terminal
+MARK = 8  # characters of 'FAILED' and the blanks after it
 
-app = typer.Typer(help="Make, check and list plugins.", no_args_is_help=True)
+app = typer.Typer(help="Make, check and list plugins.\n\ngankit plugin new mygan", no_args_is_help=True)
 
 
 @app.command("list")
@@ -102,31 +101,24 @@ def check(
 def _print_outcomes(subject: Subject, outcomes: Sequence[Outcome], found: Sequence[Cause]) -> None:
     """What failed, each cause once with its checks; then the checks that passed."""
     for cause in found:
-        _print_part("FAILED", cause.reason, style="bold red")
-        _print_part("", f"to do: {cause.hint}")
+        console.paragraph(cause.reason, label="FAILED", indent=MARK, style="bold red")
+        console.paragraph(f"to do: {cause.hint}", indent=MARK)
         checks = [outcome.check for outcome in cause.outcomes]
         if len(checks) == 1:
-            _print_part("", f"check {checks[0].name}: {checks[0].requirement}")
+            console.paragraph(f"check {checks[0].name}: {checks[0].requirement}", indent=MARK)
         else:
-            _print_part("", f"fails {len(checks)} checks: {', '.join(check.name for check in checks)}")
+            names = ", ".join(check.name for check in checks)
+            console.paragraph(f"fails {len(checks)} checks: {names}", indent=MARK)
     passed = [outcome for outcome in outcomes if outcome.reason is None]
     if found:
-        _print_part("ok", ", ".join(outcome.check.name for outcome in passed))
+        console.paragraph(", ".join(outcome.check.name for outcome in passed), label="ok", indent=MARK)
     else:
         for outcome in passed:
-            _print_part("ok", f"{outcome.check.name}: {outcome.check.requirement}")
+            console.paragraph(f"{outcome.check.name}: {outcome.check.requirement}", label="ok", indent=MARK)
     seconds = sum(outcome.wall_s for outcome in outcomes)
     print(f"{len(passed)} of {len(outcomes)} checks passed on {subject.device} in {seconds:.1f} s")
     for line in subject.deprecated:
         console.talk.print(console.cell(f"warning: {line}"))
-
-
-def _print_part(mark: str, text: str, style: str = "") -> None:
-    """A paragraph behind a mark, wrapped at the width of the terminal."""
-    width = min(console.data.width, MAX_WIDTH)
-    lines = textwrap.wrap(printable(text), width, initial_indent=f"{mark:<8}", subsequent_indent=" " * 8)
-    for line in lines:
-        console.data.print(line, style=style, markup=False)
 
 
 def _document(subject: Subject, outcomes: Sequence[Outcome], found: Sequence[Cause]) -> dict[str, Any]:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from gankit.run.plan import Plan
     from gankit.store.speeds import Speed
 
-app = typer.Typer(help="List recipes, or show one.", invoke_without_command=True)
+app = typer.Typer(help="List recipes, or show one.\n\ngankit recipes show digits", invoke_without_command=True)
 
+COLUMNS = ("recipe", "what it is", "data", "images", "cost here", "state")
+NARROW = 72  # columns of a terminal below which the list has fewer of them
 SHOWN_SHARES = (0.0, 0.5, 1.0)  # shares of the budget at which schedules are shown
 
 
@@ -38,7 +40,9 @@ def listing(context: typer.Context, json: Json = False) -> None:
         return
     from rich.table import Table
 
-    table = Table("recipe", "what it is", "data", "images", "cost here", "state", box=None, pad_edge=False)
+    narrow = (console.fitting_width() or NARROW) < NARROW
+    shown = [heading for heading in COLUMNS if not narrow or heading in ("recipe", "what it is", "images")]
+    table = Table(*shown, box=None, pad_edge=False)
     names = [recipe.name for recipe in found]
     for recipe in found:
         name = f"{recipe.dist}:{recipe.name}" if names.count(recipe.name) > 1 else recipe.name
@@ -46,8 +50,9 @@ def listing(context: typer.Context, json: Json = False) -> None:
         speed = speeds.recall(recipe.digest)
         cost = duration(speed.hours(images)) if speed is not None else ""
         cells = (name, recipe.recipe.title, str(data), compact(images), cost, recipe.recipe.state)
-        table.add_row(*map(console.cell, cells))
-    console.data.print(table)
+        row = dict(zip(COLUMNS, cells, strict=True))
+        table.add_row(*(console.cell(row[heading]) for heading in shown))
+    console.print_table(table)
     console.next_steps("gankit recipes show NAME", "gankit train --recipe NAME")
 
 
@@ -122,9 +127,9 @@ def _print(found: RecipeFile, plan: Plan, speed: Speed | None) -> None:
     from rich.table import Table
 
     recipe, out = found.recipe, console.data.print
-    out(console.cell(f"{recipe.title}  ({found.name} from {found.origin})"))
+    console.paragraph(f"{recipe.title}  ({found.name} from {found.origin})")
     if recipe.about:
-        out(console.cell(recipe.about))
+        console.paragraph(recipe.about)
     out()
     table = Table("setting", "value", "from", box=None, pad_edge=False)
     for key, row in plan.settings_table().items():
@@ -143,31 +148,35 @@ def _print(found: RecipeFile, plan: Plan, speed: Speed | None) -> None:
     out()
     _print_expectation(found)
     data = str(recipe.settings.get("data", "yours"))
-    out(console.cell("data        " + data + (f": {recipe.data.about}" if recipe.data.about else "")))
-    out(f"budget      {compact(plan.config.total_images)} images")
+    _fact("data", data + (f": {recipe.data.about}" if recipe.data.about else ""))
+    _fact("budget", f"{compact(plan.config.total_images)} images")
     for cost in recipe.cost:
-        out(console.cell(f"measured    {duration(cost.hours)} on {cost.machine}"))
+        _fact("measured", f"{duration(cost.hours)} on {cost.machine}")
     if speed is not None:
         time = duration(speed.hours(plan.config.total_images))
-        out(f"here        about {time} at {speed.images_per_s:,.3g} images/s ({speed.device})")
+        _fact("here", f"about {time} at {speed.images_per_s:,.3g} images/s ({speed.device})")
     if recipe.not_run is not None:
-        out(console.cell(f"not run     {recipe.not_run}; only its first steps are tested"))
+        _fact("not run", f"{recipe.not_run}; only its first steps are tested")
     give = "" if "data" in recipe.settings else " --data DATA"
     measured = "" if speed is not None else f"gankit recipes show {found.name} --measure, or "
     console.talk.print(f"next: {measured}gankit train --recipe {found.name}{give}", markup=False)
 
 
 def _print_expectation(found: RecipeFile) -> None:
-    expect, out = found.recipe.expect, console.data.print
+    expect = found.recipe.expect
     if expect is not None:
         n = f", {expect.n:,} samples" if expect.n else ""
         features = f" in {expect.features}" if expect.features else ""
-        out(console.cell(f"scored by   gankit {expect.command}{features}, split {expect.split}{n}"))
+        _fact("scored by", f"gankit {expect.command}{features}, split {expect.split}{n}")
         for name, interval in expect.scores.items():
             value = f", measured {interval.value:g}" if interval.value is not None else ""
-            out(console.cell(f"expected    {name} {interval}{value} ({expect.source})"))
+            _fact("expected", f"{name} {interval}{value} ({expect.source})")
     for part in found.recipe.published:
-        out(console.cell(f"published   {part.score} {part.value}: {part.protocol} ({part.source})"))
+        _fact("published", f"{part.score} {part.value}: {part.protocol} ({part.source})")
+
+
+def _fact(label: str, text: str) -> None:
+    console.paragraph(text, label=label, indent=12)
 
 
 def compact(count: int | None) -> str:

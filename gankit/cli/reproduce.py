@@ -69,9 +69,9 @@ def _print(result: Reproduction) -> None:
         table.add_row(console.cell(title_of(name, None)), measured, expected, words[judged.within])
     console.print_table(table)
     if result.within is None:
-        console.data.print("the recipe has no scores to compare with")
+        console.paragraph("the recipe has no scores to compare with")
     elif result.source:
-        console.data.print(console.cell(f"the expectation is {result.source}"))
+        console.paragraph(f"the expectation is {result.source}")
     console.data.print(f"stored in {result.folder}", markup=False)
     console.next_steps(f"gankit sample {console.quoted(result.runs[0])} -o samples.png")
 

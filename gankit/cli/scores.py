@@ -48,7 +48,7 @@ def print_protocol(evaluation: Evaluation) -> None:
         + f"; seed {p.seed}",
     ]
     for line in lines:
-        console.data.print(printable(line), markup=False)
+        console.paragraph(line)
 
 
 def text_of(name: str, value: float | None, spread: float | None = None) -> str:
@@ -102,7 +102,7 @@ def _show(target: Path, evaluation: Evaluation, *, as_json: bool) -> None:
         return
 
     images = f" at {evaluation.images_seen:,} images" if evaluation.images_seen is not None else ""
-    console.data.print(f"{printable(target)}{images} against {printable(evaluation.data)}", markup=False)
+    console.paragraph(f"{target}{images} against {evaluation.data}")
     print_protocol(evaluation)
     table = Table("", "score", "floor", box=None, pad_edge=False)
     for name, score in evaluation.scores.items():
@@ -112,4 +112,4 @@ def _show(target: Path, evaluation: Evaluation, *, as_json: bool) -> None:
         table.add_row(console.cell(title_of(name, score.higher_is_better)), value, floor)
     console.print_table(table)
     for finding in evaluation.findings():
-        console.data.print(finding, markup=False)
+        console.paragraph(finding)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gankit.base.text import printable
 from gankit.cli import console
 from gankit.cli.flags import complete_recipe, path_of
 from gankit.cli.launch import relaunch
@@ -217,14 +216,17 @@ def _print_dry_run(plan: Plan, dataset: Dataset, *, as_json: bool) -> None:
     out = console.data.print
     out()
     for line in dataset.describe().splitlines():
-        out(printable(line), markup=False)
-    out("built by    " + ", ".join(f"{what} {who}" for what, who in builders.items()), markup=False)
-    out("parameters  " + ", ".join(f"{what} {count:,}" for what, count in cost.parameters.items()))
+        console.paragraph(line)
+    console.paragraph(", ".join(f"{what} {who}" for what, who in builders.items()), label="built by", indent=12)
+    sizes = ", ".join(f"{what} {count:,}" for what, count in cost.parameters.items())
+    console.paragraph(sizes, label="parameters", indent=12)
     total = f"about {clock(cost.total_s)}" if cost.total_s else "no end"
-    out(
-        f"estimate    {total} at {cost.images_per_s:,.0f} images/s (from 5 steps on this machine"
+    console.paragraph(
+        f"{total} at {cost.images_per_s:,.0f} images/s (from 5 steps on this machine"
         + (", without the scores); " if plan.config.eval_every else "); ")
-        + "nothing was written"
+        + "nothing was written",
+        label="estimate",
+        indent=12,
     )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+from pathlib import Path
 from typing import Any, cast
 
 import typer
 
 from gankit.errors import GankitError, InputError
+from gankit.settings.validate import in_words
 
 UsageError = cast(type[Exception], typer.BadParameter.__base__)
 """What typer raises for wrong usage; it has no public name for it."""
@@ -77,6 +80,7 @@ def refusal(error: Any) -> GankitError:
     context = error.ctx
     command = context.command_path if context is not None else "gankit"
     text = re.sub(r" ?\(Possible options.*?\)| ?Did you mean .*\?$", "", str(error.format_message())).strip(". ")
+    text = in_words(text)
     return InputError(f"{command}: {text[:1].lower()}{text[1:]}", hint=_hint(error, command, text))
 
 
@@ -85,23 +89,35 @@ def _hint(error: Any, command: str, text: str) -> str:
     flag = str(getattr(error, "option_name", "")).lstrip("-").lower().replace("_", "-")
     if flag in _ELSEWHERE.get(name, {}):
         return _ELSEWHERE[name][flag]
+    missing = re.match(r"missing argument '(\w+)", text, re.IGNORECASE)
+    if missing is not None and missing[1] in ("CKPT", "RUN"):
+        return _for_run(command)
     possible = list(getattr(error, "possibilities", None) or ())
     if possible:
         return "did you mean " + " or ".join(possible[:3]) + "?"
     extra = re.search(r"unexpected extra argument\(?s?\)? \((.*)\)", text, re.IGNORECASE)
     if extra is not None:
         return _for_words(name, extra[1].split())
-    unknown = re.search(r"No such command '([^']*)'", text)
+    unknown = re.search(r"no such command '([^']*)'", text, re.IGNORECASE)
     if unknown is not None:
         return _for_command(command, unknown[1], str(error.format_message()))
     return f"`{command} --help` shows how"
 
 
+def _for_run(command: str) -> str:
+    """What to type where a run or a checkpoint is missing: the newest run that is here, if there is one."""
+    runs = [path.parent for pattern in ("*/run.json", "runs/*/run.json") for path in Path().glob(pattern)]
+    if not runs:
+        return f"{command} RUN: a run folder, which `gankit train` makes below runs/"
+    newest = max(runs, key=lambda run: run.stat().st_mtime)
+    return f"{command} {shlex.quote(str(newest))}, the newest run here"
+
+
 def _for_words(command: str, words: list[str]) -> str:
-    """Words where a command takes flags: `gankit train NAME`, `gankit train photos/`."""
+    """Words where a command takes flags: `gankit train NAME`, `gankit bench NAME`, `gankit train photos/`."""
     from gankit.host import discovery
 
-    if command == "train" and words:
+    if command in ("train", "bench") and words:
         known = {plugin.name for plugin in discovery.discover(discovery.VARIANTS)}
         if words[0].lower() in known:
             return f"--variant {words[0].lower()}"
@@ -117,8 +133,10 @@ def _for_command(command: str, word: str, text: str) -> str:
     meant = re.search(r"Did you mean (.*)\?", text)
     if word.lower() in _COMMANDS:
         return f"gankit {_COMMANDS[word.lower()]}"
+    if command == "gankit recipes":
+        return f"gankit recipes show {word}"
     if any(plugin.name == word.lower() for plugin in discovery.discover(discovery.VARIANTS)):
-        return f"gankit train --variant {word.lower()}"
+        return f"gankit {'variants show' if command == 'gankit variants' else 'train --variant'} {word.lower()}"
     if meant is not None:
         return f"did you mean {meant[1]}?"
     return f"`{command} --help` lists the commands"

@@ -10,7 +10,9 @@ from gankit.cli import console
 from gankit.cli.flags import Json, complete_variant
 from gankit.host import discovery
 
-app = typer.Typer(help="List installed variants, or show one.", invoke_without_command=True)
+app = typer.Typer(
+    help="List installed variants, or show one.\n\ngankit variants show NAME", invoke_without_command=True
+)
 
 
 @app.callback()
@@ -39,7 +41,7 @@ def listing(context: typer.Context, json: Json = False) -> None:
             name = f"{plugin.dist}:{plugin.name}" if names.count(plugin.name) > 1 else plugin.name
             table.add_row(console.cell(name), console.cell(plugin.title), console.cell(plugin.origin))
         if plugins:
-            console.data.print(table)
+            console.print_table(table)
             console.data.print()
 
 
@@ -61,15 +63,19 @@ def show(
     from rich.table import Table
 
     out = console.data.print
-    out(f"{facts['title']}  ({facts['name']} from {facts['origin']}, plugin API {facts['api']})", markup=False)
+    console.paragraph(f"{facts['title']}  ({facts['name']} from {facts['origin']}, plugin API {facts['api']})")
     out(facts["paper"] or "no paper given", markup=False)
     for heading, key in (("options, set with -s KEY=VALUE", "options"), ("recommended settings", "config")):
-        table = Table(heading, "default", "type", "meaning", box=None, pad_edge=False)
+        table = Table(heading.partition(",")[0], "default", "type", "meaning", box=None, pad_edge=False)
         for row in facts[key]:
             table.add_row(*map(console.cell, (row["name"], str(row["default"]), row["type"], row["help"])))
         out()
-        out(table if facts[key] else f"{heading}: none")
+        if facts[key]:
+            console.print_table(table)
+        else:
+            out(f"{heading}: none")
     out()
     note = f": {facts['conditional_note']}" if facts["conditional_note"] else ""
-    out(f"conditional {facts['conditional']}{note}", markup=False)
-    out("built by    " + ", ".join(f"{what} {who}" for what, who in facts["built_by"].items()), markup=False)
+    console.paragraph(f"{facts['conditional']}{note}", label="conditional", indent=12)
+    built_by = ", ".join(f"{what} {who}" for what, who in facts["built_by"].items())
+    console.paragraph(built_by, label="built by", indent=12)

@@ -65,7 +65,8 @@ def verify(
         if result.checked:
             console.print_table(table)
             bound = result.checked[0][1].tolerance
-            print(f"{len(result.checked)} values on {result.device} in {result.precision}, each to {bound:g}")
+            count = f"{len(result.checked)} values on {result.device} in {result.precision}"
+            console.paragraph(f"{count}, each to {bound:g}")
     for name in result.without:
         console.talk.print(f"{name} offers no vectors: values worked out by hand, from gankit_vectors", markup=False)
     if result.wrong:
@@ -91,6 +92,7 @@ def _verify_resume(
             amount = "in type or shape" if difference.largest is None else f"by up to {difference.largest:.3g}"
             console.data.print(f"{difference.name} differs {amount}", markup=False)
         same = result.compared - len(result.differences)
-        print(f"{same} of {result.compared} tensors and numbers are equal after {result.steps} steps with a resume")
+        numbers = f"{same} of {result.compared} tensors and numbers"
+        console.paragraph(f"{numbers} are equal after {result.steps} steps with a resume")
     if result.differences:
         raise PluginError(f"{run} does not resume bit for bit here", hint="the lines above say what differs")

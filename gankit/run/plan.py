@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gankit import __version__, core
 from gankit.base.files import sha256
+from gankit.base.text import printable
 from gankit.data import Dataset, Preparation, load_dataset
 from gankit.errors import InputError
 from gankit.host import discovery
@@ -126,7 +127,9 @@ def stored_settings(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
     A variant or extension that was a file must be given again: nothing is imported because a run folder says so.
     """
     if not run.exists:
-        raise InputError(f"{run.path} is not the folder of a run", hint="runs lie below runs/, each with a run.json")
+        inside = [folder for folder in run.path.parents if RunFolder(folder).exists]
+        hint = f"{printable(inside[0])} is one" if inside else "runs lie below runs/, each with a run.json"
+        raise InputError(f"{printable(run.path)} is not the folder of a run", hint=hint)
     stored = run.configuration()
     saved = {**stored["config"], "options": stored["options"], "extension_options": stored["extension_options"]}
     for key, flag in (("variant", "--variant"), ("extensions", "--with")):

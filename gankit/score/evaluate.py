@@ -146,13 +146,18 @@ def _score_checkpoint(path: Path, settings: EvalSettings) -> Evaluation:
 
 def _score_set(path: Path, settings: EvalSettings) -> Evaluation:
     started = time.monotonic()
+    composition = core.compose_catalogues([discovery.find(name, discovery.EXTENSIONS) for name in settings.extensions])
     if settings.against is None:
+        if not path.exists() and str(path) not in composition.catalogue("gankit_datasets"):
+            raise InputError(
+                f"{printable(path)}: there is no such file or folder",
+                hint="give a run folder, a .safetensors file, or images with --against DATA",
+            )
         raise InputError(
             f"{printable(path)}: a set of images is scored against real data, and none is named",
             hint="--against DATA (only a checkpoint, a .safetensors file or a run folder, has its own)",
         )
     how = Preparation.of(vars(settings))
-    composition = core.compose_catalogues([discovery.find(name, discovery.EXTENSIONS) for name in settings.extensions])
     if settings.variant is not None:
         raise InputError(f"{printable(path)} holds images, no generator of variant '{settings.variant}'")
     real, train = _both_splits(settings.against, settings.split, how, composition)

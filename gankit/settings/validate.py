@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+import re
 import typing
 from collections.abc import Mapping
 from functools import cache, partial
@@ -38,14 +39,47 @@ def validate(
     try:
         checked = _model(known).model_validate(dict(values))
     except pydantic.ValidationError as error:
-        mistakes = [(item["loc"], item["input"], item["msg"].removeprefix("Value error, ")) for item in error.errors()]
-        problems = "; ".join(
-            f"{'.'.join(map(str, loc))}={value!r}: {msg[0].lower()}{msg[1:]}" for loc, value, msg in mistakes
-        )
-        bad = sorted({str(loc[0]) for loc, _, _ in mistakes})
-        listing = ", ".join(f"{name} ({sources[name]})" if sources and name in sources else name for name in bad)
-        raise InputError(f"bad {what}{place}: {problems}", hint=f"fix {listing}") from None
+        raise _mistakes(known, values, what, place, sources or {}, error.errors()) from None
     return cls(**{name: getattr(checked, name) for name in names})
+
+
+def _mistakes(
+    cls: Any, values: Mapping[str, Any], what: str, place: str, sources: Mapping[str, str], errors: list[Any]
+) -> InputError:
+    """One line for all bad values: each as it was written, what it should be, and what it is for."""
+    facts = {field.name: facts_of(field) for field in dataclasses.fields(cls)}
+    problems, meanings, flags = [], {}, True
+    for item in errors:
+        name = str(item["loc"][0])
+        is_flag = what == "setting" and sources.get(name) == "flag"
+        written = f"--{facts[name].setting.flag or name.replace('_', '-')}" if is_flag else name
+        spelt = f"{written} {values[name]}" if is_flag else f"{'.'.join(map(str, item['loc']))}={item['input']!r}"
+        message = item["msg"].replace("'", "") if item["type"] == "literal_error" else item["msg"]
+        problems.append(f"{spelt}{_source(name, sources)}: {in_words(message)}")
+        meanings[written] = facts[name].help
+        flags &= is_flag
+    texts = [f"{written}: {text}" if len(meanings) > 1 else text for written, text in meanings.items() if text]
+    return InputError(f"{'' if flags else f'bad {what}{place}: '}{'; '.join(problems)}", hint="; ".join(texts) or None)
+
+
+_PLAIN = {
+    r"^Value error, ": "",
+    r"Input should be": "it should be",
+    r"a valid (integer|number), unable to parse string as an? \w+": r"a \1",
+    r"\ba integer\b": "a whole number",
+    r"a valid boolean, unable to interpret input": "true or false",
+    r"greater than or equal to ([^ ]+)": r"\1 or more",
+    r"less than or equal to ([^ ]+)": r"\1 or less",
+    r"^Field required$": "a second value is missing after a comma",
+}
+"""Phrases of pydantic, which typer shows as well -> plainer ones."""
+
+
+def in_words(message: str) -> str:
+    """A message about a bad value in plain words: 'it should be 1 or more'."""
+    for pattern, words in _PLAIN.items():
+        message = re.sub(pattern, words, message)
+    return message[:1].lower() + message[1:]
 
 
 def _source(key: str, sources: Mapping[str, str] | None) -> str:

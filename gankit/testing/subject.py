@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from gankit.base.text import did_you_mean
 from gankit.contracts import Batch, DataSpec, VariantInfo
 from gankit.errors import InputError, PluginError
 from gankit.game.conditions import one_hot
@@ -174,6 +176,11 @@ def _find(name: str) -> discovery.Plugin:
     extensions = [plugin for plugin in discovery.installed(discovery.EXTENSIONS) if plugin.is_called(name)]
     if extensions and not variants:
         return discovery.find(name, discovery.EXTENSIONS)
+    if not variants and not extensions and not name.endswith(".py") and os.sep not in name:
+        groups = (discovery.VARIANTS, discovery.EXTENSIONS)
+        names = sorted({plugin.name for group in groups for plugin in discovery.discover(group)})
+        hint = f"{did_you_mean(name, names)}installed: {', '.join(names)}; a file works too: ./my_plugin.py"
+        raise InputError(f"unknown variant or extension '{name}'", hint=hint)
     plugin = discovery.find(name, discovery.VARIANTS)
     if plugin.path and not hasattr(importing.load_plugin(plugin), "gankit_variant"):
         return replace(plugin, group=discovery.EXTENSIONS)

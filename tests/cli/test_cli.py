@@ -14,12 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 from support import GANKIT, OWN_NETWORKS, TINY_VARIANT, gankit, install, python
-from typer.testing import CliRunner
-
-from gankit.cli import app
 
 TINY = ("--data", "tiny.npz", "--batch", 8, "--z-dim", 8, "--device", "cpu")
 POINTS = ("--data", "ring8", "--batch", 8, "--z-dim", 8, "--device", "cpu")
@@ -100,23 +96,6 @@ def test_a_budget_in_which_the_generator_never_moves_is_a_warning(folder: Path) 
         gankit("train", "--variant", "gan", *TINY, "--print-config", "--steps", 5, "--d-steps", 5, cwd=folder).stderr
         == ""
     )
-
-
-def commands(command: object, words: list[str]) -> list[list[str]]:
-    """Every command below this one."""
-    below = getattr(command, "commands", {})
-    return [words, *(found for name, child in below.items() for found in commands(child, [*words, name]))]
-
-
-@pytest.mark.parametrize("words", commands(typer.main.get_command(app), []), ids=" ".join)
-def test_help_fits_eighty_columns_and_two_screens(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERMINAL_WIDTH", "80")
-    lines = CliRunner().invoke(app, [*words, "--help"]).output.splitlines()
-    assert lines
-    assert max(map(len, lines)) <= 80
-    assert len(lines) <= 100
-    assert not any("…" in line for line in lines if line.startswith("│"))  # nothing is cut
 
 
 def test_dry_run_tells_everything_and_writes_nothing(folder: Path) -> None:
@@ -272,14 +251,14 @@ BAD = {
     "option without a value": (["train", "-s", "label_smoothing"], 2, "-s label_smoothing: not KEY=VALUE"),
     "option out of range": (["train", "-s", "label_smoothing=2"], 2, "less than 1"),
     "option of an absent extension": (["train", "-s", "ada.target=0.6"], 2, "option 'ada.target': no extension 'ada' is part of this run"),
-    "bad schedule": (["train", "--g-lr", "cosine(2e-4, 0)"], 2, "g_lr='cosine(2e-4, 0)': cosine takes two values and a length"),
-    "schedule of an integer": (["train", "--batch", "linear(8, 64, 1k)"], 2, "batch='linear(8, 64, 1k)': it takes one value for the whole run"),
-    "schedule out of bounds": (["train", "--betas", "0.5,linear(0.9, 1, 1k)"], 2, "betas.1='linear(0.9, 1, 1k)': 1 should be less than 1"),
+    "bad schedule": (["train", "--g-lr", "cosine(2e-4, 0)"], 2, "--g-lr cosine(2e-4, 0): cosine takes two values and a length"),
+    "schedule of an integer": (["train", "--batch", "linear(8, 64, 1k)"], 2, "--batch linear(8, 64, 1k): it takes one value for the whole run"),
+    "schedule out of bounds": (["train", "--betas", "0.5,linear(0.9, 1, 1k)"], 2, "--betas 0.5,linear(0.9, 1, 1k): 1 should be less than 1"),
     "share of no budget": (["train", "--g-lr", "linear(1e-3, 0, 50%-100%)", "--time", "1h"], 2, "a share of the budget (50%) needs a budget in images or steps"),
     "momentum of adam": (["train", "--momentum", "0.9"], 2, "momentum has no effect: the players are trained with adam"),
     "betas of rmsprop": (["train", "--optimizer", "rmsprop", "--betas", "0,0.9"], 2, "betas has no effect"),
-    "budget no number": (["train", "--images", "lots"], 2, "images='lots': not a count: write 50000, 50k or 2M — fix images (flag)"),
-    "zero batch": (["train", "--batch", "0"], 2, "batch='0': input should be greater than or equal to 1"),
+    "budget no number": (["train", "--images", "lots"], 2, "--images lots: not a count: write 50000, 50k or 2M"),
+    "zero batch": (["train", "--batch", "0"], 2, "--batch 0: it should be 1 or more"),
     "unknown data": (["train", "--data", "digitz"], 2, "did you mean 'digits'?"),
     "missing data folder": (["train", "--data", "./nothing"], 2, "nothing"),
     "empty data folder": (["train", "--data", "empty"], 2, "empty"),
@@ -305,7 +284,7 @@ BAD = {
     "empty run folder name": (["train", "--out", ""], 2, "--out is empty"),
     "endless name": (["train", "--variant", "gan", "--data", "tiny.npz", "--out", "x" * 300], 4, "File name too long"),
     "not a plugin file": (["train", "--variant", "./bad.toml"], 2, "no such plugin file"),
-    "huge batch": (["train", "--batch", "99999999999999999999"], 2, "batch="),
+    "huge batch": (["train", "--batch", "99999999999999999999"], 2, "--batch 99999"),
     "endless count": (["train", "--images", "1" + "0" * 400], 2, "is never reached"),
     "resume as another variant": (["resume", "done", "--variant", "gan"], 2, "was trained with variant 'lsgan'"),
     "seeds and n": (["sample", "done", "--seeds", "0", "-n", "3"], 2, "exclude each other"),

