@@ -17,6 +17,12 @@ def printable(text: str | os.PathLike[str]) -> str:
     )
 
 
+def opening(data: bytes) -> str:
+    """The first bytes of a file for people: "'hello'" of a text, else '89 50 4e 47 0d 0a 1a 0a'."""
+    text = " ".join(data[:24].decode("latin-1").split())
+    return f"'{text}'" if text and text.isascii() and text.isprintable() else data[:8].hex(" ")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """\"did you mean 'batch'? \" when a known name is similar or contains the word, else ''."""
     names = list(known)

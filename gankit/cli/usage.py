@@ -20,9 +20,11 @@ UsageError = cast(type[Exception], typer.BadParameter.__base__)
 _IMAGES = "--images 500k: the budget counts images; for E epochs of N images that is E x N"
 _RATES = "--g-lr 1e-3 --d-lr 1e-3"
 _OPTION = "-s KEY=VALUE; `gankit variants show NAME` lists the options of a variant"
+_EPOCHS = ("epochs", "n-epochs", "num-epochs", "nepochs", "niter", "max-epochs", "kimg")
 _ELSEWHERE = {
+    "resume": dict.fromkeys(_EPOCHS, _IMAGES),
     "train": {
-        **dict.fromkeys(("epochs", "n-epochs", "num-epochs", "nepochs", "niter", "max-epochs", "kimg"), _IMAGES),
+        **dict.fromkeys(_EPOCHS, _IMAGES),
         **dict.fromkeys(("lr", "learning-rate", "lrate"), _RATES),
         **dict.fromkeys(("glr", "lr-g"), "--g-lr 1e-3"),
         **dict.fromkeys(("dlr", "lr-d"), "--d-lr 1e-3"),
@@ -47,7 +49,7 @@ _ELSEWHERE = {
         **dict.fromkeys(("option", "opt", "param"), _OPTION),
     },
     "sample": {
-        **dict.fromkeys(("num", "count", "num-samples", "n-samples", "num-images"), "-n 64"),
+        **dict.fromkeys(("num", "count", "images", "samples", "num-samples", "n-samples", "num-images"), "-n 64"),
         **dict.fromkeys(("outdir", "output", "out-dir"), "-o samples.png, or a folder"),
         **dict.fromkeys(("network", "ckpt", "checkpoint", "model", "load"), "gankit sample CKPT, without a flag"),
         **dict.fromkeys(("seed",), "--seeds 7, or --seeds 0-63"),

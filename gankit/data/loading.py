@@ -13,7 +13,7 @@ from statistics import median_low
 import numpy as np
 import torch
 
-from gankit.base.text import did_you_mean, printable, short_name
+from gankit.base.text import did_you_mean, opening, printable, short_name
 from gankit.contracts import Attribute, DataSpec
 from gankit.data.dataset import Dataset, DatasetFactory
 from gankit.data.formats import Array
@@ -278,5 +278,5 @@ def _not_read(request: Request, unread: Unread | None) -> InputError:
             hint="give the folder that holds the images, or --frames all for one file of several",
         )
     what = "not a sound zip file" if suffix in (".zip", ".npz") else "not a kind of file that is read"
-    begins = "empty" if not start else f"it starts with {start[:8].hex(' ')}"
+    begins = "empty" if not start else f"it starts with {opening(start)}"
     return InputError(f"{where}: {what} ({begins})", hint=READ)

@@ -49,6 +49,10 @@ Refusal = Callable[..., str]
         ("resume nowhere", "nowhere is not the folder of a run — runs lie below runs/"),
         ("plugin check specral-norm", "unknown variant or extension 'specral-norm' — did you mean 'spectral-norm'?"),
         ("train --variant gan --size big", "'big' is not an image size — write SIZE or HEIGHTxWIDTH"),
+        (
+            "train --data words.txt",
+            "words.txt: not a kind of file that is read (it starts with 'hello you') — read are",
+        ),
         ("train --batch 0", "--batch 0: it should be 1 or more — images in each batch"),
         ("train --batch 2.5", "--batch 2.5: it should be a whole number — "),
         ("train --time soon", "--time soon: not a duration: write 90s, 15m, 2h or 1h30m"),
@@ -62,6 +66,8 @@ Refusal = Callable[..., str]
             "--batch 0: it should be 1 or more; --seed -1: it should be 0 or more — --batch: images",
         ),
         ("sample x -n 0", "invalid value for '-n': it should be 1 or more"),
+        ("sample x --images 4", "no such option: --images — -n 64"),
+        ("resume x --epochs 3", "no such option: --epochs — --images 500k: the budget counts images"),
         ("sample x --seed 3", "no such option: --seed — --seeds 7, or --seeds 0-63"),
         ("eval x --data y", "no such option: --data — --against DATA"),
         ("evaluate x", "gankit: no such command 'evaluate' — gankit eval"),
@@ -74,6 +80,7 @@ Refusal = Callable[..., str]
 )
 def test_wrong_usage_is_answered_with_what_to_type(typed: str, answer: str, refusal: Refusal, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
+    (tmp_path / "words.txt").write_text("hello\nyou\n")
     said = refusal(typed, tmp_path)
     assert said.startswith("error: ")
     assert answer in said

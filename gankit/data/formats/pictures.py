@@ -18,6 +18,7 @@ from typing import IO, Literal
 
 from PIL import Image, UnidentifiedImageError, features
 
+from gankit.base.text import opening
 from gankit.data.formats.unread import unread_by_start
 
 _START_BYTES = 64
@@ -179,4 +180,4 @@ def _what(start: bytes) -> str:
     unread = unread_by_start(start)
     if unread is not None:
         return f"this is {unread.name}, which is not read, for {unread.reason}"
-    return f"not an image of a kind that is read (it starts with {start[:8].hex(' ')})"
+    return f"not an image of a kind that is read (it starts with {opening(start)})"
