@@ -16,7 +16,7 @@ from gankit.contracts import (
 )
 from gankit.data import Dataset, DatasetFactory, Splits
 from gankit.errors import GankitError, InputError, PluginError, ResourceError
-from gankit.game.critic import Critic, CriticWrapper, Pair
+from gankit.game.critic import Critic, CriticWrapper, Pair, scores_of
 from gankit.game.ema import Ema
 from gankit.game.loop import Networks, TrainingLoop
 from gankit.game.loss import AdversarialLoss, Terms
@@ -29,7 +29,15 @@ from gankit.game.networks import (
     PointGenerator,
 )
 from gankit.game.parts import Part, Phase, Step
-from gankit.game.penalties import between, gradient_norms, gradient_penalty, input_gradients, leaf, squared_gradients
+from gankit.game.penalties import (
+    between,
+    finite_differences,
+    gradient_norms,
+    gradient_penalty,
+    input_gradients,
+    leaf,
+    squared_gradients,
+)
 from gankit.game.players import Player
 from gankit.game.state import State
 from gankit.game.vectors import LinearCritic, Vector
@@ -101,6 +109,7 @@ __all__ = [
     "batch_mean",
     "batch_std",
     "between",
+    "finite_differences",
     "gather",
     "gradient_norms",
     "gradient_penalty",
@@ -108,6 +117,7 @@ __all__ = [
     "input_gradients",
     "leaf",
     "option",
+    "scores_of",
     "squared_gradients",
     "write_durably",
 ]

@@ -29,7 +29,7 @@ def verify(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Compare the formulas of variants with values worked out by hand, on this device and in this precision.
+    """Compare the formulas of plugins with values worked out by hand, on this device and in this precision.
 
     With --resume RUN: train the first steps of a run in a temporary folder, without and with a stop, and compare.
 
@@ -44,7 +44,7 @@ def verify(
     if json:
         rows = [
             {
-                "variant": name,
+                "plugin": name,
                 "vector": value.vector,
                 "value": value.value,
                 "expected": value.expected,
@@ -57,7 +57,7 @@ def verify(
     else:
         from rich.table import Table
 
-        table = Table("variant", "vector", "value", "expected", "got", "", box=None, pad_edge=False)
+        table = Table("plugin", "vector", "value", "expected", "got", "", box=None, pad_edge=False)
         for name, value in result.checked:
             verdict = "ok" if value.ok else "WRONG"
             cells = (name, value.vector, value.value, f"{value.expected:.9g}", f"{value.got:.9g}", verdict)

@@ -115,28 +115,40 @@ class Critic:
         """Remember outputs of the network, [N] or [N, 1 + heads], as the scores of `batch.real` and `batch.fake`."""
         for name, output in (("real", real), ("fake", fake)):
             if output is not None and output.ndim <= 2:
-                scores = output.detach()
-                self._known[name] = scores[:, 0] if scores.ndim == 2 else scores
+                self._known[name] = scores_of(output)
 
     @property
     def real(self) -> Tensor | None:
         """The scores [N] of the real samples in this phase, without gradient; None before they are known."""
-        return self._known.get("real")
+        return self._detached("real")
 
     @property
     def fake(self) -> Tensor | None:
         """The scores [N] of the fake samples in this phase, without gradient; None before they are known."""
+        return self._detached("fake")
+
+    @property
+    def attached_real(self) -> Tensor | None:
+        """`real` with its graph, for terms on scores that the loss has computed already."""
+        return self._known.get("real")
+
+    @property
+    def attached_fake(self) -> Tensor | None:
+        """`fake` with its graph."""
         return self._known.get("fake")
+
+    def _detached(self, name: str) -> Tensor | None:
+        return self._known[name].detach() if name in self._known else None
 
     @property
     def stats(self) -> dict[str, Tensor]:
         """`score/real` and `score/fake`: the means of the known scores."""
-        return {f"score/{name}": scores.mean() for name, scores in self._known.items()}
+        return {f"score/{name}": scores.detach().mean() for name, scores in self._known.items()}
 
     @property
     def probabilities(self) -> dict[str, Tensor]:
         """`probability/real` and `probability/fake`: the means of D(x) and D(G(z)), where the scores are logits."""
-        return {f"probability/{name}": scores.sigmoid().mean() for name, scores in self._known.items()}
+        return {f"probability/{name}": scores.detach().sigmoid().mean() for name, scores in self._known.items()}
 
 
 class CriticWrapper(Critic):
@@ -161,6 +173,11 @@ class CriticWrapper(Critic):
     def __call__(self, samples: Tensor, condition: Tensor | None = None) -> Tensor:
         """Samples [N, …] -> the output of the wrapped critic."""
         return self.inner(samples, condition)
+
+
+def scores_of(output: Tensor) -> Tensor:
+    """The scores [N] in what a discriminator gives, [N] or [N, 1 + heads] with the score first."""
+    return output[:, 0] if output.ndim == 2 else output
 
 
 def refuse_coupled_samples(discriminator: nn.Module) -> None:

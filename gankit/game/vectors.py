@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 from gankit.contracts import Batch
 from gankit.game.critic import Critic
-from gankit.game.loss import AdversarialLoss, named
+from gankit.game.loss import AdversarialLoss, Terms, named
+from gankit.game.parts import Part, Phase, Step
+from gankit.game.players import Player
 from gankit.machine.precision import Precision
+from gankit.settings.config import TrainConfig
 
 # Tolerances relative to max(1, |expected|). bf16 has eight bits: 2^-8 per operation.
 TOLERANCE = {"fp64": 1e-9, "fp32": 2e-6, "tf32": 2e-3, "fp16": 2e-3, "bf16": 2e-2}
@@ -35,19 +38,36 @@ class _Identity(nn.Module):
         return x
 
 
+class Scored(AdversarialLoss):
+    """Scores both sides and minimises nothing: the loss of a vector that is about a part alone."""
+
+    def discriminator(self, critic: Critic, batch: Batch) -> Terms:
+        """No terms."""
+        critic(batch.real)
+        critic(batch.fake)
+        return {}
+
+    def generator(self, critic: Critic, batch: Batch) -> Terms:
+        """No terms."""
+        critic(batch.fake)
+        return {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Vector:
-    """One case: the expected values of a loss for some samples and a critic.
+    """One case: the expected values of a loss or a part for some samples and a critic.
 
     `expected` names the values: 'd' and 'g' are the sums of a player's terms, 'd/<term>' and 'g/<term>' the mean of
-    one, 'state/<buffer>' a buffer of the loss after both players, '<name>' a value that the loss logged. Without a
-    critic the samples are the scores themselves.
+    one, 'state/<buffer>' a buffer of the loss or the part after both players, '<name>' a value that the loss logged.
+    Without a critic the samples are the scores themselves.
     """
 
     name: str
     """The name of the case, as printed."""
-    loss: Callable[[], AdversarialLoss]
-    """A fresh loss."""
+    loss: Callable[[], AdversarialLoss] = Scored
+    """A fresh loss; by default one that scores both sides and minimises nothing."""
+    part: Callable[[], Part] | None = None
+    """A fresh part, whose terms and penalties come beside those of the loss."""
     real: Sequence[Any]
     """Real samples, nested lists [N, *shape]."""
     fake: Sequence[Any]
@@ -97,8 +117,9 @@ def check(vector: Vector, device: torch.device, precision: str) -> Iterator[Chec
 
 def _compute(vector: Vector, device: torch.device, dtype: torch.dtype, precision: Precision) -> dict[str, float]:
     loss = vector.loss().to(device, dtype)
+    part = (vector.part() if vector.part else Part()).to(device, dtype)
     critic = (vector.critic() if vector.critic else _Identity()).to(device, dtype)
-    buffers = dict(loss.named_buffers())
+    buffers = dict([*loss.named_buffers(), *part.named_buffers()])
     for name, value in (vector.state or {}).items():
         buffers[name].fill_(value)
     batch = Batch(
@@ -109,17 +130,26 @@ def _compute(vector: Vector, device: torch.device, dtype: torch.dtype, precision
         condition=None if vector.condition is None else torch.tensor(vector.condition, dtype=dtype, device=device),
     )
     got: dict[str, float] = {}
-    for player, terms in (
-        ("d", _d_terms(loss, Critic(critic, batch, precision, penalties_due=True), batch)),
-        ("g", named(loss.generator(Critic(critic, batch, precision), batch), loss.generator)),
+    for phase in (
+        Phase("discriminator", loss.discriminator, prefix="d", penalised=True),
+        Phase("generator", loss.generator, prefix="g"),
     ):
-        means = {f"{player}/{name}": float(term.detach().mean()) for name, term in terms.items()}
-        got |= {**means, player: sum(means.values())}
+        terms = _terms(phase, loss, part, Critic(critic, batch, precision, penalties_due=phase.penalised), batch)
+        means = {f"{phase.prefix}/{name}": float(term.detach().mean()) for name, term in terms.items()}
+        got |= {**means, phase.prefix: sum(means.values())}
     got |= {name: float(value.mean()) for name, value in loss.logged.items()}
-    return got | {f"state/{name}": float(value) for name, value in loss.named_buffers() if value.numel() == 1}
+    return got | {f"state/{name}": float(value) for name, value in buffers.items() if value.numel() == 1}
 
 
-def _d_terms(loss: AdversarialLoss, critic: Critic, batch: Batch) -> dict[str, Tensor]:
-    """The discriminator's terms in a step with penalties."""
-    terms = named(loss.discriminator(critic, batch), loss.discriminator)
-    return terms | named(loss.penalties(critic, batch), loss.penalties)
+def _terms(phase: Phase, loss: AdversarialLoss, part: Part, critic: Critic, batch: Batch) -> dict[str, Tensor]:
+    """All terms of a phase in the first step, with penalties in that of the discriminator."""
+    nothing = {"nothing": nn.Parameter(torch.zeros((), device=batch.real.device))}  # nobody moves in a vector
+    player = Player(nothing, TrainConfig(), lr=0.0, optimizer="sgd", scaler=critic.precision.scaler())
+    n = len(batch.real)
+    step = Step(phase, phase.player, player, number=0, images=n, images_since=n, penalty_gain=int(phase.penalised))
+    critic = step.critic = part.critic(critic, step)
+    step.terms |= named(phase.objective(critic, batch), phase.objective)
+    if phase.penalised:
+        step.terms |= named(loss.penalties(critic, batch), loss.penalties)
+        step.terms |= named(part.penalties(critic, batch, step), part.penalties)
+    return step.terms | named(part.terms(critic, batch, step), part.terms)

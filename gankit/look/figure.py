@@ -16,6 +16,7 @@ from gankit.base.text import printable
 from gankit.contracts import CriticOutput, VariantInfo
 from gankit.data.sets.synthetic import MIXTURES, Mixture
 from gankit.errors import InputError, Stopped
+from gankit.game.critic import scores_of
 from gankit.game.latent import LatentSpace
 from gankit.game.loop import TrainingLoop
 from gankit.hookspecs import hookimpl
@@ -210,10 +211,8 @@ def look(loop: TrainingLoop, space: LatentSpace, truth: Mixture, images_seen: in
     samples = generate(generator, space.draw(SAMPLES_PER_MOMENT, 0)[0], batch=2_000)
     places = places_of(truth).to(loop.device)
     output = discriminator(places).float().cpu()
-    if meaning == "error":
-        scores = (output - places.cpu()).abs().flatten(1).mean(1)
-    else:
-        scores = output[:, 0] if output.ndim == 2 else output
+    off = (output - places.cpu()).flatten(1) if meaning == "error" else None
+    scores = scores_of(output) if off is None else off.abs().mean(1)
     arrows = None
     if space.z_dim == 1 and truth.dim == 1:
         share = (torch.arange(ARROWS) + 0.5) / ARROWS

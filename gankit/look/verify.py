@@ -15,11 +15,11 @@ from gankit.machine.precision import Precision
 
 @dataclass(frozen=True)
 class Verified:
-    """The checked values of some variants on one device."""
+    """The checked values of some plugins on one device."""
 
     device: str
     precision: str
-    checked: tuple[tuple[str, Checked], ...]  # (variant, value)
+    checked: tuple[tuple[str, Checked], ...]  # (variant or extension, value)
     without: tuple[str, ...]  # variants that offer no vectors
 
     @property
@@ -31,7 +31,7 @@ class Verified:
 def verify(
     variants: Sequence[str] = (), *, extensions: Sequence[str] = (), device: str = "auto", precision: str = "auto"
 ) -> Verified:
-    """Check the vectors of the named variants, by default of all installed ones, and of the extensions.
+    """Check the vectors of the named variants and extensions, or of all installed ones.
 
     `precision` is fp64 or a precision of training, in which the critic runs; 'auto' is the default of training.
     """
@@ -39,18 +39,23 @@ def verify(
     name = Precision("auto", target).name if precision == "auto" else precision
     if name not in TOLERANCE:
         raise InputError(f"unknown precision '{precision}'", hint=f"auto, {', '.join(TOLERANCE)}")
-    named = [discovery.find(extension, discovery.EXTENSIONS) for extension in extensions]
-    plugins = [discovery.find(variant, discovery.VARIANTS) for variant in variants] or discovery.discover(
-        discovery.VARIANTS
-    )
+    plugins = [discovery.find(variant, discovery.VARIANTS) for variant in variants]
+    plugins += [discovery.find(extension, discovery.EXTENSIONS) for extension in extensions]
+    if not plugins:
+        plugins = discovery.discover(discovery.VARIANTS) + discovery.discover(discovery.EXTENSIONS)
     checked: list[tuple[str, Checked]] = []
     without = []
     for plugin in plugins:
-        answers = core.compose(plugin, named).hook.gankit_vectors()
-        vectors = [vector for answer in answers for vector in answer]
-        if not all(isinstance(vector, Vector) for vector in vectors):
-            raise PluginError(f"gankit_vectors of '{plugin.name}' did not return vectors", hint="return Vector objects")
+        vectors = _vectors(plugin)
         checked += [(plugin.name, value) for vector in vectors for value in check(vector, target, name)]
-        if not vectors:
+        if not vectors and plugin.group == discovery.VARIANTS:
             without.append(plugin.name)
     return Verified(str(target), name, tuple(checked), tuple(without))
+
+
+def _vectors(plugin: discovery.Plugin) -> list[Vector]:
+    """The vectors of one plugin; an extension's are asked for with the defaults of its options."""
+    vectors = [vector for answer in core.compose_single(plugin).hook.gankit_vectors() for vector in answer]
+    if not all(isinstance(vector, Vector) for vector in vectors):
+        raise PluginError(f"gankit_vectors of '{plugin.name}' did not return vectors", hint="return Vector objects")
+    return vectors

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Literal
 
@@ -29,18 +29,26 @@ class Precision:
             raise InputError(f"precision tf32 needs a CUDA device, not {device.type}", hint="use --precision fp32")
         self.name = name
         self.device_type = device.type
+        self._in_full = False
         if device.type == "cuda":  # process-wide switches of PyTorch
             torch.set_float32_matmul_precision("highest" if name == "fp32" else "high")
             torch.backends.cudnn.allow_tf32 = name != "fp32"
 
-    def full(self) -> AbstractContextManager[None]:
-        """The context for work that needs full precision: penalties."""
-        return torch.autocast(self.device_type, enabled=False)
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """The context for work that needs full precision, penalties: `autocast` changes nothing within it."""
+        before, self._in_full = self._in_full, True
+        try:
+            with torch.autocast(self.device_type, enabled=False):
+                yield
+        finally:
+            self._in_full = before
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context in which a network's forward pass runs."""
         dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
-        return torch.autocast(self.device_type, dtype=dtype, enabled=self.name in ("bf16", "fp16"))
+        enabled = self.name in ("bf16", "fp16") and not self._in_full
+        return torch.autocast(self.device_type, dtype=dtype, enabled=enabled)
 
     def scaler(self) -> torch.amp.GradScaler:
         """A gradient scaler for one optimiser.

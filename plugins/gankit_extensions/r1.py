@@ -1,13 +1,15 @@
 """R1 for any variant: the squared gradient of D's score at real samples is penalised (Mescheder et al., 2018).
 
-With `at=between` it is penalised on the segments between real and fake samples instead (Thanh-Tung et al., 2019), which
-keeps D flat between the modes of the data too.
+With `at=fake` it is R2, with `at=both` both; with `at=between` the gradient is penalised on the segments between real
+and fake samples (Thanh-Tung et al., 2019), which keeps D flat between the modes of the data too. `estimate=finite`
+replaces the second derivative by finite differences (Adversarial Flow Models, 2025).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from gankit.plugin import (
@@ -15,13 +17,17 @@ from gankit.plugin import (
     Critic,
     ExtensionInfo,
     InputError,
+    LinearCritic,
     Part,
     Step,
     TrainingLoop,
+    Vector,
     between,
+    finite_differences,
     hookimpl,
     leaf,
     option,
+    scores_of,
     squared_gradients,
 )
 
@@ -29,23 +35,51 @@ from gankit.plugin import (
 @dataclass(frozen=True)
 class Options:
     gamma: float = option(1.0, ge=0, help="weight: gamma/2 E|grad D(x)|^2; with --penalty-every k, k times that")
-    at: Literal["real", "between"] = option(
-        "real", help="where: at real samples, or at one uniform point between each real sample and a fake one"
+    at: Literal["real", "fake", "both", "between"] = option(
+        "real", help="where: at real samples, at fake ones, at both, or at one uniform point between each two of them"
+    )
+    estimate: Literal["autograd", "finite"] = option(
+        "autograd",
+        help="the exact squared gradient, or its estimate by finite differences, without a second derivative",
+    )
+    sigma: float = option(
+        0.01, ge=1e-3, le=0.1, schedule=False, help="standard deviation of the noise of estimate=finite"
+    )
+    share: float = option(
+        1.0, gt=0, le=1, schedule=False, help="of the batch that is penalised, the first of it; the weight stays"
     )
 
 
 class R1(Part):
     """The penalty as one more term of the discriminator."""
 
-    def __init__(self, gamma: float, at: str = "real") -> None:
+    def __init__(self, options: Options) -> None:
         super().__init__()
-        self.gamma, self.at = gamma, at
+        self.options = options
 
     def penalties(self, critic: Critic, batch: Batch, step: Step) -> Mapping[str, Tensor]:
-        points = leaf(batch.real) if self.at == "real" else between(batch.real, batch.fake)
-        output = critic(points)
-        scores = output[:, 0] if output.ndim == 2 else output  # the score comes first
-        return {"r1-extension": self.gamma / 2 * squared_gradients(scores, points)}
+        n = max(1, round(self.options.share * len(batch.real)))
+        condition = batch.condition[:n] if batch.condition is not None and critic.conditional else None
+        points = self.points(batch.real[:n], batch.fake[:n])
+        if condition is not None and len(points) > n:
+            condition = condition.repeat(2, 1)
+        if self.options.estimate == "finite":
+            squares = finite_differences(critic, points, self.options.sigma, condition)
+        else:
+            squares = squared_gradients(scores_of(critic(points, condition)), points)
+        if self.options.at == "both":
+            r1, r2 = squares.chunk(2)
+            return {"r1-extension": self.options.gamma / 2 * r1, "r2-extension": self.options.gamma / 2 * r2}
+        name = "r2-extension" if self.options.at == "fake" else "r1-extension"
+        return {name: self.options.gamma / 2 * squares}
+
+    def points(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Leaves [N, …], or [2N, …] where both are penalised, real ones first."""
+        if self.options.at == "between":
+            return between(real, fake)
+        if self.options.at == "both":
+            return leaf(torch.cat([real, fake]))
+        return leaf(fake if self.options.at == "fake" else real)
 
 
 class Extension:
@@ -58,7 +92,21 @@ class Extension:
     def gankit_parts(self, loop: TrainingLoop) -> Sequence[Part]:
         if loop.loss.output.code:
             raise InputError("r1 penalises a score, and this discriminator gives none", hint="leave out --with r1")
-        return [R1(self.options.gamma, self.options.at)]
+        return [R1(self.options)]
+
+    @hookimpl
+    def gankit_vectors(self) -> Sequence[Vector]:
+        return [
+            Vector(
+                name="R1 and R2 of a linear critic, gamma 4",
+                part=lambda: R1(Options(gamma=4.0, at="both")),
+                critic=lambda: LinearCritic(3.0, 4.0),
+                real=[[1.0, 2.0]],
+                fake=[[0.0, 1.0]],
+                expected={"d/r1-extension": 50.0, "d/r2-extension": 50.0},
+                source="Mescheder et al., 2018, equations 9 and 10: gamma / 2 times 3^2 + 4^2",
+            )
+        ]
 
 
 @hookimpl

@@ -18,6 +18,7 @@ from gankit.plugin import (
     gather,
     hookimpl,
     option,
+    scores_of,
 )
 
 
@@ -79,7 +80,7 @@ def only_top(output: Tensor, share: float) -> Tensor:
 
     The best are those of the whole batch, where several processes share it.
     """
-    scores, own = gather(output[:, 0] if output.ndim == 2 else output)
+    scores, own = gather(scores_of(output))
     k = max(1, round(len(scores) * share))
     best = torch.zeros_like(scores, dtype=torch.bool)
     best[scores.topk(k).indices] = True

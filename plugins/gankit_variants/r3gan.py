@@ -20,6 +20,7 @@ from gankit.plugin import (
     TrainConfig,
     VariantInfo,
     Vector,
+    finite_differences,
     hookimpl,
     option,
     squared_gradients,
@@ -44,6 +45,12 @@ class Options:
         help="channels of the coarsest stages, from which those of finer ones follow; None: 128 in the small networks, "
         "768 for cifar and ffhq, 1536 for imagenet",
     )
+    estimate: Literal["autograd", "finite"] = option(
+        "autograd", help="both penalties exactly, or estimated by finite differences, without a second derivative"
+    )
+    sigma: float = option(
+        0.01, ge=1e-3, le=0.1, schedule=False, help="standard deviation of the noise of estimate=finite"
+    )
 
 
 # -- the game ----------------------------------------------------------------------------------------------------------
@@ -52,17 +59,25 @@ class Options:
 class R3ganLoss(AdversarialLoss):
     """RpGAN + R1 + R2: softplus(-t) = -logsigmoid(t) of the difference t of paired scores, and penalties every step."""
 
-    def __init__(self, gamma: float = 3.0) -> None:
+    def __init__(self, gamma: float = 3.0, sigma: float | None = None) -> None:
         super().__init__()
         self.gamma = gamma
+        self.sigma = sigma
+        """Of the noise of finite differences; None: the penalties are exact."""
 
     def discriminator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
-        pair = critic.pair()  # one forward pass for both sides, which serves the penalties too
-        return {"pair": -logsigmoid(pair.real - pair.fake)}
+        if self.sigma is None:
+            pair = critic.pair()  # one forward pass for both sides, which serves the penalties too
+            return {"pair": -logsigmoid(pair.real - pair.fake)}
+        return {"pair": -logsigmoid(critic(batch.real) - critic(batch.fake))}
 
     def penalties(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
-        pair = critic.pair()
-        r1, r2 = (self.gamma / 2 * squared_gradients(pair.scores, pair.points)).chunk(2)
+        if self.sigma is None:
+            pair = critic.pair()
+            squares = squared_gradients(pair.scores, pair.points)
+        else:
+            squares = finite_differences(critic, torch.cat([batch.real, batch.fake]), self.sigma)
+        r1, r2 = (self.gamma / 2 * squares).chunk(2)
         return {"r1": r1, "r2": r2}
 
     def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
@@ -262,7 +277,7 @@ def gankit_variant() -> VariantInfo:
 
 @hookimpl
 def gankit_loss(options: Options) -> AdversarialLoss:
-    return R3ganLoss(options.gamma)
+    return R3ganLoss(options.gamma, options.sigma if options.estimate == "finite" else None)
 
 
 def plan_of(data: DataSpec, options: Options) -> Plan | None:
