@@ -39,6 +39,7 @@ from gankit.game.penalties import (
     squared_gradients,
 )
 from gankit.game.players import Player
+from gankit.game.power_average import PowerEma
 from gankit.game.state import State
 from gankit.game.vectors import LinearCritic, Vector
 from gankit.game.whole_batch import gather
@@ -89,6 +90,7 @@ __all__ = [
     "PointAutoEncoder",
     "PointDiscriminator",
     "PointGenerator",
+    "PowerEma",
     "Record",
     "ResourceError",
     "Run",

@@ -11,6 +11,7 @@ import typer
 from gankit.base.signals import stop_requests
 from gankit.cli import (
     advise,
+    average,
     bench,
     compare,
     console,
@@ -56,6 +57,7 @@ app.command("sample")(sample.sample)
 app.command("interpolate")(latent.interpolate)
 app.command("arithmetic")(latent.arithmetic)
 app.command("neighbours")(latent.neighbours)
+app.command("average")(average.average)
 app.command("figure1d")(figure.figure1d)
 app.command("eval")(evaluate.evaluate)
 app.command("manifold")(evaluate.manifold)

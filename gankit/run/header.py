@@ -1,21 +1,16 @@
-"""The header of a run's sampleable file: what the generator is, and a small picture of it; nothing of this machine."""
+"""The header of a run's sampleable file: what the generator is, and nothing of this machine."""
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gankit import __version__
 from gankit.host.composition import CORE, BuiltBy
 from gankit.run.plan import Plan
-from gankit.sample.pictures import picture, png
 from gankit.settings.option import to_json
 from gankit.store import generator_file
-
-MAX_PREVIEW_BYTES = 48 * 1024
 
 
 def plugin_facts(plan: Plan, generator: BuiltBy) -> dict[str, Any]:
@@ -40,9 +35,3 @@ def shareable_config(plan: Plan, data: str) -> dict[str, Any]:
     names = [plugin.name for plugin in plan.composition.plugins]
     anonymous = {"variant": names[0], "extensions": names[1:], "data": data, "init_from": None}
     return {**to_json(plan.config), **anonymous}
-
-
-def preview(samples: Tensor) -> str | None:
-    """Samples [N, *shape] as a small contact sheet in base64, or None when it would be too large for a header."""
-    data = png(picture(samples))
-    return base64.b64encode(data).decode() if len(data) <= MAX_PREVIEW_BYTES else None

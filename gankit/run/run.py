@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,22 +18,22 @@ from gankit.errors import DivergedError, GankitError, InputError, PluginError
 from gankit.game.ema import Ema
 from gankit.game.latent import LatentSpace
 from gankit.game.loop import TrainingLoop
+from gankit.game.power_average import PowerEma
 from gankit.game.state import finite
 from gankit.host.composition import BuiltBy
 from gankit.machine import processes
 from gankit.machine.precision import Precision
 from gankit.measure.record import Score
 from gankit.run.build import data_spec, suppliers
-from gankit.run.header import plugin_facts, preview, shareable_config
+from gankit.run.header import plugin_facts, shareable_config
 from gankit.run.meter import Meter
 from gankit.run.plan import Plan
-from gankit.sample.pictures import generate, picture, png
+from gankit.sample.averages import statistics_inputs
+from gankit.sample.pictures import PREVIEW_SAMPLES, generate, picture, png, preview
 from gankit.settings.config import RunConfig
 from gankit.store import checkpoint, generator_file
 from gankit.store.run_folder import RunFolder
 
-PREVIEW_SAMPLES = 16  # in the preview inside the sampleable file
-STATISTICS_SAMPLES, STATISTICS_BATCH = 512, 64  # on which running statistics of the averaged generator are measured
 SAMPLE_EVERY_WITHOUT_BUDGET = 50_000
 
 
@@ -178,14 +177,7 @@ class Run:
 
     def _refresh(self, average: Ema) -> None:
         if average.has_running_statistics:
-            average.refresh(self._statistics_inputs())
-
-    def _statistics_inputs(self) -> Iterator[tuple[Tensor, ...]]:
-        """Inputs of the generator from a stream of their own: the same ones every time."""
-        z, condition = self.space.draw(STATISTICS_SAMPLES, derive_seed(self.config.seed, "statistics"))
-        inputs = (z,) if condition is None else (z, condition)
-        for start in range(0, len(z), STATISTICS_BATCH):
-            yield tuple(tensor[start : start + STATISTICS_BATCH].to(self.device) for tensor in inputs)
+            average.refresh(statistics_inputs(self.space, self.config.seed, self.device))
 
     def sample(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """z [N, z_dim] (and y [N, K]) -> samples [N, *shape] of the averaged generator, on the CPU.
@@ -220,6 +212,7 @@ class Run:
             "attributes": self.data.attributes,
             "config": shareable_config(self.plan, self.dataset.name),
             "images_seen": self.images_seen,
+            "average_std": average.std if isinstance(average, PowerEma) else None,
             "step": self.step,
             "seed": self.config.seed,
             "preview_png": preview(drawn),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from gankit.modality import modality_of
 
 MAX_GRID = 4096  # largest number of samples in one picture
+PREVIEW_SAMPLES = 16  # in the preview inside the sampleable file
+MAX_PREVIEW_BYTES = 48 * 1024
 
 
 @torch.no_grad()
@@ -39,3 +42,9 @@ def png(image: Image.Image, *, text: dict[str, str] | None = None) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
+
+
+def preview(samples: Tensor) -> str | None:
+    """Samples [N, *shape] as a small contact sheet in base64, or None when it would be too large for a header."""
+    data = png(picture(samples))
+    return base64.b64encode(data).decode() if len(data) <= MAX_PREVIEW_BYTES else None

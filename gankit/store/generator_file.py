@@ -65,6 +65,7 @@ class GeneratorHeader:
     units: tuple[float, float] = (-1.0, 1.0)  # see `DataSpec`
     rate: Annotated[int, Ge(0)] = 0
     images_seen: int
+    average_std: float | None = None  # of the profile, where the weights are an average by a power function
     step: int
     seed: int
     tensors_sha256: str
