@@ -33,10 +33,10 @@ EXPANSION = 2  # of the channels within a block
 @dataclass(frozen=True)
 class Options:
     gamma: float = option(3.0, ge=0, help="weight of both penalties, gamma/2 E|grad D|^2; points want less, say 0.02")
-    networks: Literal["small", "cifar", "ffhq", "imagenet", "core"] = option(
-        "small",
-        help="small: for a CPU; cifar, ffhq, imagenet: the paper's for these data, at any size; core leaves them to "
-        "gankit or to an extension",
+    networks: Literal["core", "small", "cifar", "ffhq", "imagenet"] = option(
+        "core",
+        help="core leaves them to gankit or to an extension; cifar, ffhq, imagenet: the paper's for these data, at any "
+        "size; small: like those, for a CPU",
     )
     width: int | None = option(
         None,
