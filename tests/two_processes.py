@@ -27,6 +27,9 @@ COUPLED = {"dcgan"}  # batch norm sees the samples of its own process only, unle
 EXTENDED: dict[str, dict[str, Any]] = {
     "gan --with top-k": {"extensions": ("top-k",), "options": {"top-k": {"images": 1, "decay": 0.1, "least": 0.25}}},
     "gan --with r1": {"extensions": ("r1",)},
+    "gan --with r1, finite": {"extensions": ("r1",), "options": {"r1": {"at": "both", "estimate": "finite"}}},
+    "gan --with lecam and balance": {"extensions": ("lecam", "balance")},
+    "r3gan --with centre": {"extensions": ("centre",)},
     "dragan, centred": {"options": {"noise": "centred"}},
 }
 
@@ -78,6 +81,8 @@ def gradients(settings: dict[str, Any]) -> dict[str, Tensor]:
     processes.average(inputs, "the inputs of the discriminator")
     found["inputs"] = torch.stack(inputs)
     found.update({f"loss.{name}": buffer.clone() for name, buffer in loop.loss.named_buffers()})
+    parts = loop.parts.items()
+    found.update({f"{part}.{key}": buffer.clone() for part, module in parts for key, buffer in module.named_buffers()})
     if loop.config.sync_bn:  # type: ignore[attr-defined]
         for name, network in (("generator", loop.networks.generator), ("discriminator", loop.networks.discriminator)):
             found.update({f"{name}.{key}": buffer.clone() for key, buffer in network.named_buffers()})

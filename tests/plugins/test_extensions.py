@@ -21,7 +21,13 @@ def test_options_of_extensions_come_from_flags_tables_and_the_run(tmp_path: Path
         return plan_run([Layer("flag", {"variant": "gan", "extensions": ["r1", "top-k"], **settings})])
 
     nested = plan(options={"r1": {"gamma": 3.0}, "top_k": {"least": "0.7"}, "label_smoothing": "0.1"})
-    assert nested.extension_options["r1"] == {"gamma": 3.0, "at": "real"}
+    assert nested.extension_options["r1"] == {
+        "gamma": 3.0,
+        "at": "real",
+        "estimate": "autograd",
+        "sigma": 0.01,
+        "share": 1.0,
+    }
     assert nested.extension_options["top-k"] == {"least": 0.7, "decay": 0.99, "until": 0.5, "images": None}
     assert nested.options["label_smoothing"] == 0.1
     assert nested.resolved.sources["options.top-k.least"] == "flag"
@@ -38,11 +44,23 @@ def test_options_of_extensions_come_from_flags_tables_and_the_run(tmp_path: Path
 
 
 def test_everything_at_once_is_resumed_exactly(tmp_path: Path) -> None:
-    names = ["diffaugment", "ada", "instance-noise", "r1", "top-k", "ema-sweep"]
+    names = [
+        "diffaugment",
+        "ada",
+        "instance-noise",
+        "r1",
+        "top-k",
+        "ema-sweep",
+        "centre",
+        "lecam",
+        "balance",
+        "power-ema",
+    ]
     options = {
         "ada": {"images": 100, "target": 0.1},
         "instance-noise": {"sigma": "linear(0.1, 0, 60)"},
         "top-k": {"images": 24, "decay": 0.8},
+        "r1": {"at": "both", "estimate": "finite", "share": 0.5},
     }
     settings = {**TINY, "extensions": names, "options": options, "penalty_every": 2}
     straight = gankit.train("gan", out=tmp_path / "a", steps=9, **settings)
@@ -54,6 +72,9 @@ def test_everything_at_once_is_resumed_exactly(tmp_path: Path) -> None:
         one, other = (run.folder / f"ema-{halflife}.safetensors" for run in (straight, resumed))
         assert one.read_bytes() == other.read_bytes()
         assert gankit.load(one).sample(2).shape == (2, 8, 8, 1)
+    for std in (0.05, 0.1):
+        one, other = (run.folder / f"averages/0008-{std}.safetensors" for run in (straight, resumed))
+        assert one.read_bytes() == other.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["diffaugment", "ada"])
@@ -66,6 +87,6 @@ def test_augmentations_of_images_refuse_points_and_reconstructions(name: str, tm
 
 
 def test_what_orders_or_penalises_scores_refuses_a_reconstruction(tmp_path: Path) -> None:
-    for name in ("r1", "top-k"):
+    for name in ("r1", "top-k", "centre", "lecam", "balance"):
         with pytest.raises(InputError, match="this discriminator gives none"):
             gankit.train("began", extensions=[name], steps=1, out=tmp_path / name, **TINY)
