@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gankit.contracts import Batch
 from gankit.errors import InputError
@@ -82,6 +83,7 @@ class Critic:
             contexts.enter_context(self.precision.full() if penalised else self.precision.autocast())
             if penalised:
                 contexts.enter_context(FastDoubleBackward())
+                contexts.enter_context(sdpa_kernel(SDPBackend.MATH))  # fused attention has no second derivative
             output: Tensor = self.discriminator(seen, *self._condition_for(len(samples), condition))
         output = output if output.dtype == torch.float64 else output.float()
         if samples is self.batch.real:

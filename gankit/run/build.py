@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,6 +32,8 @@ from gankit.machine.sync_batch_norm import share_batch_norm
 from gankit.run.plan import Plan
 from gankit.run.rehearsal import Rehearsal, answering, check_built, check_state, has_own_game
 from gankit.settings.config import RunConfig, TrainConfig
+
+NO_SECOND_DERIVATIVE = re.compile(r"derivative for \S+ is not implemented|trying to differentiate twice")
 
 
 def latent_space(plan: Plan, dataset: Dataset) -> LatentSpace:
@@ -89,6 +92,11 @@ def explained(error: BaseException, config: RunConfig, shape: tuple[int, ...]) -
         return InputError(
             f"batch norm gets one value a channel with --batch {config.batch}, and cannot normalise it",
             hint="a larger --batch or --size, or networks without batch norm",
+        )
+    if isinstance(error, RuntimeError) and NO_SECOND_DERIVATIVE.match(str(error)):
+        return InputError(
+            f"a gradient penalty needs a second derivative: {str(error).splitlines()[0]}",
+            hint="an option estimate=finite of the penalty, or a discriminator without that operation",
         )
     if is_out_of_memory(error):
         return ResourceError(

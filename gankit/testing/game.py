@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gankit.contracts import Batch
-from gankit.errors import PluginError
+from gankit.errors import InputError, PluginError
 from gankit.game.critic import Critic
 from gankit.game.loop import TrainingLoop
 from gankit.game.parts import Part, Step
@@ -137,6 +137,9 @@ def schedules(subject: Subject) -> None:
             subject.play(loop, subject.enough(loop))
         except PluginError as error:
             raise CheckFailed(error.message, error.hint or "") from error
+        except InputError as error:
+            if field.name not in error.message:  # else it is refused in words: for these sizes of data, say
+                raise
         except TypeError as error:
             raise CheckFailed(
                 f"option '{field.name}' as a tensor: {error}", "a scheduled option is a 0-d tensor; or schedule=False"

@@ -67,11 +67,13 @@ class R1(Part):
             squares = finite_differences(critic, points, self.options.sigma, condition)
         else:
             squares = squared_gradients(scores_of(critic(points, condition)), points)
+        squares = self.options.gamma / 2 * squares
         if self.options.at == "both":
-            r1, r2 = squares.chunk(2)
-            return {"r1-extension": self.options.gamma / 2 * r1, "r2-extension": self.options.gamma / 2 * r2}
-        name = "r2-extension" if self.options.at == "fake" else "r1-extension"
-        return {name: self.options.gamma / 2 * squares}
+            found = dict(zip(("r1-extension", "r2-extension"), squares.chunk(2), strict=True))
+        else:
+            found = {"r2-extension" if self.options.at == "fake" else "r1-extension": squares}
+        # A term is one number for each sample, or their mean.
+        return found if n == len(batch.real) else {name: term.mean() for name, term in found.items()}
 
     def points(self, real: Tensor, fake: Tensor) -> Tensor:
         """Leaves [N, …], or [2N, …] where both are penalised, real ones first."""

@@ -86,9 +86,9 @@ def test_a_share_of_the_batch_keeps_its_conditions(estimate: str) -> None:
     torch.manual_seed(0)
     found = penalties(loop, critic_of(Conditional(), batch), batch)
     if estimate == "autograd":
-        assert [found[name].tolist() for name in found] == [[1.0, 9.0]] * 2
+        assert [float(term) for term in found.values()] == [5.0] * 2
     else:  # each is e^2 times that, with one e for each sample
-        assert all(len(term) == 2 and float(term.max()) < 9 * 20 for term in found.values())
+        assert all(0 < float(term) < 5 * 20 for term in found.values())
 
 
 def network() -> torch.nn.Module:
