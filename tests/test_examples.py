@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +38,7 @@ def test_every_example_is_tested_here() -> None:
         "cycle_gan.py",
         "energy_distance.py",
         "gankit-ebgan",  # by tests/wheel_test.sh
+        "gankit-latent",
         "relativistic.py",
         "run.toml",
         "two_critics.py",
@@ -211,3 +216,30 @@ def test_cycle_gan_translates_there_and_back_and_its_rates_end_at_zero(tmp_path:
     for name in ("g/cycle_a", "g/cycle_b", "inverse/cycle_a", "inverse/cycle_b"):
         assert last[name] < 0.25 * first[name], name
     assert last["lr/generator"] == pytest.approx(1e-3 / 100)  # linear to 0 over the second half of 200 steps
+
+
+def test_transformers_keep_the_rules_and_train_by_their_recipe(tmp_path: Path) -> None:
+    package = EXAMPLES / "gankit-latent"
+    result = gankit("plugin", "check", package / "gankit_latent.py", "--json", cwd=tmp_path)
+    failed = {check["check"]: check["reason"] for check in json.loads(result.stdout)["checks"] if not check["ok"]}
+    assert failed == {}
+    assert gankit("verify", package / "gankit_latent.py", cwd=tmp_path).returncode == 0
+    shutil.copy(package / "gankit_latent.py", tmp_path / "latent.py")
+    recipe = tomllib.loads((package / "gankit_latent_recipes" / "latent-digits.toml").read_text())["settings"]
+    (given,) = recipe["options"].items()
+    chosen = ("--data", recipe["data"], "--z-dim", recipe["z_dim"], "-s", "=".join(given))
+    trained = gankit(
+        "train", "--variant", "./latent.py", *chosen, "--steps", 2, "--device", "cpu", "--out", "run", cwd=tmp_path
+    )
+    assert trained.returncode == 0, trained.stderr
+    drawn = gankit("sample", "run", "--variant", "./latent.py", "-n", 2, "-o", "x.png", cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+
+
+def test_the_tests_of_the_transformers(tmp_path: Path) -> None:
+    """All but those of the kit, which the test above has run."""
+    package = EXAMPLES / "gankit-latent"
+    command = [python(), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not rules", package / "tests"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(package), *sys.path])}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
