@@ -34,6 +34,7 @@ FROZEN = {
 
 LATER = {
     "Attribute",
+    "PixelNorm",
     "PowerEma",
     "Terms",
     "finite_differences",
