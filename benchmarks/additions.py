@@ -1,0 +1,193 @@
+"""What each addition changes: the same game with and without it, in the same seconds, over several seeds.
+
+    python benchmarks/additions.py [--data hands:200,hands:700,hands] [--seconds 240] [--seeds 3] [--out runs/additions]
+    python benchmarks/additions.py --data PATH_OF_CIFAR10 --size 32 --only diffaugment,projected
+
+`hands:200` is 200 of the photos, drawn by a fixed seed; scores are always against all of them. Every row is a game
+beside the one that it is compared with, which differs by the addition alone. The same command again goes on where it
+was stopped, and seeds are the outer loop: every row has one result before any has two. OUT/additions.md is written
+after each run. `--threads 1` for runs beside other work; times can be compared between rows of one quiet machine only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import platform
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import gankit
+from gankit import core
+from gankit.data import load_dataset
+from gankit.measure.record import FILE, Evaluation, read_lines
+
+
+@dataclass(frozen=True)
+class Game:
+    """What is trained."""
+
+    variant: str = "gan"
+    extensions: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    conditional: bool = False
+
+
+AUGMENTED = ("diffaugment",)
+PLAIN, BASE = Game(), Game(extensions=AUGMENTED)
+R3GAN = Game("r3gan", AUGMENTED)
+CONDITIONAL = Game(extensions=AUGMENTED, conditional=True)
+
+ROWS: dict[str, tuple[Game, Game]] = {
+    "diffaugment": (BASE, PLAIN),
+    "ada": (Game(extensions=("ada",)), PLAIN),
+    "lecam": (Game(extensions=("lecam",)), PLAIN),
+    "lecam beside diffaugment": (Game(extensions=(*AUGMENTED, "lecam")), BASE),
+    "r3gan, finite differences": (Game("r3gan", AUGMENTED, {"estimate": "finite"}), R3GAN),
+    "r3gan, centre": (Game("r3gan", (*AUGMENTED, "centre")), R3GAN),
+    "balance": (Game(extensions=("balance", *AUGMENTED)), BASE),
+    "align": (Game(extensions=(*AUGMENTED, "align")), BASE),
+    "projected": (Game("projected"), BASE),
+    "stylegan2": (Game("stylegan2", AUGMENTED), BASE),
+    "modulation": (Game(extensions=(*AUGMENTED, "modulation"), conditional=True), CONDITIONAL),
+}
+"""Name of an addition -> the game with it, and the same one without it."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run."""
+
+    images: int
+    evaluation: Evaluation
+
+    @property
+    def fid(self) -> float:
+        """The Fréchet distance to all real images."""
+        return self.evaluation.scores["fid"].value
+
+
+def main() -> None:
+    """All runs, one after the other."""
+    arguments = parse()
+    torch.set_num_threads(arguments.threads or torch.get_num_threads())
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    rows = arguments.only.split(",") if arguments.only else list(ROWS)
+    done: dict[tuple[str, str, str], list[Result]] = {}
+    for seed in range(arguments.seeds):
+        for data in arguments.data.split(","):
+            source, against = sources(data, out)
+            for row in rows:
+                for game in ROWS[row]:
+                    results = done.setdefault((data, *key(game)), [])
+                    if len(results) <= seed:
+                        results.append(run(game, source, against, seed, out, arguments))
+                        (out / "additions.md").write_text(table(rows, done, arguments))
+                        print(f"{data} {' '.join(key(game))} seed {seed}: FID {results[-1].fid:.1f}", flush=True)
+    print((out / "additions.md").read_text())
+
+
+def parse() -> argparse.Namespace:
+    """The flags."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="hands:200,hands:700,hands")
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--seconds", type=int, default=240)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--n", type=int, default=2_000, help="samples of a score; the reference is all real images")
+    parser.add_argument("--features", default="lite0")
+    parser.add_argument("--threads", type=int, help="all by default")
+    parser.add_argument("--only", help=f"some of: {', '.join(ROWS)}")
+    parser.add_argument("--out", default="runs/additions")
+    return parser.parse_args()
+
+
+def key(game: Game) -> tuple[str, str]:
+    """A name for the folder of a game, and how it differs from others of that variant."""
+    options = [f"{name}={value}" for name, value in game.options.items()]
+    return game.variant, "+".join([*game.extensions, *options, *(["labels"] if game.conditional else [])]) or "plain"
+
+
+def sources(data: str, out: Path) -> tuple[str, str]:
+    """What is trained on, and what scores are made against: 'hands:200' is an .npz of 200 photos beside all of them."""
+    name, _, count = data.partition(":")
+    if not count:
+        return data, data
+    file = out / f"{name}-{count}.npz"
+    if not file.exists():
+        whole = load_dataset(name, core.compose_catalogues().catalogue("gankit_datasets"))
+        chosen = torch.from_numpy(np.random.default_rng(0).permutation(len(whole.samples))[: int(count)])
+        labels = {} if whole.labels is None else {"labels": whole.labels[chosen].numpy()}
+        np.savez(file, images=whole.samples[chosen].permute(0, 2, 3, 1).numpy(), **labels)
+    return str(file), name
+
+
+def run(game: Game, source: str, against: str, seed: int, out: Path, arguments: argparse.Namespace) -> Result:
+    """Train (or go on) for the seconds, and score what has no score yet."""
+    folder = out / "-".join([Path(source).stem.replace(":", "-"), *key(game), str(seed)])
+    trained = gankit.train(
+        game.variant,
+        data=source,
+        time_s=arguments.seconds,
+        size=arguments.size,
+        seed=seed,
+        device="cpu",
+        precision="fp32",
+        extensions=game.extensions,
+        options=game.options,
+        conditional=game.conditional,
+        out=folder,
+        **({"g_lr": 5e-4, "d_lr": 5e-4} if game.variant == "gan" else {}),  # as the recipe photos-64 has them
+    )
+    stored = read_lines(folder / FILE) if (folder / FILE).exists() else []
+    scored = next((line for line in reversed(stored) if line.images_seen == trained.images_seen), None)
+    if scored is None:
+        settings = {"features": arguments.features, "metrics": "fid,pr", "n": arguments.n, "n_real": "all"}
+        scored = gankit.evaluate(folder, against=against, size=arguments.size, device="cpu", **settings)
+    return Result(trained.images_seen, scored)
+
+
+def table(rows: list[str], done: dict[tuple[str, str, str], list[Result]], arguments: argparse.Namespace) -> str:
+    """A line for each addition and data set: FID without and with it, and the interval of the ratio."""
+    lines = [
+        f"{arguments.seconds} s, {arguments.threads or 'all'} thread(s), {platform.processor() or platform.machine()}, "
+        f"torch {torch.__version__}, {os.cpu_count()} cores; {arguments.features}, {arguments.n:,} samples against all",
+        "",
+        "| data | addition | FID without | FID with | ratio, 95 % | images without → with | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for data in arguments.data.split(","):
+        for row in rows:
+            with_, without = (done.get((data, *key(game)), []) for game in ROWS[row])
+            pairs = list(zip(without, with_, strict=False))
+            if not pairs:
+                continue
+            low, high = interval([math.log(b.fid / a.fid) for a, b in pairs])
+            verdict = (
+                "one seed" if len(pairs) == 1 else "better" if high < 1 else "worse" if low > 1 else "no effect shown"
+            )
+            ratio = f"{low:.2f}–{high:.2f}" if len(pairs) > 1 else f"{pairs[0][1].fid / pairs[0][0].fid:.2f}"
+            images = " → ".join(f"{statistics.mean(r.images for r in side):,.0f}" for side in zip(*pairs, strict=True))
+            means = [statistics.mean(r.fid for r in side) for side in zip(*pairs, strict=True)]
+            lines.append(f"| {data} | {row} | {means[0]:.0f} | {means[1]:.0f} | {ratio} | {images} | {verdict} |")
+    return "\n".join(lines) + "\n"
+
+
+def interval(logs: list[float]) -> tuple[float, float]:
+    """95 % interval of a ratio from logarithms of paired ratios, by Student's t."""
+    if len(logs) < 2:
+        return (math.exp(logs[0]), math.exp(logs[0]))
+    t = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776}.get(len(logs), 2.262)
+    mean, half = statistics.mean(logs), t * statistics.stdev(logs) / math.sqrt(len(logs))
+    return math.exp(mean - half), math.exp(mean + half)
+
+
+if __name__ == "__main__":
+    main()
