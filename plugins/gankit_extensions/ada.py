@@ -34,7 +34,7 @@ class Options:
     transforms: str = option(
         "blit, geometry, colour",
         help="what is applied, each with probability p or a share of it: 'blit, geometry, colour:0.5, cutout'; also "
-        "noise, and single ones by the names of the paper's code, as in 'blit, rotate90:0'",
+        "imgfilter, noise, and single ones by the names of the paper's code, as in 'blit, rotate90:0'",
     )
     start: float = option(0.0, ge=0, le=1, schedule=False, help="p at the beginning")
     p: float | None = option(

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from gankit.plugin import InputError
-from gankit_extensions.ada_warp import Affine, warp
+from gankit_extensions.ada_warp import Affine, bands, warp
 from gankit_extensions.diffaugment import shift, uniform
 
 BLIT = ("xflip", "rotate90", "xint")
 GEOMETRY = ("scale", "rotate", "aniso", "xfrac")
 COLOUR = ("brightness", "contrast", "lumaflip", "hue", "saturation")
 GROUPS = {"blit": BLIT, "geometry": GEOMETRY, "colour": COLOUR}
-TRANSFORMS = (*BLIT, *GEOMETRY, *COLOUR, "noise", "cutout")
-HINT = (
-    f"one or more of {', '.join([*GROUPS, 'noise', 'cutout'])}; or single ones: {', '.join(sum(GROUPS.values(), ()))}"
-)
+SINGLE = ("imgfilter", "noise", "cutout")
+TRANSFORMS = (*BLIT, *GEOMETRY, *COLOUR, *SINGLE)
+POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # of natural images in the four frequency bands
+HINT = f"one or more of {', '.join([*GROUPS, *SINGLE])}; or single ones: {', '.join(sum(GROUPS.values(), ()))}"
 
 
 def shares_of(spelling: str) -> dict[str, float]:
@@ -66,6 +66,7 @@ class Pipeline:
             for names, apply in (
                 ((*BLIT, *GEOMETRY), geometry),
                 (COLOUR, colour),
+                (("imgfilter",), image_filter),
                 (("noise",), noise),
                 (("cutout",), cutout),
             ):
@@ -181,6 +182,23 @@ def colour(images: Tensor, draw: Draw) -> Tensor:
 
 
 # -- corruptions -------------------------------------------------------------------------------------------------------
+
+
+def image_filter(images: Tensor, draw: Draw) -> Tensor:
+    """Each of four frequency bands is amplified by 2^N(0, 1), and all are scaled so that the expected power stays."""
+    gains = [torch.ones_like(images[:, 0, 0, 0])] * len(POWER)
+    filtered = torch.zeros_like(images[:, :1, :1, :1], dtype=torch.bool)
+    for band, share in enumerate(POWER):
+        chosen = draw.chosen("imgfilter")
+        gain = torch.where(chosen, torch.exp2(draw.normal()), 1.0).flatten()
+        gains[band] = gains[band] * gain
+        gains = [each * (1 + share * (gain.square() - 1)).rsqrt() for each in gains]
+        filtered = filtered | chosen
+    rows, columns = (
+        torch.einsum("nb,bij->nij", torch.stack(gains, dim=1), bands(side, images.device, images.dtype))[:, None]
+        for side in images.shape[2:]
+    )
+    return torch.where(filtered, rows @ images @ columns.mT, images)
 
 
 def noise(images: Tensor, draw: Draw) -> Tensor:

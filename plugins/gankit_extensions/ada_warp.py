@@ -77,13 +77,42 @@ def filters(size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor
     are those of the column that is downsampled.
     """
     taps = torch.tensor(SYM6, dtype=torch.float64)
-    last = max(size - 1, 1)
-    up = torch.zeros(4 * last + 1, size, dtype=torch.float64)
+    up = torch.zeros(4 * max(size - 1, 1) + 1, size, dtype=torch.float64)
     down = torch.zeros(size, 2 * size + len(SYM6) - 2, dtype=torch.float64)
     for j in range(len(up)):
         for tap in range(j % 2, len(SYM6), 2):
-            pixel = last - abs((j - tap) // 2 % (2 * last) - last)  # reflected at the outermost pixels
-            up[j, min(pixel, size - 1)] += math.sqrt(2) * taps[tap]
+            up[j, reflected((j - tap) // 2, size)] += math.sqrt(2) * taps[tap]
     for pixel in range(size):
         down[pixel, 2 * pixel : 2 * pixel + len(SYM6)] = taps / math.sqrt(2)
     return up.to(device, dtype), down.to(device, dtype)
+
+
+@lru_cache(maxsize=16)
+def bands(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The matrices [4, size, size] that split a reflected column into frequency bands, of which the sum is the column.
+
+    From low to high, with borders at pi/8, pi/4 and pi/2: a half-band filter made of sym2 and its rest, three times.
+    """
+    root = math.sqrt(3)
+    sym2 = torch.tensor([1 + root, 3 + root, 3 - root, 1 - root], dtype=torch.float64) / (4 * math.sqrt(2))
+    low = torch.conv1d(sym2[None, None], sym2[None, None], padding=3)[0, 0] / 2  # its product with its own reverse
+    taps = torch.zeros(4, 1, dtype=torch.float64)
+    taps[0] = 1
+    for band in (1, 2, 3):
+        spread = torch.zeros(4, 2 * taps.shape[1] - 1, dtype=torch.float64)
+        spread[:, ::2] = taps
+        taps = torch.conv1d(spread[:, None], low[None, None], padding=6)[:, 0]
+        middle = taps.shape[1] // 2
+        taps[band, middle] += 1
+        taps[band, middle - 3 : middle + 4] -= low
+    matrices = torch.zeros(4, size, size, dtype=torch.float64)
+    for pixel in range(size):
+        for tap in range(taps.shape[1]):
+            matrices[:, pixel, reflected(pixel + tap - taps.shape[1] // 2, size)] += taps[:, tap]
+    return matrices.to(device, dtype)
+
+
+def reflected(pixel: int, size: int) -> int:
+    """A pixel that lies anywhere, reflected at the outermost pixels, which are not repeated."""
+    last = max(size - 1, 1)
+    return min(last - abs(pixel % (2 * last) - last), size - 1)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from gankit.errors import InputError
 from gankit_extensions import ada_transforms
 from gankit_extensions.ada_transforms import BLIT, COLOUR, GEOMETRY, TRANSFORMS, Draw, Pipeline, shares_of
-from gankit_extensions.ada_warp import SYM6, Affine, warp
+from gankit_extensions.ada_warp import SYM6, Affine, bands, warp
 from gankit_extensions.diffaugment import shift
 
-EVERYTHING = "blit, geometry, colour, noise, cutout"
+EVERYTHING = "blit, geometry, colour, imgfilter, noise, cutout"
 SHAPES = [(1, 28, 28), (3, 16, 16), (3, 9, 13), (4, 7, 6), (2, 1, 5)]
 
 
@@ -132,7 +132,7 @@ def test_images_to_which_nothing_is_applied_are_the_same_bit_for_bit(shape: tupl
     assert torch.equal(pipeline(EVERYTHING)(images, 0.0), images)
     assert torch.equal(pipeline(EVERYTHING)(images, torch.tensor(0.0)), images)
     images = torch.randn(32, *shape)
-    some = pipeline("geometry, colour, noise")(images, 0.1)
+    some = pipeline("geometry, colour, imgfilter:0.5, noise")(images, 0.1)
     assert 0 < sum(map(torch.equal, some, images)) < 32
 
 
@@ -335,6 +335,25 @@ def test_grey_images_have_no_hue_and_no_saturation() -> None:
     assert torch.equal(pipeline("hue, saturation")(images, 1.0), images)
     inverted = ada_transforms.colour(images, Fixed(images, "lumaflip", uniform=(0.2,)))
     assert torch.equal(inverted, -images)
+
+
+def test_frequency_bands_add_up_to_the_image_and_separate_waves() -> None:
+    split = bands(64, torch.device("cpu"), torch.float64)
+    assert torch.allclose(split.sum(0), torch.eye(64, dtype=torch.float64), atol=1e-12)
+    at = torch.arange(64, dtype=torch.float64)
+    for band, frequency in enumerate((0.02, 0.19, 0.36, 0.9)):  # shares of pi, within the borders 1/8, 1/4 and 1/2
+        wave = (math.pi * frequency * at).cos()
+        parts = (split @ wave).square().sum(1)
+        assert int(parts.argmax()) == band
+        assert parts[band] > 0.45 * wave.square().sum()
+
+
+def test_filtering_keeps_the_expected_power() -> None:
+    images = torch.randn(4, 1, 8, 8)
+    amplified = ada_transforms.image_filter(images, Fixed(images, "imgfilter", normal=(2.0, 0.0, 0.0, 0.0)))
+    gain = torch.tensor([4.0, 1, 1, 1]) / math.sqrt((10 * 16 + 3) / 13)
+    matrix = torch.einsum("b,bij->ij", gain, bands(8, torch.device("cpu"), torch.float32))
+    assert torch.allclose(amplified, matrix @ images @ matrix.T, atol=1e-5)
 
 
 def test_noise_has_its_own_strength_for_each_image() -> None:

@@ -112,6 +112,7 @@ def test_the_settings_are_those_of_the_preset(name: str) -> None:
     assert ada.shares_of(plan.extension_options["ada"]["transforms"]) == {
         **dict.fromkeys(["xflip", "rotate90", "xint", "scale", "rotate", "aniso", "xfrac", "cutout"], 1.0),
         **dict.fromkeys(["brightness", "contrast", "lumaflip", "hue", "saturation"], 0.5),
+        "imgfilter": 0.0,
         "noise": 0.0,
     }
 
