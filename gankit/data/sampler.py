@@ -20,7 +20,8 @@ class Sampler:
     """Batches of real samples. Every sample is shown once per epoch, and a batch may cross the end of an epoch.
 
     With `fresh_reals` each batch has another one in `fresh`: samples in an order of their own, which takes nothing from
-    the first, and of which every one comes once per epoch too.
+    the first, and of which every one comes once per epoch too. With `mirror` each image is mirrored from left to right
+    with probability 1/2 whenever it is drawn.
 
     With `resident` all samples are on the device: the default on a CPU, where those of a packed file stay in its memory
     map, and on a GPU if they take at most half of its free memory. Otherwise they are gathered one batch ahead (see
@@ -38,9 +39,13 @@ class Sampler:
         share: slice = slice(None),
         resident: bool | None = None,
         fresh_reals: bool = False,
+        mirror: bool = False,
     ) -> None:
         if batch < 1:
             raise InputError(f"a batch of {batch} samples cannot be drawn", hint="use a batch of 1 or more")
+        if mirror and not dataset.spec.is_image:
+            raise InputError(f"--mirror is for images, and the data are {dataset.modality.name}", hint="leave it out")
+        self._mirror = mirror
         resident = fits(dataset.samples, device) if resident is None else resident
         # Images stay bytes on the device, which takes a quarter of the memory; converting a batch is cheap.
         self._samples = dataset.samples.to(device) if resident else dataset.samples
@@ -73,6 +78,7 @@ class Sampler:
     def _draw(self, stream: _Stream, step: int) -> Batch:
         indices, rows = stream.rows(step)
         indices = indices.to(self._device)
+        rows = stream.mirrored(step, rows) if self._mirror else rows
         labels = None if self._labels is None else self._labels.index_select(0, indices)
         return Batch(self._modality.floats(rows), labels=labels, condition=self._condition(indices, labels))
 
@@ -105,6 +111,12 @@ class _Stream:
             return self._prefetch.batch(step)
         indices = self._indices(step)
         return indices, self._samples.index_select(0, indices)
+
+    def mirrored(self, step: int, rows: Tensor) -> Tensor:
+        """The samples [N, C, H, W] of batch `step`, each from left to right with probability 1/2."""
+        generator = streams.generator(derive_seed(self._seed, self._name, "mirror", step))
+        chosen = torch.rand(self._batch, generator=generator)[self._share] < 0.5
+        return torch.where(chosen.to(rows.device)[:, None, None, None], rows.flip(3), rows)
 
     def close(self) -> None:
         """End the thread that gathers batches, if there is one."""

@@ -247,6 +247,7 @@ def make_sampler(plan: Plan, dataset: Dataset, device: torch.device, *, fresh_re
         conditional=config.conditional,
         share=processes.share(config.batch),
         fresh_reals=fresh_reals,
+        mirror=config.mirror,
     )
 
 

@@ -213,6 +213,11 @@ class RunConfig(TrainConfig):
         help="of image files with several frames or pages: whether the first is a sample, or each",
         setting=Setting(Panel.DATA, brief="of animations and many pages"),
     )
+    mirror: bool = option(
+        False,
+        help="show each image mirrored from left to right half of the time, as if its mirror image were in the data",
+        setting=Setting(Panel.DATA, brief="half of the images left to right"),
+    )
     images: int | None = option(
         None,
         ge=1,
@@ -325,6 +330,7 @@ class Settings(TypedDict, total=False):
     image_column: str | None
     on_bad_image: Literal["error", "skip"]
     frames: Literal["first", "all"]
+    mirror: bool
     images: int | str
     steps: int | str
     time_s: float | str

@@ -165,6 +165,38 @@ def test_points_are_not_scaled_and_the_data_set_is_not_changed_by_drawing() -> N
     assert dataset.samples.tolist() == [[300.0, -2.0]]
 
 
+@pytest.mark.parametrize("resident", [True, False])
+def test_images_are_mirrored_half_of_the_time(resident: bool) -> None:
+    """Whatever the batch is: a function of seed and step, the same in the parts that several processes draw."""
+    rows = np.stack([np.arange(40), np.arange(40) + 100], axis=1).astype(np.uint8).reshape(40, 1, 2)
+    dataset = Dataset.from_arrays("pairs", rows, np.arange(40))
+    settings = {"batch": 8, "seed": 3, "device": CPU, "resident": resident, "fresh_reals": True}
+    plain, mirrored = Sampler(dataset, **settings), Sampler(dataset, **settings, mirror=True)
+    parts = [Sampler(dataset, **settings, mirror=True, share=share) for share in (slice(0, 3), slice(3, 8))]
+    flipped = []
+    for step in (*range(50), 3, 0):
+        before, after = plain.batch(step), mirrored.batch(step)
+        assert torch.equal(torch.cat([part.batch(step).real for part in parts]), after.real)
+        for one, other in ((before, after), (before.fresh, after.fresh)):
+            assert one is not None
+            assert other is not None
+            assert torch.equal(one.labels, other.labels)
+            turned = (one.real != other.real).flatten(1).any(1)
+            assert torch.equal(torch.where(turned[:, None, None, None], one.real.flip(3), one.real), other.real)
+            flipped.append(turned)
+    assert 0.4 < torch.cat(flipped).float().mean() < 0.6
+    assert not torch.equal(flipped[0], flipped[1])
+    assert torch.equal(flipped[0], flipped[-2])  # the step is the same
+    for sampler in (plain, mirrored, *parts):
+        sampler.close()
+
+
+def test_points_are_not_mirrored() -> None:
+    points = Dataset.from_arrays("p", np.zeros((3, 2), np.float32))
+    with pytest.raises(InputError, match="--mirror is for images, and the data are points"):
+        Sampler(points, batch=2, seed=0, device=CPU, mirror=True)
+
+
 def test_an_empty_batch_is_refused() -> None:
     with pytest.raises(InputError, match="batch of 0"):
         Sampler(numbered(3), batch=0, seed=0, device=CPU)

@@ -442,7 +442,8 @@ def test_the_five_schedules_of_the_paper_can_be_written(images: int) -> None:
     assert {name: found[name] for name in expected} == pytest.approx(expected)
     part = loop.parts["ada"]
     assert isinstance(part, ada.Ada)
-    assert float(part.probability) == pytest.approx(expected["options.ada.p"])
+    assert part.options.p is not None
+    assert float(part.options.p) == pytest.approx(expected["options.ada.p"])
     assert isinstance(loop.loss, R3ganLoss)
     assert float(loop.loss.gamma) == pytest.approx(expected["options.gamma"])
     group = loop.players["discriminator"].optimizer.param_groups[0]

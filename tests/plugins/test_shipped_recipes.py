@@ -27,6 +27,7 @@ LARGE = {
     "paper-r3gan": (23.06, 23.01),
     "r3gan-cifar10": (20.78, 21.28),
     "r3gan-ffhq64": (22.43, 22.38),
+    "r3gan-imagenet64": (103.57, 107.21),
 }
 # Those of which one step of two images is played: it takes half a second or more.
 SLOW = {"r3gan-cifar10-mini", "dcgan-celeba64", "paper-lsgan", "photos-128"}
