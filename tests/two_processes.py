@@ -27,6 +27,7 @@ COUPLED = {"dcgan"}  # batch norm sees the samples of its own process only, unle
 EXTENDED: dict[str, dict[str, Any]] = {
     "gan --with top-k": {"extensions": ("top-k",), "options": {"top-k": {"images": 1, "decay": 0.1, "least": 0.25}}},
     "gan --with r1": {"extensions": ("r1",)},
+    "gan --with align": {"extensions": ("align",)},
     "dragan, centred": {"options": {"noise": "centred"}},
 }
 

@@ -155,7 +155,7 @@ def _reaches(value: Tensor, inputs: Sequence[Tensor]) -> bool:
     if not value.requires_grad or not wanted:
         return False
     found = torch.autograd.grad(value.sum(), wanted, retain_graph=True, allow_unused=True)
-    return any(gradient is not None for gradient in found)
+    return any(gradient is not None and bool(gradient.any()) for gradient in found)
 
 
 class Extension:
@@ -178,7 +178,7 @@ class Extension:
         y = (torch.zeros(2, data.condition, device=loop.device),) if conditional else ()
         discriminator = loop.networks.discriminator
         with torch.random.fork_rng(devices=[loop.device] if loop.device.type == "cuda" else []):
-            layer, width = last_layer(discriminator, torch.zeros(2, *data.shape, device=loop.device), y)
+            layer, width = last_layer(discriminator, torch.randn(2, *data.shape, device=loop.device), y)
         sizes = (width, self.options.hidden, FrozenLite0.dim)
         head = nn.Sequential(nn.Linear(*sizes[:2]), nn.SiLU(), nn.Linear(*sizes[1:]))
         loop.add_network("discriminator", "align", head)

@@ -179,7 +179,7 @@ class ProjectedDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         maps = self.projection(images)
-        logits = [critic(x, condition).float() for critic, x in zip(self.critics, maps, strict=True)]
+        logits = [critic(x, condition) for critic, x in zip(self.critics, maps, strict=True)]
         score = torch.stack([scale.mean(1) for scale in logits]).mean(0)
         return torch.cat([score[:, None], *logits], dim=1)
 
@@ -208,7 +208,7 @@ def gankit_variant() -> VariantInfo:
         title="Projected GAN",
         paper="https://arxiv.org/abs/2111.01007",
         options=Options,
-        config=TrainConfig(g_lr=2e-4, d_lr=2e-4, betas=(0.0, 0.99)),
+        config=TrainConfig(d_lr=2e-4, betas=(0.0, 0.99)),
     )
 
 

@@ -44,7 +44,7 @@ class FrozenLite0(nn.Module):
     def maps(self, images: Tensor) -> list[Tensor]:
         """Feature maps [N, channels, side / s, side / s] of the strides s = 4, 8, 16 and 32."""
         size = (self.side, self.side)
-        x = F.interpolate(images.float(), size, mode="bilinear", align_corners=False, antialias=True)
+        x = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
         grey_levels = 127.5 * (x.expand(-1, 3, -1, -1) + 1)
         return self._network[0].maps((grey_levels - 127) / 128)
 
