@@ -47,7 +47,7 @@ from gankit.game.whole_batch import gather
 from gankit.game.whole_batch import mean as batch_mean
 from gankit.game.whole_batch import std as batch_std
 from gankit.hookspecs import Record, Run, hookimpl
-from gankit.measure.features import FeatureFactory, FeatureSpace
+from gankit.measure.features import FeatureFactory, FeatureSpace, FrozenLite0
 from gankit.measure.metrics import MetricFactory
 from gankit.settings.config import TrainConfig
 from gankit.settings.option import Choice, LogUniform, NoOptions, SameAs, Search, Uniform, option
@@ -74,6 +74,7 @@ __all__ = [
     "ExtensionInfo",
     "FeatureFactory",
     "FeatureSpace",
+    "FrozenLite0",
     "GankitError",
     "Generator",
     "InputError",

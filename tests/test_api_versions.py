@@ -34,6 +34,7 @@ FROZEN = {
 
 LATER = {
     "Attribute",
+    "FrozenLite0",
     "PixelNorm",
     "PowerEma",
     "Terms",

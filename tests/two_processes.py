@@ -30,6 +30,7 @@ EXTENDED: dict[str, dict[str, Any]] = {
     "gan --with r1, finite": {"extensions": ("r1",), "options": {"r1": {"at": "both", "estimate": "finite"}}},
     "gan --with lecam and balance": {"extensions": ("lecam", "balance")},
     "r3gan --with centre": {"extensions": ("centre",)},
+    "gan --with align": {"extensions": ("align",)},
     "dragan, centred": {"options": {"noise": "centred"}},
 }
 

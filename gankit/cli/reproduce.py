@@ -10,7 +10,7 @@ import typer
 
 from gankit.cli import console
 from gankit.cli.flags import Device, Json, complete_recipe, path_of
-from gankit.cli.scores import text_of, title_of
+from gankit.cli.scores import CRITIC_SPACE, text_of, title_of
 
 if TYPE_CHECKING:
     from gankit.score.reproduce import Reproduction
@@ -66,8 +66,11 @@ def _print(result: Reproduction) -> None:
         if len(judged.values) > 1:
             measured += f" (mean of {len(judged.values)})"
         expected = _ends(name, judged.expected) if judged.expected is not None else ""
-        table.add_row(console.cell(title_of(name, None)), measured, expected, words[judged.within])
+        title = title_of(name, None) + (" *" if result.critic_space else "")
+        table.add_row(console.cell(title), measured, expected, words[judged.within])
     console.print_table(table)
+    if result.critic_space:
+        console.paragraph(CRITIC_SPACE)
     if result.within is None:
         console.paragraph("the recipe has no scores to compare with")
     elif result.source:

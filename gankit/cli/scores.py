@@ -25,6 +25,10 @@ _TITLES = {
     "jsd": "JSD",
     "kl": "KL",
 }
+CRITIC_SPACE = (
+    "* the critic of these samples was built on this space: the scores are too good to be compared (--features NAME "
+    "takes another one)"
+)
 _COUNTS = ("covered", "held")
 _SHARES = ("duplicates", "good")
 MANY = 1e6  # from which on a score is given as a power of ten: that of noise in some spaces
@@ -36,7 +40,7 @@ def title_of(name: str, higher_is_better: bool | None) -> str:
 
 
 def print_protocol(evaluation: Evaluation) -> None:
-    """Print two lines on stdout: the feature space, and the samples and real data that were compared."""
+    """Print on stdout the feature space, the samples and real data, and whether the critic knows the space."""
     p = evaluation.protocol
     prepared = ", ".join(f"{key} {value}" for key, value in p.preparation.items())
     weights = f" {p.features_sha256[:8]}" if p.features_sha256 != "none" else ""
@@ -49,6 +53,8 @@ def print_protocol(evaluation: Evaluation) -> None:
     ]
     for line in lines:
         console.paragraph(line)
+    if p.critic_space:
+        console.paragraph(CRITIC_SPACE)
 
 
 def text_of(name: str, value: float | None, spread: float | None = None) -> str:
@@ -109,7 +115,8 @@ def _show(target: Path, evaluation: Evaluation, *, as_json: bool) -> None:
         value, floor = (
             text_of(name, v, s) for v, s in ((score.value, score.spread), (score.floor, score.floor_spread))
         )
-        table.add_row(console.cell(title_of(name, score.higher_is_better)), value, floor)
+        title = title_of(name, score.higher_is_better) + (" *" if evaluation.protocol.critic_space else "")
+        table.add_row(console.cell(title), value, floor)
     console.print_table(table)
     for finding in evaluation.findings():
         console.paragraph(finding)

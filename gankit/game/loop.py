@@ -167,6 +167,16 @@ class TrainingLoop:
         own = type(self.loss).penalties is not AdversarialLoss.penalties
         return own or bool(self._taking["penalties"])
 
+    @property
+    def critic_spaces(self) -> tuple[str, ...]:
+        """Names of the feature spaces that the game holds: scores in them are marked, because its critic knows them.
+
+        A module of D, of a part or of another network that uses a fixed network names its space in an attribute
+        `feature_space`: 'lite0'.
+        """
+        modules = (module for root in self._modules().values() for module in root.modules())
+        return tuple(sorted({str(module.feature_space) for module in modules if hasattr(module, "feature_space")}))
+
     def penalty_gain(self, phase: str) -> int:
         """The weight of gradient penalties in a phase of the present step; 0 where they are not due."""
         every = self.config.penalty_every

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ from gankit.data import Dataset
 from gankit.errors import InputError
 from gankit.measure.features import choose_space
 from gankit.measure.features.extract import extract
+from gankit.measure.features.space import known_to_the_critic
 from gankit.modality.images import pixels_of
 from gankit.modality.modality import Pixels
 from gankit.sample.walks import drawable
 from gankit.score.evaluate import EvalSettings, open_checkpoint, training_data
 
+log = logging.getLogger("gankit")
 PIXELS = "pixels"
 _IMAGES_AT_A_TIME = 4096
 
@@ -77,6 +80,8 @@ def neighbours(
         parts: Iterable[Tensor] = map(_as_vectors, torch.split(data.samples, _IMAGES_AT_A_TIME))
     else:
         space = choose_space(features, data, catalogue).to(trained.device)
+        if space.feature_space in trained.header.critic_spaces:
+            log.warning("%s", known_to_the_critic(space.name))
         vectors = extract(space, lambda a, b: as_data[a:b], len(as_data), trained.device, "samples").features
         of_data = extract(space, lambda a, b: data.samples[a:b], len(data), trained.device, "images").features
         parts = torch.split(of_data, _IMAGES_AT_A_TIME)

@@ -22,6 +22,7 @@ from gankit.errors import DivergedError, InputError, PluginError
 from gankit.machine import processes, streams
 from gankit.measure.features import FeatureSpace
 from gankit.measure.features.extract import EXTRACT_BATCH, Source, Views, extract, flaw, not_finite, pixels_of
+from gankit.measure.features.space import known_to_the_critic
 from gankit.measure.metrics import MetricFactory, reads
 from gankit.measure.record import Protocol, Score
 
@@ -37,7 +38,8 @@ class Evaluator:
     """Scores any number of sets of samples, with fixed real data, feature space and metrics.
 
     The real data is split at random (by the seed) into a reference and other real images, which represent a perfect
-    generator: their score is the floor. Near-duplicates are searched among all images of `train`.
+    generator: their score is the floor. Near-duplicates are searched among all images of `train`. Scores in one of the
+    `critic_spaces`, on which the critic of the samples was built, are marked.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Evaluator:
         split: str = "train",
         seed: int = 0,
         device: torch.device | None = None,
+        critic_spaces: Sequence[str] = (),
     ) -> None:
         self.n, self.n_real = sizes(len(real), n, n_real)
         n_others = len(real) - self.n_real
@@ -62,6 +65,9 @@ class Evaluator:
         self.real, self.train, self.space, self.split, self.seed = real, train, space, split, seed
         self.device = device or torch.device("cpu")
         self.compute_s = 0.0  # seconds of the last computation of the metrics
+        self.critic_space = space.feature_space in critic_spaces
+        if self.critic_space:
+            log.warning("%s", known_to_the_critic(space.name))
         self.space.to(self.device)
         self.metrics = self._usable(metrics)
         if min(self.n, self.n_real) <= space.dim and "fid" in self.metrics:
@@ -89,6 +95,7 @@ class Evaluator:
             n_train=len(self.train) if self.real.spec.is_image else 0,
             seed=self.seed,
             metrics={name: dict(getattr(metric, "protocol", {})) for name, metric in built.items()},
+            critic_space=self.critic_space,
         )
 
     def score(self, source: Source) -> dict[str, Score]:

@@ -41,6 +41,7 @@ class Protocol:
     n_train: int  # number of training images among which near-duplicates are searched
     seed: int  # seed of the samples (latent seeds from seed * n on) and of the choice of the reference
     metrics: Mapping[str, Mapping[str, Any]]  # parameters of each metric
+    critic_space: bool = False  # whether the critic of the scored generator was built on the feature space
 
 
 @dataclass(frozen=True)

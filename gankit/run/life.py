@@ -71,7 +71,7 @@ def live(
         evaluations = Evaluations(None)
         if first and plan.config.eval_every:
             with processes.local():
-                evaluations = Evaluations(training_evaluator(plan, dataset, device))
+                evaluations = Evaluations(training_evaluator(plan, dataset, device, loop.critic_spaces))
         folder = processes.from_first(lambda: open_folder(dataset), "the run folder")
         run = Run(plan, folder, dataset, space, device, loop, first=first, processes=processes.size())
         if first:

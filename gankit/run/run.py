@@ -210,6 +210,7 @@ class Run:
             "z_prior": self.config.z_prior,
             "conditions": self.space.conditions,
             "attributes": self.data.attributes,
+            "critic_spaces": self.loop.critic_spaces,
             "config": shareable_config(self.plan, self.dataset.name),
             "images_seen": self.images_seen,
             "average_std": average.std if isinstance(average, PowerEma) else None,

@@ -27,16 +27,18 @@ def collect(paths: Sequence[Path], *, best: bool = False) -> tuple[list[Row], in
 
     A row is the last evaluation, or with `best` the one with the lowest FID. All rows have one protocol: the newest one
     of the first run that all others have as well. Evaluations with other protocols are left out. InputError names the
-    fields in which protocols differ if there is no common one.
+    fields in which protocols differ if there is no common one. Scores in the space on which the critic of their
+    generator was built are never compared.
     """
-    sources = [(path, _evaluations(path)) for path in dict.fromkeys(map(_run_or_file, paths))]
+    stored = [(path, _evaluations(path)) for path in dict.fromkeys(map(_run_or_file, paths))]
+    sources = [(path, _comparable(path, lines)) for path, lines in stored]
     candidates = reversed(sources[0][1])
     common = next((e.protocol for e in candidates if all(_has_protocol(lines, e) for _, lines in sources)), None)
     if common is None:
         _refuse(sources)
     assert common is not None
     rows: list[Row] = []
-    left_out = 0
+    left_out = sum(len(lines) for _, lines in stored) - sum(len(lines) for _, lines in sources)
     for path, lines in sources:
         comparable = [e for e in lines if not protocol_differences(e.protocol, common)]
         left_out += len(lines) - len(comparable)
@@ -88,6 +90,18 @@ def _evaluations(path: Path) -> list[Evaluation]:
     if not lines:
         raise InputError(f"{printable(path)} has no scores", hint=f"gankit eval {printable(path)}")
     return lines
+
+
+def _comparable(path: Path, lines: list[Evaluation]) -> list[Evaluation]:
+    """The evaluations outside of the space on which the critic was built; InputError if there are none."""
+    found = [evaluation for evaluation in lines if not evaluation.protocol.critic_space]
+    if not found:
+        raise InputError(
+            f"{printable(path)} has scores in '{printable(lines[-1].protocol.features)}' alone, on which its critic "
+            "was built: they rank nothing",
+            hint=f"gankit eval {printable(path) if path.is_dir() else 'CKPT'}, which takes another space by default",
+        )
+    return found
 
 
 def _has_protocol(lines: Sequence[Evaluation], evaluation: Evaluation) -> bool:

@@ -136,7 +136,8 @@ def _score_checkpoint(path: Path, settings: EvalSettings) -> Evaluation:
     file, trained = opened.file, opened.trained
     composition = _composition(opened, settings)
     real, train = _real_data(trained, file, settings, composition)
-    evaluator = _evaluator(real, train, settings, composition, trained.device)
+    known = trained.header.critic_spaces
+    evaluator = _evaluator(real, train, settings, composition, trained.device, critic_spaces=known)
     first = settings.seed * evaluator.n  # different seeds score disjoint sets of samples
     # Condition vectors are those of the training data, all of them, where these are here.
     of_data = train.conditions if train.fingerprint == trained.header.data_fingerprint else None
@@ -198,10 +199,11 @@ def _evaluator(
     composition: Catalogues,
     device: torch.device,
     n: int | None = None,
+    critic_spaces: Sequence[str] = (),
 ) -> Evaluator:
     metrics = select_metrics(composition.catalogue("gankit_metrics"), settings.metrics)
     n, n_real = sizes(len(real), n or settings.n, len(real) if settings.n_real == "all" else settings.n_real)
-    space = choose_space(settings.features, train, composition.catalogue("gankit_features"))
+    space = choose_space(settings.features, train, composition.catalogue("gankit_features"), critic_spaces)
     evaluator = Evaluator(
         real,
         train,
@@ -212,6 +214,7 @@ def _evaluator(
         split=settings.split,
         seed=settings.seed,
         device=device,
+        critic_spaces=critic_spaces,
     )
     left_out = [name for name in metrics if name not in evaluator.metrics]
     if left_out and settings.metrics is not None:

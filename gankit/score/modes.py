@@ -130,6 +130,7 @@ def evaluate_modes(
         n_train=0,
         seed=seed,
         metrics={"modes": {"modes": len(known.names), **known.parameters, "floor_draws": FLOOR_DRAWS}},
+        critic_space=header.spec.is_image and "classifier" in header.critic_spaces,  # images are read by a classifier
     )
     return ModeEvaluation(opened.evaluation(protocol, scores, header.data, started), counted, known.names, shown)
 

@@ -62,6 +62,8 @@ class Reproduction:
     within: bool | None = None
     source: str = ""
     """The source of the expectation."""
+    critic_space: bool = False
+    """Whether the scores are in the feature space on which the critic was built."""
 
     def record(self) -> dict[str, Any]:
         """JSON values, as stored and as printed by --json."""
@@ -104,6 +106,7 @@ def reproduce(
         scores=scores,
         within=all(verdicts) if verdicts else None,
         source=expected.source,
+        critic_space=any(result.get("protocol", {}).get("critic_space", False) for result in results),
     )
     write_json(folder / FILE, reproduction.record())
     return reproduction

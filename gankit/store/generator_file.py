@@ -64,6 +64,7 @@ class GeneratorHeader:
     extension_options: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     units: tuple[float, float] = (-1.0, 1.0)  # see `DataSpec`
     rate: Annotated[int, Ge(0)] = 0
+    critic_spaces: tuple[str, ...] = ()  # the feature spaces on which its critic was built; scores in them are marked
     images_seen: int
     average_std: float | None = None  # of the profile, where the weights are an average by a power function
     step: int

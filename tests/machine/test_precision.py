@@ -166,8 +166,12 @@ def gradients(variant: str, player: str, precision: str) -> tuple[float, Tensor]
 def test_losses_and_gradients_of_every_variant_stay_close_to_float64(variant: str, player: str) -> None:
     """Relative to the norm of all gradients of a player."""
     loss, exact = gradients(variant, player, "fp64")
-    signs = variant == "began"  # derivatives of absolute values: some of them flip
-    for precision, bound in (("fp32", 1e-5), ("bf16", 0.15 if signs else 0.1), ("fp16", 0.08 if signs else 0.05)):
+    bounds = {"fp32": 1e-5, "bf16": 0.1, "fp16": 0.05}
+    if variant == "began":  # derivatives of absolute values: some of them flip
+        bounds |= {"bf16": 0.15, "fp16": 0.08}
+    if variant == "projected" and player == "generator":  # so do those of the many clipped ReLUs of its frozen network
+        bounds = {"fp32": 0.01, "bf16": 0.3, "fp16": 0.1}
+    for precision, bound in bounds.items():
         value, got = gradients(variant, player, precision)
         assert value == pytest.approx(loss, rel=bound, abs=bound), precision
         assert float((got - exact).norm() / exact.norm()) < bound, precision

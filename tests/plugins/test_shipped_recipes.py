@@ -30,7 +30,7 @@ LARGE = {
     "r3gan-imagenet64": (103.57, 107.21),
 }
 # Those of which one step of two images is played: it takes half a second or more.
-SLOW = {"r3gan-cifar10-mini", "dcgan-celeba64", "paper-lsgan", "photos-128"}
+SLOW = {"r3gan-cifar10-mini", "dcgan-celeba64", "paper-lsgan", "paper-projected", "photos-128"}
 
 
 def planned(found: RecipeFile, batch: int) -> Plan:

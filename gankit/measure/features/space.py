@@ -31,6 +31,11 @@ class FeatureSpace(nn.Module):
         self.protocol = dict(protocol)
         """The preparation of samples: resize, …"""
 
+    @property
+    def feature_space(self) -> str:
+        """The name without its argument: 'lite0'. Scores of a game whose critic holds this space are marked in it."""
+        return self.name.partition("@")[0]
+
     def forward(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
         """Stored samples (uint8 images [N, C, H, W]) -> features [N, dim] and class logits [N, K] or None."""
         raise NotImplementedError
@@ -38,3 +43,8 @@ class FeatureSpace(nn.Module):
 
 FeatureFactory = Callable[[Dataset, str], FeatureSpace]
 """(data set, argument after the @ in the name) -> the space. Called once per evaluation."""
+
+
+def known_to_the_critic(space: str) -> str:
+    """What is said wherever something is measured in the space on which the critic of a generator was built."""
+    return f"the critic of these samples was built on '{space}': what it measures of them is too good to be compared"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -100,12 +100,14 @@ class Evaluations:
         )  # fmt: skip
 
 
-def training_evaluator(plan: Plan, dataset: Dataset, device: torch.device) -> Evaluator:
+def training_evaluator(
+    plan: Plan, dataset: Dataset, device: torch.device, critic_spaces: Sequence[str] = ()
+) -> Evaluator:
     """The evaluator of `eval_every`, with the real data's features and the floor computed already."""
     composition, config = plan.composition, plan.config
     n, _ = sizes(len(dataset), min(config.eval_n, len(dataset) // 2))
-    space = choose_space(config.eval_features, dataset, composition.catalogue("gankit_features"))
+    space = choose_space(config.eval_features, dataset, composition.catalogue("gankit_features"), critic_spaces)
     metrics = composition.catalogue("gankit_metrics")
-    evaluator = Evaluator(dataset, dataset, space, metrics, n=n, device=device)
+    evaluator = Evaluator(dataset, dataset, space, metrics, n=n, device=device, critic_spaces=critic_spaces)
     _ = evaluator.floor
     return evaluator
