@@ -34,7 +34,7 @@ PATH_DECAY = 0.01  # of the mean of path lengths, at each penalty
 PATH_SHRINK = 2  # the path length is measured on such a part of the batch
 
 PLANS = {
-    "small": Plan(width=64, full=8, w_dim=64, mapping=2, label_mapping=2, residual=True, group=4),
+    "small": Plan(width=64, full=4, w_dim=64, mapping=2, label_mapping=2, residual=True, group=4),
     # cifar: of the authors' ADA code; paper: configuration F of the article.
     "cifar": Plan(width=512, full=64, w_dim=512, mapping=2, label_mapping=8, residual=False, group=32, clamp=256.0),
     "paper": Plan(width=512, full=64, w_dim=512, mapping=8, label_mapping=8, residual=True, group=4),

@@ -189,7 +189,7 @@ class StyledLayer(nn.Module):
         y, demodulation = self.convolution(x, w)
         size = self.noise.shape
         y = y[:, :, : size[0], : size[1]]  # twice an odd size is one too many
-        noise = self.noise.new_empty(len(y), 1, *size).normal_() if self.training else self.noise
+        noise = torch.randn(len(y), 1, *size, device=y.device) if self.training else self.noise
         shift = self.bias[:, None, None] * ROOT2
         y = torch.addcmul(shift.to(y.dtype), y, (demodulation * ROOT2).to(y.dtype))
         y = F.leaky_relu(y + (noise * (self.strength * ROOT2)).to(y.dtype), SLOPE, inplace=True)
