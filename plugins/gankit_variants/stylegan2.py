@@ -34,7 +34,7 @@ PATH_DECAY = 0.01  # of the mean of path lengths, at each penalty
 PATH_SHRINK = 2  # the path length is measured on such a part of the batch
 
 PLANS = {
-    "small": Plan(width=64, full=4, w_dim=64, mapping=2, label_mapping=2, residual=True, group=4),
+    "small": Plan(width=64, full=8, w_dim=64, mapping=2, label_mapping=2, residual=True, group=4),
     # cifar: of the authors' ADA code; paper: configuration F of the article.
     "cifar": Plan(width=512, full=64, w_dim=512, mapping=2, label_mapping=8, residual=False, group=32, clamp=256.0),
     "paper": Plan(width=512, full=64, w_dim=512, mapping=8, label_mapping=8, residual=True, group=4),
@@ -43,7 +43,7 @@ PLANS = {
 
 @dataclass(frozen=True)
 class Options:
-    gamma: float = option(0.1, ge=0, help="weight of R1, gamma/2 E|grad D|^2; larger images want more")
+    gamma: float = option(1.0, ge=0, help="weight of R1, gamma/2 E|grad D|^2; larger images want more")
     networks: Literal["small", "cifar", "paper", "core"] = option(
         "small",
         help="small: for a CPU; cifar: of StyleGAN2-ADA's configuration cifar; paper: of the article; core leaves them "
@@ -80,7 +80,7 @@ class StyleGan2Loss(AdversarialLoss):
     boundary = 0.0
     path_mean: Tensor
 
-    def __init__(self, gamma: float = 0.1, path_length: float = 0.0) -> None:
+    def __init__(self, gamma: float = 1.0, path_length: float = 0.0) -> None:
         super().__init__()
         self.gamma, self.weight = gamma, path_length
         self.register_buffer("path_mean", torch.zeros(()))
@@ -154,7 +154,7 @@ def gankit_variant() -> VariantInfo:
         title="StyleGAN2",
         paper="https://arxiv.org/abs/1912.04958",
         options=Options,
-        config=TrainConfig(g_lr=2.5e-3, d_lr=2.5e-3, betas=(0.0, 0.99), penalty_every=16),
+        config=TrainConfig(g_lr=2.5e-3, d_lr=2.5e-3, betas=(0.0, 0.99), penalty_every=4),
     )
 
 
