@@ -50,6 +50,11 @@ def full_precision(x: Tensor) -> AbstractContextManager[None]:
     return torch.autocast(x.device.type, enabled=False)
 
 
+def normal(*shape: int) -> Tensor:
+    """Initial values from N(0, 1)."""
+    return nn.init.normal_(torch.empty(shape))
+
+
 def normalised(x: Tensor) -> Tensor:
     """Rows [N, D] of root mean square 1."""
     return x * (x.square().mean(1, keepdim=True) + EPSILON).rsqrt()
@@ -65,7 +70,7 @@ class Linear(nn.Module):
         self, inputs: int, outputs: int, *, activate: bool = False, bias: float = 0.0, lr: float = 1.0
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr)
+        self.weight = nn.Parameter(normal(outputs, inputs) / lr)
         self.bias = nn.Parameter(torch.full((outputs,), bias / lr))
         self.activate = activate
         self.bias_gain = lr * (ROOT2 if activate else 1.0)
@@ -113,7 +118,7 @@ class Convolution(nn.Module):
         clamp: float | None = None,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
+        self.weight = nn.Parameter(normal(outputs, inputs, size, size))
         self.bias = nn.Parameter(torch.zeros(outputs)) if activate else None
         self.gain = gain * (ROOT2 if activate else 1.0)
         self.scale = self.gain / math.sqrt(inputs * size**2)
@@ -147,7 +152,7 @@ class ModulatedConvolution(nn.Module):
     def __init__(self, inputs: int, outputs: int, size: int, w_dim: int, *, demodulate: bool, twice: bool) -> None:
         super().__init__()
         self.affine = Linear(w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
+        self.weight = nn.Parameter(normal(outputs, inputs, size, size))
         self.scale = 1 / math.sqrt(inputs * size**2)
         self.demodulate = demodulate
         self.blur = Blur(outputs) if twice else None
@@ -181,7 +186,7 @@ class StyledLayer(nn.Module):
         self.convolution = ModulatedConvolution(inputs, outputs, 3, plan.w_dim, demodulate=True, twice=twice)
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.strength = nn.Parameter(torch.zeros(()))
-        self.register_buffer("noise", torch.randn(size))
+        self.register_buffer("noise", normal(*size))
         self.clamp = plan.clamp
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
@@ -249,7 +254,7 @@ class StyleGan2Generator(nn.Module):
         size, width = stages[0]
         self.mapping = Mapping(z_dim, condition, plan.w_dim, plan.mapping)
         self.register_buffer("w_average", torch.zeros(plan.w_dim))
-        self.constant = nn.Parameter(torch.randn(width, *size))
+        self.constant = nn.Parameter(normal(width, *size))
         self.layers = nn.ModuleList([StyledLayer(width, width, size, plan, twice=False)])
         for (_, inputs), (size, outputs) in itertools.pairwise(stages):
             self.layers.append(StyledLayer(inputs, outputs, size, plan, twice=True))
