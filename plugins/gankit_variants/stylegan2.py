@@ -100,9 +100,9 @@ class StyleGan2Loss(AdversarialLoss):
 
         The mean that is kept is that of all processes; the gradient goes through the part of this one.
         """
-        own = lengths.mean()
-        mean = self.path_mean + PATH_DECAY * (batch_mean(lengths) + own - own.detach() - self.path_mean)
-        self.path_mean.copy_(mean.detach())
+        kept, own = self.path_mean.lerp(batch_mean(lengths), PATH_DECAY), lengths.mean()
+        self.path_mean.copy_(kept)  # to the last bit the same in every process
+        mean = kept + PATH_DECAY * (own - own.detach())
         self.log("path_length", lengths)
         return self.weight * (lengths - mean).square()
 
