@@ -137,7 +137,9 @@ def gankit_extension() -> ExtensionInfo:  # type: ignore[empty-body]
 def gankit_generator(data: DataSpec, z_dim: int, options: object) -> nn.Module:  # type: ignore[empty-body]
     """z [N, z_dim] -> samples [N, *data.shape]; images in [-1, 1]. It must be a function of its arguments alone.
 
-    In a conditional run (`data.condition` = K > 0) it is called with (z, y), y [N, K].
+    In a conditional run (`data.condition` = K > 0) it is called with (z, y), y [N, K]. A generator that maps z to a w
+    of its own and keeps the mean of w may have an attribute `truncation`, 1.0 when it is built: `gankit sample
+    --truncation PSI` sets it, and in eval mode w is then mean + PSI (w - mean).
     """
 
 
@@ -148,7 +150,8 @@ def gankit_discriminator(  # type: ignore[empty-body]
     """Samples [N, *data.shape] -> what this variant's loss reads (`output`); usually raw scores [N], no sigmoid.
 
     In a conditional run (`data.condition` = K > 0) it is called with (samples, y), y [N, K]. `z_dim` is for those that
-    judge pairs (x, z), with a training loop that shows them.
+    judge pairs (x, z), with a training loop that shows them. A layer through which the samples of a batch change each
+    other's scores says so in its attribute `couples_samples`: "minibatch standard deviation".
     """
 
 

@@ -64,6 +64,9 @@ def sample(
     replace: Annotated[
         bool, typer.Option("--replace", help="Delete the samples of another generator in the folder.")
     ] = False,
+    truncation: Annotated[
+        float | None, typer.Option(metavar="PSI", help="Nearer to the mean: 0.7, if the network has a w.")
+    ] = None,
     device: Device = "auto",
     variant: File = None,
     with_: With = None,
@@ -81,6 +84,8 @@ def sample(
     from gankit.sample.writers import Request, write_samples
 
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
+    if truncation is not None:
+        generator.truncate(truncation)
     if class_ and condition is not None:
         raise InputError("--class and --condition exclude each other")
     vector = None if condition is None else generator.condition(vector=parse_vector(condition))

@@ -182,8 +182,25 @@ def scores_of(output: Tensor) -> Tensor:
     return output[:, 0] if output.ndim == 2 else output
 
 
+def coupling(network: nn.Module) -> str | None:
+    """By what the samples of a batch share in a network's output in training: batch norm, or what a layer of it names.
+
+    A layer names it in its attribute `couples_samples`, in a few words: "minibatch standard deviation".
+    """
+    for name, module in network.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
+            return f"batch norm ('{name}')"
+        named = getattr(module, "couples_samples", None)
+        if isinstance(named, str):
+            return named
+    return None
+
+
 def refuse_coupled_samples(discriminator: nn.Module) -> None:
-    """Raise InputError for a network with batch norm: there a penalty would not be one per sample."""
+    """Raise InputError for a network with batch norm: there a penalty would not be one per sample.
+
+    A layer with `couples_samples` is let pass: who wrote it knows that the gradient is that of the sum of the scores.
+    """
     for name, module in discriminator.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
             raise InputError(

@@ -80,7 +80,7 @@ class TrainingLoop:
                 {**dict(networks.generator.named_parameters()), **of_loss}, config.g_lr, config.g_optimizer
             ),
             "discriminator": self._player(
-                dict(networks.discriminator.named_parameters()), config.d_lr, config.d_optimizer
+                dict(networks.discriminator.named_parameters()), config.d_lr, config.d_optimizer, config.d_betas
             ),
         }
         """Name -> player. `add_player` brings another one."""
@@ -109,8 +109,15 @@ class TrainingLoop:
         self._taking: dict[str, list[Part]] = {method: [] for method in METHODS}
         self._scheduled: dict[str, tuple[Schedule, Tensor]] = {}
 
-    def _player(self, parameters: Mapping[str, nn.Parameter], lr: Number, optimizer: str | None) -> Player:
-        return Player(parameters, self.config, lr=lr, optimizer=optimizer, scaler=self.precision.scaler())
+    def _player(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        lr: Number,
+        optimizer: str | None,
+        betas: tuple[Number, Number] | None = None,
+    ) -> Player:
+        scaler = self.precision.scaler()
+        return Player(parameters, self.config, lr=lr, optimizer=optimizer, betas=betas, scaler=scaler)
 
     # -- before the first step -----------------------------------------------------------------------------------------
 

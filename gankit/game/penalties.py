@@ -1,8 +1,9 @@
 """Gradients of the critic with respect to its input, and the penalties on them: per sample, never over the batch.
 
 The points at which a gradient is taken are leaves that require grad. Core's critic scores such points in full
-precision, independent of the precision of the run, and refuses networks that couple the samples of a batch. Finite
-differences estimate a squared gradient without a second derivative, from scores in full precision too.
+precision, independent of the precision of the run, and refuses batch norm, which couples the samples of a batch. Layers
+that say so themselves (`couples_samples`) are let pass. Finite differences estimate a squared gradient without a second
+derivative, from scores in full precision too.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def between(real: Tensor, fake: Tensor) -> Tensor:
 def input_gradients(scores: Tensor, points: Tensor) -> Tensor:
     """Scores [N] of leaves [N, …] -> d score_i / d point_i as [N, D], differentiable once more.
 
-    The sum of the scores is differentiated, so the critic must not couple the samples of a batch.
+    The sum of the scores is differentiated: where the critic couples the samples of a batch, row i also has what sample
+    i does to the scores of its neighbours.
     """
     with inputs_only():
         (gradients,) = torch.autograd.grad(scores.sum(), points, create_graph=True)

@@ -26,16 +26,18 @@ class Player:
         *,
         lr: Number,
         optimizer: str | None = None,
+        betas: tuple[Number, Number] | None = None,
         scaler: torch.amp.GradScaler,
     ) -> None:
         self.parameters = dict(parameters)
         """Name -> parameter: what moves."""
         self.lr = Schedule.parse(lr)
         """The learning rate as a function of the images shown."""
-        self.betas = tuple(Schedule.parse(beta) for beta in config.betas)
+        self.betas = tuple(Schedule.parse(beta) for beta in betas or config.betas)
         """Adam's two decay rates as functions of the images shown."""
         device = next(iter(self.parameters.values())).device
-        self.optimizer = make_optimizer(optimizer or config.optimizer, self.parameters, config, self.lr, device)
+        kind = optimizer or config.optimizer
+        self.optimizer = make_optimizer(kind, self.parameters, config, self.lr, self.betas, device)
         """Moves the parameters."""
         self.scaler = scaler
         """The gradient scaler of fp16; idle in any other precision."""
@@ -89,12 +91,17 @@ class Player:
 
 
 def make_optimizer(
-    kind: str, parameters: Mapping[str, nn.Parameter], config: TrainConfig, lr: Schedule, device: torch.device
+    kind: str,
+    parameters: Mapping[str, nn.Parameter],
+    config: TrainConfig,
+    lr: Schedule,
+    betas: tuple[Schedule, ...],
+    device: torch.device,
 ) -> Optimizer:
     """The optimiser of a player, fused where PyTorch has it; its rates are tensors where CUDA graphs may replay it."""
     graphed = config.graphs == "auto" and device.type == "cuda"
     rate: float | Tensor = torch.tensor(lr.values[0], device=device) if graphed else lr.values[0]
-    beta1, beta2 = (Schedule.parse(beta).values[0] for beta in config.betas)
+    beta1, beta2 = (beta.values[0] for beta in betas)
     group = {"params": list(parameters.values()), "lr_scale": 1.0}
     fused = device.type in ("cpu", "cuda")
     if kind == "rmsprop":

@@ -30,7 +30,8 @@ from gankit.store.run_folder import RunFolder
 log = logging.getLogger("gankit")
 
 # Settings that only some optimisers use.
-USED_BY = {"betas": ("adam", "adamw"), "momentum": ("sgd", "rmsprop"), "weight_decay": ("adamw",)}
+ADAM = ("adam", "adamw")
+USED_BY = {"betas": ADAM, "d_betas": ADAM, "momentum": ("sgd", "rmsprop"), "weight_decay": ("adamw",)}
 
 
 @dataclass(frozen=True)
@@ -207,11 +208,13 @@ def _check_optimizers(resolved: Resolved) -> None:
     """InputError for a setting the user chose and that no optimiser of this run uses."""
     config = resolved.config
     for name, optimizers in USED_BY.items():
-        if resolved.is_chosen(name) and not config.optimizers & set(optimizers):
-            used = " and ".join(sorted(config.optimizers))
+        its_own = {config.d_optimizer or config.optimizer} if name == "d_betas" else config.optimizers
+        if resolved.is_chosen(name) and not its_own & set(optimizers):
+            used = " and ".join(sorted(its_own))
+            who = "D is" if name == "d_betas" else "the players are"
             flag = f"--{name.replace('_', '-')}"
             raise InputError(
-                f"{name} has no effect: the players are trained with {used}, not with {' or '.join(optimizers)}",
+                f"{name} has no effect: {who} trained with {used}, not with {' or '.join(optimizers)}",
                 hint=f"leave out {flag}, or choose --optimizer {optimizers[0]}",
             )
 

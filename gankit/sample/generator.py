@@ -58,6 +58,25 @@ class TrainedGenerator:
         """Its inputs: z, and y if it is conditional."""
         return self.header.space
 
+    @property
+    def truncation(self) -> float:
+        """The `psi` of `truncate`; 1 as long as nothing is truncated."""
+        return float(getattr(self.module, "truncation", 1.0))
+
+    def truncate(self, psi: float) -> None:
+        """Draw from now on with w at `psi` times its distance from its mean: 0 is the mean sample, 1 changes nothing.
+
+        InputError for a generator without a w of its own (see the hook `gankit_generator`).
+        """
+        if not hasattr(self.module, "truncation"):
+            raise InputError(
+                f"truncation: the generator of '{self.header.variant.name}' has no mean to which it could be drawn",
+                hint="leave it out; generators that map z to a w of their own have one",
+            )
+        if not 0 <= psi <= 1:
+            raise InputError(f"truncation {psi:g}: it lies between 0 and 1", hint="0.7 is usual; 1 changes nothing")
+        setattr(self.module, "truncation", float(psi))  # noqa: B010 - not every module has it
+
     def label_of(self, name: int | str) -> int:
         """The label of a class given by name, else by index; InputError for an unconditional generator."""
         classes = self.data.classes

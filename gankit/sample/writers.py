@@ -128,7 +128,13 @@ class Request:
     def origin(self) -> dict[str, object]:
         """The generator, for whoever finds its samples."""
         header = self.generator.header
-        return {"variant": header.variant.name, "images_seen": header.images_seen, "weights": header.tensors_sha256}
+        psi = self.generator.truncation
+        return {
+            "variant": header.variant.name,
+            "images_seen": header.images_seen,
+            "weights": header.tensors_sha256,
+            **({} if psi == 1 else {"truncation": psi}),
+        }
 
     @property
     def contents(self) -> dict[str, object]:

@@ -71,6 +71,13 @@ class TrainConfig:
         search={"wide": Uniform(0, 1), "narrow": Choice((0.5,))},
         setting=Setting(brief="decay rates of adam: 0.5,0.999", metavar="B1,B2"),
     )
+    d_betas: tuple[Number, Number] | None = option(
+        None,
+        ge=0,
+        lt=1,
+        help="decay rates of adam and adamw for the discriminator; None: those of both players",
+        setting=Setting(brief="for D only", metavar="B1,B2"),
+    )
     momentum: float = option(0.0, ge=0, lt=1, schedule=False, help="momentum of sgd and rmsprop")
     weight_decay: float = option(0.0, ge=0, schedule=False, help="decoupled weight decay of adamw")
     d_steps: int = option(
@@ -354,6 +361,7 @@ class Settings(TypedDict, total=False):
     g_lr: Number | str
     d_lr: Number | str
     betas: tuple[Number | str, Number | str] | str
+    d_betas: tuple[Number | str, Number | str] | str | None
     momentum: float
     weight_decay: float
     d_steps: int

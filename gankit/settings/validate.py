@@ -112,6 +112,9 @@ def _type_of(hint: Any, facts: Facts) -> Any:
     """The pydantic type of a field: it reads the user's spelling, then checks the type and the bounds."""
     import pydantic
 
+    if any(typing.get_origin(part) is tuple for part in typing.get_args(hint)):  # a tuple or None
+        (pair,) = (part for part in typing.get_args(hint) if part is not type(None))
+        return Annotated[Any, pydantic.PlainValidator(partial(_optional, pydantic.TypeAdapter(_type_of(pair, facts))))]
     if typing.get_origin(hint) is tuple:
         items = tuple(item if item is ... else _type_of(item, facts) for item in typing.get_args(hint))
         return Annotated[tuple.__class_getitem__(items), pydantic.BeforeValidator(_split)]
@@ -119,6 +122,11 @@ def _type_of(hint: Any, facts: Facts) -> Any:
         return Annotated[Any, pydantic.PlainValidator(partial(_number, hint, facts))]
     bounds: dict[str, Any] = dict(facts.bounds)
     return Annotated[hint, pydantic.Field(**bounds), pydantic.BeforeValidator(partial(_read, hint, facts))]
+
+
+def _optional(adapter: Any, value: object) -> object:
+    """None, or what the adapter makes of a value."""
+    return None if value is None else adapter.validate_python(value)
 
 
 def _split(value: object) -> object:

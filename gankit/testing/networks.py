@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gankit.contracts import DataSpec
 from gankit.errors import InputError
 from gankit.game.conditions import one_hot
+from gankit.game.critic import coupling
 from gankit.game.latent import draw_z
 from gankit.game.loop import TrainingLoop
 from gankit.host.importing import one_line
@@ -81,6 +82,31 @@ def discriminator_output(subject: Subject) -> None:
                 "whatever it is shown, its scores lie in [0, 1]",
                 "scores are raw: leave out the sigmoid at its end, losses have theirs (softplus, binary cross-entropy)",
             )
+
+
+def independent_scores(subject: Subject) -> None:
+    """A score depends on its own sample alone, or a layer of the discriminator says what couples a batch."""
+    loop = subject.loop()
+    if has_own_game(loop):
+        return
+    network, real = loop.networks.discriminator.train(), subject.batch(loop, 0).real
+    conditions = _inputs(loop, len(real))[1:] if loop.loss.output.condition != "none" else ()
+    with torch.no_grad():
+        torch.manual_seed(0)
+        scores = network(real, *conditions)
+        torch.manual_seed(0)  # dropout is chance, and no neighbour
+        others = network(torch.cat([real[:1], -2 * real[1:]]), *conditions)
+    coupled, named = not torch.allclose(scores[0], others[0], atol=1e-4), coupling(network)
+    require(
+        not coupled or named is not None,
+        "the score of a sample is another when its neighbours are",
+        'gradient penalties are per sample; if it is meant, name it in the layer: couples_samples = "batch statistics"',
+    )
+    require(
+        coupled or named is None,
+        f"its samples are said to be coupled by {named}, and no score depends on another sample",
+        "leave out couples_samples, or the layer that has it",
+    )
 
 
 def conditional(subject: Subject) -> None:

@@ -47,6 +47,7 @@ CHECKS = tuple(
         networks.generator_shapes,
         networks.independent_samples,
         networks.discriminator_output,
+        networks.independent_scores,
         networks.conditional,
         game.terms,
         game.trained_terms,

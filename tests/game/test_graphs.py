@@ -57,16 +57,16 @@ class CpuRecorder:
         return self.tapes[-1], outputs
 
 
-def make_loop(variant: str = "wgan-gp", **settings: object) -> TrainingLoop:
+def make_loop(variant: str = "wgan-gp", shape: tuple[int, ...] = (2,), **settings: object) -> TrainingLoop:
     plan = plan_run([Layer("test", {"variant": variant, "batch": 4, "z_dim": 8, "precision": "fp32", **settings})])
-    return build_loop(plan, DataSpec((2,)), CPU)
+    return build_loop(plan, DataSpec(shape), CPU)
 
 
-def play(loop: TrainingLoop, first: int, last: int) -> list[dict[str, float]]:
+def play(loop: TrainingLoop, first: int, last: int, shape: tuple[int, ...] = (2,)) -> list[dict[str, float]]:
     stats = []
     for step in range(first, last):
         torch.manual_seed(step)
-        data = Batch(torch.full((4, 2), 0.1 * step), fresh=Batch(torch.full((4, 2), -0.2 * step)))
+        data = Batch(torch.full((4, *shape), 0.1 * step), fresh=Batch(torch.full((4, *shape), -0.2 * step)))
         stats.append({name: float(value) for name, value in loop.step(data).items()})
     return stats
 
@@ -91,6 +91,19 @@ def test_a_run_from_graphs_equals_an_eager_one(variant: str, settings: dict[str,
     graphed.replayed = GraphedPhases(graphed, recorder)
     assert play(eager, 0, 20) == play(graphed, 0, 20)
     assert state(eager) == state(graphed)
+    assert all(tape.replays for tape in recorder.tapes)
+
+
+def test_a_variants_own_phase_its_chance_and_its_running_means_are_recorded_too() -> None:
+    """Path lengths in every second step; noise and mixed styles are drawn, the means of w and of the lengths move."""
+    options = {"width": 8, "path_length": 2.0, "path_every": 2, "style_mixing": 0.5}
+    image = (1, 8, 8)
+    eager, graphed = (make_loop("stylegan2", image, penalty_every=2, options=options) for _ in range(2))
+    recorder = CpuRecorder(graphed)
+    graphed.replayed = GraphedPhases(graphed, recorder)
+    assert play(eager, 0, 14, image) == play(graphed, 0, 14, image)
+    assert state(eager) == state(graphed)
+    assert len(recorder.tapes) == 4  # D with and without R1, G, path lengths
     assert all(tape.replays for tape in recorder.tapes)
 
 

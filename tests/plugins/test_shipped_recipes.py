@@ -21,13 +21,16 @@ CPU = torch.device("cpu")
 STEPS = 10
 
 # Millions of parameters (G, D) of networks that are only built: one step of them takes seconds or minutes. DCGAN's are
-# counted from the authors' code. A block of R3GAN with C channels has 4 C^2 + 2 C * 16 * 9 + 4 C.
+# counted from the authors' code. StyleGAN2's are those that its authors' logs show; those for CIFAR-10 are worked out in
+# test_stylegan2.py. A block of R3GAN with C channels has 4 C^2 + 2 C * 16 * 9 + 4 C.
 LARGE = {
     "paper-dcgan": (18.855, 17.233),
     "paper-r3gan": (23.06, 23.01),
     "r3gan-cifar10": (20.78, 21.28),
     "r3gan-ffhq64": (22.43, 22.38),
     "r3gan-imagenet64": (103.57, 107.21),
+    "paper-stylegan2": (30.370060, 29.012513),
+    "stylegan2-ada-cifar10": (20.215315, 23.089664),
 }
 # Those of which one step of two images is played: it takes half a second or more.
 SLOW = {"r3gan-cifar10-mini", "dcgan-celeba64", "paper-lsgan", "paper-projected", "photos-128"}

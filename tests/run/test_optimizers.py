@@ -63,6 +63,23 @@ def test_betas_without_adam_are_refused(tmp_path: Path, refusal: Callable[..., s
     assert not list(tmp_path.iterdir())
 
 
+def test_d_betas_are_those_of_the_discriminator_alone(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    """After one step an average of squared gradients is 1 - beta2 times the square of an average of gradients with 0."""
+    settings: dict[str, Any] = {**RING8, "steps": 1, "betas": (0.0, 0.9)}
+    given = gankit.train("gan", out=tmp_path / "given", d_betas="0,linear(0.75, 0.8, 100k)", **settings)
+    for player, share in (("generator", 0.1), ("discriminator", 0.25)):
+        state = state_of(given.folder)
+        moments = [name for name in state if name.startswith(f"loop.optimizer.{player}.") and name.endswith("exp_avg")]
+        assert moments
+        for name in moments:
+            square = state[name.removesuffix("exp_avg") + "exp_avg_sq"]
+            assert torch.allclose(square, share * state[name].square(), rtol=1e-4)
+    said = refusal("train --data ring8 --steps 1 --d-betas 0.5", tmp_path)
+    assert "--d-betas 0.5: a second value is missing" in said
+    said = refusal("train --data ring8 --steps 1 --d-betas 0,0.9 --d-optimizer sgd", tmp_path)
+    assert "d_betas has no effect: D is trained with sgd, not with adam or adamw" in said
+
+
 ENCODER = (
     LOSS.replace("class Loss", "from gankit.plugin import TrainingLoop\nfrom torch import nn\n\nclass Loss").replace(
         'return {"score": -critic(batch.fake)}',

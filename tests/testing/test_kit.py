@@ -137,6 +137,10 @@ WRONG = {
         (with_network("discriminator", "pass", "h.sigmoid()"), "its scores lie in [0, 1]"),
         (with_network("discriminator", "pass", "h.reshape(5, 3)[:, 0]"), "it fails on data of [1, 16, 16]: RuntimeError: shape"),
     ],
+    "independent_scores": [
+        (with_network("discriminator", "pass", "h - h.mean(0)"), "is another when its neighbours are"),
+        (with_network("discriminator", "self.couples_samples = 'habit'", "h"), "said to be coupled by habit"),
+    ],
     "conditional": [(with_network("generator", "pass", "torch.tanh(h)"), "the generator gives the same for every condition")],
     "terms": [
         (instead("(real - self.margin)", "(real[:, None] - fake)"), "the term 'real' of the phase 'discriminator' is [8, 8]"),
