@@ -17,7 +17,7 @@ from gankit.data import builtin_datasets
 from gankit_extensions.ada_transforms import TRANSFORMS, Pipeline, shares_of
 
 GROUPS = ("blit, geometry, colour", "blit, geometry, colour:0.5, cutout")
-COUNT, SIDE, LABEL, GAP = 7, 64, 84, 6  # images in a row; their side, the width of a label and the gap in pixels
+COUNT, SIDE, LABEL, GAP = 5, 64, 84, 6  # images in a row; their side, the width of a label and the gap in pixels
 
 
 def main() -> None:

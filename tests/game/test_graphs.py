@@ -160,5 +160,5 @@ def test_plugins_that_do_not_say_that_they_are_capturable_are_named() -> None:
         return plan_run([Layer("test", {"variant": "gan", "extensions": list(extensions)})]).composition.host_bound
 
     assert bound() == []
-    assert bound("r1", "diffaugment") == []
+    assert bound("r1", "diffaugment", "ada") == []
     assert bound("top-k", "spectral-norm") == ["top-k", "spectral-norm"]

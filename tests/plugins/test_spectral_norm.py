@@ -67,4 +67,4 @@ def test_a_run_with_spectral_norm_resumes_bit_for_bit(tmp_path: Path) -> None:
 
 def test_spectral_norm_refuses_weights_that_begin_at_zero() -> None:
     with pytest.raises(InputError, match="they begin at zero"):  # 0 / 0 in the first step
-        normalised_loop(variant="r3gan")
+        loop_with("spectral-norm", variant="r3gan", shape=(1, 16, 16), options={"networks": "small"})
