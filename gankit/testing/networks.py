@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -91,11 +92,15 @@ def independent_scores(subject: Subject) -> None:
         return
     network, real = loop.networks.discriminator.train(), subject.batch(loop, 0).real
     conditions = _inputs(loop, len(real))[1:] if loop.loss.output.condition != "none" else ()
-    with torch.no_grad():
+
+    def score(samples: Tensor) -> Tensor:
+        """With the same chance (dropout) and the same state (power iteration) each time."""
         torch.manual_seed(0)
-        scores = network(real, *conditions)
-        torch.manual_seed(0)  # dropout is chance, and no neighbour
-        others = network(torch.cat([real[:1], -2 * real[1:]]), *conditions)
+        with torch.no_grad():
+            output: Tensor = copy.deepcopy(network)(samples, *conditions)
+        return output
+
+    scores, others = score(real), score(torch.cat([real[:1], -2 * real[1:]]))
     coupled, named = not torch.allclose(scores[0], others[0], atol=1e-4), coupling(network)
     require(
         not coupled or named is not None,

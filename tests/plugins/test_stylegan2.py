@@ -27,15 +27,8 @@ from gankit.game.penalties import gradient_penalty, leaf
 from gankit.game.vectors import LinearCritic
 from gankit_variants import stylegan2
 from gankit_variants.stylegan2 import PLANS, Options, StyleGan2Loss, path_lengths
-from gankit_variants.stylegan2_networks import (
-    Convolution,
-    Linear,
-    MinibatchDeviation,
-    ModulatedConvolution,
-    Plan,
-    StyleGan2Discriminator,
-    StyleGan2Generator,
-)
+from gankit_variants.stylegan2_layers import Convolution, Linear, MinibatchDeviation, ModulatedConvolution
+from gankit_variants.stylegan2_networks import Plan, StyleGan2Discriminator, StyleGan2Generator
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 9, 13), (4, 8, 8), (2, 8, 40), (1, 3, 2)]
 MINI = Plan(width=16, full=64, w_dim=12, mapping=2, label_mapping=2, residual=False, group=4)
