@@ -102,7 +102,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=240)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--n", type=int, default=2_000, help="samples of a score; the reference is all real images")
-    parser.add_argument("--features", default="lite0")
+    parser.add_argument("--features", default="classifier", help="lite0 is the critic's own space of two rows")
     parser.add_argument("--threads", type=int, help="all by default")
     parser.add_argument("--only", help=f"some of: {', '.join(ROWS)}")
     parser.add_argument("--out", default="runs/additions")
