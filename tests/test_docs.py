@@ -230,7 +230,7 @@ def test_formulas_are_mathml_and_nothing_is_asked_of_other_machines(site: Path) 
 def test_every_variant_has_its_maths() -> None:
     text = (ROOT / "docs" / "maths.md").read_text()
     entries = re.findall(r"^([\w-]+) = \"gankit_variants", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert len(entries) == 13
+    assert len(entries) == 14
     for name in entries:
         section = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
         assert "https://arxiv.org/abs/" in section, name

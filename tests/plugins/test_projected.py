@@ -244,6 +244,33 @@ def test_scores_during_training_avoid_the_critics_space_or_are_marked(
     assert "the critic of these samples was built on 'lite0@32'" in caplog.text
 
 
+@needs_lite0
+def test_what_a_recipe_expects_in_the_critics_space_is_marked(place: Path) -> None:
+    image_set(place / "some.npz", 120)
+    (place / "own.toml").write_text(
+        """title = "own"
+[settings]
+variant = "projected"
+steps = 1
+batch = 4
+z_dim = 8
+options = { side = 64, width = 8 }
+[data]
+shape = [3, 16, 16]
+[expect]
+command = "eval"
+features = "lite0@32"
+metrics = ["fid"]
+n = 60
+"""
+    )
+    again = ("reproduce", "./own.toml", "--data", "some.npz", "--device", "cpu", "--out", "own")
+    done = gankit(*again, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "FID *" in done.stdout
+    assert json.loads(gankit(*again, "--json", cwd=place).stdout)["critic_space"] is True
+
+
 def test_a_marked_protocol_is_another_one() -> None:
     facts: dict[str, Any] = dict.fromkeys(("data_fingerprint", "train_fingerprint", "split", "features", "features_sha256", "quantisation"), "")  # fmt: skip
     counts = dict.fromkeys(("n", "n_real", "n_floor", "n_train", "seed"), 0)

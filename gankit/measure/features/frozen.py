@@ -36,6 +36,7 @@ class FrozenLite0(nn.Module):
         if not MIN_SIDE <= side <= MAX_SIDE:
             raise InputError(f"side={side}: lite0 takes images of {MIN_SIDE} to {MAX_SIDE} pixels", hint=f"side={SIDE}")
         self.side = side
+        """Pixels of a side to which images are resized."""
         # In a list, so that what walks through the modules of a critic (optimisers, checkpoints, spectral
         # normalisation, synchronised batch norm) does not find it.
         self._network = [load_network()]
