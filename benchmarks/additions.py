@@ -6,16 +6,19 @@
 `hands:200` is 200 of the photos, drawn by a fixed seed; scores are always against all of them. Every row is a game
 beside the one that it is compared with, which differs by the addition alone. The same command again goes on where it
 was stopped, and seeds are the outer loop: every row has one result before any has two. OUT/additions.md is written
-after each run. `--threads 1` for runs beside other work; times can be compared between rows of one quiet machine only.
+after each run. Everything is on one thread, and seconds are those of the process, not of the clock on the wall.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import math
-import os
 import platform
+import signal
 import statistics
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ import torch
 import gankit
 from gankit import core
 from gankit.data import load_dataset
+from gankit.errors import Stopped
 from gankit.measure.record import FILE, Evaluation, read_lines
 
 
@@ -76,7 +80,7 @@ class Result:
 def main() -> None:
     """All runs, one after the other."""
     arguments = parse()
-    torch.set_num_threads(arguments.threads or torch.get_num_threads())
+    torch.set_num_threads(1)
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     rows = arguments.only.split(",") if arguments.only else list(ROWS)
@@ -103,7 +107,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--n", type=int, default=2_000, help="samples of a score; the reference is all real images")
     parser.add_argument("--features", default="classifier", help="lite0 is the critic's own space of two rows")
-    parser.add_argument("--threads", type=int, help="all by default")
     parser.add_argument("--only", help=f"some of: {', '.join(ROWS)}")
     parser.add_argument("--out", default="runs/additions")
     return parser.parse_args()
@@ -129,36 +132,65 @@ def sources(data: str, out: Path) -> tuple[str, str]:
     return str(file), name
 
 
+class Budget:
+    """Ends a run after so many seconds of this process's own time, which other work on the machine hardly changes."""
+
+    def __init__(self, file: Path, seconds: int) -> None:
+        self.file, self.seconds = file, seconds
+        self.before = json.loads(file.read_text())["seconds"] if file.exists() else 0.0
+        self.start = self.written = time.process_time()
+
+    @property
+    def left(self) -> bool:
+        """Whether there is some of it left."""
+        return self.before < self.seconds
+
+    def __call__(self, _: object) -> None:
+        """After each step."""
+        now = time.process_time()
+        used = self.before + now - self.start
+        if used >= self.seconds or now - self.written > 10:
+            self.written = now
+            self.file.write_text(json.dumps({"seconds": used}))
+        if used >= self.seconds:
+            signal.raise_signal(signal.SIGINT)  # as Ctrl-C: the state is written
+
+
 def run(game: Game, source: str, against: str, seed: int, out: Path, arguments: argparse.Namespace) -> Result:
     """Train (or go on) for the seconds, and score what has no score yet."""
     folder = out / "-".join([Path(source).stem.replace(":", "-"), *key(game), str(seed)])
-    trained = gankit.train(
-        game.variant,
-        data=source,
-        time_s=arguments.seconds,
-        size=arguments.size,
-        seed=seed,
-        device="cpu",
-        precision="fp32",
-        extensions=game.extensions,
-        options=game.options,
-        conditional=game.conditional,
-        out=folder,
-        **({"g_lr": 5e-4, "d_lr": 5e-4} if game.variant == "gan" else {}),  # as the recipe photos-64 has them
-    )
+    budget = Budget(folder.with_suffix(".json"), arguments.seconds)
+    if budget.left:
+        with contextlib.suppress(Stopped):
+            gankit.train(
+                game.variant,
+                data=source,
+                images="1000M",
+                size=arguments.size,
+                seed=seed,
+                device="cpu",
+                precision="fp32",
+                extensions=game.extensions,
+                options=game.options,
+                conditional=game.conditional,
+                out=folder,
+                on_step=budget,
+                **({"g_lr": 5e-4, "d_lr": 5e-4} if game.variant == "gan" else {}),  # as the recipe photos-64 has them
+            )
+    images = gankit.load(folder).header.images_seen
     stored = read_lines(folder / FILE) if (folder / FILE).exists() else []
-    scored = next((line for line in reversed(stored) if line.images_seen == trained.images_seen), None)
+    scored = next((line for line in reversed(stored) if line.images_seen == images), None)
     if scored is None:
         settings = {"features": arguments.features, "metrics": "fid,pr", "n": arguments.n, "n_real": "all"}
         scored = gankit.evaluate(folder, against=against, size=arguments.size, device="cpu", **settings)
-    return Result(trained.images_seen, scored)
+    return Result(images, scored)
 
 
 def table(rows: list[str], done: dict[tuple[str, str, str], list[Result]], arguments: argparse.Namespace) -> str:
     """A line for each addition and data set: FID without and with it, and the interval of the ratio."""
     lines = [
-        f"{arguments.seconds} s, {arguments.threads or 'all'} thread(s), {platform.processor() or platform.machine()}, "
-        f"torch {torch.__version__}, {os.cpu_count()} cores; {arguments.features}, {arguments.n:,} samples against all",
+        f"{arguments.seconds} s of one thread, {platform.processor() or platform.machine()}, torch "
+        f"{torch.__version__}; {arguments.features}, {arguments.n:,} samples against all",
         "",
         "| data | addition | FID without | FID with | ratio, 95 % | images without → with | |",
         "|---|---|---|---|---|---|---|",
