@@ -159,7 +159,8 @@ class Definition:
         table |= {"search": to_json(self.search)} if self.search is not None else {}
         table["repeat"] = {"seeds": list(self.seeds)}
         table["score"] = to_json(self.score)
-        return _without_none(table)
+        complete: dict[str, Any] = _without_none(table)
+        return complete
 
     def to_toml(self) -> str:
         """The definition as TOML."""
@@ -288,7 +289,7 @@ def checked_settings(table: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise InputError(f"{where}: 'options' must be a table", hint="options = { NAME = VALUE }")
     if isinstance(given.get("extensions", []), str):
         given["extensions"] = [given["extensions"]]
-    others = {key: given[key] for key in ("options", "recipe") if key in given}
+    others: dict[str, Any] = {key: given[key] for key in ("options", "recipe") if key in given}
     plain = {key: value for key, value in given.items() if key not in others and value is not None}
     config = to_json(validate(RunConfig, plain, what="setting", where=where))
     checked = {key: config[key] for key in plain}
