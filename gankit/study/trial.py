@@ -14,11 +14,12 @@ from typing import Any
 from gankit.base.files import append_line, make_folder, write_durably
 from gankit.data import Preparation
 from gankit.errors import DivergedError, GankitError, InputError, ResourceError, Stopped
-from gankit.look.cost import device_name
+from gankit.look.cost import device_name, measure
 from gankit.machine.device import choose_device
 from gankit.measure.evaluator import Evaluator
 from gankit.measure.record import FILE as SCORES
 from gankit.measure.record import Evaluation, versions
+from gankit.run.build import estimate
 from gankit.run.health import findings, read_stats
 from gankit.run.plan import Plan, plan_run
 from gankit.run.run import Run, RunResult
@@ -27,6 +28,7 @@ from gankit.sample.generator import LoadOptions
 from gankit.score.evaluate import EvalSettings, evaluator_of, real_data_of, score_run
 from gankit.settings.layers import Layer
 from gankit.settings.option import to_json
+from gankit.store.checkpoint import KEEP
 from gankit.study.definition import Scoring, Trial
 from gankit.study.journal import Record, Status
 
@@ -83,14 +85,14 @@ class Bench:
         record["message"] = " ".join(str(record["message"]).split())
         return {**record, **clock.record(result), "versions": versions(), "machine": self._machine()}
 
-    def prepare(self, settings: Mapping[str, Any], *, floors: bool = True) -> dict[str, Any]:
+    def prepare(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Check that runs of these settings can be trained and scored; real features are computed and cached.
 
         Returns the names of the scores with whether higher is better, as far as a floor says them.
         """
         plan = plan_run([self._layer(settings)])
         names: dict[str, Any] = {}
-        for seed in (self.scoring.choose_seed, self.scoring.report_seed) if floors else (self.scoring.report_seed,):
+        for seed in (self.scoring.choose_seed, self.scoring.report_seed):
             names |= dict.fromkeys(self._evaluator(plan, seed).floor)
         if names and self.scoring.metric not in names:
             raise InputError(
@@ -98,6 +100,21 @@ class Bench:
                 hint=f"they compute {', '.join(names)}: --metric NAME, and --metrics for what computes it",
             )
         return {"scores": list(names)}
+
+    def cost(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Measured: images per second of training, seconds of the scores; estimated: bytes on the disk."""
+        self.prepare(settings)
+        plan = plan_run([self._layer(settings)])
+        evaluator = self._evaluator(plan, self.scoring.report_seed)
+        speed = measure(plan, evaluator.train)
+        sizes = estimate(plan, evaluator.train, steps=1).parameters
+        weights = 4 * sum(sizes.values())
+        return {
+            "images_per_s": speed.images_per_s,
+            "score_s": evaluator.estimate(lambda start, stop: evaluator.real.samples[start:stop]),
+            # A checkpoint has both networks, two moments of each and the average; a run keeps some and two generators.
+            "bytes": KEEP * (3 * weights + 4 * sizes["generator"]) + 8 * sizes["generator"],
+        }
 
     # -- its parts -----------------------------------------------------------------------------------------------------
 
