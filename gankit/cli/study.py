@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,15 +23,20 @@ from gankit.study.definition import NOT_IN_A_STUDY, Definition, read_table
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from gankit.study.journal import Result
     from gankit.study.local import Head
     from gankit.study.study import Cost
 
-app = typer.Typer(help="Many runs under one protocol: grids, searches, seeds.", no_args_is_help=True)
+app = typer.Typer(
+    help="Many runs under one protocol: grids, searches, seeds.\n\ngankit study run FILE.toml -o STUDY",
+    no_args_is_help=True,
+)
 
 FIRST = ("variant", "data", OPTIONS, "extensions", "images", "time_s")
 SETTINGS = (*FIRST, *(name for name in FIELDS if name not in FIRST and name not in NOT_IN_A_STUDY))
 STUDY, SCORES = "Study", "Scores of each run"
 REFRESH_S = 0.5
+FAILURES = 5  # trials that did not end well and are named
 
 Seeds = Annotated[
     str | None, typer.Option(metavar="N|LIST", help="Seeds of every cell: 5, or 0,2,4-6.", rich_help_panel=STUDY)
@@ -103,8 +108,12 @@ def run(
     if dry_run:
         _print_cost(definition, jobs, device, as_json=json)
         return
-    _run(definition, path, jobs, device, storage, as_json=json)
-    if not json:
+    results = _run(definition, path, jobs, device, storage)
+    if json:
+        failed = [result.trial.id for result in results if result.status != "ok"]
+        console.print_json({"folder": str(path), "trials": len(results), "not_ok": failed})
+    else:
+        _print_results(path, results)
         console.next_steps(f"gankit study show {console.quoted(path)}")
 
 
@@ -153,7 +162,9 @@ def tune(
     if dry_run:
         _print_cost(definition, jobs, device, as_json=json)
         return
-    _run(definition, path, jobs, device, storage, as_json=False)
+    results = _run(definition, path, jobs, device, storage)
+    if not json:
+        _print_results(path, results)
     _print_best(path, cell.name, as_json=json)
 
 
@@ -232,23 +243,14 @@ def _score(
 # -- while it runs -----------------------------------------------------------------------------------------------------
 
 
-def _run(definition: Definition, path: Path, jobs: int, device: str, storage: str | None, *, as_json: bool) -> None:
+def _run(definition: Definition, path: Path, jobs: int, device: str, storage: str | None) -> list[Result]:
+    """Run the study; all of its results, those of earlier calls included."""
     from gankit.study import journal
     from gankit.study.study import run_study
 
     with console.log_to_stderr(), _watching() as watch:
         folder = run_study(definition, path, jobs=jobs, device=device, storage=storage, watch=watch)
-    results = journal.results(folder.journal)
-    failed = [result for result in results if result.status != "ok"]
-    if as_json:
-        facts = {"folder": str(path), "trials": len(results), "not_ok": [result.trial.id for result in failed]}
-        console.print_json(facts)
-        return
-    console.data.print(f"study       {path} ({plural(len(results), 'trial')})", markup=False)
-    for result in failed[:5]:
-        console.paragraph(f"{result.trial.id}: {result.message}", label=result.status, indent=12)
-    if len(failed) > 5:
-        console.data.print(f"            and {plural(len(failed) - 5, 'trial')} more that did not end well")
+    return journal.results(folder.journal)
 
 
 @contextmanager
@@ -364,6 +366,15 @@ def _print_costs(cost: Cost) -> None:
         f"{trials}, about {clock(cost.seconds)} on {cost.device} with {plural(cost.jobs, 'worker')}, "
         f"{gib:,.2f} GiB at most; nothing was trained or written"
     )
+
+
+def _print_results(path: Path, results: Sequence[Result]) -> None:
+    console.data.print(f"study       {path} ({plural(len(results), 'trial')})", markup=False)
+    failed = [result for result in results if result.status != "ok"]
+    for result in failed[:FAILURES]:
+        console.paragraph(f"{result.trial.id}: {result.message}", label=result.status, indent=12)
+    if len(failed) > FAILURES:
+        console.data.print(f"            and {len(failed) - FAILURES:,} more that did not end well")
 
 
 def _print_best(path: Path, cell: str, *, as_json: bool) -> None:

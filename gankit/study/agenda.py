@@ -118,9 +118,8 @@ class Agenda:
         for trial in (self.planned[name] for name in self.ends if name in self.planned):
             if trial.cell in done and not self._outdated(trial):
                 done[trial.cell] += 1
-        without_best = {
-            cell for cell in done if search is not None and self._is_searched(cell) and not self._has_best(cell)
-        }
+        searched = {cell for cell in done if search is not None and not self._waiting.get(cell, 0)}
+        without_best = searched - self.chosen.keys()
         return {cell: (n, total - repeats if cell in without_best else total) for cell, n in done.items()}
 
     def best(self, cell: str) -> float | None:
@@ -161,12 +160,6 @@ class Agenda:
         scored = [t for t in found if self.ends[t.id].get("choice") is not None]
         higher = any(self.ends[t.id]["scores"][metric].get("higher_is_better") for t in scored)
         return min(scored, key=lambda t: self.ends[t.id]["choice"] * (-1 if higher else 1), default=None)
-
-    def _is_searched(self, cell: str) -> bool:
-        return not self._waiting.get(cell, 0)
-
-    def _has_best(self, cell: str) -> bool:
-        return self._best(cell) is not None
 
     def _outdated(self, trial: Trial) -> bool:
         settings = self.chosen.get(trial.cell, {}).get("settings")

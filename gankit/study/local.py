@@ -26,6 +26,7 @@ from gankit.study.folder import StudyFolder
 
 TICK_S = 0.2
 PATIENCE_S = 300.0  # seconds that a worker has to write its last checkpoint
+CLOSING_S = 10.0  # seconds after which a worker without a head is killed
 ERRORS: dict[int, type[GankitError]] = {2: InputError, 3: PluginError, 4: ResourceError, 5: DivergedError}
 
 Message = dict[str, Any]
@@ -110,6 +111,11 @@ class Worker:
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 stream.close()
+        try:
+            self.process.wait(CLOSING_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 class Head:
@@ -223,7 +229,6 @@ class Head:
         if found is None:
             if not any(other.trial is not None for other in self.workers):
                 self._forget(worker)
-                worker.process.wait()
             return
         trial, new = found
         if new:
@@ -292,7 +297,6 @@ class Head:
         for worker in list(self.workers):
             worker.process.kill()
             self._forget(worker)
-            worker.process.wait()
         self._selector.close()
 
     # -- the journal ---------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from gankit.score.evaluate import EvalSettings, evaluator_of, real_data_of, scor
 from gankit.settings.layers import Layer
 from gankit.settings.option import to_json
 from gankit.store.checkpoint import KEEP
+from gankit.store.run_folder import RunFolder
 from gankit.study.definition import Scoring, Trial
 from gankit.study.journal import Record, Status
 
@@ -83,7 +84,7 @@ class Bench:
             _keep_traceback(folder)
             record |= {"status": "failed", "message": f"{type(error).__name__}: {error}; see {folder / ERROR}"}
         record["message"] = " ".join(str(record["message"]).split())
-        return {**record, **clock.record(result), "versions": versions(), "machine": self._machine()}
+        return {**record, **clock.record(result, folder), "versions": versions(), "machine": self._machine()}
 
     def prepare(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Check that runs of these settings can be trained and scored; real features are computed and cached.
@@ -198,11 +199,11 @@ class _Clock:
         self.started = time.monotonic()
         self.attempt_s = self.score_s = 0.0
 
-    def record(self, result: RunResult | None) -> Record:
+    def record(self, result: RunResult | None, folder: Path) -> Record:
         """The times, and the images that were seen."""
         overhead = time.monotonic() - self.started - self.attempt_s - self.score_s
         return {
-            "images_seen": result.images_seen if result is not None else None,
+            "images_seen": result.images_seen if result is not None else _images_seen(folder),
             "train_s": round(result.train_s if result is not None else self.attempt_s, 3),
             "score_s": round(self.score_s, 3),
             "overhead_s": round(overhead, 3),
@@ -239,6 +240,12 @@ def _when_free(train: Callable[[], RunResult], patience_s: float = 30.0) -> RunR
 
 def _stats(folder: Path) -> list[Mapping[str, Any]]:
     return list(read_stats(folder / "stats.jsonl"))
+
+
+def _images_seen(folder: Path) -> int | None:
+    """How far a run came that ended early; None where it never began."""
+    run = RunFolder(folder)
+    return run.status().get("images_seen") if run.exists else None
 
 
 def _status(error: GankitError, *, trained: bool) -> Status:
