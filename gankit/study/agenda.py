@@ -18,6 +18,9 @@ MAX_LOST = 3  # attempts of a trial whose workers died, after which it has faile
 class Sampler(Protocol):
     """Draws the settings of a search, and hears what came of them."""
 
+    def catch_up(self, planned: Iterable[Trial], ends: Mapping[str, Record]) -> None:
+        """Hear all that happened before this process began."""
+
     def draw(self, cell: str, number: int) -> dict[str, Any]:
         """The settings of draw `number`, by name."""
 
@@ -34,6 +37,9 @@ class RandomSampler:
 
     spaces: Mapping[str, Space]
     seed: int
+
+    def catch_up(self, planned: Iterable[Trial], ends: Mapping[str, Record]) -> None:
+        """Nothing depends on it."""
 
     def draw(self, cell: str, number: int) -> dict[str, Any]:
         """A function of the seed, the cell and the number."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,11 +106,10 @@ def run_study(
     folder.check(definition)
     plans = plans_of(definition, device)
     spaces = spaces_of(definition, plans)
-    with folder.opened(definition):
-        sampler = _sampler(definition, spaces, storage, folder)
+    with folder.opened(definition), _sampler(definition, spaces, storage, folder) as sampler:
         agenda = Agenda(definition, journal.read(folder.journal), sampler)
-        if sampler is not None and not isinstance(sampler, RandomSampler):
-            sampler.catch_up(agenda)  # type: ignore[attr-defined]
+        if sampler is not None:
+            sampler.catch_up(agenda.planned.values(), agenda.ends)
         Head(agenda, folder, Machine(jobs, device), watch).run(_kinds_of_data(definition, plans))
     return folder
 
@@ -165,17 +165,23 @@ def write_best(folder: StudyFolder, cell: str) -> Path | None:
     return path
 
 
+@contextmanager
 def _sampler(
     definition: Definition, spaces: Mapping[str, Space], storage: str | None, folder: StudyFolder
-) -> Sampler | None:
+) -> Iterator[Sampler | None]:
     search = definition.search
     if search is None:
-        return None
-    if search.sampler == "random":
-        return RandomSampler(spaces, search.seed)
-    from gankit.study.tpe import TpeSampler
+        yield None
+    elif search.sampler == "random":
+        yield RandomSampler(spaces, search.seed)
+    else:
+        from gankit.study.tpe import TpeSampler
 
-    return TpeSampler(spaces, search, storage, folder.optuna)
+        sampler = TpeSampler(spaces, search, storage, folder.optuna)
+        try:
+            yield sampler
+        finally:
+            sampler.close()
 
 
 def _kinds_of_data(definition: Definition, plans: Mapping[str, Plan]) -> list[Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ from gankit.base.text import printable
 from gankit.errors import InputError, ResourceError
 from gankit.settings.option import Choice, LogUniform
 from gankit.settings.option import Search as Range
-from gankit.study.agenda import Agenda
 from gankit.study.definition import Search, Trial, flat
 from gankit.study.journal import Record
 from gankit.study.space import Space
@@ -40,24 +39,24 @@ class TpeSampler:
         self._asked: dict[tuple[str, int], OptunaTrial] = {}
         self._higher_is_better: set[str] = set()
 
-    def catch_up(self, agenda: Agenda) -> None:
+    def catch_up(self, planned: Iterable[Trial], ends: Mapping[str, Record]) -> None:
         """Tell Optuna what the journal knows and it does not; what it knows alone was never started and is given up."""
         import optuna
 
-        planned = {(t.cell, t.number): t for t in agenda.planned.values() if t.phase == "search"}
+        known = {(t.cell, t.number): t for t in planned if t.phase == "search"}
         for cell in self.spaces:
             study = self._study(cell)
             seen = set()
             for frozen in study.get_trials(deepcopy=False):
                 number = frozen.user_attrs.get(NUMBER, -1)
                 seen.add(number)
-                if frozen.state == optuna.trial.TrialState.RUNNING and (cell, number) not in planned:
+                if frozen.state == optuna.trial.TrialState.RUNNING and (cell, number) not in known:
                     study.tell(frozen.number, state=optuna.trial.TrialState.FAIL)
                     seen.discard(number)
                 elif frozen.state == optuna.trial.TrialState.RUNNING:
                     self._asked[cell, number] = optuna.Trial(study, frozen._trial_id)
-            for (name, number), trial in planned.items():
-                end = agenda.ends.get(trial.id)
+            for (name, number), trial in known.items():
+                end = ends.get(trial.id)
                 if name == cell and end is not None and (number not in seen or (cell, number) in self._asked):
                     self.tell(trial, end)
 
@@ -105,6 +104,12 @@ class TpeSampler:
             warnings.simplefilter("ignore")  # a resumed trial reports some scores again
             asked.report(self._signed(trial.cell, value), images)
         return bool(asked.should_prune())
+
+    def close(self) -> None:
+        """Let go of a database."""
+        engine = getattr(self._storage, "engine", None)
+        if engine is not None:
+            engine.dispose()
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 

@@ -218,7 +218,7 @@ class _Judge:
         self.reported: object = None
 
     def __call__(self, run: Run) -> None:
-        if self.report is None or self.metric not in run.scores or run.scores is self.reported:
+        if self.report is None or run.all_images_seen or self.metric not in run.scores or run.scores is self.reported:
             return
         self.reported = run.scores
         value = run.scores[self.metric].value

@@ -82,6 +82,13 @@ def test_the_same_command_again_does_nothing_and_a_larger_one_adds(whole: Path, 
     assert len(records(whole, "started")) == 6
 
 
+def test_two_workers_make_the_same_results_as_one(whole: Path, place: Path) -> None:
+    done = study(f"{GRID} --jobs 2 -o two", place)
+    assert done.returncode == 0, done.stderr
+    assert scores(place / "two") == {name: value for name, value in scores(whole).items() if "-s2-" not in name}
+    assert len({record["worker"] for record in records(place / "two", "started")}) == 2
+
+
 # -- kills -------------------------------------------------------------------------------------------------------------
 
 
