@@ -316,7 +316,8 @@ def _screen(head: Head) -> Table:
         if worker.trial is not None:
             running[worker.trial.cell] = running.get(worker.trial.cell, 0) + 1
     done, total = sum(n for n, _ in counts.values()), sum(n for _, n in counts.values())
-    caption = f"{done:,} of {total:,} trials{_left(head, total - done)}"
+    doing = f", {head.doing}" if head.doing else ""
+    caption = f"{done:,} of {total:,} trials{doing}{_left(head, total - done)}"
     table = Table("cell", "done", "running", f"best {metric}", box=None, pad_edge=False, caption=caption)
     room = max(3, console.talk.height - 5)
     for cell, (ended, planned) in list(counts.items())[:room]:

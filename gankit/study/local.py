@@ -143,6 +143,13 @@ class Head:
         """Trials that ended since this head began."""
         return len(self.agenda.ends) - self.started_with
 
+    @property
+    def doing(self) -> str:
+        """What happens before the first trial: 'starting', 'reading the data'; else ''."""
+        if not any(worker.ready for worker in self.workers):
+            return "starting"
+        return "reading the data" if self._unprepared else ""
+
     def run(self, prepare: Iterable[Mapping[str, Any]]) -> None:
         """Run the whole agenda. `prepare` are settings whose data and scores are checked before the first trial.
 
