@@ -288,8 +288,8 @@ class Head:
                 stopping: Worker = key.data
                 messages = stopping.receive()
                 for message in messages or ():
-                    if message["event"] == "end":
-                        self._finish(stopping, message["record"])
+                    if message["event"] in ("end", "score"):  # a worker waits for the answer to a score
+                        self._hear(stopping, message)
                 if messages is None:
                     self._forget(stopping)
         assert request.signal_number is not None
