@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gankit.sample.generator import TrainedGenerator as TrainedGenerator
     from gankit.sample.generator import load as load
     from gankit.score.evaluate import evaluate as evaluate
+    from gankit.study.api import study as study
 
 __version__ = "0.2.0"
 
@@ -30,14 +31,27 @@ _EXPORTS = {
     "resume": "gankit.run.train",
     "train": "gankit.run.train",
 }
-__all__ = ["GankitError", "RunResult", "TrainedGenerator", "__version__", "evaluate", "load", "resume", "train"]
+_ROOMS = {"study": "gankit.study"}  # a package that is called: `gankit.study(…)`
+__all__ = [
+    "GankitError",
+    "RunResult",
+    "TrainedGenerator",
+    "__version__",
+    "evaluate",
+    "load",
+    "resume",
+    "study",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(_ROOMS[name])
     if name not in _EXPORTS:
         raise AttributeError(f"module 'gankit' has no attribute '{name}'")
     return getattr(importlib.import_module(_EXPORTS[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_EXPORTS})
+    return sorted({*globals(), *_EXPORTS, *_ROOMS})

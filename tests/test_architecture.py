@@ -35,6 +35,7 @@ ROOMS = [
     "look",
     "plugin",
     "testing",
+    "study",
     "cli",
 ]
 WITHOUT_TORCH = {"errors", "base", "settings", "contracts", "hookspecs", "host", "cli"}

@@ -28,6 +28,7 @@ from gankit.cli import (
     reproduce,
     sample,
     streams,
+    study,
     train,
     usage,
     variants,
@@ -63,6 +64,8 @@ app.command("eval")(evaluate.evaluate)
 app.command("manifold")(evaluate.manifold)
 app.command("modes")(modes.modes)
 app.command("compare")(compare.compare)
+app.add_typer(study.app, name="study")
+app.command("tune")(study.tune)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
 app.command("diagnose")(diagnose.diagnose)

@@ -137,12 +137,24 @@ def _score_checkpoint(path: Path, settings: EvalSettings) -> Evaluation:
     composition = _composition(opened, settings)
     real, train = _real_data(trained, file, settings, composition)
     known = trained.header.critic_spaces
-    evaluator = _evaluator(real, train, settings, composition, trained.device, critic_spaces=known)
+    evaluator = evaluator_of(real, train, settings, composition, trained.device, critic_spaces=known)
     first = settings.seed * evaluator.n  # different seeds score disjoint sets of samples
     # Condition vectors are those of the training data, all of them, where these are here.
     of_data = train.conditions if train.fingerprint == trained.header.data_fingerprint else None
     scores = evaluator.score(latent_source(trained.module, trained.space, first, trained.device, of_data))
     return opened.evaluation(evaluator.protocol, scores, real.name, started)
+
+
+def score_run(run: Path, evaluator: Evaluator, options: LoadOptions) -> Evaluation:
+    """The scores of a run by an evaluator that is used for several runs: as `score`, but the real side is made once."""
+    started = time.monotonic()
+    opened = open_checkpoint(run, options)
+    trained = opened.trained
+    if evaluator.train.fingerprint != trained.header.data_fingerprint:
+        raise InputError(f"{opened.file} was trained on other data than it is scored with", hint="bring them back")
+    first = evaluator.seed * evaluator.n  # as in `score`
+    source = latent_source(trained.module, trained.space, first, trained.device, evaluator.train.conditions)
+    return opened.evaluation(evaluator.protocol, evaluator.score(source), evaluator.real.name, started)
 
 
 def _score_set(path: Path, settings: EvalSettings) -> Evaluation:
@@ -161,7 +173,7 @@ def _score_set(path: Path, settings: EvalSettings) -> Evaluation:
     how = Preparation.of(vars(settings))
     if settings.variant is not None:
         raise InputError(f"{printable(path)} holds images, no generator of variant '{settings.variant}'")
-    real, train = _both_splits(settings.against, settings.split, how, composition)
+    real, train = real_data_of(settings.against, settings.split, how, composition)
     of_samples = replace(how, labels=None, image_column=None)
     if real.spec.kind != "images":  # samples are read as what they are compared with
         of_samples = replace(of_samples, kind=real.spec.kind)
@@ -180,7 +192,7 @@ def _score_set(path: Path, settings: EvalSettings) -> Evaluation:
         raise InputError(f"-n {settings.n:,}: {printable(path)} holds {len(samples):,}", hint="leave out -n")
     n = min(len(samples), settings.n or min(DEFAULT_SAMPLES, len(real) // 2))
     order = torch.randperm(len(samples), generator=streams.generator(derive_seed(settings.seed, "samples")))
-    evaluator = _evaluator(real, train, settings, composition, device, n=n)
+    evaluator = evaluator_of(real, train, settings, composition, device, n=n)
     scores = evaluator.score(lambda start, stop: samples.samples[order[start:stop]])
     return Evaluation(
         what={"kind": "images", "file": str(path), "fingerprint": samples.fingerprint},
@@ -192,7 +204,7 @@ def _score_set(path: Path, settings: EvalSettings) -> Evaluation:
     )
 
 
-def _evaluator(
+def evaluator_of(
     real: Dataset,
     train: Dataset,
     settings: EvalSettings,
@@ -201,6 +213,7 @@ def _evaluator(
     n: int | None = None,
     critic_spaces: Sequence[str] = (),
 ) -> Evaluator:
+    """The evaluator that `score` uses, without what belongs to the samples."""
     metrics = select_metrics(composition.catalogue("gankit_metrics"), settings.metrics)
     n, n_real = sizes(len(real), n or settings.n, len(real) if settings.n_real == "all" else settings.n_real)
     space = choose_space(settings.features, train, composition.catalogue("gankit_features"), critic_spaces)
@@ -260,7 +273,7 @@ def _real_data(
     if how.size is None and header.spec.is_image:
         how = replace(how, size=(header.shape[1], header.shape[2]))
     try:
-        real, train = _both_splits(data, settings.split, how, composition)
+        real, train = real_data_of(data, settings.split, how, composition)
     except ResourceError as error:  # a data set that cannot be downloaded
         if settings.against:
             raise
@@ -285,12 +298,13 @@ def _real_data(
     return real, train
 
 
-def _both_splits(
+def real_data_of(
     data: str,
     split: str,
     how: Preparation,
     composition: Catalogues,
 ) -> tuple[Dataset, Dataset]:
+    """The split to score against, and the training data."""
     catalogue = composition.catalogue("gankit_datasets")
     train = load_dataset(data, catalogue, how=how)
     if split == "train":

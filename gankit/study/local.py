@@ -1,0 +1,320 @@
+"""The engine of one machine: worker processes that train, and a head that alone writes the journal."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from gankit.base.files import cannot_write, json_text
+from gankit.base.signals import StopRequest, stop_requests
+from gankit.errors import DivergedError, GankitError, InputError, PluginError, ResourceError, Stopped
+from gankit.settings.option import to_json
+from gankit.study import journal
+from gankit.study.agenda import MAX_LOST, Agenda
+from gankit.study.definition import Definition, Trial
+from gankit.study.folder import StudyFolder
+
+TICK_S = 0.2
+PATIENCE_S = 300.0  # seconds that a worker has to write its last checkpoint
+CLOSING_S = 10.0  # seconds after which a worker without a head is killed
+ERRORS: dict[int, type[GankitError]] = {2: InputError, 3: PluginError, 4: ResourceError, 5: DivergedError}
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How a study uses this machine."""
+
+    jobs: int = 1
+    device: str = "auto"
+
+    def environment(self, number: int) -> dict[str, str]:
+        """The variables of worker `number`: its GPU, or its share of the threads unless OMP_NUM_THREADS is set."""
+        gpus = self._gpus()
+        if gpus:
+            return {**os.environ, "CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]}
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return {"OMP_NUM_THREADS": str(max(1, cores // self.jobs)), **os.environ}
+
+    def _gpus(self) -> list[str]:
+        if self.device not in ("auto", "cuda"):
+            return []
+        import torch
+
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        count = torch.cuda.device_count()
+        return visible.split(",")[:count] if visible else [str(index) for index in range(count)]
+
+
+class Worker:
+    """A worker process as its head sees it."""
+
+    def __init__(self, definition: Definition, machine: Machine, number: int, log: int) -> None:
+        self.number = number
+        self.trial: Trial | None = None
+        self.ready = False
+        self.pid = 0
+        self._unread = b""
+        command = [sys.executable, "-m", "gankit.study.worker"]
+        # A session of its own: Ctrl-C in the terminal reaches the head alone, which tells the workers.
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=machine.environment(number),
+            start_new_session=True,
+            bufsize=0,
+        )
+        self.send(scoring=to_json(definition.score), device=machine.device)
+
+    @property
+    def name(self) -> str:
+        """host:pid."""
+        return f"{socket.gethostname()}:{self.pid or self.process.pid}"
+
+    def send(self, **message: Any) -> None:
+        """Send a message; a worker that is gone is noticed when it is read from."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.write((json_text(message) + "\n").encode())
+
+    def receive(self) -> list[Message] | None:
+        """The messages that have arrived; None when the process has ended."""
+        assert self.process.stdout is not None
+        data = os.read(self.process.stdout.fileno(), 1 << 16)
+        if not data:
+            return None
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def why(self) -> str:
+        """How the process ended."""
+        code = self.process.wait()
+        if code < 0:
+            return f"worker killed by signal {-code} ({signal.Signals(-code).name})"
+        return f"worker ended with exit code {code}"
+
+    def close(self) -> None:
+        """End the process: it ends with its input."""
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                stream.close()
+        try:
+            self.process.wait(CLOSING_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Head:
+    """Gives trials to workers, puts back what is lost, and writes the journal."""
+
+    def __init__(
+        self,
+        agenda: Agenda,
+        folder: StudyFolder,
+        machine: Machine,
+        watch: Callable[[Head], None] | None = None,
+    ) -> None:
+        self.agenda, self.folder, self.machine, self.watch = agenda, folder, machine, watch
+        self.started_at = time.monotonic()
+        self.started_with = len(agenda.ends)
+        self.prunes = agenda.definition.search is not None and agenda.definition.search.prune
+        self.workers: list[Worker] = []
+        self.last: tuple[Trial, Message] | None = None
+        """The trial that ended last, with its record."""
+        self._selector = selectors.DefaultSelector()
+        self._unprepared: list[Mapping[str, Any]] = []
+
+    @property
+    def done(self) -> int:
+        """Trials that ended since this head began."""
+        return len(self.agenda.ends) - self.started_with
+
+    @property
+    def doing(self) -> str:
+        """What happens before the first trial: 'starting', 'reading the data'; else ''."""
+        if not any(worker.ready for worker in self.workers):
+            return "starting"
+        return "reading the data" if self._unprepared else ""
+
+    def run(self, prepare: Iterable[Mapping[str, Any]]) -> None:
+        """Run the whole agenda. `prepare` are settings whose data and scores are checked before the first trial.
+
+        On a signal the workers stop at a checkpoint, and Stopped is raised.
+        """
+        self._write_choices()
+        if not self.agenda.waiting:
+            return
+        self._unprepared = list(prepare)
+        try:
+            log = os.open(self.folder.path / "workers.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise cannot_write(self.folder.path / "workers.log", error) from error
+        with stop_requests() as request:
+            request.polite = True
+            try:
+                self._start(0, log)
+                while self.workers or self._start_more(log):
+                    self._start_more(log)
+                    self._listen(log)
+                    self._show()
+                    if request.signal_number is not None:
+                        self._stop(request)
+            finally:
+                self._end_workers()
+                os.close(log)
+
+    # -- workers -------------------------------------------------------------------------------------------------------
+
+    def _start(self, number: int, log: int) -> None:
+        worker = Worker(self.agenda.definition, self.machine, number, log)
+        self.workers.append(worker)
+        self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
+
+    def _start_more(self, log: int) -> bool:
+        """Start workers while there are trials for them; whether one was started."""
+        numbers = {worker.number for worker in self.workers}
+        free = [number for number in range(self.machine.jobs) if number not in numbers]
+        idle = sum(worker.trial is None for worker in self.workers)
+        missing = min(len(free), self.agenda.waiting - idle)
+        for number in free[: max(0, missing)]:
+            self._start(number, log)
+        return missing > 0
+
+    def _forget(self, worker: Worker) -> None:
+        self._selector.unregister(worker.process.stdout)  # type: ignore[arg-type]
+        self.workers.remove(worker)
+        worker.close()
+
+    def _listen(self, log: int) -> None:
+        for key, _ in self._selector.select(TICK_S):
+            worker: Worker = key.data
+            messages = worker.receive()
+            for message in messages or ():
+                self._hear(worker, message)
+            if messages is None and worker in self.workers:
+                self._lose(worker)
+        for worker in list(self.workers):
+            if worker.ready and worker.trial is None and not self._unprepared:
+                self._give(worker)
+
+    def _hear(self, worker: Worker, message: Message) -> None:
+        event = message["event"]
+        if event == "ready":
+            worker.ready, worker.pid = True, message["pid"]
+            if self._unprepared and worker is self.workers[0]:
+                worker.send(do="prepare", settings=self._unprepared[0])
+        elif event == "prepared":
+            self._unprepared.pop(0)
+            if self._unprepared:
+                worker.send(do="prepare", settings=self._unprepared[0])
+        elif event == "score":
+            assert worker.trial is not None
+            assert self.agenda.sampler is not None
+            worker.send(prune=self.agenda.sampler.prune(worker.trial, message["images"], message["value"]))
+        elif event == "end":
+            self._finish(worker, message["record"])
+        elif event == "error":
+            raise ERRORS.get(message["exit_code"], GankitError)(message["message"], hint=message["hint"])
+
+    def _give(self, worker: Worker) -> None:
+        """Give the next trial to an idle worker, or send it home when none will come."""
+        found = self.agenda.next()
+        if found is None:
+            if not any(other.trial is not None for other in self.workers):
+                self._forget(worker)
+            return
+        trial, new = found
+        if new:
+            self._write("planned", trial=trial.to_json())
+        attempt = self.agenda.attempts[trial.id] = self.agenda.attempts.get(trial.id, 0) + 1
+        self._write("started", id=trial.id, attempt=attempt, worker=worker.name)
+        worker.trial = trial
+        report = self.prunes and trial.phase == "search"
+        worker.send(do="trial", trial=trial.to_json(), folder=str(self.folder.run(trial.id)), report=report)
+
+    def _finish(self, worker: Worker, record: Message) -> None:
+        trial, worker.trial = worker.trial, None
+        assert trial is not None
+        self._end(trial, record)
+
+    def _end(self, trial: Trial, record: Message) -> None:
+        record = {"id": trial.id, "attempt": self.agenda.attempts[trial.id], **record}
+        self._write("finished", **record)
+        self.agenda.end(trial, record)
+        self._write_choices()
+        self.last = (trial, record)
+        self._show()
+
+    def _lose(self, worker: Worker) -> None:
+        """A worker has died: its trial is put back, or has failed when that happened too often."""
+        self._forget(worker)
+        why = worker.why()
+        if not worker.ready or (self._unprepared and worker.trial is None):
+            raise ResourceError(f"a {why} at its start", hint=f"see {self.folder.path / 'workers.log'}")
+        trial = worker.trial
+        if trial is None:
+            return
+        lost = self.agenda.lost[trial.id] = self.agenda.lost.get(trial.id, 0) + 1
+        self._write("lost", id=trial.id, attempt=self.agenda.attempts[trial.id], why=why)
+        if lost < MAX_LOST:
+            self.agenda.put_back(trial)
+        else:
+            message = f"{lost} attempts were lost, the last one with: {why}"
+            self._end(trial, {"status": "failed", "message": message, "scores": {}, "choice": None, "protocol": {}})
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def _stop(self, request: StopRequest) -> None:
+        """Let all workers save their state; what they finish until then is written."""
+        for worker in self.workers:
+            worker.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + PATIENCE_S
+        while self.workers and time.monotonic() < deadline:
+            for key, _ in self._selector.select(TICK_S):
+                stopping: Worker = key.data
+                messages = stopping.receive()
+                for message in messages or ():
+                    if message["event"] in ("end", "score"):  # a worker waits for the answer to a score
+                        self._hear(stopping, message)
+                if messages is None:
+                    self._forget(stopping)
+        assert request.signal_number is not None
+        left = sum(total - done for done, total in self.agenda.counts().values())
+        raise Stopped(
+            f"stopped with {left:,} trials to do, all state saved",
+            signal_number=request.signal_number,
+            hint="the same command goes on",
+        )
+
+    def _end_workers(self) -> None:
+        for worker in list(self.workers):
+            worker.process.kill()
+            self._forget(worker)
+        self._selector.close()
+
+    # -- the journal ---------------------------------------------------------------------------------------------------
+
+    def _write(self, event: str, **facts: Any) -> None:
+        journal.append(self.folder.journal, {"event": event, "time": round(time.time(), 3), **facts})
+
+    def _show(self) -> None:
+        if self.watch is not None:
+            self.watch(self)
+
+    def _write_choices(self) -> None:
+        for record in self.agenda.choices():
+            self._write("chosen", **{key: value for key, value in record.items() if key != "event"})
