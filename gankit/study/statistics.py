@@ -259,7 +259,7 @@ def _difference(a: float, b: float) -> float:
 
 def _finite(costs: Sequence[float]) -> Array:
     values = np.asarray(costs, float)
-    return values[np.isfinite(values)]
+    return np.asarray(values[np.isfinite(values)])
 
 
 def _doubled_midranks(values: Array) -> npt.NDArray[np.int64]:
