@@ -12,7 +12,7 @@ from gankit.study.table import Row, SearchRow, Table
 
 ROW = 34  # height of a strip
 AXIS = 46  # height of an axis with its title
-FAILED = 58  # width of the column of failed runs
+FAILED = 76  # width of the column of failed runs
 WIDE_RANGE = 15.0  # largest by smallest score from which on an axis is logarithmic
 LETTER = 0.56 * FONT  # mean width of a character
 
@@ -65,7 +65,7 @@ def strips(table: Table, rows: Sequence[Row], width: float) -> Drawing:
     title = metric_title(table) + (" (dashed: floor of real data)" if floors else "")
     drawing.label(right, bottom + 34, title, colour="pale", anchor="end", size=12)
     if failed:
-        drawing.label(width - FAILED / 2, bottom + 12, "failed", colour="pale", anchor="middle", size=12)
+        drawing.label(width - 26, bottom + 12, "failed", colour="pale", anchor="middle", size=12)
     return drawing
 
 
@@ -85,7 +85,7 @@ def _strip(drawing: Drawing, table: Table, row: Row, axis: Axis, y: float, right
             drawing.dot(axis(score), y + shift, "c0", title=f"seed {seed}: {score_text(table, score)}")
         else:
             status = next((run.status for run in row.runs if run.trial.seed == seed), "failed")
-            x = right + 12 + 11 * (crosses % 4)
+            x = right + 34 + 12 * (crosses % 4)
             drawing.dot(x, y + 6 * (crosses // 4), "mark", cross=True, title=f"seed {seed}: {status}")
             crosses += 1
 
@@ -95,7 +95,7 @@ def budget(table: Table, searches: Sequence[SearchRow], width: float) -> Drawing
     drawn = [search for search in searches if any(math.isfinite(point.value) for point in search.expected)]
     columns = max(1, int(width // 190))
     legend = math.ceil(len(drawn) / columns) * 20
-    top, plot = 10.0, 300.0 if width >= 500 else 240.0
+    top, plot = 32.0, 300.0 if width >= 500 else 240.0
     drawing = Drawing(width, top + plot + AXIS + legend + 6, f"expected best {metric_title(table)} of k trials")
     if not drawn:
         drawing.label(14, 20, "no trial has a score", colour="pale")
@@ -110,6 +110,7 @@ def budget(table: Table, searches: Sequence[SearchRow], width: float) -> Drawing
     def x_of(k: int) -> float:
         return left + (right - left) * (math.log(k) / math.log(most) if most > 1 else 0.5)
 
+    drawing.label(14, 12, f"expected best {metric_title(table)}", colour="pale", size=12)
     for value in _thinned(axis.ticks(), 7):
         y = axis(value)
         drawing.line([(left, y), (right, y)], "rule")

@@ -144,9 +144,9 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 def log_ticks(low: float, high: float) -> list[float]:
     """1, 2 and 5 times powers of ten within [low, high]; powers alone where these are many."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1, 2, 5) if len(powers) <= 4 else (1,)
-    return [f * 10.0**p for p in powers for f in factors if low <= f * 10.0**p <= high]
+    powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    fine = [factor * power for power in powers for factor in (1, 2, 5) if low <= factor * power <= high]
+    return fine if len(fine) <= 9 else [power for power in powers if low <= power <= high]
 
 
 # -- SVG ---------------------------------------------------------------------------------------------------------------
