@@ -147,6 +147,5 @@ def _searches(table: Table) -> Screen:
 
 def _next(table: Table) -> None:
     where = console.quoted(table.folder)
-    file = console.quoted(table.folder / "study.toml")
-    unfinished = [f"gankit study run {file} -o {where}"] if table.finished < table.planned and not table.running else []
+    unfinished = [f"gankit study run -o {where}"] if table.finished < table.planned and not table.running else []
     console.next_steps(*unfinished, f"gankit study report {where}")

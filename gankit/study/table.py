@@ -114,9 +114,7 @@ def read_table(folder: Path, *, metric: str | None = None, omit_outliers: bool =
     study = definition.from_toml(folder / DEFINITION)
     records, results = journal.read(file), journal.results(file)
     if not results:
-        raise InputError(
-            f"{where} has no results yet", hint=f"gankit study run {where}/{DEFINITION} -o {where} goes on"
-        )
+        raise InputError(f"{where} has no results yet", hint=f"gankit study run -o {where}")
     chosen_metric, higher = _metric(metric or study.score.metric, records, results)
     last = {record["id"]: record["event"] for record in records if record["event"] in ("started", "lost", "finished")}
     table = Table(
