@@ -133,8 +133,8 @@ def shortened(text: str, most: int) -> str:
     return clean if len(clean) <= most else f"{clean[: most // 2]}…{clean[-(most - most // 2 - 1) :]}"
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """About `count` round numbers within [low, high]."""
+def ticks(low: float, high: float, count: int = 6) -> list[float]:
+    """At most about `count` round numbers within [low, high]."""
     span = high - low
     step = 10 ** math.floor(math.log10(span / count))
     step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= count)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -129,11 +132,11 @@ def test_incompatible_scores_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_shown_is_refused_in_one_line(
-    tmp_path: Path, refusal: object, arguments: str, said: str
+    tmp_path: Path, refusal: Callable[..., str], arguments: str, said: str
 ) -> None:
     write_study(tmp_path / "s", {"a": [1.0]})
     write_study(tmp_path / "empty", {"a": []}, unfinished=1)
-    assert said in refusal(arguments, tmp_path)  # type: ignore[operator]
+    assert said in refusal(arguments, tmp_path)
 
 
 def test_showing_needs_no_torch(tmp_path: Path) -> None:
@@ -142,7 +145,4 @@ def test_showing_needs_no_torch(tmp_path: Path) -> None:
         "import sys; from gankit.cli import main\nsys.argv = ['gankit', 'study', 'show', 's']\n"
         "try: main()\nexcept SystemExit as end: assert not end.code\nassert 'torch' not in sys.modules"
     )
-    import subprocess
-    import sys
-
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, capture_output=True, timeout=60)
