@@ -34,8 +34,6 @@ def write_study(
         "repeat": {"seeds": max([len(outcomes) for outcomes in repeated.values()], default=1) + unfinished},
         "score": {"metric": metric},
     }
-    for cell in table["cell"]:
-        table["settings"] = {key: value for key, value in table["settings"].items() if key not in cell}
     if searched:
         table["search"] = {"ranges": "wide", "trials": max(map(len, searched.values()))}
     study = definition.from_table(table)

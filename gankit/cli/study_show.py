@@ -39,8 +39,8 @@ def show(
     """
     if csv + markdown + latex + json > 1:
         raise InputError("--csv, --json, --markdown and --latex are different outputs", hint="give one of them")
-    from gankit.study.export import to_csv, to_latex, to_markdown
-    from gankit.study.table import read_table, to_json
+    from gankit.study.export import to_csv, to_json, to_latex, to_markdown
+    from gankit.study.table import read_table
 
     table = read_table(study, metric=metric, omit_outliers=omit_outliers)
     if json:

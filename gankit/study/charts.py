@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from gankit.measure.text import title_of
 from gankit.study.drawing import DASHES, FONT, SERIES, Drawing, log_ticks, shortened, ticks
-from gankit.study.findings import metric_title, score_text
+from gankit.study.findings import score_text
 from gankit.study.table import Row, SearchRow, Table
 
 ROW = 34  # height of a strip
@@ -46,7 +47,7 @@ def strips(table: Table, rows: Sequence[Row], width: float) -> Drawing:
     failed = any(math.isinf(cost) for row in rows for cost in row.costs.values())
     right = width - (FAILED if failed else 14)
     height = len(rows) * ROW + AXIS + 14
-    drawing = Drawing(width, height, f"{metric_title(table)} of each seed, median and 95 % interval")
+    drawing = Drawing(width, height, f"Each seed, median and 95 % interval: {_metric(table)}")
     scores = [table.score(cost) for row in rows for cost in row.costs.values() if math.isfinite(cost)]
     floors = [row.floor for row in rows if row.floor is not None]
     if not scores:
@@ -62,7 +63,7 @@ def strips(table: Table, rows: Sequence[Row], width: float) -> Drawing:
         y = 10 + (index + 0.5) * ROW
         drawing.label(left - 10, y, shortened(row.cell, int((left - 10) / LETTER)), anchor="end")
         _strip(drawing, table, row, axis, y, right)
-    title = metric_title(table) + (" (dashed: floor of real data)" if floors else "")
+    title = _metric(table) + ("; dashed: floor of real data" if floors else "")
     drawing.label(right, bottom + 34, title, colour="pale", anchor="end", size=12)
     if failed:
         drawing.label(width - 26, bottom + 12, "failed", colour="pale", anchor="middle", size=12)
@@ -96,7 +97,7 @@ def budget(table: Table, searches: Sequence[SearchRow], width: float) -> Drawing
     columns = max(1, int(width // 190))
     legend = math.ceil(len(drawn) / columns) * 20
     top, plot = 32.0, 300.0 if width >= 500 else 240.0
-    drawing = Drawing(width, top + plot + AXIS + legend + 6, f"expected best {metric_title(table)} of k trials")
+    drawing = Drawing(width, top + plot + AXIS + legend + 6, f"Expected best of k trials: {_metric(table)}")
     if not drawn:
         drawing.label(14, 20, "no trial has a score", colour="pale")
         return drawing
@@ -110,7 +111,7 @@ def budget(table: Table, searches: Sequence[SearchRow], width: float) -> Drawing
     def x_of(k: int) -> float:
         return left + (right - left) * (math.log(k) / math.log(most) if most > 1 else 0.5)
 
-    drawing.label(14, 12, f"expected best {metric_title(table)}", colour="pale", size=12)
+    drawing.label(14, 12, f"expected best; {_metric(table)}", colour="pale", size=12)
     for value in _thinned(axis.ticks(), 7):
         y = axis(value)
         drawing.line([(left, y), (right, y)], "rule")
@@ -147,6 +148,11 @@ def _scale_below(drawing: Drawing, axis: Axis, table: Table, bottom: float, most
 
 def _thinned(values: Sequence[float], most: int) -> Iterable[float]:
     return values[:: math.ceil(len(values) / most) or 1]
+
+
+def _metric(table: Table) -> str:
+    """In letters that every font has: 'FID, lower is better'."""
+    return f"{title_of(table.metric, None)}, {'higher' if table.higher_is_better else 'lower'} is better"
 
 
 def _tick_text(table: Table, value: float) -> str:

@@ -1,14 +1,19 @@
-"""The table of cells in the notations of other programs: CSV, Markdown, LaTeX."""
+"""The table in the notations of other programs: JSON, CSV, Markdown, LaTeX."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
+import math
 from collections.abc import Sequence
+from typing import Any
 
 from gankit.base.text import printable
-from gankit.study.findings import estimate_text, findings, how_tested, metric_title, score_text
-from gankit.study.table import Table, cells
+from gankit.study.definition import flat
+from gankit.study.findings import difference_of, estimate_text, findings, how_tested, metric_title, score_text
+from gankit.study.statistics import Estimate
+from gankit.study.table import Table
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -19,6 +24,106 @@ _LATEX = {
     "×": r"$\times$",
     **{char: f"\\{char}" for char in "&%$#_{}"},
 }
+
+
+def cells(table: Table) -> list[dict[str, Any]]:
+    """A flat dict for each cell: what --csv prints."""
+    return [
+        {
+            "cell": row.cell,
+            "data": row.data,
+            "phase": row.phase,
+            "runs": len(row.runs),
+            "failed": row.failures.total(),
+            "omitted": len(row.omitted),
+            "metric": table.metric,
+            "mean": _finite(row.mean.value),
+            "mean_low": _finite(row.mean.low),
+            "mean_high": _finite(row.mean.high),
+            "median": _finite(row.median.value),
+            "median_low": _finite(row.median.low),
+            "median_high": _finite(row.median.high),
+            "floor": row.floor,
+        }
+        for row in table.rows
+    ]
+
+
+def runs(table: Table) -> list[dict[str, Any]]:
+    """A flat dict for each finished run and trial."""
+    repeated = [(run, False) for row in table.rows for run in row.runs]
+    repeated += [(run, True) for row in table.rows for run in row.omitted]
+    repeated += [(trial, False) for search in table.searches for trial in search.trials]
+    return [
+        {
+            "id": run.trial.id,
+            "cell": run.trial.cell,
+            "phase": run.trial.phase,
+            "number": run.trial.number,
+            "seed": run.trial.seed,
+            "status": run.status,
+            "omitted": omitted,
+            "message": run.message,
+            "images_seen": run.images_seen,
+            "seconds": run.seconds,
+            "choice": run.choice,
+            **run.scores,
+            **flat({key: value for key, value in run.trial.settings.items() if key != "seed"}),
+        }
+        for run, omitted in repeated
+    ]
+
+
+def to_json(table: Table) -> dict[str, Any]:
+    """Everything that the table says, as JSON values; infinity is null."""
+    return {
+        "study": str(table.folder),
+        "title": table.definition.title,
+        "metric": table.metric,
+        "higher_is_better": table.higher_is_better,
+        "planned": table.planned,
+        "running": table.running,
+        "finished": table.finished,
+        "omit_outliers": table.omit_outliers,
+        "cells": cells(table),
+        "runs": json.loads(json.dumps(runs(table)), parse_constant=lambda _: None),
+        "comparisons": [
+            {
+                "a": pair.a,
+                "b": pair.b,
+                "p_a_better": _estimate(pair.improvement),
+                "difference": _estimate(difference_of(table, pair)),
+                "paired_seeds": pair.seeds,
+                "p": pair.p,
+                "p_holm": pair.p_holm,
+                "better": pair.winner,
+            }
+            for pair in table.comparisons
+        ],
+        "searches": [
+            {
+                "cell": search.cell,
+                "data": search.data,
+                "trials": len(search.trials),
+                "failed": search.failures.total(),
+                "failed_as": search.failed_as,
+                "best": None if search.best is None else search.best.trial.to_json(),
+                "best_score": None if search.best is None else table.choice_of(search.best),
+                "default": search.default,
+                "expected_best": [_estimate(estimate) for estimate in search.expected],
+            }
+            for search in table.searches
+        ],
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, float | None]:
+    return {"value": _finite(estimate.value), "low": _finite(estimate.low), "high": _finite(estimate.high)}
+
+
+def _finite(value: float) -> float | None:
+    """A number for JSON: NaN and infinity become None."""
+    return value if math.isfinite(value) else None
 
 
 def to_csv(table: Table) -> str:

@@ -23,6 +23,8 @@ def findings(table: Table) -> list[str]:
         about = f"on {data}: " if len(table.data_sets) > 1 else ""
         of_pairs = _limits(rows, pairs) or _pairs(table, pairs)
         said += [about + sentence for sentence in [*of_pairs, *_floors(table, rows)]]
+    if table.rows and not table.comparisons:
+        said.insert(0, "one cell on each data set: there is nothing to compare")
     return said + _omitted(table)
 
 

@@ -36,7 +36,7 @@ from gankit.study.journal import Result
 from gankit.study.page import figure, lines, listing, table_of, text
 from gankit.study.page import page as html_page
 from gankit.study.samples import Picture, pictures_of
-from gankit.study.table import SearchRow, Table, data_of
+from gankit.study.table import SearchRow, Table
 
 WIDE, NARROW = 820, 360  # pixels of a figure on a screen and on a phone
 MOST_SAMPLES = 40  # cells whose samples are drawn
@@ -170,8 +170,9 @@ def _samples(table: Table, pictures: dict[str, list[Picture]]) -> Iterable[str]:
         figures = []
         for picture in found:
             run = picture.run
-            score = score_text(table, table.score_of(run)) or run.status
-            caption = text(f"{picture.what}: seed {run.trial.seed}, {metric_title(table)} {score}")
+            score = table.score_of(run)
+            said = run.status if score is None else f"{metric_title(table)} {score_text(table, score)}"
+            caption = text(f"{picture.what}: seed {run.trial.seed}, {said}")
             if picture.image is None:
                 shown = f"<div class=missing>{text(picture.problem)}</div>"
             else:
@@ -195,7 +196,7 @@ def _failures(table: Table) -> Iterable[str]:
     yield listing([f"{cell}: {count:,} {status}" for (cell, status), count in counts.items()])
     rows = [[run.trial.id, run.status, run.message, _setting_words(run)] for run in failed]
     shown = table_of(["trial", "status", "message", "settings"], rows, words=(0, 1, 2, 3))
-    yield f"<details><summary>All {plural(len(failed), 'failure')} with messages</summary>{shown}</details>"
+    yield f"<details><summary>Messages of {plural(len(failed), 'failure')}</summary>{shown}</details>"
 
 
 def _setting_words(run: Result) -> str:
@@ -214,10 +215,10 @@ def _made(table: Table) -> Iterable[str]:
     for what, counts in (("versions", versions), ("machines", machines)):
         named = [f"{name} ({plural(count, 'trial')})" for name, count in counts.items() if name]
         yield f"<p>{what}: {text('; '.join(named) or 'not recorded')}</p>"
-    protocols = {data_of(run): run.protocol for row in table.rows for run in row.runs if run.protocol}
+    protocols = {row.data: run.protocol for row in table.rows for run in row.runs if run.protocol}
     for data, protocol in protocols.items():
         rows = [[key, str(value)] for key, value in protocol.items()]
-        about = f"Protocol of the scores{f' on {data}' if data else ''}"
+        about = f"Protocol of the scores on {data}"
         yield f"<details><summary>{text(about)}</summary>{table_of(['field', 'value'], rows, words=(0, 1))}</details>"
     toml = lines(table.definition.to_toml().splitlines())
     yield f"<details><summary>study.toml</summary><pre>{toml}</pre></details>"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gankit.base.text import did_you_mean, printable
 from gankit.errors import InputError
@@ -131,16 +129,20 @@ def read_table(folder: Path, *, metric: str | None = None, omit_outliers: bool =
         omit_outliers=omit_outliers,
         records=tuple(records),
     )
+    data = _data_of_cells(results)
     repeated = _by_cell([result for result in results if result.trial.phase != "search"])
     searched = _by_cell([result for result in results if result.trial.phase == "search"])
     for group in (repeated, searched):
-        _refuse_unlike([run for runs in group.values() for run in runs])
-    rows = tuple(_row(table, cell, runs) for cell, runs in repeated.items())
+        _refuse_unlike([run for runs in group.values() for run in runs], data)
+    rows = tuple(_row(table, data[cell], runs) for cell, runs in repeated.items())
     comparisons = []
-    for data in dict.fromkeys(row.data for row in rows):
-        comparisons += statistics.compare_all({row.cell: row.costs for row in rows if row.data == data})
-    searches = tuple(_search(table, cell, trials, searched) for cell, trials in searched.items())
-    return Table(**{**vars(table), "rows": rows, "comparisons": tuple(comparisons), "searches": searches})
+    for name in dict.fromkeys(row.data for row in rows):
+        comparisons += statistics.compare_all({row.cell: row.costs for row in rows if row.data == name})
+    searches = []
+    for cell, trials in searched.items():
+        rivals = [trial for other in searched if data[other] == data[cell] for trial in searched[other]]
+        searches.append(_search(table, data[cell], trials, rivals))
+    return Table(**{**vars(table), "rows": rows, "comparisons": tuple(comparisons), "searches": tuple(searches)})
 
 
 def _metric(name: str, records: Sequence[Record], results: Sequence[Result]) -> tuple[str, bool]:
@@ -162,18 +164,26 @@ def _by_cell(results: Sequence[Result]) -> dict[str, list[Result]]:
     return {cell: cells[cell] for cell in order}
 
 
-def data_of(result: Result) -> str:
-    """The name of the data that a trial is of; '' for the default."""
-    return str(result.trial.settings.get("data", ""))
+def _data_of_cells(results: Sequence[Result]) -> dict[str, str]:
+    """Cell -> its data set: the name in its settings, else the fingerprint of what its recipe names."""
+    found: dict[str, str] = {}
+    for result in results:
+        if name := result.trial.settings.get("data"):
+            found[result.trial.cell] = str(name)
+        elif result.protocol:
+            found.setdefault(result.trial.cell, f"data {str(result.protocol.get('data_fingerprint'))[:8]}")
+    names = set(found.values())
+    other = names.pop() if len(names) == 1 else "unknown data"  # of a cell without any score
+    return {result.trial.cell: found.get(result.trial.cell, other) for result in results}
 
 
-def _refuse_unlike(runs: Sequence[Result]) -> None:
+def _refuse_unlike(runs: Sequence[Result], data: Mapping[str, str]) -> None:
     """InputError for runs of the same data whose scores were computed in different ways."""
     first: dict[str, Result] = {}
     for run in runs:
         if not run.protocol:
             continue
-        other = first.setdefault(data_of(run), run)
+        other = first.setdefault(data[run.trial.cell], run)
         unlike = differences(dict(other.protocol), dict(run.protocol))
         if unlike:
             fields = "; ".join(f"{name} {_short(old)} and {_short(new)}" for name, (old, new) in unlike.items())
@@ -188,15 +198,15 @@ def _short(value: object) -> str:
     return printable(text[:12] if len(text) == 64 else text[:80])
 
 
-def _row(table: Table, cell: str, runs: Sequence[Result]) -> Row:
+def _row(table: Table, data: str, runs: Sequence[Result]) -> Row:
     costs = [_cost(table, table.score_of(run)) for run in runs]
     out = statistics.outliers(costs) if table.omit_outliers else [False] * len(runs)
     kept = [(run, cost) for run, cost, omitted in zip(runs, costs, out, strict=True) if not omitted]
     floors = [run.floors[table.metric] for run in runs if table.metric in run.floors]
     values = [cost for _, cost in kept]
     return Row(
-        cell=cell,
-        data=data_of(runs[0]),
+        cell=runs[0].trial.cell,
+        data=data,
         phase=runs[0].trial.phase,
         runs=tuple(run for run, _ in kept),
         omitted=tuple(run for run, omitted in zip(runs, out, strict=True) if omitted),
@@ -207,17 +217,16 @@ def _row(table: Table, cell: str, runs: Sequence[Result]) -> Row:
     )
 
 
-def _search(table: Table, cell: str, trials: Sequence[Result], searched: Mapping[str, Sequence[Result]]) -> SearchRow:
-    data = data_of(trials[0])
-    of_data = [trial for others in searched.values() for trial in others if data_of(trial) == data]
-    found = [cost for trial in of_data if math.isfinite(cost := _cost(table, table.choice_of(trial)))]
+def _search(table: Table, data: str, trials: Sequence[Result], rivals: Sequence[Result]) -> SearchRow:
+    """`rivals` are the trials of all cells on the same data; the worst score among them stands for a failed trial."""
+    found = [cost for trial in rivals if math.isfinite(cost := _cost(table, table.choice_of(trial)))]
     worst = max(found, default=math.inf)
     costs = [_cost(table, table.choice_of(trial)) for trial in trials]
     expected = statistics.expected_best([min(cost, worst) for cost in costs])
     best = min(zip(costs, trials, strict=True), key=lambda pair: pair[0])
     default = next((trial for trial in trials if trial.trial.number == 0), None)
     return SearchRow(
-        cell=cell,
+        cell=trials[0].trial.cell,
         data=data,
         trials=tuple(trials),
         best=best[1] if math.isfinite(best[0]) else None,
@@ -236,106 +245,3 @@ def _scores(table: Table, cost: Estimate) -> Estimate:
     if not table.higher_is_better:
         return cost
     return Estimate(-cost.value, -cost.high, -cost.low)
-
-
-# -- as data -----------------------------------------------------------------------------------------------------------
-
-
-def cells(table: Table) -> list[dict[str, Any]]:
-    """A flat dict for each cell: what --csv prints."""
-    return [
-        {
-            "cell": row.cell,
-            "data": row.data,
-            "phase": row.phase,
-            "runs": len(row.runs),
-            "failed": row.failures.total(),
-            "omitted": len(row.omitted),
-            "metric": table.metric,
-            "mean": finite(row.mean.value),
-            "mean_low": finite(row.mean.low),
-            "mean_high": finite(row.mean.high),
-            "median": finite(row.median.value),
-            "median_low": finite(row.median.low),
-            "median_high": finite(row.median.high),
-            "floor": row.floor,
-        }
-        for row in table.rows
-    ]
-
-
-def runs(table: Table) -> list[dict[str, Any]]:
-    """A flat dict for each finished run and trial."""
-    repeated = [(run, False) for row in table.rows for run in row.runs]
-    repeated += [(run, True) for row in table.rows for run in row.omitted]
-    repeated += [(trial, False) for search in table.searches for trial in search.trials]
-    return [
-        {
-            "id": run.trial.id,
-            "cell": run.trial.cell,
-            "phase": run.trial.phase,
-            "number": run.trial.number,
-            "seed": run.trial.seed,
-            "status": run.status,
-            "omitted": omitted,
-            "message": run.message,
-            "images_seen": run.images_seen,
-            "seconds": run.seconds,
-            "choice": run.choice,
-            **run.scores,
-            **definition.flat({key: value for key, value in run.trial.settings.items() if key != "seed"}),
-        }
-        for run, omitted in repeated
-    ]
-
-
-def to_json(table: Table) -> dict[str, Any]:
-    """Everything that the table says, as JSON values; infinity is null."""
-    return {
-        "study": str(table.folder),
-        "title": table.definition.title,
-        "metric": table.metric,
-        "higher_is_better": table.higher_is_better,
-        "planned": table.planned,
-        "running": table.running,
-        "finished": table.finished,
-        "omit_outliers": table.omit_outliers,
-        "cells": cells(table),
-        "runs": json.loads(json.dumps(runs(table)), parse_constant=lambda _: None),
-        "comparisons": [
-            {
-                "a": pair.a,
-                "b": pair.b,
-                "p_a_better": _estimate(pair.improvement),
-                "difference": _estimate(_scores(table, pair.difference)),
-                "paired_seeds": pair.seeds,
-                "p": pair.p,
-                "p_holm": pair.p_holm,
-                "better": pair.winner,
-            }
-            for pair in table.comparisons
-        ],
-        "searches": [
-            {
-                "cell": search.cell,
-                "data": search.data,
-                "trials": len(search.trials),
-                "failed": search.failures.total(),
-                "failed_as": search.failed_as,
-                "best": None if search.best is None else search.best.trial.to_json(),
-                "best_score": None if search.best is None else table.choice_of(search.best),
-                "default": search.default,
-                "expected_best": [_estimate(estimate) for estimate in search.expected],
-            }
-            for search in table.searches
-        ],
-    }
-
-
-def _estimate(estimate: Estimate) -> dict[str, float | None]:
-    return {"value": finite(estimate.value), "low": finite(estimate.low), "high": finite(estimate.high)}
-
-
-def finite(value: float) -> float | None:
-    """A number for JSON: NaN and infinity become None."""
-    return value if math.isfinite(value) else None

@@ -16,8 +16,9 @@ from support_study import PROTOCOL, finish, write_study
 
 from gankit.errors import InputError
 from gankit.study import journal
+from gankit.study.export import to_json
 from gankit.study.findings import findings
-from gankit.study.table import read_table, to_json
+from gankit.study.table import read_table
 
 GOOD = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]
 BAD = [2.0, 2.1, 2.2, 2.3, 2.4, 2.5]
@@ -109,6 +110,20 @@ def test_cells_on_different_data_are_not_compared(tmp_path: Path) -> None:
     table = read_table(tmp_path / "s")
     assert table.data_sets == ["digits", "triangles"]
     assert table.comparisons == ()
+
+
+def test_cells_of_recipes_are_compared_when_their_data_are_the_same(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s", {name: [1.0] for name in "abcd"})
+    file = tmp_path / "s" / journal.FILE
+    file.unlink()
+    for trial in study.grid_trials():
+        settings = {key: value for key, value in trial.settings.items() if key != "data"}
+        trial = type(trial)(**{**trial.to_json(), "settings": settings})
+        other = {"protocol": {**PROTOCOL, "data_fingerprint": "e" * 64}} if trial.cell == "c" else {}
+        finish(file, trial, "failed" if trial.cell == "d" else 1.0, **other)
+    table = read_table(tmp_path / "s")
+    assert [(pair.a, pair.b) for pair in table.comparisons] == [("a", "b")]
+    assert table.data_sets == ["data dddddddd", "data eeeeeeee", "unknown data"]
 
 
 def test_incompatible_scores_are_refused(tmp_path: Path) -> None:
