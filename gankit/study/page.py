@@ -57,7 +57,7 @@ def _style() -> str:
 
 _RULES = """
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:900px;padding:24px 20px 60px;background:var(--paper);color:var(--ink);
+body{margin:0 auto;max-width:1000px;padding:24px 20px 60px;background:var(--paper);color:var(--ink);
  font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;overflow-wrap:break-word}
 h1{font-size:1.7rem;line-height:1.2;margin:.4em 0 .2em}
 h2{font-size:1.25rem;margin:2em 0 .6em;padding-top:.6em;border-top:1px solid var(--rule)}
@@ -68,7 +68,7 @@ svg{display:block;width:100%;height:auto;font-family:inherit}
 .narrow{display:none}
 .scroll{overflow-x:auto;margin:1em 0}
 table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums;min-width:60%}
-th,td{padding:.35em .9em .35em 0;border-bottom:1px solid var(--rule);text-align:right;vertical-align:top;
+th,td{padding:.35em .7em .35em 0;border-bottom:1px solid var(--rule);text-align:right;vertical-align:top;
  white-space:nowrap}
 .word{text-align:left}td.word{white-space:normal;min-width:6em;overflow-wrap:anywhere}
 .pair{display:flex;gap:16px}

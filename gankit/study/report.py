@@ -38,7 +38,7 @@ from gankit.study.page import page as html_page
 from gankit.study.samples import Picture, pictures_of
 from gankit.study.table import SearchRow, Table
 
-WIDE, NARROW = 820, 360  # pixels of a figure on a screen and on a phone
+WIDE, NARROW = 900, 360  # pixels of a figure on a screen and on a phone
 MOST_SAMPLES = 40  # cells whose samples are drawn
 BUDGETS = (1, 5, 10, 20, 50, 100)
 
