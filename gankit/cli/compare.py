@@ -10,7 +10,8 @@ import typer
 
 from gankit.cli import console
 from gankit.cli.flags import Json
-from gankit.cli.scores import print_protocol, text_of, title_of
+from gankit.cli.scores import print_protocol
+from gankit.measure.text import text_of, title_of
 
 if TYPE_CHECKING:
     from rich.table import Table

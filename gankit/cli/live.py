@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from rich.progress import Progress, TaskProgressColumn, TextColumn
 
 from gankit.cli.console import PLAIN_LINE_S, talk
-from gankit.cli.scores import text_of
 from gankit.hookspecs import hookimpl
 from gankit.measure.record import BEST_BY
+from gankit.measure.text import text_of
 from gankit.run.observers.statistics import statistics_every
 
 if TYPE_CHECKING:

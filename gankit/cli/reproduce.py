@@ -10,7 +10,8 @@ import typer
 
 from gankit.cli import console
 from gankit.cli.flags import Device, Json, complete_recipe, path_of
-from gankit.cli.scores import CRITIC_SPACE, text_of, title_of
+from gankit.cli.scores import CRITIC_SPACE
+from gankit.measure.text import text_of, title_of
 
 if TYPE_CHECKING:
     from gankit.score.reproduce import Reproduction

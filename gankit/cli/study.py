@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gankit.base.text import plural, printable
-from gankit.cli import console
+from gankit.cli import console, study_show
 from gankit.cli.flags import Device, Json, parse_seeds, path_of
 from gankit.cli.settings import FIELDS, OPTIONS, merged, takes_settings
 from gankit.errors import InputError
@@ -31,6 +31,8 @@ app = typer.Typer(
     help="Many runs under one protocol: grids, searches, seeds.\n\ngankit study run FILE.toml -o STUDY",
     no_args_is_help=True,
 )
+app.command("show")(study_show.show)
+app.command("report")(study_show.report)
 
 FIRST = ("variant", "data", OPTIONS, "extensions", "images", "time_s")
 SETTINGS = (*FIRST, *(name for name in FIELDS if name not in FIRST and name not in NOT_IN_A_STUDY))
@@ -74,7 +76,9 @@ Split = Annotated[str | None, typer.Option(help="Split of the real data (train).
 @takes_settings(SETTINGS, panels=True, several=("variant",))
 def run(
     layers: list[Layer],
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Definition in TOML; flags win.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="FILE.toml, or losses-small; flags win.")
+    ] = None,
     seeds: Seeds = None,
     search: Ranges = None,
     trials: Trials = None,

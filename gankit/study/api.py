@@ -13,6 +13,7 @@ from gankit.errors import InputError, ResourceError
 from gankit.study import journal
 from gankit.study.definition import Definition, flat, from_flags, from_toml, read_table
 from gankit.study.folder import StudyFolder
+from gankit.study.shipped import definition_file
 
 Names = str | Sequence[str]
 
@@ -91,6 +92,7 @@ def define(
     Unless `is_new`, and without a file, it is that of the folder, to which seeds and trials may be added.
     """
     if file is not None:
+        file = definition_file(file)
         given = any(parts.get(key) for key in parts) or settings
         return from_flags(settings, file=read_table(file), **parts) if given else from_toml(file)
     if not is_new and not folder.exists:

@@ -1,4 +1,4 @@
-"""What a study is: cells of settings, a search or seeds, and how its runs are scored. docs/studies.md has the format.
+"""What a study is: cells of settings, a search or seeds, and how its runs are scored. docs/study.md has the format.
 
 Nothing here needs torch or a plugin: whether a variant exists is asked when the study is run.
 """
@@ -223,7 +223,7 @@ def from_toml(path: Path) -> Definition:
 
 def read_table(path: Path) -> dict[str, Any]:
     """The unchecked table of a TOML file."""
-    return load_toml(path, what="a study is a TOML file", example="docs/studies.md has the format")[1]
+    return load_toml(path, what="a study is a TOML file", example="docs/study.md has the format")[1]
 
 
 def from_flags(

@@ -1,28 +1,49 @@
-"""The neutral networks of "Are GANs Created Equal?" for any variant; no batch norm in D (Lucic et al., 2018)."""
+"""The neutral networks of "Are GANs Created Equal?" for any variant, at any width (Lucic et al., 2018)."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from gankit.plugin import CriticOutput, DataSpec, InputError, hookimpl
+from gankit.plugin import Choice, CriticOutput, DataSpec, ExtensionInfo, InputError, hookimpl, option
 
 SLOPE = 0.2
+SEARCH = {"wide": Choice((True, False)), "narrow": Choice((True, False))}
+
+
+@dataclass(frozen=True)
+class Options:
+    d_batch_norm: bool = option(False, help="batch norm in D behind all layers but the first", search=SEARCH)
+    width: float = option(
+        1.0, gt=0, le=16, schedule=False, help="factor of all numbers of channels and units; 1 is the paper's networks"
+    )
+
+    def units(self, count: int) -> int:
+        """The paper's number of channels or units, times the width."""
+        return max(1, round(self.width * count))
+
+
+@dataclass(frozen=True)
+class OptionsWithBatchNorm(Options):
+    d_batch_norm: bool = option(True, help="batch norm in D behind all layers but the first", search=SEARCH)
 
 
 class Generator(nn.Module):
     """z [N, z_dim] (and y [N, K]) -> images [N, C, H, W] in [-1, 1]: two linear layers, two transposed convolutions."""
 
-    def __init__(self, shape: tuple[int, ...], z_dim: int, condition: int) -> None:
+    def __init__(self, shape: tuple[int, ...], z_dim: int, condition: int, options: Options) -> None:
         super().__init__()
-        channels, height, width = shape
-        area = (height // 4, width // 4)
+        area = (shape[1] // 4, shape[2] // 4)
+        units, wide, narrow = (options.units(count) for count in (1024, 128, 64))
+        features = wide * area[0] * area[1]
         self.linear = nn.Sequential(
-            *block(nn.Linear(z_dim + condition, 1024), nn.BatchNorm1d(1024)),
-            *block(nn.Linear(1024, 128 * area[0] * area[1]), nn.BatchNorm1d(128 * area[0] * area[1])),
-            nn.Unflatten(1, (128, *area)),
+            *block(nn.Linear(z_dim + condition, units), nn.BatchNorm1d(units)),
+            *block(nn.Linear(units, features), nn.BatchNorm1d(features)),
+            nn.Unflatten(1, (wide, *area)),
         )
         self.up = nn.Sequential(
-            *block(nn.ConvTranspose2d(128, 64, 4, stride=2, padding=1), nn.BatchNorm2d(64)),
-            nn.ConvTranspose2d(64, channels, 4, stride=2, padding=1),
+            *block(nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), nn.BatchNorm2d(narrow)),
+            nn.ConvTranspose2d(narrow, shape[0], 4, stride=2, padding=1),
         )
         initialise(self)
 
@@ -34,13 +55,14 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """images [N, C, H, W] (and y [N, K]) -> scores [N] or [N, 1 + heads]; y joins the features before the last two."""
 
-    def __init__(self, shape: tuple[int, ...], condition: int, heads: int, norm: bool) -> None:
+    def __init__(self, shape: tuple[int, ...], condition: int, heads: int, options: Options) -> None:
         super().__init__()
         self.heads = heads
-        self.features = nn.Sequential(*down(shape, norm), nn.Flatten())
-        area = shape[1] // 4 * (shape[2] // 4)
-        hidden = block(nn.Linear(128 * area + condition, 1024), nn.BatchNorm1d(1024) if norm else None)
-        self.score = nn.Sequential(*hidden, nn.Linear(1024, 1 + heads))
+        self.features = nn.Sequential(*down(shape, options, options.d_batch_norm), nn.Flatten())
+        inputs = options.units(128) * (shape[1] // 4) * (shape[2] // 4) + condition
+        units = options.units(1024)
+        hidden = block(nn.Linear(inputs, units), nn.BatchNorm1d(units) if options.d_batch_norm else None)
+        self.score = nn.Sequential(*hidden, nn.Linear(units, 1 + heads))
         initialise(self)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -52,19 +74,22 @@ class Discriminator(nn.Module):
 class AutoEncoder(nn.Module):
     """images [N, C, H, W] -> their reconstruction [N, C, H, W] in [-1, 1] through few numbers (64 in the paper)."""
 
-    def __init__(self, shape: tuple[int, ...], code: int, norm: bool) -> None:
+    def __init__(self, shape: tuple[int, ...], code: int, options: Options) -> None:
         super().__init__()
         area = (shape[1] // 4, shape[2] // 4)
-        features = 128 * area[0] * area[1]
-        norms = [nn.BatchNorm1d(code), nn.BatchNorm1d(features), nn.BatchNorm2d(64)] if norm else [None] * 3
+        wide, narrow = options.units(128), options.units(64)
+        features = wide * area[0] * area[1]
+        norms: list[nn.Module | None] = [None] * 3
+        if options.d_batch_norm:
+            norms = [nn.BatchNorm1d(code), nn.BatchNorm1d(features), nn.BatchNorm2d(narrow)]
         self.layers = nn.Sequential(
-            *down(shape, norm=False),
+            *down(shape, options, norm=False),
             nn.Flatten(),
             *block(nn.Linear(features, code), norms[0]),
             *block(nn.Linear(code, features), norms[1]),
-            nn.Unflatten(1, (128, *area)),
-            *block(nn.ConvTranspose2d(128, 64, 4, stride=2, padding=1), norms[2]),
-            nn.ConvTranspose2d(64, shape[0], 4, stride=2, padding=1),
+            nn.Unflatten(1, (wide, *area)),
+            *block(nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), norms[2]),
+            nn.ConvTranspose2d(narrow, shape[0], 4, stride=2, padding=1),
         )
         initialise(self)
 
@@ -79,10 +104,11 @@ def block(layer: nn.Module, norm: nn.Module | None) -> list[nn.Module]:
     return [layer, *([norm] if norm is not None else []), nn.LeakyReLU(SLOPE)]
 
 
-def down(shape: tuple[int, ...], norm: bool) -> list[nn.Module]:
+def down(shape: tuple[int, ...], options: Options, norm: bool) -> list[nn.Module]:
     """Two strided convolutions; the first never has batch norm."""
-    first = block(nn.Conv2d(shape[0], 64, 4, stride=2, padding=1), None)
-    return first + block(nn.Conv2d(64, 128, 4, stride=2, padding=1), nn.BatchNorm2d(128) if norm else None)
+    narrow, wide = options.units(64), options.units(128)
+    first = block(nn.Conv2d(shape[0], narrow, 4, stride=2, padding=1), None)
+    return first + block(nn.Conv2d(narrow, wide, 4, stride=2, padding=1), nn.BatchNorm2d(wide) if norm else None)
 
 
 def initialise(net: nn.Module) -> None:
@@ -100,19 +126,32 @@ def initialise(net: nn.Module) -> None:
 class LucicNets:
     """One pair of networks for every loss; an auto-encoder in place of D where the loss reads a reconstruction."""
 
-    def __init__(self, d_batch_norm: bool) -> None:
-        self.d_batch_norm = d_batch_norm
+    def __init__(self, options: Options) -> None:
+        self.options = options
 
     @hookimpl
     def gankit_generator(self, data: DataSpec, z_dim: int) -> nn.Module:
-        return Generator(_image(data), z_dim, data.condition)
+        return Generator(_image(data), z_dim, data.condition, self.options)
 
     @hookimpl
     def gankit_discriminator(self, data: DataSpec, output: CriticOutput) -> nn.Module:
         shape = _image(data)
         if output.code:
-            return AutoEncoder(shape, output.code, self.d_batch_norm)
-        return Discriminator(shape, data.condition, output.heads, self.d_batch_norm)
+            return AutoEncoder(shape, output.code, self.options)
+        return Discriminator(shape, data.condition, output.heads, self.options)
+
+
+class Extension:
+    """The extension, with its own default for batch norm in D."""
+
+    def __init__(self, d_batch_norm: bool) -> None:
+        self.d_batch_norm = d_batch_norm
+
+    @hookimpl
+    def gankit_extension(self) -> ExtensionInfo:
+        title = f"Neutral networks, {'with' if self.d_batch_norm else 'without'} batch norm in D"
+        options = OptionsWithBatchNorm if self.d_batch_norm else Options
+        return ExtensionInfo(api=1, capturable=True, title=title, options=options, make=LucicNets)
 
 
 def _image(data: DataSpec) -> tuple[int, ...]:
@@ -122,4 +161,4 @@ def _image(data: DataSpec) -> tuple[int, ...]:
     return data.shape
 
 
-networks = LucicNets(d_batch_norm=False)
+networks = Extension(d_batch_norm=False)

@@ -1,5 +1,5 @@
 """lucic-nets with batch norm in the discriminator, as that paper's GAN, LSGAN, WGAN and DRAGAN by default."""
 
-from gankit_extensions.lucic_nets import LucicNets
+from gankit_extensions.lucic_nets import Extension
 
-networks = LucicNets(d_batch_norm=True)
+networks = Extension(d_batch_norm=True)
