@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,15 +13,13 @@ from gankit.base.text import plural, printable
 from gankit.cli import console, study_show
 from gankit.cli.flags import Device, Json, parse_seeds, path_of
 from gankit.cli.settings import FIELDS, OPTIONS, merged, takes_settings
+from gankit.cli.study_live import watching
 from gankit.errors import InputError
 from gankit.settings.layers import Layer
 from gankit.study.definition import NOT_IN_A_STUDY, Definition, read_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from gankit.study.journal import Result
-    from gankit.study.local import Head
     from gankit.study.study import Cost
 
 app = typer.Typer(
@@ -37,7 +32,6 @@ app.command("report")(study_show.report)
 FIRST = ("variant", "data", OPTIONS, "extensions", "images", "time_s")
 SETTINGS = (*FIRST, *(name for name in FIELDS if name not in FIRST and name not in NOT_IN_A_STUDY))
 STUDY, SCORES = "Study", "Scores of each run"
-REFRESH_S = 0.5
 FAILURES = 5  # trials that did not end well and are named
 
 Seeds = Annotated[
@@ -252,89 +246,9 @@ def _run(definition: Definition, path: Path, jobs: int, device: str, storage: st
     from gankit.study import journal
     from gankit.study.study import run_study
 
-    with console.log_to_stderr(), _watching() as watch:
+    with console.log_to_stderr(), watching() as watch:
         folder = run_study(definition, path, jobs=jobs, device=device, storage=storage, watch=watch)
     return journal.results(folder.journal)
-
-
-@contextmanager
-def _watching() -> Iterator[Any]:
-    """The display of a head: a table that fills in on a terminal, else one line for each trial that ended."""
-    if not console.talk.is_terminal:
-        yield _Lines()
-        return
-    from rich.live import Live
-
-    with Live(console=console.talk, auto_refresh=False, transient=True) as live:
-        shown_at = -math.inf
-
-        def watch(head: Head) -> None:
-            nonlocal shown_at
-            now = time.monotonic()
-            if now - shown_at >= REFRESH_S:
-                shown_at = now
-                live.update(_screen(head), refresh=True)
-
-        yield watch
-
-
-class _Lines:
-    """One line for each trial that ended."""
-
-    def __init__(self) -> None:
-        self.last: object = None
-
-    def __call__(self, head: Head) -> None:
-        if head.last is None or head.last is self.last:
-            return
-        self.last = head.last
-        trial, record = head.last
-        counts = head.agenda.counts().values()
-        done, total = sum(done for done, _ in counts), sum(total for _, total in counts)
-        scores = {name: score["value"] for name, score in record["scores"].items()}
-        metric = head.agenda.definition.score.metric
-        what = f"{metric} {scores[metric]:.4g}" if metric in scores else record["status"]
-        seconds = sum(record.get(key) or 0 for key in ("train_s", "score_s", "overhead_s"))
-        console.talk.print(
-            f"{done:,}/{total:,} {printable(trial.id)}: {what} ({seconds:,.0f} s){_left(head, total - done)}",
-            markup=False,
-        )
-
-
-def _left(head: Head, count: int) -> str:
-    """', about 3:10 left'."""
-    from gankit.cli.live import clock
-
-    if not head.done or not count:
-        return ""
-    return f", about {clock((time.monotonic() - head.started_at) / head.done * count)} left"
-
-
-def _screen(head: Head) -> Table:
-    from rich.table import Table
-
-    metric = head.agenda.definition.score.metric
-    counts = head.agenda.counts()
-    running: dict[str, int] = {}
-    for worker in head.workers:
-        if worker.trial is not None:
-            running[worker.trial.cell] = running.get(worker.trial.cell, 0) + 1
-    done, total = sum(n for n, _ in counts.values()), sum(n for _, n in counts.values())
-    doing = f", {head.doing}" if head.doing else ""
-    caption = f"{done:,} of {total:,} trials{doing}{_left(head, total - done)}"
-    table = Table("cell", "done", "running", f"best {metric}", box=None, pad_edge=False, caption=caption)
-    room = max(3, console.talk.height - 5)
-    for cell, (ended, planned) in list(counts.items())[:room]:
-        best = head.agenda.best(cell)
-        table.add_row(
-            console.cell(cell),
-            f"{ended:,}/{planned:,}",
-            str(running.get(cell, "")),
-            "" if best is None else f"{best:.4g}",
-        )
-    if len(counts) > room:
-        table.add_row(f"and {len(counts) - room:,} more cells", "", "", "")
-    return table
 
 
 # -- what it prints ----------------------------------------------------------------------------------------------------

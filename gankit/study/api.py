@@ -11,9 +11,10 @@ from typing import Any
 from gankit.base.text import printable
 from gankit.errors import InputError, ResourceError
 from gankit.study import journal
-from gankit.study.definition import Definition, flat, from_flags, from_toml, read_table
+from gankit.study.definition import Definition, from_flags, from_toml, read_table
 from gankit.study.folder import StudyFolder
 from gankit.study.shipped import definition_file
+from gankit.study.tables import flat
 
 Names = str | Sequence[str]
 

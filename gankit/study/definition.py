@@ -21,6 +21,8 @@ from gankit.settings.config import ALIASES, BUDGETS, DEFAULT_IMAGES, RunConfig
 from gankit.settings.layers import load_toml
 from gankit.settings.option import option, to_json
 from gankit.settings.validate import validate
+from gankit.study.tables import flat as flat
+from gankit.study.tables import merge, nested, toml_text, without_none
 
 Phase = Literal["grid", "search", "best"]
 
@@ -159,7 +161,7 @@ class Definition:
         table |= {"search": to_json(self.search)} if self.search is not None else {}
         table["repeat"] = {"seeds": list(self.seeds)}
         table["score"] = to_json(self.score)
-        complete: dict[str, Any] = _without_none(table)
+        complete: dict[str, Any] = without_none(table)
         return complete
 
     def to_toml(self) -> str:
@@ -409,38 +411,6 @@ def make_trial(cell: str, phase: Phase, number: int, seed: int, settings: Mappin
     return Trial(f"{cell}-{phase}-{number}-s{seed}-{digest}", cell, phase, number, seed, complete)
 
 
-def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Two tables of settings; `above` wins, and tables in them are merged."""
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
-
-
-def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """{'options.ada.p': 0.5} -> {'options': {'ada': {'p': 0.5}}}."""
-    table: dict[str, Any] = {}
-    for key, value in settings.items():
-        *path, name = key.split(".")
-        inner = table
-        for part in path:
-            inner = inner.setdefault(part, {})
-        inner[name] = value
-    return table
-
-
-def flat(table: Mapping[str, Any]) -> dict[str, Any]:
-    """{'options': {'ada': {'p': 0.5}}} -> {'options.ada.p': 0.5}."""
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            found |= {f"{key}.{name}": inner for name, inner in flat(value).items()}
-        else:
-            found[key] = value
-    return found
-
-
 def _scaled(settings: Mapping[str, Any], scale: float) -> dict[str, Any]:
     """The settings with every budget multiplied by `scale`; that of a recipe, or the default, where none is given."""
     if scale == 1:
@@ -475,49 +445,3 @@ def _word(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.12g}"
     return ",".join(map(_word, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_none(part) for key, part in value.items() if part is not None}
-    return [_without_none(part) for part in value] if isinstance(value, list | tuple) else value
-
-
-# -- writing TOML ------------------------------------------------------------------------------------------------------
-
-
-def toml_text(table: Mapping[str, Any]) -> str:
-    """A table of JSON values without None as TOML, which the standard library only reads."""
-    return "\n".join(_toml_lines(table, "")).strip() + "\n"
-
-
-def _toml_lines(table: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    tables = {key: value for key, value in table.items() if isinstance(value, Mapping) and value}
-    lists = {key: v for key, v in table.items() if isinstance(v, list) and v and all(isinstance(x, dict) for x in v)}
-    for key, value in table.items():
-        if key not in tables and key not in lists:
-            yield f"{_toml_key(key)} = {_toml_value(value)}"
-    for key, inner in tables.items():
-        yield from ("", f"[{prefix}{_toml_key(key)}]")
-        yield from _toml_lines(inner, f"{prefix}{_toml_key(key)}.")
-    for key, items in lists.items():
-        for item in items:
-            yield from ("", f"[[{prefix}{_toml_key(key)}]]")
-            for name, value in item.items():
-                yield f"{_toml_key(name)} = {_toml_value(value)}"
-
-
-def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return canonical_json(value).replace("\x7f", "\\u007f")
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_toml_key(key)} = {_toml_value(part)}" for key, part in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml_value, value)) + "]"
-    return repr(value)

@@ -216,11 +216,11 @@ class Head:
         if event == "ready":
             worker.ready, worker.pid = True, message["pid"]
             if self._unprepared and worker is self.workers[0]:
-                worker.send(do="prepare", settings=self._unprepared[0])
+                self._prepare(worker)
         elif event == "prepared":
             self._unprepared.pop(0)
             if self._unprepared:
-                worker.send(do="prepare", settings=self._unprepared[0])
+                self._prepare(worker)
         elif event == "score":
             assert worker.trial is not None
             assert self.agenda.sampler is not None
@@ -229,6 +229,13 @@ class Head:
             self._finish(worker, message["record"])
         elif event == "error":
             raise ERRORS.get(message["exit_code"], GankitError)(message["message"], hint=message["hint"])
+
+    def _prepare(self, worker: Worker) -> None:
+        """Let a worker check the next data set, with the evaluation seeds that the study uses."""
+        definition = self.agenda.definition
+        seeds = [definition.score.report_seed]
+        seeds += [definition.score.choose_seed] if definition.search is not None else []
+        worker.send(do="prepare", settings=self._unprepared[0], seeds=seeds)
 
     def _give(self, worker: Worker) -> None:
         """Give the next trial to an idle worker, or send it home when none will come."""

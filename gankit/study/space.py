@@ -14,7 +14,8 @@ from gankit.base.text import did_you_mean, printable
 from gankit.errors import InputError
 from gankit.settings.config import ALIASES, RunConfig, TrainConfig
 from gankit.settings.option import Choice, LogUniform, SameAs, Search, Uniform, facts_of, to_json
-from gankit.study.definition import Cell, flat
+from gankit.study.definition import Cell
+from gankit.study.tables import flat
 
 if TYPE_CHECKING:
     from gankit.run.plan import Plan

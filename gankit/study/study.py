@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from gankit.errors import GankitError
 from gankit.study import journal
 from gankit.study.agenda import Agenda, RandomSampler, Sampler
-from gankit.study.definition import Definition, toml_text
+from gankit.study.definition import Definition
 from gankit.study.folder import StudyFolder
 from gankit.study.local import Head, Machine
 from gankit.study.space import Space, space_of
+from gankit.study.tables import toml_text
 
 if TYPE_CHECKING:
     from gankit.run.plan import Plan

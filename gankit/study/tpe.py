@@ -13,9 +13,10 @@ from gankit.base.text import printable
 from gankit.errors import InputError, ResourceError
 from gankit.settings.option import Choice, LogUniform
 from gankit.settings.option import Search as Range
-from gankit.study.definition import Search, Trial, flat
+from gankit.study.definition import Search, Trial
 from gankit.study.journal import Record
 from gankit.study.space import Space
+from gankit.study.tables import flat
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -7,7 +7,7 @@ import logging
 import platform
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,25 +86,22 @@ class Bench:
         record["message"] = " ".join(str(record["message"]).split())
         return {**record, **clock.record(result, folder), "versions": versions(), "machine": self._machine()}
 
-    def prepare(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Check that runs of these settings can be trained and scored; real features are computed and cached.
+    def prepare(self, settings: Mapping[str, Any], seeds: Sequence[int]) -> None:
+        """Check that runs of these settings can be trained and scored with these evaluation seeds.
 
-        Returns the names of the scores with whether higher is better, as far as a floor says them.
+        Real features are computed and cached, for this process and for others.
         """
         plan = plan_run([self._layer(settings)])
-        names: dict[str, Any] = {}
-        for seed in (self.scoring.choose_seed, self.scoring.report_seed):
-            names |= dict.fromkeys(self._evaluator(plan, seed).floor)
+        names = list(dict.fromkeys(name for seed in seeds for name in self._evaluator(plan, seed).floor))
         if names and self.scoring.metric not in names:
             raise InputError(
                 f"the metrics {', '.join(self.scoring.names)} compute no score '{self.scoring.metric}'",
                 hint=f"they compute {', '.join(names)}: --metric NAME, and --metrics for what computes it",
             )
-        return {"scores": list(names)}
 
     def cost(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Measured: images per second of training, seconds of the scores; estimated: bytes on the disk."""
-        self.prepare(settings)
+        self.prepare(settings, [self.scoring.report_seed])
         plan = plan_run([self._layer(settings)])
         evaluator = self._evaluator(plan, self.scoring.report_seed)
         speed = measure(plan, evaluator.train)

@@ -87,7 +87,8 @@ def _work(channel: Channel) -> None:
     while True:
         order = channel.receive()
         if order["do"] == "prepare":
-            channel.send(event="prepared", **bench.prepare(order["settings"]))
+            bench.prepare(order["settings"], order["seeds"])
+            channel.send(event="prepared")
         else:
             record = bench.run(Trial(**order["trial"]), Path(order["folder"]), report if order["report"] else None)
             channel.send(event="end", record=record)

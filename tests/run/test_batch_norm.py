@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import gankit
 from gankit.base.seeds import derive_seed
 from gankit.errors import Stopped
-from gankit.run.run import STATISTICS_BATCH, STATISTICS_SAMPLES
+from gankit.sample.averages import STATISTICS_BATCH, STATISTICS_SAMPLES
 
 LUCIC: dict[str, Any] = {"extensions": ["lucic-nets"], "precision": "fp32", "batch": 8, "z_dim": 8}
 LUCIC |= {"data": "digits", "size": "8x8", "device": "cpu"}

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gankit.errors import InputError
-from gankit.study.definition import SEARCH_SEEDS, Definition, from_flags, from_table, nested
+from gankit.study.definition import SEARCH_SEEDS, Definition, from_flags, from_table
+from gankit.study.tables import nested
 
 FULL = """
 title = "Losses"
