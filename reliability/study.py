@@ -79,13 +79,12 @@ class Campaign:
         """One life of a head; whether the study has to go on."""
         head = self.start(name)
         while rest > 0 and head.poll() is None:
-            time.sleep(self.random.uniform(0, self.life_s / 3))
+            time.sleep(self.random.uniform(0, self.life_s / 2))
             if head.poll() is not None:
                 break
-            rest -= 1
             what = self.random.choice(("worker", "worker", "head", "head", "stop"))
             if what == "worker":
-                self.kill_worker(name)
+                rest -= self.kill_worker(name)
                 continue
             workers = self.workers(name)
             head.send_signal(signal.SIGKILL if what == "head" else signal.SIGTERM)
@@ -105,12 +104,13 @@ class Campaign:
         records = [record for record in journal.read(path) if record["event"] == "started"]
         return list({int(record["worker"].rpartition(":")[2]) for record in records})
 
-    def kill_worker(self, name: str) -> None:
-        """Kill one that runs."""
+    def kill_worker(self, name: str) -> bool:
+        """Kill a worker that runs; whether there was one."""
         running = [pid for pid in self.workers(name) if not gone(pid)]
         if running:
             os.kill(self.random.choice(running), signal.SIGKILL)
             self.tally.kills_of_workers += 1
+        return bool(running)
 
     def expect_end(self, workers: list[int]) -> None:
         """No worker may train on without its head."""
