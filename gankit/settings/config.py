@@ -157,7 +157,7 @@ class RunConfig(TrainConfig):
         "digits",
         kind="name",
         help="name of a data set, or the path of a folder, .zip, .npz, .npy or .gkpack",
-        setting=Setting(Panel.DATA, brief="name, folder, zip, npz, npy, gkpack", resumable=True),
+        setting=Setting(Panel.DATA, brief="name, folder, zip, npz, gkpack, …", resumable=True),
     )
     size: str | None = option(
         None,

@@ -21,8 +21,8 @@ from gankit.settings.config import ALIASES, BUDGETS, DEFAULT_IMAGES, RunConfig
 from gankit.settings.layers import load_toml
 from gankit.settings.option import option, to_json
 from gankit.settings.validate import validate
+from gankit.study.tables import comparable, merge, nested, toml_text, without_none
 from gankit.study.tables import flat as flat
-from gankit.study.tables import merge, nested, toml_text, without_none
 
 Phase = Literal["grid", "search", "best"]
 
@@ -171,7 +171,7 @@ class Definition:
     @property
     def digest(self) -> str:
         """sha256 of all but what may grow: title, cells, seeds and the number of trials."""
-        return sha256(canonical_json(self._fixed()).encode())
+        return sha256(canonical_json(comparable(self._fixed())).encode())
 
     def _fixed(self) -> dict[str, Any]:
         table = {key: value for key, value in self.to_json().items() if key in ("search", "score", "scale")}
@@ -181,15 +181,15 @@ class Definition:
 
     def differences(self, new: Definition) -> list[str]:
         """In words, why a study of this definition cannot go on as `new`; empty where it only grows."""
-        old_fixed, new_fixed = flat(self._fixed()), flat(new._fixed())
+        old_fixed, new_fixed = flat(comparable(self._fixed())), flat(comparable(new._fixed()))
         found = [
             f"{key} {_word(old_fixed.get(key))} -> {_word(new_fixed.get(key))}"
             for key in dict.fromkeys([*old_fixed, *new_fixed])
             if old_fixed.get(key) != new_fixed.get(key)
         ]
-        cells = {cell.name: flat(cell.settings) for cell in new.cells}
+        cells = {cell.name: flat(comparable(cell.settings)) for cell in new.cells}
         for cell in self.cells:
-            old, now = flat(cell.settings), cells.get(cell.name)
+            old, now = flat(comparable(cell.settings)), cells.get(cell.name)
             if now is None:
                 found.append(f"cell '{cell.name}' is gone")
             elif old != now:
@@ -321,7 +321,7 @@ def _grid(table: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> 
         if key in common or (key == "options" and "options" in settings):
             raise InputError(f"{where}: '{key}' is in [settings] as well", hint="leave it out of one of them")
         checked = [_grid_value(key, value, where) for value in values]
-        if len({canonical_json(value) for value in checked}) < len(checked):
+        if len({canonical_json(comparable(value)) for value in checked}) < len(checked):
             raise InputError(f"{where}: '{key}' has a value twice", hint="name each value once")
         grid[key] = tuple(checked)
     return grid
@@ -407,7 +407,7 @@ def _table(table: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
 def make_trial(cell: str, phase: Phase, number: int, seed: int, settings: Mapping[str, Any]) -> Trial:
     """A trial with its id. The hash covers all settings but the seed, which the id names."""
     complete = {**settings, "seed": seed}
-    digest = sha256(canonical_json({**complete, "seed": None}).encode())[:8]
+    digest = sha256(canonical_json(comparable({**complete, "seed": None})).encode())[:8]
     return Trial(f"{cell}-{phase}-{number}-s{seed}-{digest}", cell, phase, number, seed, complete)
 
 

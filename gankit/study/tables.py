@@ -41,6 +41,22 @@ def flat(table: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def comparable(value: Any) -> Any:
+    """A value in one spelling, for comparisons alone: '0.50' of a flag is 0.5 of a file, 'true' is true, 1.0 is 1."""
+    if isinstance(value, Mapping):
+        return {key: comparable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [comparable(part) for part in value]
+    if isinstance(value, bool) or value in ("true", "false"):
+        return str(value).lower()
+    if isinstance(value, int | float | str):
+        try:
+            return f"{float(value):.15g}"
+        except ValueError:
+            return value
+    return value
+
+
 def without_none(value: Any) -> Any:
     """Tables without the keys that have no value, which TOML cannot say."""
     if isinstance(value, Mapping):

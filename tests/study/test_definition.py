@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gankit.errors import InputError
-from gankit.study.definition import SEARCH_SEEDS, Definition, from_flags, from_table
+from gankit.study.definition import SEARCH_SEEDS, Definition, from_flags, from_table, make_trial
 from gankit.study.tables import nested
 
 FULL = """
@@ -141,3 +141,18 @@ def test_options_of_extensions_are_tables_in_tables() -> None:
         "g_lr": 1,
         "options": {"gamma": 2, "ada": {"p": 3}},
     }
+
+
+def test_an_option_of_a_flag_is_that_of_a_file() -> None:
+    """`-s gamma=1` has the text '1', TOML the number 1.0: one study, and one trial."""
+
+    def study(gamma: object) -> Definition:
+        settings = {"variant": "r3gan", "data": "ring8", "images": 100, "options": {"gamma": gamma}}
+        return from_table({"settings": settings, "repeat": {"seeds": 1}})
+
+    text, number, other = study("1.0"), study(1), study(2)
+    assert text.digest == number.digest
+    assert text.differences(number) == []
+    assert text.differences(other) == ["options.gamma of cell 'r3gan-ring8' 1 -> 2"]
+    first, second, third = (make_trial("c", "grid", 0, 0, each.cells[0].settings).id for each in (text, number, other))
+    assert first == second != third
