@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Study = Annotated[Path, typer.Argument(metavar="STUDY", help="The folder of a study, finished or not.")]
 Metric = Annotated[str | None, typer.Option(help="One of its metrics (default: that of the study).")]
 OmitOutliers = Annotated[
-    bool, typer.Option("--omit-outliers", help="Leave out failed and far worse runs, as the paper did.")
+    bool, typer.Option("--omit-outliers", help="Leave out runs that failed or lie far above the others.")
 ]
 
 

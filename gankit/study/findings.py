@@ -169,7 +169,7 @@ def _omitted(table: Table) -> list[str]:
     counts = [f"{row.cell} {len(row.omitted)}" for row in table.rows if row.omitted]
     total = sum(len(row.omitted) for row in table.rows)
     return [
-        f"outliers are omitted, as in the paper: {plural(total, 'run')}"
+        f"outliers are omitted: {plural(total, 'run')}"
         + (f" ({', '.join(counts)})" if counts else "")
         + "; without the option they count"
     ]

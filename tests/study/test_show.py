@@ -92,7 +92,7 @@ def test_outliers_are_omitted_only_when_asked_and_that_is_printed(tmp_path: Path
     assert "omitted" not in gankit("study", "show", "s", cwd=tmp_path).stdout
     text = " ".join(gankit("study", "show", "s", "--omit-outliers", cwd=tmp_path).stdout.split())
     assert "a 6 1.250 1.250" in text
-    assert "outliers are omitted, as in the paper: 2 runs (a 2); without the option they count" in text
+    assert "outliers are omitted: 2 runs (a 2); without the option they count" in text
     assert to_json(read_table(tmp_path / "s", omit_outliers=True))["cells"][0]["omitted"] == 2
 
 
