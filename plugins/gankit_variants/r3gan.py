@@ -271,7 +271,7 @@ def gankit_variant() -> VariantInfo:
         title="R3GAN",
         paper="https://arxiv.org/abs/2501.05441",
         options=Options,
-        config=TrainConfig(g_lr=2e-3, d_lr=2e-3, betas=(0.0, 0.99), g_reals="fresh"),
+        config=TrainConfig(betas=(0.0, 0.99), g_reals="fresh"),
     )
 
 
