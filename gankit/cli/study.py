@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gankit.base.text import plural, printable
-from gankit.cli import console, study_show
+from gankit.cli import console, study_show, study_submit
 from gankit.cli.flags import Device, Json, parse_seeds, path_of
 from gankit.cli.settings import FIELDS, OPTIONS, merged, takes_settings
 from gankit.cli.study_live import watching
@@ -20,6 +20,7 @@ from gankit.study.definition import NOT_IN_A_STUDY, Definition, read_table
 
 if TYPE_CHECKING:
     from gankit.study.journal import Result
+    from gankit.study.ray_engine import RayCluster
     from gankit.study.study import Cost
 
 app = typer.Typer(
@@ -28,10 +29,11 @@ app = typer.Typer(
 )
 app.command("show")(study_show.show)
 app.command("report")(study_show.report)
+app.command("submit")(study_submit.submit)
 
 FIRST = ("variant", "data", OPTIONS, "extensions", "images", "time_s")
 SETTINGS = (*FIRST, *(name for name in FIELDS if name not in FIRST and name not in NOT_IN_A_STUDY))
-STUDY, SCORES = "Study", "Scores of each run"
+STUDY, SCORES, CLUSTER = "Study", "Scores of each run", "Cluster"
 FAILURES = 5  # trials that did not end well and are named
 
 Seeds = Annotated[
@@ -53,7 +55,16 @@ Scale = Annotated[
     float | None, typer.Option(help="Multiplies every budget: 0.02.", rich_help_panel=STUDY, show_default=False)
 ]
 Jobs = Annotated[
-    int, typer.Option(min=1, max=1024, help="Worker processes, each with its threads or GPU.", rich_help_panel=STUDY)
+    int | None, typer.Option(min=1, max=1024, help="Trials at a time (1; with --ray, all).", rich_help_panel=STUDY)
+]
+Ray = Annotated[
+    str | None, typer.Option(metavar="auto|HOST:PORT", help="Train on a Ray cluster.", rich_help_panel=CLUSTER)
+]
+Cpus = Annotated[
+    int | None, typer.Option("--cpus-per-task", min=1, help="CPUs of a trial (1).", rich_help_panel=CLUSTER)
+]
+Gpus = Annotated[
+    float | None, typer.Option("--gpus-per-task", min=0, help="GPUs of a trial; 0.5: shared.", rich_help_panel=CLUSTER)
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Measure what it takes; run nothing.", rich_help_panel=STUDY)]
 Out = Annotated[
@@ -86,8 +97,11 @@ def run(
     features: Features = None,
     n: Samples = None,
     split: Split = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     device: Device = "auto",
+    ray: Ray = None,
+    cpus_per_task: Cpus = None,
+    gpus_per_task: Gpus = None,
     dry_run: DryRun = False,
     out: Out = None,
     json: Json = False,
@@ -106,7 +120,8 @@ def run(
     if dry_run:
         _print_cost(definition, jobs, device, as_json=json)
         return
-    results = _run(definition, path, jobs, device, storage)
+    cluster = _cluster(ray, cpus_per_task, gpus_per_task, jobs, device)
+    results = _run(definition, path, jobs, device, storage, cluster)
     if json:
         failed = [result.trial.id for result in results if result.status != "ok"]
         console.print_json({"folder": str(path), "trials": len(results), "not_ok": failed})
@@ -131,8 +146,11 @@ def tune(
     features: Features = None,
     n: Samples = None,
     split: Split = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     device: Device = "auto",
+    ray: Ray = None,
+    cpus_per_task: Cpus = None,
+    gpus_per_task: Gpus = None,
     dry_run: DryRun = False,
     out: Out = None,
     json: Json = False,
@@ -160,7 +178,8 @@ def tune(
     if dry_run:
         _print_cost(definition, jobs, device, as_json=json)
         return
-    results = _run(definition, path, jobs, device, storage)
+    cluster = _cluster(ray, cpus_per_task, gpus_per_task, jobs, device)
+    results = _run(definition, path, jobs, device, storage, cluster)
     if not json:
         _print_results(path, results)
     _print_best(path, cell.name, as_json=json)
@@ -241,20 +260,35 @@ def _score(
 # -- while it runs -----------------------------------------------------------------------------------------------------
 
 
-def _run(definition: Definition, path: Path, jobs: int, device: str, storage: str | None) -> list[Result]:
+def _cluster(
+    address: str | None, cpus: int | None, gpus: float | None, jobs: int | None, device: str
+) -> RayCluster | None:
+    from gankit.study.ray_engine import RayCluster
+
+    if address is not None:
+        return RayCluster(address, cpus or 1, gpus, jobs, device)
+    for flag, value in (("--cpus-per-task", cpus), ("--gpus-per-task", gpus)):
+        if value is not None:
+            raise InputError(f"{flag} is for a cluster", hint="add --ray auto, or leave it out")
+    return None
+
+
+def _run(
+    definition: Definition, path: Path, jobs: int | None, device: str, storage: str | None, ray: RayCluster | None
+) -> list[Result]:
     """Run the study; all of its results, those of earlier calls included."""
     from gankit.study import journal
     from gankit.study.study import run_study
 
     with console.log_to_stderr(), watching() as watch:
-        folder = run_study(definition, path, jobs=jobs, device=device, storage=storage, watch=watch)
+        folder = run_study(definition, path, jobs=jobs, device=device, storage=storage, ray=ray, watch=watch)
     return journal.results(folder.journal)
 
 
 # -- what it prints ----------------------------------------------------------------------------------------------------
 
 
-def _print_cost(definition: Definition, jobs: int, device: str, *, as_json: bool) -> None:
+def _print_cost(definition: Definition, jobs: int | None, device: str, *, as_json: bool) -> None:
     from gankit.study.study import cost_of
 
     with console.log_to_stderr(), console.progress_bar():

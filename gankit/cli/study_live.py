@@ -14,7 +14,7 @@ from gankit.cli import console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gankit.study.local import Head
+    from gankit.study.head import Head
 
 REFRESH_S = 0.5
 
@@ -78,9 +78,8 @@ def _screen(head: Head) -> Table:
     metric = head.agenda.definition.score.metric
     counts = head.agenda.counts()
     running: dict[str, int] = {}
-    for worker in head.workers:
-        if worker.trial is not None:
-            running[worker.trial.cell] = running.get(worker.trial.cell, 0) + 1
+    for trial in head.running.values():
+        running[trial.cell] = running.get(trial.cell, 0) + 1
     done, total = sum(n for n, _ in counts.values()), sum(n for _, n in counts.values())
     doing = f", {head.doing}" if head.doing else ""
     caption = f"{done:,} of {total:,} trials{doing}{_left(head, total - done)}"

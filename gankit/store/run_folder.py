@@ -45,6 +45,10 @@ RUNS = Path("runs")
 BEFORE_RUN_JSON = {"environment.json", "config.json", "command.txt", "samples", "LOCK"}
 
 
+class RunInUse(ResourceError):  # noqa: N818 - nothing went wrong
+    """Another process has the run or the study."""
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Paths and small files of one run."""
@@ -151,7 +155,7 @@ class RunFolder:
             lock.acquire(blocking=False)
         except filelock.Timeout:
             owner = printable(path.read_text(errors="replace")[:300].strip()) or "another process"
-            raise ResourceError(f"{self.path} is in use by {owner}", hint="wait for it, or use another --out") from None
+            raise RunInUse(f"{self.path} is in use by {owner}", hint="wait for it, or use another --out") from None
         except OSError as error:
             raise cannot_write(self.path, error) from error
         try:

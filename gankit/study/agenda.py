@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,8 +56,15 @@ class RandomSampler:
 class Agenda:
     """Gives out trials, each once at a time, and says what has to be written into the journal."""
 
-    def __init__(self, definition: Definition, records: Iterable[Mapping[str, Any]], sampler: Sampler | None) -> None:
-        self.definition, self.sampler = definition, sampler
+    def __init__(
+        self,
+        definition: Definition,
+        records: Iterable[Mapping[str, Any]],
+        sampler: Sampler | None,
+        elsewhere: Collection[str] = (),
+    ) -> None:
+        """`elsewhere` are ids of planned trials that are not given out, because a process without a head has them."""
+        self.definition, self.sampler, self.elsewhere = definition, sampler, elsewhere
         records = list(records)
         self.planned, self.ends = journal.trials(records), journal.finished(records)
         self.chosen = journal.chosen(records)
@@ -139,7 +146,10 @@ class Agenda:
     # -- parts ---------------------------------------------------------------------------------------------------------
 
     def _add(self, trials: Iterable[Trial]) -> None:
-        self._todo.extend(lambda t=trial: t for trial in trials if trial.id not in self.ends)  # type: ignore[misc]
+        self._todo.extend(lambda t=trial: t for trial in trials if self._is_due(trial))  # type: ignore[misc]
+
+    def _is_due(self, trial: Trial) -> bool:
+        return trial.id not in self.ends and trial.id not in self.elsewhere
 
     def _add_search(self, definition: Definition, count: int) -> None:
         """Number by number, so that all cells come as far."""
@@ -149,6 +159,7 @@ class Agenda:
                 known = self._searched.get((cell.name, number))
                 if known is None or known.id not in self.ends:
                     self._waiting[cell.name] += 1
+                if known is None or self._is_due(known):
                     self._todo.append(lambda cell=cell, number=number: self._search_trial(cell, number))  # type: ignore[misc]
 
     def _search_trial(self, cell: Cell, number: int) -> Trial:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gankit.base.text import printable
 from gankit.errors import InputError, ResourceError
@@ -15,6 +15,9 @@ from gankit.study.definition import Definition, from_flags, from_toml, read_tabl
 from gankit.study.folder import StudyFolder
 from gankit.study.shipped import definition_file
 from gankit.study.tables import flat
+
+if TYPE_CHECKING:
+    from gankit.study.ray_engine import RayCluster
 
 Names = str | Sequence[str]
 
@@ -51,9 +54,10 @@ def study(
     search_seed: int | None = None,
     score: Mapping[str, Any] | None = None,
     scale: float | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
     device: str = "auto",
     storage: str | None = None,
+    ray: RayCluster | str | None = None,
     **settings: Any,
 ) -> StudyResults:
     """Run the study in the folder `out`, or what is left of it, and return its results.
@@ -61,9 +65,11 @@ def study(
     It is defined by a TOML `file`, by arguments, or by both, of which the arguments win; without either the study that
     is in the folder goes on. Several variants and data sets make a grid. `search` is 'wide', 'narrow', or a table of
     ranges; `score` has the keys of [score], and `settings` are those of `gankit.train`. Seeds, cells and trials may be
-    added to a study later. Each of `jobs` worker processes has a share of the threads, or a GPU. A trial that fails is
-    a row with its status. Raises GankitError for everything a user can mend.
+    added to a study later. Each of `jobs` worker processes has a share of the threads, or a GPU; with `ray`, an
+    address, the nodes of that cluster do the work. A trial that fails is a row with its status. Raises GankitError for
+    everything a user can mend.
     """
+    from gankit.study.ray_engine import RayCluster
     from gankit.study.study import run_study
 
     folder = StudyFolder(Path(out))
@@ -81,7 +87,8 @@ def study(
         score=score,
         scale=scale,
     )
-    run_study(definition, folder.path, jobs=jobs, device=device, storage=storage)
+    cluster = RayCluster(ray, jobs=jobs, device=device) if isinstance(ray, str) else ray
+    run_study(definition, folder.path, jobs=jobs, device=device, storage=storage, ray=cluster)
     return read_results(folder)
 
 

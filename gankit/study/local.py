@@ -1,4 +1,4 @@
-"""The engine of one machine: worker processes that train, and a head that alone writes the journal."""
+"""The engine of one machine: worker processes that train, and a head that gives them trials."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from gankit.base.files import cannot_write, json_text
 from gankit.base.signals import StopRequest, stop_requests
-from gankit.errors import DivergedError, GankitError, InputError, PluginError, ResourceError, Stopped
+from gankit.errors import ResourceError
 from gankit.settings.option import to_json
-from gankit.study import journal
-from gankit.study.agenda import MAX_LOST, Agenda
+from gankit.study.agenda import Agenda
 from gankit.study.definition import Definition, Trial
 from gankit.study.folder import StudyFolder
+from gankit.study.head import Head, Watch, as_error
+from gankit.study.plans import evaluation_seeds
 
 TICK_S = 0.2
 PATIENCE_S = 300.0  # seconds that a worker has to write its last checkpoint
 CLOSING_S = 10.0  # seconds after which a worker without a head is killed
-ERRORS: dict[int, type[GankitError]] = {2: InputError, 3: PluginError, 4: ResourceError, 5: DivergedError}
 
 Message = dict[str, Any]
 
@@ -118,47 +118,31 @@ class Worker:
             self.process.wait()
 
 
-class Head:
-    """Gives trials to workers, puts back what is lost, and writes the journal."""
+class LocalHead(Head):
+    """A head whose workers are processes of this machine."""
 
     def __init__(
         self,
         agenda: Agenda,
         folder: StudyFolder,
         machine: Machine,
-        watch: Callable[[Head], None] | None = None,
+        kinds: Iterable[Mapping[str, Any]],
+        watch: Watch | None = None,
     ) -> None:
-        self.agenda, self.folder, self.machine, self.watch = agenda, folder, machine, watch
-        self.started_at = time.monotonic()
-        self.started_with = len(agenda.ends)
+        """`kinds` are settings whose data and scores are checked before the first trial."""
+        super().__init__(agenda, folder, watch)
+        self.machine = machine
         self.prunes = agenda.definition.search is not None and agenda.definition.search.prune
         self.workers: list[Worker] = []
-        self.last: tuple[Trial, Message] | None = None
-        """The trial that ended last, with its record."""
         self._selector = selectors.DefaultSelector()
-        self._unprepared: list[Mapping[str, Any]] = []
+        self._unprepared = list(kinds)
 
-    @property
-    def done(self) -> int:
-        """Trials that ended since this head began."""
-        return len(self.agenda.ends) - self.started_with
-
-    @property
-    def doing(self) -> str:
-        """What happens before the first trial: 'starting', 'reading the data'; else ''."""
-        if not any(worker.ready for worker in self.workers):
-            return "starting"
-        return "reading the data" if self._unprepared else ""
-
-    def run(self, prepare: Iterable[Mapping[str, Any]]) -> None:
-        """Run the whole agenda. `prepare` are settings whose data and scores are checked before the first trial.
-
-        On a signal the workers stop at a checkpoint, and Stopped is raised.
-        """
-        self._write_choices()
+    def run(self) -> None:
+        """Run the whole agenda. On a signal the workers stop at a checkpoint, and Stopped is raised."""
+        self.write_choices()
         if not self.agenda.waiting:
             return
-        self._unprepared = list(prepare)
+        self.doing = "starting"
         try:
             log = os.open(self.folder.path / "workers.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
         except OSError as error:
@@ -170,7 +154,7 @@ class Head:
                 while self.workers or self._start_more(log):
                     self._start_more(log)
                     self._listen(log)
-                    self._show()
+                    self.show()
                     if request.signal_number is not None:
                         self._stop(request)
             finally:
@@ -215,56 +199,40 @@ class Head:
         event = message["event"]
         if event == "ready":
             worker.ready, worker.pid = True, message["pid"]
+            self.doing = "reading the data" if self._unprepared else ""
             if self._unprepared and worker is self.workers[0]:
                 self._prepare(worker)
         elif event == "prepared":
             self._unprepared.pop(0)
             if self._unprepared:
                 self._prepare(worker)
+            else:
+                self.doing = ""
         elif event == "score":
             assert worker.trial is not None
             assert self.agenda.sampler is not None
             worker.send(prune=self.agenda.sampler.prune(worker.trial, message["images"], message["value"]))
         elif event == "end":
-            self._finish(worker, message["record"])
+            trial, worker.trial = worker.trial, None
+            assert trial is not None
+            self.end(trial, message["record"])
         elif event == "error":
-            raise ERRORS.get(message["exit_code"], GankitError)(message["message"], hint=message["hint"])
+            raise as_error(message)
 
     def _prepare(self, worker: Worker) -> None:
         """Let a worker check the next data set, with the evaluation seeds that the study uses."""
-        definition = self.agenda.definition
-        seeds = [definition.score.report_seed]
-        seeds += [definition.score.choose_seed] if definition.search is not None else []
+        seeds = evaluation_seeds(self.agenda.definition)
         worker.send(do="prepare", settings=self._unprepared[0], seeds=seeds)
 
     def _give(self, worker: Worker) -> None:
         """Give the next trial to an idle worker, or send it home when none will come."""
-        found = self.agenda.next()
-        if found is None:
-            if not any(other.trial is not None for other in self.workers):
+        trial = worker.trial = self.begin(worker.name)
+        if trial is None:
+            if not self.running:
                 self._forget(worker)
             return
-        trial, new = found
-        if new:
-            self._write("planned", trial=trial.to_json())
-        attempt = self.agenda.attempts[trial.id] = self.agenda.attempts.get(trial.id, 0) + 1
-        self._write("started", id=trial.id, attempt=attempt, worker=worker.name)
-        worker.trial = trial
         report = self.prunes and trial.phase == "search"
         worker.send(do="trial", trial=trial.to_json(), folder=str(self.folder.run(trial.id)), report=report)
-
-    def _finish(self, worker: Worker, record: Message) -> None:
-        trial, worker.trial = worker.trial, None
-        assert trial is not None
-        self._end(trial, record)
-
-    def _end(self, trial: Trial, record: Message) -> None:
-        record = {"id": trial.id, "attempt": self.agenda.attempts[trial.id], **record}
-        self._write("finished", **record)
-        self.agenda.end(trial, record)
-        self._write_choices()
-        self.last = (trial, record)
-        self._show()
 
     def _lose(self, worker: Worker) -> None:
         """A worker has died: its trial is put back, or has failed when that happened too often."""
@@ -272,16 +240,8 @@ class Head:
         why = worker.why()
         if not worker.ready or (self._unprepared and worker.trial is None):
             raise ResourceError(f"a {why} at its start", hint=f"see {self.folder.path / 'workers.log'}")
-        trial = worker.trial
-        if trial is None:
-            return
-        lost = self.agenda.lost[trial.id] = self.agenda.lost.get(trial.id, 0) + 1
-        self._write("lost", id=trial.id, attempt=self.agenda.attempts[trial.id], why=why)
-        if lost < MAX_LOST:
-            self.agenda.put_back(trial)
-        else:
-            message = f"{lost} attempts were lost, the last one with: {why}"
-            self._end(trial, {"status": "failed", "message": message, "scores": {}, "choice": None, "protocol": {}})
+        if worker.trial is not None:
+            self.lose(worker.trial, why)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -300,28 +260,10 @@ class Head:
                 if messages is None:
                     self._forget(stopping)
         assert request.signal_number is not None
-        left = sum(total - done for done, total in self.agenda.counts().values())
-        raise Stopped(
-            f"stopped with {left:,} trials to do, all state saved",
-            signal_number=request.signal_number,
-            hint="the same command goes on",
-        )
+        raise self.stopped(request.signal_number)
 
     def _end_workers(self) -> None:
         for worker in list(self.workers):
             worker.process.kill()
             self._forget(worker)
         self._selector.close()
-
-    # -- the journal ---------------------------------------------------------------------------------------------------
-
-    def _write(self, event: str, **facts: Any) -> None:
-        journal.append(self.folder.journal, {"event": event, "time": round(time.time(), 3), **facts})
-
-    def _show(self) -> None:
-        if self.watch is not None:
-            self.watch(self)
-
-    def _write_choices(self) -> None:
-        for record in self.agenda.choices():
-            self._write("chosen", **{key: value for key, value in record.items() if key != "event"})

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gankit.errors import GankitError
+from gankit.base.text import plural, printable
+from gankit.errors import ResourceError
 from gankit.study import journal
 from gankit.study.agenda import Agenda, RandomSampler, Sampler
 from gankit.study.definition import Definition
 from gankit.study.folder import StudyFolder
-from gankit.study.local import Head, Machine
-from gankit.study.space import Space, space_of
+from gankit.study.head import Watch
+from gankit.study.lease import settle, without_head
+from gankit.study.local import LocalHead, Machine
+from gankit.study.plans import kinds_of_data, plans_of, spaces_of
+from gankit.study.ray_engine import RayCluster, RayHead, connected
+from gankit.study.space import Space
 from gankit.study.tables import toml_text
 
 if TYPE_CHECKING:
@@ -64,64 +69,61 @@ class Cost:
         return sum(cell.trials * cell.bytes for cell in self.cells)
 
 
-def plans_of(definition: Definition, device: str = "auto") -> dict[str, Plan]:
-    """Cell -> its plan; InputError or PluginError for what cannot be trained, which names the cell."""
-    from gankit.run.plan import plan_run
-    from gankit.settings.layers import Layer
-
-    plans = {}
-    for cell in definition.cells:
-        try:
-            plans[cell.name] = plan_run([Layer("study", {**cell.settings, "device": device})])
-        except GankitError as error:
-            if len(definition.cells) == 1:
-                raise
-            raise type(error)(f"cell '{cell.name}': {error.message}", hint=error.hint) from error
-    return plans
-
-
-def spaces_of(definition: Definition, plans: Mapping[str, Plan]) -> dict[str, Space]:
-    """Cell -> what is searched in it."""
-    if definition.search is None:
-        return {}
-    ranges = definition.search.ranges
-    assert ranges is not None
-    return {cell.name: space_of(plans[cell.name], cell, ranges) for cell in definition.cells}
-
-
 def run_study(
     definition: Definition,
     out: str | os.PathLike[str],
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
     device: str = "auto",
     storage: str | None = None,
-    watch: Callable[[Head], None] | None = None,
+    ray: RayCluster | None = None,
+    watch: Watch | None = None,
 ) -> StudyFolder:
     """Run what is left of a study; the same call goes on after a stop or a crash, and a larger definition adds to it.
 
+    `jobs` workers of this machine (1) have `device`, or the tasks of a cluster do the work, which says these itself.
     `watch` is called several times a second and after each trial. Raises GankitError for everything a user can mend,
     Stopped when a signal came and all workers have saved their state. Results are in the journal of the folder.
     """
     folder = StudyFolder(Path(out))
     folder.check(definition)
-    plans = plans_of(definition, device)
-    spaces = spaces_of(definition, plans)
-    with folder.opened(definition), _sampler(definition, spaces, storage, folder) as sampler:
-        agenda = Agenda(definition, journal.read(folder.journal), sampler)
-        if sampler is not None:
-            sampler.catch_up(agenda.planned.values(), agenda.ends)
-        Head(agenda, folder, Machine(jobs, device), watch).run(_kinds_of_data(definition, plans))
+    with connected(ray) if ray is not None else nullcontext():
+        plans = plans_of(definition, device)
+        with folder.opened(definition), agenda_of(definition, folder, storage) as agenda:
+            head: LocalHead | RayHead
+            if ray is not None:
+                head = RayHead(agenda, folder, ray, watch)
+            else:
+                kinds = kinds_of_data(definition, plans)
+                head = LocalHead(agenda, folder, Machine(jobs or 1, device), kinds, watch)
+            if running := settle(head):
+                raise ResourceError(
+                    f"{plural(running, 'trial')} of {printable(folder.path)} run in submitted jobs",
+                    hint="wait for the jobs, or cancel them; what they finished is in the table",
+                )
+            head.run()
     return folder
 
 
-def cost_of(definition: Definition, *, jobs: int = 1, device: str = "auto") -> Cost:
+@contextmanager
+def agenda_of(definition: Definition, folder: StudyFolder, storage: str | None) -> Iterator[Agenda]:
+    """What is left to do in a study that is open. What processes without a head have is left out."""
+    spaces = spaces_of(definition, plans_of(definition)) if definition.search is not None else {}
+    with _sampler(definition, spaces, storage, folder) as sampler:
+        agenda = Agenda(definition, journal.read(folder.journal), sampler, without_head(folder))
+        if sampler is not None:
+            sampler.catch_up(agenda.planned.values(), agenda.ends)
+        yield agenda
+
+
+def cost_of(definition: Definition, *, jobs: int | None = None, device: str = "auto") -> Cost:
     """The cost on this machine. Nothing is trained or written, but real features are computed and cached."""
     import torch
 
     from gankit.look.cost import device_name
     from gankit.study.trial import Bench
 
+    jobs = jobs or 1
     plans = plans_of(definition, device)
     spaces_of(definition, plans)
     threads = torch.get_num_threads()
@@ -183,17 +185,6 @@ def _sampler(
             yield sampler
         finally:
             sampler.close()
-
-
-def _kinds_of_data(definition: Definition, plans: Mapping[str, Plan]) -> list[Mapping[str, Any]]:
-    """The settings of one cell for each combination of data and extensions, which decide how runs are scored."""
-    from gankit.data import Preparation
-
-    kinds: dict[tuple[object, ...], Mapping[str, Any]] = {}
-    for cell in definition.cells:
-        config = plans[cell.name].config
-        kinds.setdefault((config.data, repr(Preparation.of(vars(config))), config.extensions), cell.settings)
-    return list(kinds.values())
 
 
 def _cell_cost(name: str, trials: int, plan: Plan, measured: Mapping[str, Any]) -> CellCost:

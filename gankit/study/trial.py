@@ -29,7 +29,7 @@ from gankit.score.evaluate import EvalSettings, evaluator_of, real_data_of, scor
 from gankit.settings.layers import Layer
 from gankit.settings.option import to_json
 from gankit.store.checkpoint import KEEP
-from gankit.store.run_folder import RunFolder
+from gankit.store.run_folder import RunFolder, RunInUse
 from gankit.study.definition import Scoring, Trial
 from gankit.study.journal import Record, Status
 
@@ -60,7 +60,7 @@ class Bench:
     def run(self, trial: Trial, folder: Path, report: Report | None = None) -> Record:
         """The record of the end of a trial. What the user could mend, and bugs, are results with a message.
 
-        Stopped is raised, and so is what would befall every trial: a full disk.
+        Stopped is raised, and so is what is no result: a full disk, a run that another process has.
         """
         clock = _Clock()
         record: Record = {"status": "ok", "message": "", "scores": {}, "choice": None, "protocol": {}}
@@ -77,7 +77,7 @@ class Bench:
         except Stopped:
             raise
         except GankitError as error:
-            if _befalls_all(error):
+            if isinstance(error, RunInUse) or _befalls_all(error):
                 raise
             record |= {"status": _status(error, trained=result is not None), "message": error.message}
         except Exception as error:  # a bug of a plugin or of gankit: its traceback is kept
@@ -86,18 +86,20 @@ class Bench:
         record["message"] = " ".join(str(record["message"]).split())
         return {**record, **clock.record(result, folder), "versions": versions(), "machine": self._machine()}
 
-    def prepare(self, settings: Mapping[str, Any], seeds: Sequence[int]) -> None:
+    def prepare(self, settings: Mapping[str, Any], seeds: Sequence[int]) -> str:
         """Check that runs of these settings can be trained and scored with these evaluation seeds.
 
-        Real features are computed and cached, for this process and for others.
+        Real features are computed and cached, for this process and for others. Returns the fingerprint of the data.
         """
         plan = plan_run([self._layer(settings)])
-        names = list(dict.fromkeys(name for seed in seeds for name in self._evaluator(plan, seed).floor))
+        evaluators = [self._evaluator(plan, seed) for seed in seeds]
+        names = list(dict.fromkeys(name for evaluator in evaluators for name in evaluator.floor))
         if names and self.scoring.metric not in names:
             raise InputError(
                 f"the metrics {', '.join(self.scoring.names)} compute no score '{self.scoring.metric}'",
                 hint=f"they compute {', '.join(names)}: --metric NAME, and --metrics for what computes it",
             )
+        return evaluators[0].train.fingerprint[:16]
 
     def cost(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Measured: images per second of training, seconds of the scores; estimated: bytes on the disk."""
@@ -229,8 +231,8 @@ def _when_free(train: Callable[[], RunResult], patience_s: float = 30.0) -> RunR
     while True:
         try:
             return train()
-        except ResourceError as error:
-            if " is in use by " not in error.message or time.monotonic() > deadline:
+        except RunInUse:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
 

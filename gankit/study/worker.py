@@ -20,6 +20,7 @@ from gankit.base.files import json_text
 from gankit.base.signals import stop_requests
 from gankit.errors import GankitError, Stopped
 from gankit.study.definition import Scoring, Trial
+from gankit.study.head import as_message
 
 
 class Channel:
@@ -65,7 +66,7 @@ def main() -> None:
     except Stopped as stopped:
         channel.send(event="stopped", signal=stopped.signal_number)
     except GankitError as error:
-        channel.send(event="error", exit_code=error.exit_code, message=error.message, hint=error.hint)
+        channel.send(event="error", **as_message(error))
     except BaseException:
         traceback.print_exc()
         code = 1
