@@ -37,6 +37,8 @@ def submit(
     from gankit.study.folder import StudyFolder
     from gankit.study.slurm import JOB_LOGS, submit_study
 
+    if cluster == "local" and partition is not None:
+        raise InputError(f"--partition {printable(partition)}: --partition is for Slurm", hint="leave it out")
     given = path_of(study, "STUDY")
     is_folder = StudyFolder(given).exists
     if is_folder and out is not None:

@@ -10,7 +10,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -89,11 +89,27 @@ def submit_study(
         else:
             given: dict[str, Any] = {"slurm_partition": partition, "slurm_gpus_per_task": gpus or None}
             executor.update_parameters(**{key: value for key, value in given.items() if value is not None})
-        with executor.batch():
+        with _detached() if cluster == "local" else nullcontext(), executor.batch():
             submitted = [executor.submit(job) for _ in range(min(jobs, waiting))]
         ids = tuple(str(one.job_id) for one in submitted)
         head.write("submitted", cluster=cluster, jobs=list(ids))
     return Submission(ids, waiting, running)
+
+
+@contextmanager
+def _detached() -> Iterator[None]:
+    """Processes that are started within the block do not have the standard streams of this one."""
+    saved = [os.dup(number) for number in range(3)]
+    nothing = os.open(os.devnull, os.O_RDWR)
+    try:
+        for number in range(3):
+            os.dup2(nothing, number)
+        yield
+    finally:
+        for number, copy in enumerate(saved):
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nothing)
 
 
 def _submitit(cluster: str) -> Any:
