@@ -9,8 +9,8 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from typing import Any, Literal
 from gankit.base.files import make_folder, write_json
 from gankit.base.signals import stop_requests
 from gankit.errors import InputError, ResourceError, Stopped
-from gankit.store.run_folder import RunInUse
+from gankit.store.run_folder import RunFolder, RunInUse
 from gankit.study.definition import Definition, Trial
 from gankit.study.folder import StudyFolder
 from gankit.study.head import Head
@@ -26,7 +26,7 @@ from gankit.study.lease import RESULT, held, settle, take
 from gankit.study.plans import Facts, facts_of, same_facts
 from gankit.study.study import agenda_of
 
-LOCK_S = 60.0  # seconds to wait for the lock of the study, which jobs hold for moments
+LOCK_S = 300.0  # seconds to wait for the lock of the study, which jobs hold for moments
 POLL_S = 5.0  # seconds between two looks for a trial, while others run
 JOB_LOGS = "jobs"
 RESTARTS = 1000  # of a job whose time is over
@@ -68,10 +68,12 @@ def submit_study(
     folder.check(definition)
     facts = facts_of(definition, "auto" if device == "cuda" else device)
     job = Job(str(folder.path), "cuda" if gpus and device == "auto" else device, cpus, storage, facts)
-    with _locked(folder, definition, storage) as head:
+    opened = _patiently(lambda: folder.opened(definition))
+    with opened, agenda_of(definition, folder, storage) as agenda:
+        head = Head(agenda, folder)
         running = settle(head)
         head.write_choices()
-        waiting = head.agenda.waiting
+        waiting = agenda.waiting
         if not waiting:
             return Submission((), 0, running)
         make_folder(folder.path / JOB_LOGS)
@@ -172,7 +174,11 @@ class Job:
         """A trial with its lease; None when none is left. Waits while trials of others may yet be put back."""
         worker = f"{socket.gethostname()}:{os.getpid()}"
         while True:
-            with _locked(folder, folder.definition(), self.storage) as head:
+            with (
+                _patiently(RunFolder(folder.path).locked),
+                agenda_of(folder.definition(), folder, self.storage) as agenda,
+            ):
+                head = Head(agenda, folder)
                 running = settle(head)
                 head.write_choices()
                 trial = head.begin(worker)
@@ -184,20 +190,16 @@ class Job:
 
 
 @contextmanager
-def _locked(folder: StudyFolder, definition: Definition, storage: str | None) -> Iterator[Head]:
-    """A head, for a moment."""
+def _patiently(lock: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """Within a lock that others hold for moments; RunInUse where one keeps it."""
     deadline = time.monotonic() + LOCK_S
-    while True:
-        opened = folder.opened(definition)
-        try:
-            opened.__enter__()
-            break
-        except RunInUse:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-    try:
-        with agenda_of(definition, folder, storage) as agenda:
-            yield Head(agenda, folder)
-    finally:
-        opened.__exit__(None, None, None)
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(lock())
+                break
+            except RunInUse:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        yield
