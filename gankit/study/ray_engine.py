@@ -5,7 +5,6 @@ The folder of the study must be the same on all nodes: a trial whose node died g
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -15,27 +14,22 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gankit.base.signals import StopRequest, stop_requests
 from gankit.base.text import printable
-from gankit.errors import GankitError, InputError, ResourceError, Stopped
-from gankit.store.run_folder import RunInUse
+from gankit.errors import InputError, ResourceError
 from gankit.study.agenda import Agenda
 from gankit.study.definition import Trial
 from gankit.study.folder import StudyFolder
-from gankit.study.head import Head, Watch, as_error, as_message
+from gankit.study.head import Head, Watch, as_error
 from gankit.study.plans import SAME, Facts, facts_of, same_facts
-
-if TYPE_CHECKING:
-    from gankit.study.trial import Bench
+from gankit.study.ray_tasks import TOKEN, Order, check_node, run_trial
 
 TICK_S = 0.2
 CONNECT_S = 5.0  # seconds in which the head of the cluster must answer
 NODES_S = 2.0  # seconds between two looks at the nodes
 PATIENCE_S = 300.0  # seconds that tasks have to write their last checkpoints
-TOKEN = ".token"
 
 
 @dataclass(frozen=True)
@@ -51,18 +45,6 @@ class RayCluster:
     jobs: int | None = None
     """Trials at a time; None is as many as there is room for."""
     device: str = "auto"
-
-
-@dataclass(frozen=True)
-class Order:
-    """What every task of a study is told."""
-
-    folder: str
-    device: str
-    threads: int
-    facts: Facts
-    machine: str
-    token: str
 
 
 @contextmanager
@@ -285,61 +267,3 @@ def _name_of(node_id: str) -> str:
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
-
-
-# -- on the nodes ------------------------------------------------------------------------------------------------------
-
-_benches: dict[str, Bench] = {}  # of this process of Ray's, which runs many tasks
-
-
-def check_node(order: Mapping[str, Any]) -> dict[str, Any]:
-    """A task: the facts of this node, or the error that keeps it from training."""
-    try:
-        return {"facts": _bench_and_facts(Order(**order))[1]}
-    except GankitError as error:
-        return as_message(error)
-
-
-def run_trial(order: Mapping[str, Any], trial: Mapping[str, Any]) -> dict[str, Any]:
-    """A task: run a trial; its record, why the attempt was lost, or an error that concerns all trials."""
-    told = Order(**order)
-    try:
-        with stop_requests():
-            bench, _ = _bench_and_facts(told)
-            return {"record": bench.run(Trial(**trial), StudyFolder(Path(told.folder)).run(trial["id"]))}
-    except Stopped:
-        return {"lost": "stopped"}
-    except RunInUse as error:
-        return {"lost": error.message}
-    except GankitError as error:
-        return as_message(error)
-
-
-def _bench_and_facts(order: Order) -> tuple[Bench, Facts]:
-    """The bench of this process. A new one is made only where nothing differs from the machine of the head."""
-    import torch
-
-    from gankit.study.trial import Bench
-
-    folder = StudyFolder(Path(order.folder))
-    here = socket.gethostname()
-    try:
-        shared = (folder.path / TOKEN).read_text() == order.token
-    except OSError:
-        shared = False
-    if not shared:
-        raise ResourceError(
-            f"{printable(order.folder)} is not the folder of the head",
-            hint="put the study on a file system that all nodes share",
-        )
-    definition = folder.definition()
-    key = json.dumps([asdict(order), definition.to_json()], sort_keys=True)
-    torch.set_num_threads(order.threads)
-    if key in _benches:
-        return _benches[key], {}
-    bench = Bench(definition.score, order.device)
-    facts = facts_of(definition, order.device, bench)
-    same_facts(here, facts, order.machine, order.facts)
-    _benches.clear()
-    _benches[key] = bench
-    return bench, facts

@@ -25,7 +25,7 @@ from gankit.study import journal
 
 pytest.importorskip("ray")
 RAY = Path(sys.executable).with_name("ray")
-GRID = "--variant gan,lsgan --images 32000 --seeds 2 --data ring8 --batch 64 --z-dim 2 --precision fp32 --device cpu -n 200"
+GRID = "--variant gan,lsgan --images 16000 --seeds 2 --data ring8 --batch 64 --z-dim 2 --precision fp32 --device cpu -n 200"
 VARIABLES = {
     "OMP_NUM_THREADS": "1",
     "RAY_AUTH_MODE": "token",
