@@ -32,7 +32,8 @@ app.command("report")(study_show.report)
 app.command("submit")(study_submit.submit)
 
 FIRST = ("variant", "data", OPTIONS, "extensions", "images", "time_s")
-SETTINGS = (*FIRST, *(name for name in FIELDS if name not in FIRST and name not in NOT_IN_A_STUDY))
+IN_FILES = ("init_from", "image_column", "graphs", "sync_bn", "on_diverge")  # settings without a flag here
+SETTINGS = (*FIRST, *(name for name in FIELDS if name not in (*FIRST, *NOT_IN_A_STUDY, *IN_FILES)))
 STUDY, SCORES, CLUSTER = "Study", "Scores of each run", "Cluster"
 FAILURES = 5  # trials that did not end well and are named
 
