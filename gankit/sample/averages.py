@@ -18,6 +18,7 @@ from gankit.game.latent import LatentSpace
 from gankit.game.power_average import Profile, exponent_of, solve, std_of_halflife
 from gankit.sample.generator import LoadOptions, TrainedGenerator, rebuild
 from gankit.sample.pictures import PREVIEW_SAMPLES, generate, preview
+from gankit.settings.config import RESUMABLE_CHANGES
 from gankit.store.generator_file import GeneratorHeader, Packed, pack, read
 from gankit.store.run_folder import RunFolder
 
@@ -58,11 +59,10 @@ def reconstruct(
         std = std_of_halflife(halflife / images)
     profiles = [Profile(exponent_of(h.average_std or 0.0), h.images_seen) for h in headers]
     solved = solve(profiles, Profile(exponent_of(std), images))
-    tensors = _combined(files, [float(factor) for factor in solved.factors], last)
+    tensors, newest = _combined(files, [float(factor) for factor in solved.factors], last)
     generator = rebuild(files[last], headers[last], tensors, options or LoadOptions(device="cpu"))
     buffers = {name for name, _ in generator.module.named_buffers()}
     if buffers:  # those of the newest snapshot, which no profile applies to; running statistics are measured
-        newest = read(files[last])[1]
         generator.module.load_state_dict({n: newest[n] if n in buffers else t for n, t in tensors.items()})
         refresh_statistics(generator.module, statistics_inputs(generator.space, headers[last].seed, generator.device))
     return Reconstructed(_packed(generator, headers[last], std), std, len(files), solved.error)
@@ -92,23 +92,32 @@ def _check_same(run: Path, files: list[Path], headers: list[GeneratorHeader]) ->
     for file, header in zip(files, headers, strict=True):
         if header.average_std is None:
             raise InputError(f"{printable(file)} is no average by a power function", hint="move it elsewhere")
-        if (header.config, header.seed, header.data_fingerprint) != (
-            headers[0].config, headers[0].seed, headers[0].data_fingerprint,
-        ):  # fmt: skip
+        if _identity(header) != _identity(headers[0]):
             raise InputError(
                 f"{printable(run / FOLDER)} holds averages of two runs", hint="keep those of one, and move the others"
             )
 
 
-def _combined(files: list[Path], factors: list[float], last: int) -> dict[str, Tensor]:
-    """The sum of all tensors with these factors, in float64; those that are not floating are the last one's."""
+def _identity(header: GeneratorHeader) -> tuple[object, ...]:
+    """What all snapshots of a run share: its settings but for those that a resume may change, its seed and its data."""
+    settings = {key: value for key, value in header.config.items() if key not in RESUMABLE_CHANGES}
+    return settings, header.options, header.extension_options, header.seed, header.data_fingerprint
+
+
+def _combined(files: list[Path], factors: list[float], last: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The sum of all tensors with these factors, in float64, and the tensors of the last snapshot.
+
+    In the sum those that are not floating are the last one's. One file after the other is read.
+    """
     total: dict[str, Tensor] = {}
-    newest = read(files[last])[1]
-    for file, factor in zip(files, factors, strict=True):
-        for name, tensor in read(file)[1].items():
+    newest: dict[str, Tensor] = {}
+    for number, (file, factor) in enumerate(zip(files, factors, strict=True)):
+        tensors = read(file)[1]
+        newest = tensors if number == last else newest
+        for name, tensor in tensors.items():
             if tensor.is_floating_point():
                 total[name] = total.get(name, torch.zeros(())) + factor * tensor.double()
-    return {name: total[name].to(tensor.dtype) if name in total else tensor for name, tensor in newest.items()}
+    return {name: total[name].to(tensor.dtype) if name in total else tensor for name, tensor in newest.items()}, newest
 
 
 def _packed(generator: TrainedGenerator, header: GeneratorHeader, std: float) -> Packed:

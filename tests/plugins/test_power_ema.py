@@ -48,6 +48,18 @@ def test_the_width_of_a_half_life_and_json(folder: Path) -> None:
     assert (folder / document["file"]).is_file()
 
 
+def test_snapshots_of_a_run_that_was_given_more_images_are_of_one_run(folder: Path, tmp_path: Path) -> None:
+    """Those of its first budget name that budget, and count beside those of the longer one."""
+    assert gankit(*TRAIN, "--images", "3200", "-o", "run", cwd=tmp_path).returncode == 0
+    kept = tmp_path / "run" / "averages" / "0008-0.1.safetensors"
+    shutil.copy(kept, kept.with_name("0003-0.1.safetensors"))  # of a moment that the longer run does not overwrite
+    assert gankit("resume", "run", "--images", "6400", cwd=tmp_path).returncode == 0
+    made = gankit("average", "run", "--std", "0.07", "--json", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert read(kept.with_name("0003-0.1.safetensors"))[0].config["images"] == 3200
+    assert json.loads(made.stdout)["images_seen"] == 6400
+
+
 def test_a_run_that_was_stopped_keeps_the_same_averages(folder: Path, tmp_path: Path) -> None:
     straight = gankit(*TRAIN, "--images", "6400", "-o", "run", cwd=tmp_path)
     assert straight.returncode == 0
