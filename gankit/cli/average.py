@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gankit.cli import console
-from gankit.cli.flags import File, Json, With
+from gankit.cli.flags import File, Json, With, path_of
 from gankit.errors import InputError
 
 FAR = 0.1  # of the profile's norm: an error that is told in words
@@ -22,7 +22,7 @@ def average(
     halflife: Annotated[
         str | None, typer.Option(metavar="IMAGES", help="Or the last images that count as much as all others: 20k.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="The file (RUN/average-STD.safetensors).")] = None,
+    out: Annotated[str | None, typer.Option("-o", "--out", help="The file (RUN/average-STD.safetensors).")] = None,
     variant: File = None,
     with_: With = None,
     json: Json = False,
@@ -36,15 +36,14 @@ def average(
     from gankit.sample.generator import LoadOptions
     from gankit.settings.spelling import parse_count
 
-    if (std is None) == (halflife is None):
-        raise InputError("one of --std and --halflife says which average", hint="--std 0.08, or --halflife 20k")
+    given = None if out is None else path_of(out, "-o")
     try:
         images = None if halflife is None else parse_count(halflife)
     except ValueError as error:
         raise InputError(f"--halflife {halflife}: {error}") from None
     options = LoadOptions(device="cpu", variant=variant, extensions=with_ or ())
     made = reconstruct(run, std=std, halflife=images, options=options)
-    file = out or run / f"average-{made.std:.3g}.safetensors"
+    file = given or run / f"average-{made.std:.3g}.safetensors"
     file.parent.mkdir(parents=True, exist_ok=True)
     write_durably(file, made.packed.data)
     if json:
@@ -60,4 +59,4 @@ def average(
     )
     if made.error > FAR:
         console.paragraph("that is far: more snapshots (-s power-ema.snapshots=16), or a width nearer to those kept")
-    console.next_steps(f"gankit eval {file}", f"gankit sample {file} -o samples.png")
+    console.next_steps(f"gankit eval {console.quoted(file)}", f"gankit sample {console.quoted(file)} -o samples.png")

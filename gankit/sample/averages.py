@@ -48,15 +48,16 @@ def reconstruct(
 
     InputError for a folder without snapshots, for fewer than two of them and for those of several runs.
     """
+    if (std is None) == (halflife is None):
+        raise InputError("one of --std and --halflife says which average", hint="--std 0.08, or --halflife 20k")
     files = snapshots_of(run)
     headers = [read(file)[0] for file in files]
     _check_same(run, files, headers)
     last = max(range(len(files)), key=lambda i: headers[i].images_seen)
     images = headers[last].images_seen
-    if std is None:
-        if halflife is None:
-            raise InputError("which average?", hint="--std 0.05, or --halflife 20k")
+    if halflife is not None:
         std = std_of_halflife(halflife / images)
+    assert std is not None
     profiles = [Profile(exponent_of(h.average_std or 0.0), h.images_seen) for h in headers]
     solved = solve(profiles, Profile(exponent_of(std), images))
     tensors, newest = _combined(files, [float(factor) for factor in solved.factors], last)

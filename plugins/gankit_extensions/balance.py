@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gankit.plugin import ExtensionInfo, InputError, Part, Step, TrainingLoop, batch_mean, hookimpl, option
+from gankit.plugin import ExtensionInfo, Part, Step, TrainingLoop, batch_mean, hookimpl, option
+from gankit_extensions.scores import require_scores
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,7 @@ class Extension:
 
     @hookimpl
     def gankit_parts(self, loop: TrainingLoop) -> Sequence[Part]:
-        if loop.loss.output.code:
-            raise InputError(
-                "balance divides the gradient of scores, and this discriminator gives none",
-                hint="leave out --with balance",
-            )
+        require_scores(loop, "balance", "divides the gradient of scores")
         return [Balance(self.options)]
 
 

@@ -12,7 +12,6 @@ from gankit.plugin import (
     Batch,
     Critic,
     ExtensionInfo,
-    InputError,
     Part,
     Step,
     TrainingLoop,
@@ -20,6 +19,7 @@ from gankit.plugin import (
     hookimpl,
     option,
 )
+from gankit_extensions.scores import both_scores, require_scores
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,7 @@ class Centre(Part):
     def terms(self, critic: Critic, batch: Batch, step: Step) -> Mapping[str, Tensor]:
         if step.name != "discriminator":
             return {}
-        real, fake = critic.attached_real, critic.attached_fake
-        if real is None or fake is None:
-            raise InputError(
-                "centre sums the scores of real and fake samples, and this loss does not score both",
-                hint="leave out --with centre",
-            )
+        real, fake = both_scores(critic, "centre", "sums")
         return {"centre": self.weight * (real + fake).square()}
 
 
@@ -54,8 +49,7 @@ class Extension:
 
     @hookimpl
     def gankit_parts(self, loop: TrainingLoop) -> Sequence[Part]:
-        if loop.loss.output.code:
-            raise InputError("centre needs scores, and this discriminator gives none", hint="leave out --with centre")
+        require_scores(loop, "centre", "needs scores")
         return [Centre(self.options.weight)]
 
     @hookimpl

@@ -14,7 +14,6 @@ from gankit.plugin import (
     Batch,
     Critic,
     ExtensionInfo,
-    InputError,
     Part,
     Step,
     TrainingLoop,
@@ -23,6 +22,7 @@ from gankit.plugin import (
     hookimpl,
     option,
 )
+from gankit_extensions.scores import both_scores, require_scores
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,7 @@ class LeCam(Part):
     def terms(self, critic: Critic, batch: Batch, step: Step) -> Mapping[str, Tensor]:
         if step.name != "discriminator":
             return {}
-        real, fake = critic.attached_real, critic.attached_fake
-        if real is None or fake is None:
-            raise InputError(
-                "lecam compares the scores of real and fake samples, and this loss does not score both",
-                hint="leave out --with lecam",
-            )
+        real, fake = both_scores(critic, "lecam", "compares")
         grows = 1 - self.options.decay
         self.real.lerp_(batch_mean(real).to(self.real), grows)
         self.fake.lerp_(batch_mean(fake).to(self.fake), grows)
@@ -75,8 +70,7 @@ class Extension:
 
     @hookimpl
     def gankit_parts(self, loop: TrainingLoop) -> Sequence[Part]:
-        if loop.loss.output.code:
-            raise InputError("lecam needs scores, and this discriminator gives none", hint="leave out --with lecam")
+        require_scores(loop, "lecam", "needs scores")
         return [LeCam(self.options)]
 
     @hookimpl

@@ -16,7 +16,6 @@ from gankit.plugin import (
     Batch,
     Critic,
     ExtensionInfo,
-    InputError,
     LinearCritic,
     Part,
     Step,
@@ -30,6 +29,7 @@ from gankit.plugin import (
     scores_of,
     squared_gradients,
 )
+from gankit_extensions.scores import require_scores
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ class Extension:
 
     @hookimpl
     def gankit_parts(self, loop: TrainingLoop) -> Sequence[Part]:
-        if loop.loss.output.code:
-            raise InputError("r1 penalises a score, and this discriminator gives none", hint="leave out --with r1")
+        require_scores(loop, "r1", "penalises a score")
         return [R1(self.options)]
 
     @hookimpl

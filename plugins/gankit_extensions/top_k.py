@@ -11,7 +11,6 @@ from gankit.plugin import (
     Critic,
     CriticWrapper,
     ExtensionInfo,
-    InputError,
     Part,
     Step,
     TrainingLoop,
@@ -20,6 +19,7 @@ from gankit.plugin import (
     option,
     scores_of,
 )
+from gankit_extensions.scores import require_scores
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,7 @@ class Extension:
 
     @hookimpl
     def gankit_parts(self, loop: TrainingLoop) -> Sequence[Part]:
-        if loop.loss.output.code:
-            raise InputError("top-k orders scores, and this discriminator gives none", hint="leave out --with top-k")
+        require_scores(loop, "top-k", "orders scores")
         return [TopK(self.options, loop.total_images)]
 
 

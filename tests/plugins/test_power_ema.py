@@ -78,6 +78,7 @@ def test_a_run_that_was_stopped_keeps_the_same_averages(folder: Path, tmp_path: 
         (["run", "--halflife", "many"], "--halflife many: not a count"),
         (["run", "--halflife", "6000"], "a half-life of 0.938 of the run"),
         (["none", "--std", "0.1"], "none is not a run"),
+        (["run", "--std", "0.1", "-o", ""], "-o is empty"),
         (["plain", "--std", "0.1"], "plain keeps no averages"),
         (["two", "--std", "0.1"], "two/averages holds averages of two runs"),
         (["other", "--std", "0.1"], "is no average by a power function"),
