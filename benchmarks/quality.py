@@ -27,8 +27,8 @@ import torch
 import gankit
 from gankit.host import discovery
 from gankit.measure.record import FILE, Evaluation, read_lines
+from gankit.modality.images import grid
 from gankit.sample.generator import LoadOptions
-from gankit.sample.pictures import grid
 from gankit.score.manifold import evaluate_manifold
 
 COLUMNS = {"fid": "FID", "precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage"}

@@ -34,11 +34,11 @@ from torch.nn import functional
 
 from gankit.contracts import DataSpec
 from gankit.data import Dataset, Sampler
-from gankit.data.dataset import as_floats
 from gankit.game.loop import Networks, TrainingLoop
 from gankit.game.loss import AdversarialLoss
 from gankit.look.bench import Operators, matmul_rate
 from gankit.machine.precision import Precision
+from gankit.modality import modality_of
 from gankit.settings.config import TrainConfig
 from gankit_variants import dcgan
 from gankit_variants.gan import GanLoss
@@ -101,7 +101,7 @@ def plain(game: str, precision: str, device: torch.device) -> Step:
     rate, betas = (1e-4, (0.0, 0.9)) if penalised else (2e-4, (0.5, 0.999))
     optg = torch.optim.Adam(netg.parameters(), rate, betas)
     optd = torch.optim.Adam(netd.parameters(), rate, betas)
-    data = as_floats(images(shape)).to(device)
+    data = modality_of(shape).floats(images(shape)).to(device)
     cast = Precision(precision, device)
     criterion = nn.BCEWithLogitsLoss()
 
@@ -171,7 +171,7 @@ def tuned(game: str, precision: str, device: torch.device, nhwc: bool = True, fu
     rate, betas = (1e-4, (0.0, 0.9)) if penalised else (2e-4, (0.5, 0.999))
     optg = torch.optim.Adam(netg.parameters(), rate, betas, fused=fused)
     optd = torch.optim.Adam(netd.parameters(), rate, betas, fused=fused)
-    data = as_floats(images(shape)).to(device, memory_format=layout)
+    data = modality_of(shape).floats(images(shape)).to(device, memory_format=layout)
     cast = Precision(precision, device)
     loss = functional.softplus
 

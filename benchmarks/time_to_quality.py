@@ -39,7 +39,7 @@ from gankit import core
 from gankit.data import Dataset, Preparation, load_dataset
 from gankit.measure.evaluator import Evaluator, select_metrics
 from gankit.measure.features import choose_space
-from gankit.sample.pictures import grid
+from gankit.modality.images import grid
 
 SAMPLES = 10_000
 SURE = 0.95

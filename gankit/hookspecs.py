@@ -137,9 +137,10 @@ def gankit_extension() -> ExtensionInfo:  # type: ignore[empty-body]
 def gankit_generator(data: DataSpec, z_dim: int, options: object) -> nn.Module:  # type: ignore[empty-body]
     """z [N, z_dim] -> samples [N, *data.shape]; images in [-1, 1]. It must be a function of its arguments alone.
 
-    In a conditional run (`data.condition` = K > 0) it is called with (z, y), y [N, K]. A generator that maps z to a w
-    of its own and keeps the mean of w may have an attribute `truncation`, 1.0 when it is built: `gankit sample
-    --truncation PSI` sets it, and in eval mode w is then mean + PSI (w - mean).
+    In a conditional run (`data.condition` = K > 0) it is called with (z, y), y [N, K]. A generator that maps z to
+    styles has `styles` (L), `map(z, y) -> [N, L, W]` and `synthesise(styles) -> samples`, and in eval mode it is the
+    one after the other; then truncation, directions and projection work on styles instead of z. It may keep the mean w
+    [W] in a buffer `w_average`; else the mean of 4,096 draws is taken.
     """
 
 

@@ -17,6 +17,7 @@ from gankit.cli import (
     console,
     data,
     diagnose,
+    directions,
     doctor,
     evaluate,
     figure,
@@ -24,6 +25,7 @@ from gankit.cli import (
     latent,
     modes,
     plugin,
+    project,
     recipes,
     reproduce,
     sample,
@@ -56,7 +58,10 @@ app.command("reproduce")(reproduce.reproduce)
 app.command("advise")(advise.advise)
 app.command("sample")(sample.sample)
 app.command("interpolate")(latent.interpolate)
+app.command("mix")(latent.mix)
 app.command("arithmetic")(latent.arithmetic)
+app.command("project")(project.project)
+app.command("directions")(directions.directions)
 app.command("neighbours")(latent.neighbours)
 app.command("average")(average.average)
 app.command("figure1d")(figure.figure1d)

@@ -1,4 +1,4 @@
-"""`gankit interpolate`, `arithmetic` and `neighbours`: pictures of what a generator has learnt."""
+"""`gankit interpolate`, `mix`, `arithmetic` and `neighbours`: pictures of what a generator has learnt."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import typer
 
 from gankit.cli import console
 from gankit.cli.concepts import propose
+from gankit.cli.edits import DirectionsFile, LatentsFile, Moves, Truncation, edit_of, latents_of, way_of
 from gankit.cli.flags import Checkpoint, Device, File, Json, With, parse_path, parse_seeds, picture_path
 from gankit.errors import InputError
 
 
 def interpolate(
     checkpoint: Checkpoint,
-    seeds: Annotated[str, typer.Option(help="Seeds of the samples that the walk visits.")] = "0-4",
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds of the samples that the walk visits (0-4; with --along 0).")
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(min=2, max=1000, help="Images of a walk, both ends included (10; in a film 30).")
     ] = None,
@@ -23,6 +26,14 @@ def interpolate(
         list[str] | None,
         typer.Option("--class", "--label", help="Class, or attributes (smiling=0); a second one: the end of the walk."),
     ] = None,
+    latents: LatentsFile = None,
+    along: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=LOW:HIGH", help="Along a direction instead, in standard deviations: smile=-3:3."),
+    ] = None,
+    truncation: Truncation = 1.0,
+    move: Moves = None,
+    directions: DirectionsFile = None,
     out: Annotated[str, typer.Option("-o", "--out", help="x.png: a film strip; x.webp or x.gif: a film.")] = (
         "interpolation.png"
     ),
@@ -36,23 +47,72 @@ def interpolate(
 
     gankit interpolate CKPT --seeds 3,8,20 -o walk.webp
     """
+    import torch
+
+    from gankit.sample import walks
     from gankit.sample.generator import load
     from gankit.sample.montage import FORMATS, film, film_strip
-    from gankit.sample.walks import interpolate as walk
-    from gankit.sample.walks import there_and_back
     from gankit.sample.writers import write_picture
 
     path, suffix = picture_path(out, "-o", FORMATS)
     if class_ and len(class_) > 2:
         raise InputError(f"{len(class_)} classes", hint="one class, or two to go from one to the other")
+    if latents is not None and (seeds is not None or class_):
+        raise InputError("--latents takes the place of --seeds and --class", hint="leave these out")
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
-    stops = parse_path(seeds)
-    walks = walk(generator, stops, steps or (10 if suffix == ".png" else 30), class_ or ())
-    if suffix == ".png":
-        write_picture(film_strip([w.images for w in walks]), path, generator, stops)
+    with console.log_to_stderr():
+        edit = edit_of(generator, checkpoint, truncation, move, directions)
+        given = latents_of(latents, generator)
+        way = None if along is None else way_of(along, generator, checkpoint, directions)
+    numbers = list(range(len(given))) if given is not None else parse_path(seeds or ("0" if way else "0-4"))
+    stops = given if given is not None else walks.stops_of(generator, numbers, class_ or ())
+    count = steps or (10 if suffix == ".png" else 30)
+    if way is None:
+        rows = walks.interpolate(generator, stops, count, edit=edit)
     else:
-        write_picture(film(list(there_and_back(walks)), suffix, fps), path, generator, stops)
-    _print_result(path, {"walks": len(walks), "seeds": stops}, as_json=json)
+        direction, low, high = way
+        rows = walks.along(generator, stops, direction, torch.linspace(low, high, count), edit=edit)
+    picture = film_strip(rows) if suffix == ".png" else film(list(walks.there_and_back(rows)), suffix, fps)
+    write_picture(picture, path, generator, numbers, given, edit)
+    facts = {"walks": len(rows), "seeds" if given is None else "latents": numbers}
+    _print_result(path, facts, as_json=json)
+
+
+def mix(
+    checkpoint: Checkpoint,
+    coarse: Annotated[str, typer.Option(help="Seeds of the rows, whose styles the first layers take.")] = "0-3",
+    fine: Annotated[str, typer.Option(help="Seeds of the columns, whose styles the other layers take.")] = "10-15",
+    first: Annotated[
+        int | None, typer.Option("--from", min=1, help="The first layer of the columns (the middle one).")
+    ] = None,
+    truncation: Truncation = 1.0,
+    out: Annotated[str, typer.Option("-o", "--out", help="The picture.")] = "mixing.png",
+    device: Device = "auto",
+    variant: File = None,
+    with_: With = None,
+    json: Json = False,
+) -> None:
+    """Draw a table of mixed styles: coarse ones of the rows, fine ones of the columns. For generators with styles.
+
+    gankit mix CKPT --coarse 0-3 --fine 10-15 --from 4
+    """
+    from gankit.modality.images import pixels_of
+    from gankit.sample.generator import load
+    from gankit.sample.latents import is_styled
+    from gankit.sample.montage import mixing_table
+    from gankit.sample.walks import mixed, stops_of
+    from gankit.sample.writers import write_picture
+
+    path, _ = picture_path(out, "-o")
+    generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
+    edit = edit_of(generator, checkpoint, truncation, None)
+    seeds = parse_seeds(coarse), parse_seeds(fine)
+    layer = first or (generator.module.styles // 2 if is_styled(generator.module) else 1)
+    rows, columns = (stops_of(generator, part) for part in seeds)
+    tables = mixed(generator, rows, columns, layer, edit=edit)
+    left, above = (pixels_of(generator.render(edit(part, generator))) for part in (rows, columns))
+    write_picture(mixing_table(left, above, tables), path, generator, [*seeds[0], *seeds[1]], edit=edit)
+    _print_result(path, {"coarse": seeds[0], "fine": seeds[1], "from": layer}, as_json=json)
 
 
 def arithmetic(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gankit.cli import console
+from gankit.cli.edits import DirectionsFile, LatentsFile, Moves, Truncation, edit_of, latents_of
 from gankit.cli.flags import MAX_SEEDS, Checkpoint, Device, File, Json, With, parse_seeds, parse_vector, path_of
 from gankit.errors import InputError
 
@@ -64,9 +65,10 @@ def sample(
     replace: Annotated[
         bool, typer.Option("--replace", help="Delete the samples of another generator in the folder.")
     ] = False,
-    truncation: Annotated[
-        float | None, typer.Option(metavar="PSI", help="Nearer to the mean: 0.7, if the network has a w.")
-    ] = None,
+    latents: LatentsFile = None,
+    truncation: Truncation = 1.0,
+    move: Moves = None,
+    directions: DirectionsFile = None,
     device: Device = "auto",
     variant: File = None,
     with_: With = None,
@@ -76,20 +78,24 @@ def sample(
 
     gankit sample generator.safetensors --seeds 0,1,4-6 -o out/
     """
-    if seeds is not None and n is not None:
-        raise InputError("--seeds and -n exclude each other", hint="-n 100 means --seeds 0-99")
+    if sum(value is not None for value in (seeds, n, latents)) > 1:
+        raise InputError("--seeds, -n and --latents exclude each other", hint="-n 100 means --seeds 0-99")
     count = n if n is not None else 8 if class_ and (len(class_) > 1 or class_ == ["all"]) else 64
     numbers = parse_seeds(seeds) if seeds is not None else list(range(count))
     from gankit.sample.generator import load
-    from gankit.sample.writers import Request, write_samples
+    from gankit.sample.request import Request
+    from gankit.sample.writers import write_samples
 
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
-    if truncation is not None:
-        generator.truncate(truncation)
+    with console.log_to_stderr():
+        edit = edit_of(generator, checkpoint, truncation, move, directions)
+        given = latents_of(latents, generator)
+    if given is not None:
+        numbers = list(range(len(given)))
     if class_ and condition is not None:
         raise InputError("--class and --condition exclude each other")
     vector = None if condition is None else generator.condition(vector=parse_vector(condition))
-    request = Request(generator, numbers, _labels(generator, class_ or []), vector, batch, captions)
+    request = Request(generator, numbers, _labels(generator, class_ or []), vector, batch, captions, given, edit)
     if len(request) > MAX_SEEDS:
         raise InputError(f"{len(request):,} samples are more than {MAX_SEEDS:,}", hint="sample them in several parts")
     started = time.monotonic()

@@ -19,12 +19,12 @@ from gankit.data.dataset import Dataset, DatasetFactory
 from gankit.data.formats import Array
 from gankit.data.formats.arrangement import TRAIN
 from gankit.data.formats.format import START_BYTES, Format, Request
-from gankit.data.formats.images import ImageRows
+from gankit.data.formats.images import ImageRows, image_rows
 from gankit.data.formats.known import FORMATS
 from gankit.data.formats.pictures import kind_by_suffix
 from gankit.data.formats.resize import dataset_rows
 from gankit.data.formats.rows import Rows, load_rows
-from gankit.data.formats.sources import READ, labels_of
+from gankit.data.formats.sources import READ, labels_of, single_file
 from gankit.data.formats.unread import Unread, unread_by_start, unread_by_suffix
 from gankit.data.preparation import AS_THEY_ARE, Preparation
 from gankit.data.selection import prepared, selected
@@ -41,6 +41,13 @@ def load_dataset(
     """A data set by its catalogue name or path, prepared as the user wants it. A name takes precedence over a file."""
     with _open(data, catalogue, split, how) as (source, left):
         return prepared(source, left) if isinstance(source, Dataset) else load_rows(source)
+
+
+def load_pictures(path: Path, catalogue: Mapping[str, DatasetFactory], how: Preparation = AS_THEY_ARE) -> Dataset:
+    """One picture, which is no data set of its own, or what `load_dataset` reads."""
+    if path.is_file() and kind_by_suffix(path.suffix.lower()) is not None:
+        return load_rows(image_rows(single_file(path), short_name(path), how))
+    return load_dataset(str(path), catalogue, how=how)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from gankit.machine.device import choose_device
 from gankit.measure.features.extract import Source
 from gankit.modality import Modality, modality_of
 from gankit.sample.attributes import parse_attributes
+from gankit.sample.latents import Latents, is_styled, mean_style, styles_of
 from gankit.settings.option import NoOptions
 from gankit.settings.validate import validate
 from gankit.store.find import generator_file
@@ -59,23 +60,27 @@ class TrainedGenerator:
         return self.header.space
 
     @property
-    def truncation(self) -> float:
-        """The `psi` of `truncate`; 1 as long as nothing is truncated."""
-        return float(getattr(self.module, "truncation", 1.0))
+    def style_shape(self) -> tuple[int, ...]:
+        """[L, W] of its styles; () for a generator that takes z only."""
+        if not is_styled(self.module):
+            return ()
+        probe = Latents(*self.space.draw(1, 0))
+        return tuple(styles_of(self.module, probe, self.device).shape[1:])
 
-    def truncate(self, psi: float) -> None:
-        """Draw from now on with w at `psi` times its distance from its mean: 0 is the mean sample, 1 changes nothing.
+    def truncated(self, latents: Latents, psi: float) -> Latents:
+        """Latents at `psi` times their distance from the mean: less variety, fewer odd samples.
 
-        InputError for a generator without a w of its own (see the hook `gankit_generator`).
+        The mean is that of the styles, where the generator has some (Karras et al. 2019, appendix B), else that of z,
+        which is 0. At 0 all are the mean; 1 changes nothing. InputError for a psi outside [0, 1].
         """
-        if not hasattr(self.module, "truncation"):
-            raise InputError(
-                f"truncation: the generator of '{self.header.variant.name}' has no mean to which it could be drawn",
-                hint="leave it out; generators that map z to a w of their own have one",
-            )
         if not 0 <= psi <= 1:
             raise InputError(f"truncation {psi:g}: it lies between 0 and 1", hint="0.7 is usual; 1 changes nothing")
-        setattr(self.module, "truncation", float(psi))  # noqa: B010 - not every module has it
+        if psi == 1:
+            return latents
+        if not is_styled(self.module):
+            return latents.at(latents.where * psi)
+        ws, mean = styles_of(self.module, latents, self.device), mean_style(self.module, self.space, self.device)
+        return Latents(ws=mean + psi * (ws - mean), names=latents.names)
 
     def label_of(self, name: int | str) -> int:
         """The label of a class given by name, else by index; InputError for an unconditional generator."""
@@ -101,6 +106,7 @@ class TrainedGenerator:
         seeds: Iterable[int] | None = None,
         label: int | str | None = None,
         condition: Sequence[float] | None = None,
+        truncation: float = 1.0,
         batch: int = 64,
     ) -> npt.NDArray[Any]:
         """`n` samples of the seeds seed, seed + 1, …, or one for each of `seeds`: images uint8 [N, H, W, C].
@@ -108,8 +114,8 @@ class TrainedGenerator:
         Volumes are uint8 [N, D, H, W, C], signals float32 [N, T, C] in the units of the data, points float32 [N, D].
         A conditional generator uses the class `label` (name, else index), the attributes `label` ('smiling,male=0'; the
         others are as in the data), or the vector `condition`; without any, conditions are distributed as in the data.
-        The sample of a seed does not depend on the rest of its batch, up to
-        one grey level of rounding.
+        `truncation` below 1 draws nearer to the mean (see `truncated`). The sample of a seed does
+        not depend on the rest of its batch, up to one grey level of rounding.
         """
         if (n is None) == (seeds is None):
             raise InputError("sample: give either n or seeds")
@@ -119,7 +125,8 @@ class TrainedGenerator:
         if not numbers or batch < 1 or min(numbers) < 0 or max(numbers) >= 2**63:
             raise InputError(f"sample: {len(numbers)} seeds, batch {batch}", hint="seeds lie in 0..2**63-1, batch >= 1")
         y = self.condition(label, condition)
-        return np.concatenate([self.array(part) for part in self.stream(numbers, y, batch=batch)])
+        parts = (self.truncated(part, truncation) for part in self.latents(numbers, y, batch=batch))
+        return np.concatenate([self.array(self.render(part)) for part in parts])
 
     def array(self, samples: Tensor) -> npt.NDArray[Any]:
         """Samples of `stream` as people get them, channels last."""
@@ -141,15 +148,29 @@ class TrainedGenerator:
             return parse_attributes(str(label), self.data.attributes)
         return one_hot(torch.tensor(self.label_of(label)), self.data.condition)
 
-    def stream(self, seeds: Iterable[int], condition: Tensor | None = None, *, batch: int = 64) -> Iterator[Tensor]:
-        """Samples in batches, as data sets store them (see `Modality`), in the order of the seeds.
+    def latents(self, seeds: Iterable[int], condition: Tensor | None = None, *, batch: int = 64) -> Iterator[Latents]:
+        """z and y of seeds, `batch` at a time, in their order. Memory is constant.
 
         All have the condition y [K] if it is given, and numbers of it that are NaN are as in the data, one draw for
-        each seed. Memory is constant.
+        each seed.
         """
         iterator = iter(seeds)
         while chunk := list(islice(iterator, batch)):
-            yield draw(self.module, self.space.inputs(chunk, self.conditions(chunk, condition)), self.device)
+            yield Latents(self.space.z(chunk), self.conditions(chunk, condition))
+
+    @torch.no_grad()
+    def render(self, latents: Latents, *, batch: int = 64) -> Tensor:
+        """The samples of latents, as data sets store them (see `Modality`)."""
+        if latents.ws is None:
+            draws = zip(*(torch.split(t, batch) for t in (latents.z, latents.y) if t is not None), strict=True)
+            return torch.cat([draw(self.module, inputs, self.device) for inputs in draws])
+        assert is_styled(self.module)
+        parts = [self.module.synthesise(part.to(self.device)) for part in torch.split(latents.ws, batch)]
+        return stored(torch.cat([part.float().cpu() for part in parts]))
+
+    def stream(self, seeds: Iterable[int], condition: Tensor | None = None, *, batch: int = 64) -> Iterator[Tensor]:
+        """The samples of seeds, as data sets store them, `batch` at a time (see `latents`)."""
+        return map(self.render, self.latents(seeds, condition, batch=batch))
 
     def conditions(self, seeds: Sequence[int], condition: Tensor | None = None) -> Tensor | None:
         """y [N, K] of some seeds (see `stream`); None for an unconditional generator."""
@@ -159,7 +180,11 @@ class TrainedGenerator:
 @torch.no_grad()
 def draw(module: nn.Module, inputs: Sequence[Tensor], device: torch.device) -> Tensor:
     """Samples for the generator's inputs (see `LatentSpace`), as data sets store them: uint8 images [N, C, H, W]."""
-    samples = module(*(tensor.to(device) for tensor in inputs)).float().cpu()
+    return stored(module(*(tensor.to(device) for tensor in inputs)).float().cpu())
+
+
+def stored(samples: Tensor) -> Tensor:
+    """What a network made, [N, *shape] -> samples as data sets store them."""
     return modality_of(tuple(samples.shape[1:])).stored(samples).contiguous()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from gankit.data.formats.colour import as_rgb
@@ -27,6 +28,32 @@ def film_strip(rows: Sequence[Pixels]) -> Image.Image:
     """Rows of uint8 [T, H, W, C], all of the same length, one below the other."""
     strips = [as_rgb(grid(row, columns=len(row))) for row in rows]
     return stack(strips)
+
+
+def mixing_table(rows: Pixels, columns: Pixels, mixed: Sequence[Pixels]) -> Image.Image:
+    """Samples [R, H, W, C] at the left and [N, H, W, C] above, and the mixed ones of each row [N, H, W, C]."""
+    blank = np.full_like(rows[:1], 255)
+    table = [np.concatenate([blank, columns])]
+    table += [np.concatenate([rows[i : i + 1], cells]) for i, cells in enumerate(mixed)]
+    return film_strip(table)
+
+
+def titled_strips(rows: Sequence[Pixels], titles: Sequence[str], names: Sequence[str] = ()) -> Image.Image:
+    """Rows of uint8 [T, H, W, C] under `titles` [T]; with `names` each row has its own at the left."""
+    strips = [as_rgb(grid(row, columns=len(row))) for row in rows]
+    font = ImageFont.load_default(size=12)
+    left = MARGIN + max((int(font.getlength(name)) for name in names), default=-MARGIN // 2)
+    height, width = strips[0].height, (strips[0].width - GAP) // len(titles)
+    sheet = Image.new("RGB", (left + strips[0].width, LABEL + height * len(strips)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for place, title in enumerate(titles):
+        _caption(draw, left + GAP + width * place + (width - GAP) // 2, 0, title)
+    for place, strip in enumerate(strips):
+        y = LABEL + place * height
+        sheet.paste(strip, (left, y))
+        if names:
+            draw.text((MARGIN // 2, y + height // 2), names[place], fill=INK, font=font, anchor="lm")
+    return sheet
 
 
 def stack(images: Sequence[Image.Image], gap: int = 0) -> Image.Image:

@@ -1,9 +1,9 @@
-"""Walks and arithmetic in the latent space of a generator, for `gankit interpolate` and `gankit arithmetic`."""
+"""Walks and arithmetic in the latent space of a generator, for `gankit interpolate`, `mix` and `arithmetic`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,7 +12,9 @@ from gankit.errors import InputError
 from gankit.machine import streams
 from gankit.modality.images import pixels_of
 from gankit.modality.modality import Pixels
+from gankit.sample.directions import AS_THEY_ARE, Direction, Edit, Move
 from gankit.sample.generator import TrainedGenerator
+from gankit.sample.latents import Latents, is_styled, styles_of
 from gankit.sample.pictures import MAX_GRID, generate
 
 NOISE = 0.25  # half-width of the uniform noise (DCGAN, section 6.3.2)
@@ -31,36 +33,68 @@ def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
     return (torch.sin((1 - weights) * angle) * start + torch.sin(weights * angle) * end) / torch.sin(angle)
 
 
-@dataclass(frozen=True)
-class Walk:
-    """Images uint8 [T, H, W, C] from the sample of one seed to that of another, both included."""
+def stops_of(trained: TrainedGenerator, seeds: Sequence[int], labels: Sequence[int | str] = ()) -> Latents:
+    """The latents that a walk through the samples of seeds visits.
 
-    start: int
-    end: int
-    images: Pixels
-
-
-def interpolate(
-    trained: TrainedGenerator, seeds: Sequence[int], steps: int, labels: Sequence[int | str] = ()
-) -> list[Walk]:
-    """One walk of `steps` images for each pair of neighbouring seeds: arcs for z ~ N(0, I), lines for a uniform z.
-
-    A conditional generator keeps one class, that of `labels` or of the first seed; with two labels y moves from the
-    first to the second along one walk, and back along the next.
+    A conditional generator keeps one class, that of `labels` or of the first seed; with two labels the stops have them
+    in turn.
     """
-    drawable(trained, (len(seeds) - 1) * steps, "a walk")
-    if len(seeds) < 2 or steps < 2:
-        raise InputError(f"a walk through {len(seeds)} seeds in {steps} steps", hint="two or more of each")
-    z, y = trained.space.z(seeds), conditions_of(trained, seeds[0], labels)
+    y = conditions_of(trained, seeds[0], labels)
+    return Latents(trained.space.z(seeds), None if y is None else y[[i % len(y) for i in range(len(seeds))]])
+
+
+def interpolate(trained: TrainedGenerator, stops: Latents, steps: int, *, edit: Edit = AS_THEY_ARE) -> list[Pixels]:
+    """A walk for each pair of neighbouring stops: `steps` images uint8 [T, H, W, C], both ends included.
+
+    z ~ N(0, I) goes along arcs; a uniform z, y and styles go along lines.
+    """
+    drawable(trained, (len(stops) - 1) * steps, "a walk")
+    if len(stops) < 2 or steps < 2:
+        raise InputError(f"a walk through {len(stops)} samples in {steps} steps", hint="two or more of each")
     t = torch.linspace(0, 1, steps)
-    conditions = None if y is None else torch.lerp(y[:1], y[-1:], t[:, None])
+    arcs = stops.ws is None and trained.space.prior == "normal"
     walks = []
-    for index in range(len(seeds) - 1):
-        path = slerp(z[index], z[index + 1], t) if trained.space.prior == "normal" else _line(z[index], z[index + 1], t)
-        path[0], path[-1] = z[index], z[index + 1]
-        along = conditions if conditions is None or index % 2 == 0 else conditions.flip(0)
-        walks.append(Walk(seeds[index], seeds[index + 1], images_of(trained, path, along)))
+    for index in range(len(stops) - 1):
+        start, end = stops.where[index], stops.where[index + 1]
+        path = slerp(start, end, t) if arcs else _line(start, end, t)
+        path[0], path[-1] = start, end
+        y = None if stops.y is None else _line(stops.y[index], stops.y[index + 1], t)
+        part = Latents(path, y) if stops.ws is None else Latents(ws=path)
+        walks.append(pixels_of(trained.render(edit(part, trained))))
     return walks
+
+
+def along(
+    trained: TrainedGenerator, starts: Latents, direction: Direction, amounts: Tensor, *, edit: Edit = AS_THEY_ARE
+) -> list[Pixels]:
+    """The samples of each start at `amounts` [T] of a direction, in standard deviations: uint8 [T, H, W, C] each."""
+    drawable(trained, len(starts) * len(amounts), "a strip")
+    rows = []
+    for index in range(len(starts)):
+        moves = [replace(edit, moves=(*edit.moves, Move(direction, amount))) for amount in amounts.tolist()]
+        parts = [trained.render(move(starts[[index]], trained)) for move in moves]
+        rows.append(pixels_of(torch.cat(parts)))
+    return rows
+
+
+def mixed(
+    trained: TrainedGenerator, coarse: Latents, fine: Latents, first: int, *, edit: Edit = AS_THEY_ARE
+) -> list[Pixels]:
+    """Style mixing (Karras et al. 2019, section 3.1): for each of `coarse` uint8 [N, H, W, C].
+
+    The j-th of them has its styles, and from layer `first` on those of the j-th of `fine` [N].
+    """
+    drawable(trained, len(coarse) * len(fine), "a table of mixed styles")
+    if not is_styled(trained.module):
+        raise InputError(
+            f"the generator of '{trained.header.variant.name}' has no styles to mix", hint="gankit interpolate"
+        )
+    layers = trained.module.styles
+    if not 0 < first < layers:
+        raise InputError(f"--from {first}: the generator has layers 0 to {layers - 1}", hint=f"--from {layers // 2}")
+    rows, columns = (styles_of(trained.module, edit(part, trained), trained.device) for part in (coarse, fine))
+    tables = [torch.cat([row[None, :first].expand(len(columns), -1, -1), columns[:, first:]], 1) for row in rows]
+    return [pixels_of(trained.render(Latents(ws=table))) for table in tables]
 
 
 @dataclass(frozen=True)
@@ -123,9 +157,9 @@ def images_of(trained: TrainedGenerator, z: Tensor, y: Tensor | None) -> Pixels:
         return pixels_of(trained.modality.stored(generate(trained.module, z, conditions)))
 
 
-def there_and_back(walks: Sequence[Walk]) -> Iterator[Pixels]:
+def there_and_back(walks: Sequence[Pixels]) -> Iterator[Pixels]:
     """The images [H, W, C] of an endless film: all walks, then backwards, without repeating an image at the turns."""
-    frames = [image for index, walk in enumerate(walks) for image in walk.images[1 if index else 0 :]]
+    frames = [image for index, walk in enumerate(walks) for image in walk[1 if index else 0 :]]
     yield from frames
     yield from frames[-2:0:-1]
 

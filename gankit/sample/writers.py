@@ -9,22 +9,17 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from gankit.base import progress
 from gankit.base.files import cannot_write, read_json, whole_file, write_durably, write_json
 from gankit.base.text import printable
 from gankit.contracts import DataSpec
@@ -36,119 +31,13 @@ from gankit.data.formats.sources import LABEL_FILES, SOUNDS
 from gankit.errors import InputError
 from gankit.modality.images import to_image
 from gankit.sample import metadata
-from gankit.sample.attributes import describe
+from gankit.sample.directions import AS_THEY_ARE, Edit
 from gankit.sample.generator import TrainedGenerator
+from gankit.sample.latents import Latents
 from gankit.sample.pictures import MAX_GRID, png
+from gankit.sample.request import SAMPLE, Item, Request
 
 MARK = ".gankit-samples.json"  # in a folder of samples: whose they are
-_SAMPLE = re.compile(r"seed\d{6,}\.(png|wav)")  # names of single pictures, see `_encoded`
-MAX_NAME = 120  # bytes
-_PART = 4096  # samples whose conditions are made at a time
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Attributes that the user fixes."""
-
-    label: str
-    """As they are spelt."""
-    values: dict[str, float]
-    """Attribute -> its value, in the units of the data."""
-    share: float
-    """The share of the training data for which they hold; of numbers it knows nothing."""
-
-
-class Item(NamedTuple):
-    """One sample: where it lies in a folder or zip, its seed, and its class if it has one."""
-
-    folder: str
-    seed: int
-    label: int | None
-    suffix: str
-
-    @property
-    def name(self) -> str:
-        """Its file in a folder or zip."""
-        return f"{self.folder}seed{self.seed:06d}{self.suffix}"
-
-
-@dataclass(frozen=True)
-class Request:
-    """The samples to write: one per seed, or one per label and seed if there are labels."""
-
-    generator: TrainedGenerator
-    seeds: Sequence[int]
-    labels: Sequence[str] = ()  # classes, or attributes; (): those of each sample depend on its seed
-    condition: Tensor | None = None  # y [K] of all samples, instead of labels
-    batch: int = 64
-    captions: bool = False  # the seed below each picture of a contact sheet
-
-    def __len__(self) -> int:
-        return len(self.seeds) * max(1, len(self.labels))
-
-    @cached_property
-    def rows(self) -> list[Tensor | None]:
-        """y [K] of each label, NaN where it is as in the data; one row, if there are no labels."""
-        return [self.generator.condition(label) for label in self.labels] or [self.condition]
-
-    @property
-    def items(self) -> Iterator[Item]:
-        """The samples, label by label."""
-        generator, conditions = self.generator, self.generator.space.conditions
-        suffix = ".wav" if generator.data.kind == "signals" else ".png"
-        folders = class_folders(generator.data.classes if conditions and conditions.counts else self.labels)
-        for place, row in enumerate(self.rows):
-            for seed in self.seeds:
-                label, folder = None, folders[place] if self.labels else ""
-                if conditions and conditions.counts and self.condition is None:
-                    label = conditions.label(seed) if row is None else int(row.argmax())
-                    folder = folders[label]
-                yield Item(f"{folder}/" if folder else "", seed, label, suffix)
-
-    @property
-    def asked(self) -> list[Asked]:
-        """What the labels fix, where they are attributes."""
-        conditions, attributes = self.generator.space.conditions, self.generator.data.attributes
-        if conditions is None or not attributes:
-            return []
-        rows = zip(self.labels, self.rows, strict=False)
-        return [Asked(label, describe(y, attributes), conditions.share(y)) for label, y in rows if y is not None]
-
-    def conditions(self) -> Iterator[Tensor]:
-        """y [n, K] of the samples in their order, in parts; nothing for an unconditional generator and for classes."""
-        if self.generator.space.conditions is None or self.generator.space.conditions.counts:
-            return
-        for row in self.rows:
-            for start in range(0, len(self.seeds), _PART):
-                y = self.generator.conditions(self.seeds[start : start + _PART], row)
-                assert y is not None
-                yield y
-
-    @property
-    def origin(self) -> dict[str, object]:
-        """The generator, for whoever finds its samples."""
-        header = self.generator.header
-        psi = self.generator.truncation
-        return {
-            "variant": header.variant.name,
-            "images_seen": header.images_seen,
-            "weights": header.tensors_sha256,
-            **({} if psi == 1 else {"truncation": psi}),
-        }
-
-    @property
-    def contents(self) -> dict[str, object]:
-        """What all samples of a folder have in common; another generator, or another condition, gives another set."""
-        return {**self.origin, "condition": None if self.condition is None else self.condition.tolist()}
-
-    def samples(self) -> Iterator[Tensor]:
-        """The samples in the order of `items`, in batches, as data sets store them."""
-        done = 0
-        for condition in self.rows:
-            for part in self.generator.stream(self.seeds, condition, batch=self.batch):
-                yield part
-                done += len(part)
-                progress.tell("sampling", done, len(self))
 
 
 def write_samples(request: Request, out: Path, *, replace: bool = False) -> None:
@@ -185,9 +74,8 @@ def _write_sheet(request: Request, out: Path) -> None:
         raise InputError(f"{out}: {len(request):,} samples do not fit one sheet", hint="-o FOLDER, x.zip or x.npz")
     samples = torch.cat(list(request.samples()))
     columns = len(request.seeds) if request.labels else None
-    captions = [str(item.seed) for item in request.items] if request.captions else []
-    image = g.modality.picture(samples, columns=columns, captions=captions)
-    write_durably(out, png(image, text={"gankit": _provenance(request)}))
+    image = g.modality.picture(samples, columns=columns, captions=request.captions_of_cells)
+    write_durably(out, png(image, text={"gankit": request.provenance()}))
 
 
 def _claim(request: Request, out: Path, replace: bool) -> None:
@@ -211,7 +99,7 @@ def _claim(request: Request, out: Path, replace: bool) -> None:
                 hint="--replace deletes them, or choose another folder",
             )
         for path in list(_files(out)):
-            if _SAMPLE.fullmatch(path.name) or path == out / metadata.FILE:  # whatever else was put here is not ours
+            if SAMPLE.fullmatch(path.name) or path == out / metadata.FILE:  # whatever else was put here is not ours
                 path.unlink()
     write_json(mark, request.contents)
 
@@ -269,7 +157,8 @@ def _write_npz(request: Request, out: Path) -> None:
             np.lib.format.write_array_header_1_0(member, header)
             for part in chain([first], parts):
                 member.write(np.ascontiguousarray(part).tobytes())
-        arrays = {"seeds": np.array([item.seed for item in request.items], np.int64)}
+        numbers = np.array([item.number for item in request.items], np.int64)
+        arrays = {"seeds" if request.given is None else "latents": numbers}
         if g.data.rate:
             arrays["rate"] = np.array(g.data.rate, np.int64)
         labels = [item.label for item in request.items if item.label is not None]
@@ -286,9 +175,16 @@ def _write_npz(request: Request, out: Path) -> None:
                 np.lib.format.write_array(member, values, allow_pickle=False)
 
 
-def write_picture(picture: Image.Image | bytes, out: Path, generator: TrainedGenerator, seeds: Sequence[int]) -> None:
-    """Write one picture of a generator's samples; a PNG holds their provenance."""
-    text = {"gankit": _provenance(Request(generator, seeds))}
+def write_picture(
+    picture: Image.Image | bytes,
+    out: Path,
+    generator: TrainedGenerator,
+    seeds: Sequence[int],
+    given: Latents | None = None,
+    edit: Edit = AS_THEY_ARE,
+) -> None:
+    """Write one picture of a generator's samples, of seeds or of `given` latents; a PNG holds their provenance."""
+    text = {"gankit": Request(generator, seeds, given=given, edit=edit).provenance()}
     write_bytes(picture if isinstance(picture, bytes) else png(picture, text=text), out)
 
 
@@ -327,32 +223,8 @@ def _encoded(request: Request) -> Iterator[tuple[str, bytes]]:
         item, sample = pair
         if data.kind == "signals":
             return item.name, wav(sample, data.rate)
-        return item.name, png(to_image(sample), text={"gankit": _provenance(request, item)})
+        return item.name, png(to_image(sample), text={"gankit": request.provenance(item)})
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for part in map(request.generator.array, request.samples()):
             yield from pool.map(encode, zip(islice(items, len(part)), part, strict=True))
-
-
-def class_folders(classes: Sequence[str]) -> list[str]:
-    """Names of folders for classes: their own names where all of them can name folders, else class0, class1, …"""
-    plain = all(
-        re.fullmatch(r"[^./\\\0][^/\\\0]*", name) and len(os.fsencode(name)) <= MAX_NAME and name.isprintable()
-        for name in classes
-    )
-    distinct = len({name.casefold() for name in classes}) == len(classes)  # some file systems have one case
-    return list(classes) if plain and distinct else [f"class{number}" for number in range(len(classes))]
-
-
-def _provenance(request: Request, item: Item | None = None) -> str:
-    """The text chunk of a picture: the generator, the seeds and the labels of its samples."""
-    seeds = request.seeds
-    one = item.seed if item is not None else seeds[0] if len(seeds) == 1 else None
-    shown: dict[str, object] = {"seed": one if one is not None else [seeds[0], seeds[-1], len(seeds)]}
-    if item is not None and item.label is not None:
-        shown["label"] = item.label
-    elif request.labels and request.generator.data.attributes:
-        shown["label"] = list(request.labels) if item is None else item.folder.removesuffix("/")
-    elif request.labels:
-        shown["label"] = [request.generator.label_of(label) for label in request.labels]
-    return json.dumps({**request.origin, **shown})

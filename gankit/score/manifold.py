@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
 import os
 import time
 from dataclasses import dataclass
@@ -12,23 +10,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gankit.base import progress
 from gankit.base.text import did_you_mean, printable
 from gankit.data.sets.polygons import FAMILIES, SIDE, PolygonFamily, polygons
 from gankit.errors import InputError
 from gankit.game.latent import LatentSpace
 from gankit.measure.record import Evaluation, Protocol, Score
 from gankit.modality import modality_of
+from gankit.sample import invert as search
 from gankit.sample.generator import LoadOptions, TrainedGenerator
 from gankit.score.evaluate import open_checkpoint
 from gankit.score.polygon_fit import RESTARTS, distances
 
 PAPER_DELTA, PAPER_N = 0.75, 1024
-START_CANDIDATES = 4096
 SEARCH_STEPS = 200
-_BATCH = 256
-_FIRST_RATE = 0.1  # initial learning rate of Adam on z; it falls to 0 along a cosine
-_STEPS_BETWEEN_PRUNING = 10
 
 
 @dataclass(frozen=True)
@@ -147,63 +141,24 @@ def invert(
 ) -> Tensor:
     """float32 [N, C, H, W] in [-1, 1] on the CPU -> float64 [N]: squared L2 distance (pixels 0..1) to the nearest G(z).
 
-    Adam on z starts at the nearest of a bank of samples, then at the second nearest, and so on. z stays within the
-    prior: the cube, or the ball of radius sqrt(z_dim) + 3, outside which N(0, I) has less than 1e-5 of its mass. The
-    search for an image ends as soon as its distance is below `tolerance`.
+    It is `gankit.sample.invert` in z, which ends for an image as soon as its distance is below `tolerance`.
     """
-    network = copy.deepcopy(generator).to(device).eval().requires_grad_(False)
-    bank, _ = space.draw(START_CANDIDATES, seed)
-    order, best = _nearest(network, bank, images, restarts, torch.device(device))
-    total = restarts * len(images)
-    for restart in range(restarts):
-        open_images = torch.nonzero(best >= tolerance)[:, 0]
-        done = restart * len(images) + len(images) - len(open_images)
-        for part in torch.split(open_images, _BATCH) if len(open_images) else ():
-            z = bank[order[part, restart]].to(device)
-            distance = _search(network, z, images[part].to(device), space, steps, tolerance)
-            best[part] = torch.minimum(best[part], distance)
-            done += len(part)
-            progress.tell("recall", done, total)
-    progress.tell("recall", total, total)
-    return best
+    network = search.frozen(generator, device)
+    found = search.invert(
+        halved(images),
+        search.InZ(network, space),
+        space,
+        view=halved,
+        restarts=restarts,
+        steps=steps,
+        seed=seed,
+        device=device,
+        tolerance=tolerance,
+        what="recall",
+    )
+    return found.errors
 
 
-@torch.no_grad()
-def _nearest(
-    network: nn.Module, bank: Tensor, images: Tensor, count: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Indices [N, count] of the nearest samples of the bank [B, z_dim], and the smallest squared distances [N]."""
-    samples = torch.cat([network(z.to(device)).float().cpu().flatten(1) for z in torch.split(bank, _BATCH)])
-    parts = []
-    for part in torch.split(images.flatten(1), _BATCH):
-        exact = torch.cdist(part, samples, compute_mode="donot_use_mm_for_euclid_dist").square() / 4
-        parts.append(exact.topk(max(1, count), largest=False))
-    return torch.cat([part.indices for part in parts]), torch.cat([part.values[:, 0] for part in parts]).double()
-
-
-@torch.enable_grad()
-def _search(network: nn.Module, z: Tensor, images: Tensor, space: LatentSpace, steps: int, tolerance: float) -> Tensor:
-    """Adam from z [n, z_dim] towards images [n, ...] -> the smallest squared distances on the way, float64 [n].
-
-    Adam is written out because rows that are done are dropped on the way, with their state.
-    """
-    best = torch.full((len(z),), torch.inf, dtype=torch.float64)
-    ids = torch.arange(len(z))
-    mean, square = torch.zeros_like(z), torch.zeros_like(z)
-    for step in range(steps):
-        z.requires_grad_(True)
-        distance = (network(z).float() - images).flatten(1).square().sum(dim=1) / 4  # [-1, 1] is twice as wide
-        (gradient,) = torch.autograd.grad(distance.sum(), z)
-        best[ids] = torch.minimum(best[ids], distance.detach().cpu().double())
-        mean, square = mean.lerp(gradient, 0.1), square.lerp(gradient.square(), 0.001)
-        rate = _FIRST_RATE * (1 + math.cos(math.pi * step / steps)) / 2 / (1 - 0.9 ** (step + 1))
-        z = z.detach() - rate * mean / (square / (1 - 0.999 ** (step + 1))).sqrt().add(1e-8)
-        z = z.clamp(-1, 1) if space.prior == "uniform" else z.renorm(2, 0, math.sqrt(space.z_dim) + 3)
-        if step % _STEPS_BETWEEN_PRUNING == _STEPS_BETWEEN_PRUNING - 1:
-            unfinished = best[ids] >= tolerance
-            if not unfinished.any():
-                break
-            keep = unfinished.to(z.device)
-            ids, images = ids[unfinished], images[keep]
-            z, mean, square = z[keep], mean[keep], square[keep]
-    return best
+def halved(images: Tensor) -> Tensor:
+    """[N, C, H, W] in [-1, 1] -> vectors whose distances are those of pixels in 0..1."""
+    return images.flatten(1) / 2

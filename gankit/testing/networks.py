@@ -17,6 +17,7 @@ from gankit.game.latent import draw_z
 from gankit.game.loop import TrainingLoop
 from gankit.host.importing import one_line
 from gankit.run.rehearsal import fitting, has_own_game
+from gankit.sample.latents import is_styled
 from gankit.testing.subject import CLASSES, POINTS, REFUSALS, CheckFailed, Subject, require
 
 SHAPES = ((1, 16, 16), (3, 16, 16), (1, 28, 28), (3, 32, 32))
@@ -58,6 +59,24 @@ def independent_samples(subject: Subject) -> None:
         f"a sample differs by {(together - alone).abs().max().item():.2g} when its neighbours do",
         "in eval mode no layer may look at the batch",
     )
+
+
+def styles(subject: Subject) -> None:
+    """A generator that has styles makes its samples of them: G(z, y) is synthesise(map(z, y)) in eval mode."""
+    loop = subject.loop()
+    generator, inputs = loop.networks.generator.eval(), _inputs(loop, 3)
+    with torch.no_grad():
+        samples = generator(*inputs)
+        if not is_styled(generator):
+            return
+        ws = generator.map(*inputs)
+        require(
+            ws.dim() == 3 and ws.shape[:2] == (3, generator.styles),
+            f"for 3 z and {generator.styles} styles map gave {list(ws.shape)}",
+            "[N, styles, W]: a w for each layer, the same one where they share it",
+        )
+        gap = float((generator.synthesise(ws) - samples).abs().max())
+    require(gap <= 1e-4, f"synthesise(map(z)) differs from G(z) by {gap:.2g}", "chance belongs into training")
 
 
 def discriminator_output(subject: Subject) -> None:

@@ -46,6 +46,7 @@ CHECKS = tuple(
         identity.vectors,
         networks.generator_shapes,
         networks.independent_samples,
+        networks.styles,
         networks.discriminator_output,
         networks.independent_scores,
         networks.conditional,

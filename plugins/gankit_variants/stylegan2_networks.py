@@ -96,10 +96,7 @@ class ToPixels(nn.Module):
 
 
 class StyleGan2Generator(nn.Module):
-    """z [N, z_dim], y [N, K] -> images [N, C, H, W], without a tanh: pixels are clamped where they are written.
-
-    `truncation` below 1 draws w nearer to its average in eval mode: less variety, fewer odd samples.
-    """
+    """z [N, z_dim], y [N, K] -> images [N, C, H, W], without a tanh: pixels are clamped where they are written."""
 
     w_average: Tensor
 
@@ -120,7 +117,6 @@ class StyleGan2Generator(nn.Module):
         self.enlarge = Blur(shape[0])
         self.sizes = [size for size, _ in stages]
         self.style_mixing = style_mixing
-        self.truncation = 1.0
 
     @property
     def styles(self) -> int:
@@ -136,7 +132,6 @@ class StyleGan2Generator(nn.Module):
         with full_precision(z):
             w: Tensor = self.mapping(z, condition)
             if not self.training:
-                w = w if self.truncation == 1 else self.w_average.lerp(w, self.truncation)
                 return w[:, None].expand(-1, self.styles, -1)
             self.w_average.lerp_(gather(w)[0].mean(0), 1 - W_DECAY)  # the same in every process
             if not self.style_mixing:

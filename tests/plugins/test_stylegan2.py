@@ -25,6 +25,7 @@ from gankit.game.critic import coupling
 from gankit.game.loop import TrainingLoop
 from gankit.game.penalties import gradient_penalty, leaf
 from gankit.game.vectors import LinearCritic
+from gankit.sample.walks import mixed, stops_of
 from gankit_variants import stylegan2
 from gankit_variants.stylegan2 import PLANS, Options, StyleGan2Loss, path_lengths
 from gankit_variants.stylegan2_layers import Convolution, Linear, MinibatchDeviation, ModulatedConvolution
@@ -350,7 +351,7 @@ def test_noise_is_drawn_in_training_and_fixed_in_samples() -> None:
     assert not torch.allclose(generator(z), before)
 
 
-def test_the_mean_of_w_follows_batches_of_training_and_truncation_leads_to_it() -> None:
+def test_the_mean_of_w_follows_batches_of_training() -> None:
     generator, _ = networks()
     z = torch.randn(6, 8)
     w = generator.mapping(z)
@@ -361,11 +362,8 @@ def test_the_mean_of_w_follows_batches_of_training_and_truncation_leads_to_it() 
     generator(z)
     kept = generator.w_average.clone()
     assert torch.allclose(kept, (1 - 0.995**2) * w.mean(0), atol=1e-6)
-    generator.truncation = 0.7
-    assert torch.allclose(generator.map(z)[:, 3], kept + 0.7 * (w - kept), atol=1e-6)
-    generator.truncation = 0.0
-    images = generator(z)
-    assert torch.allclose(images, images[:1].expand_as(images), atol=1e-6)
+    assert torch.allclose(generator.map(z)[:, 3], w, atol=1e-6)
+    assert torch.equal(generator(z), generator.synthesise(generator.map(z)))
 
 
 def test_style_mixing_takes_another_w_from_a_layer_on_in_training_only() -> None:
@@ -384,9 +382,7 @@ def test_style_mixing_takes_another_w_from_a_layer_on_in_training_only() -> None
     assert theirs.sum(1).unique().tolist() == list(range(generator.styles))
 
 
-def test_a_sample_of_a_file_can_be_truncated_and_other_generators_refuse(
-    tmp_path: Path, refusal: Callable[..., str]
-) -> None:
+def test_samples_of_a_file_can_be_truncated_and_their_styles_mixed(tmp_path: Path, refusal: Callable[..., str]) -> None:
     settings: dict[str, Any] = {"data": "noise", "device": "cpu", "steps": 2, "batch": 4, "z_dim": 8}
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "noise.npz", images=rng.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8))
@@ -402,9 +398,14 @@ def test_a_sample_of_a_file_can_be_truncated_and_other_generators_refuse(
     assert np.abs(half - mean).mean() < np.abs(whole - mean).mean()
     assert command("sample", "run", "-n", 2, "-o", "folder", cwd=tmp_path).returncode == 0
     assert "another" in refusal("sample run -n 2 --truncation 0.5 -o folder", tmp_path)  # not beside the others
-    assert "generator of 'gan' has no mean to which it could be drawn" in refusal(
-        "sample plain --truncation 1", tmp_path
-    )
+    assert "the generator of 'gan' has no styles to mix" in refusal("mix plain", tmp_path)
+    assert command("mix", "run", "--coarse", "0,1", "--fine", "0,2,3", "-o", "mixed.png", cwd=tmp_path).returncode == 0
+    trained = gankit.load(tmp_path / "run")
+    rows, columns = stops_of(trained, [0, 1]), stops_of(trained, [0, 2, 3])
+    tables = mixed(trained, rows, columns, 2)
+    assert np.abs(tables[0][0].astype(int) - trained.sample(1)[0]).max() <= 1  # its own coarse and fine styles
+    assert (tables[1][0] != tables[0][0]).any()
+    assert "--from 9: the generator has layers 0 to 3" in refusal("mix run --from 9", tmp_path)
     assert "truncation 1.5: it lies between 0 and 1" in refusal("sample run --truncation 1.5", tmp_path)
 
 

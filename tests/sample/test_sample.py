@@ -20,7 +20,8 @@ import gankit
 from gankit.base import progress
 from gankit.base.files import canonical_json, pack_tensors, tensors_digest
 from gankit.errors import InputError, PluginError
-from gankit.sample.writers import Request, class_folders, write_samples
+from gankit.sample.request import Request, class_folders
+from gankit.sample.writers import write_samples
 from gankit.store import generator_file
 
 

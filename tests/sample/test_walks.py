@@ -19,7 +19,7 @@ import gankit as api
 from gankit.errors import InputError
 from gankit.game.conditions import Conditions
 from gankit.sample.generator import TrainedGenerator
-from gankit.sample.walks import arithmetic, interpolate, slerp, there_and_back
+from gankit.sample.walks import arithmetic, interpolate, slerp, stops_of, there_and_back
 
 
 def double(*values: float) -> Tensor:
@@ -81,8 +81,9 @@ def shown(folder: Path, prior: str = "normal", conditions: Conditions | None = N
 @pytest.mark.parametrize("prior", ["normal", "uniform"])
 def test_walks_begin_and_end_at_the_seeds_and_go_as_the_prior_wants(folder: Path, prior: str) -> None:
     trained, module = shown(folder, prior)
-    walks = interpolate(trained, [3, 8, 3], 5)
-    assert [(walk.start, walk.end, len(walk.images)) for walk in walks] == [(3, 8, 5), (8, 3, 5)]
+    walks = interpolate(trained, stops_of(trained, [3, 8, 3]), 5)
+    assert [len(walk) for walk in walks] == [5, 5]
+    assert np.array_equal(walks[0], walks[1][::-1])
     z, path = trained.space.z([3, 8]), module.seen[0][0]
     assert torch.equal(path[0], z[0])
     assert torch.equal(path[-1], z[1])
@@ -95,12 +96,12 @@ def test_walks_begin_and_end_at_the_seeds_and_go_as_the_prior_wants(folder: Path
 
 def test_a_conditional_walk_keeps_its_class_or_goes_from_one_to_the_other(folder: Path) -> None:
     trained, module = shown(folder, conditions=Conditions(counts=(1, 1)))
-    interpolate(trained, [0, 1], 3, ["b"])
+    interpolate(trained, stops_of(trained, [0, 1], ["b"]), 3)
     assert module.seen[-1][1].tolist() == [[0, 1]] * 3
-    interpolate(trained, [0, 1, 2], 3, ["a", 1])
+    interpolate(trained, stops_of(trained, [0, 1, 2], ["a", 1]), 3)
     assert module.seen[-2][1].tolist() == [[1, 0], [0.5, 0.5], [0, 1]]
     assert module.seen[-1][1].tolist() == [[0, 1], [0.5, 0.5], [1, 0]]  # and back, without a jump
-    interpolate(trained, [0, 1], 3)
+    interpolate(trained, stops_of(trained, [0, 1]), 3)
     assert module.seen[-1][1].tolist() == trained.space.inputs([0])[1].tolist() * 3
 
 
@@ -132,13 +133,13 @@ def test_normal_vectors_are_added_as_they_are(folder: Path) -> None:
 def test_what_cannot_be_drawn_is_refused(folder: Path) -> None:
     plain, points = api.load(folder / "plain"), api.load(folder / "points")
     with pytest.raises(InputError, match="needs images"):
-        interpolate(points, [0, 1], 3)
+        interpolate(points, stops_of(points, [0, 1]), 3)
     with pytest.raises(InputError, match="needs images"):
         arithmetic(points, [[0]])
-    with pytest.raises(InputError, match="a walk through 1 seeds"):
-        interpolate(plain, [0], 3)
+    with pytest.raises(InputError, match="a walk through 1 samples"):
+        interpolate(plain, stops_of(plain, [0]), 3)
     with pytest.raises(InputError, match="unconditional"):
-        interpolate(plain, [0, 1], 3, ["7"])
+        stops_of(plain, [0, 1], ["7"])
     with pytest.raises(InputError, match="a group of seeds to begin with"):
         arithmetic(plain, [], [[1]])
 
@@ -166,7 +167,7 @@ def test_the_commands_draw(folder: Path) -> None:
     [
         ("interpolate plain -o x.jpg", "unknown kind of output '.jpg'"),
         ("interpolate told --class 1 --class 2 --class 3", "3 classes"),
-        ("interpolate plain --seeds 4", "a walk through 1 seeds"),
+        ("interpolate plain --seeds 4", "a walk through 1 samples"),
         ("interpolate plain --seeds 0-99999", "a walk of 999,990 samples: one picture holds 4,096"),
         ("arithmetic plain --plus 0-4999", "of 5,000 samples: one picture holds 4,096"),
         ("interpolate plain -o points/status.json/x.png", "x.png"),

@@ -84,7 +84,8 @@ def test_both_searches_tell_their_progress() -> None:
     images = torch.zeros(3, 1, 4, 4)
     with progress.to(lambda *call: calls.append(call)):
         invert(linear(2), images, LatentSpace(2), restarts=2, steps=2, device="cpu")
-    assert calls == [("recall", 3, 6), ("recall", 6, 6), ("recall", 6, 6)]
+    assert [call for call in calls if call[0] == "recall"] == [("recall", 3, 6), ("recall", 6, 6), ("recall", 6, 6)]
+    assert calls[0] == ("samples to start from", 256, 4096)
 
 
 def linear(z_dim: int) -> nn.Module:
@@ -121,11 +122,12 @@ def test_inversion_stops_where_it_is_near_enough_and_repeats_itself() -> None:
     with torch.no_grad():
         made = generator.eval()(z)
     calls: list[int] = []
-    with progress.to(lambda what, done, total: calls.append(done)):
+    with progress.to(lambda what, done, total: calls.append(done) if what == "recall" else None):
         early = invert(generator, made, LatentSpace(3), device="cpu", tolerance=0.01)
     assert (early < 0.01).all()
     assert float(early.max()) > 1e-3  # not worked on further
-    assert calls == [30, 150]  # the second restart had nothing left to do
+    assert calls == sorted(calls)
+    assert calls[-2:] == [30, 150]  # the second restart had nothing left to do
     assert torch.equal(early, invert(generator, made, LatentSpace(3), device="cpu", tolerance=0.01))
 
 
@@ -169,7 +171,7 @@ def test_a_collapsed_generator_is_precise_and_recalls_one_polygon() -> None:
     with progress.to(lambda what, done, total: calls.append(what)):
         result = score(trained(OnePicture(real[3])), TRIANGLES, n=8)
     assert result == ManifoldScore(precision=1, recall=1 / 8, f1=pytest.approx(2 / 9), n=8, delta=PAPER_DELTA)
-    assert calls == ["precision", *["recall"] * 6]
+    assert [*dict.fromkeys(calls)] == ["precision", "samples to start from", "recall"]
     grey_picture = trained(OnePicture(torch.full((1, 28, 28), 128, dtype=torch.uint8)))
     assert score(grey_picture, TRIANGLES, n=8) == ManifoldScore(0, 0, 0, 8, PAPER_DELTA)
 

@@ -131,6 +131,16 @@ WRONG = {
         (with_network("generator", "pass", "torch.tanh(h + torch.randn_like(h))"), "the same z gave two samples"),
         (with_network("generator", "pass", "torch.tanh(h - h.mean(0))"), "when its neighbours do"),
     ],
+    "styles": [
+        (
+            with_network("generator", "self.styles, self.map = 2, lambda z: z[:, None].expand(-1, 2, -1); self.synthesise = lambda ws: self(ws[:, 0]) / 2", "torch.tanh(h)"),
+            "synthesise(map(z)) differs from G(z) by",
+        ),
+        (
+            with_network("generator", "self.styles, self.map, self.synthesise = 2, lambda z: z, lambda ws: self(ws)", "torch.tanh(h)"),
+            "for 3 z and 2 styles map gave [3, 64]",
+        ),
+    ],
     "discriminator_output": [
         (with_network("discriminator", "pass", "h.mean()"), "gave []"),
         (with_network("discriminator", "pass", "h[:, None]"), "reads scores [5]"),
