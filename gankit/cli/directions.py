@@ -49,7 +49,7 @@ def directions(
 ) -> None:
     """Find directions along which samples change, and keep them beside the checkpoint by name.
 
-    gankit directions CKPT --method labels, then gankit sample CKPT --move NAME=2
+    gankit directions CKPT --method labels
     """
     import torch
 

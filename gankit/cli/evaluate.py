@@ -39,7 +39,7 @@ def evaluate(
         ),
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option(help="Some of fid, kid, is, pr, dc, duplicates (default: all).")
+        str | None, typer.Option(help="Some of fid, kid, is, pr, dc, duplicates (default: all), or recovery.")
     ] = None,
     n: Annotated[
         int | None, typer.Option("-n", min=1, max=10_000_000, help="Samples (default: 10,000 or half of the data).")

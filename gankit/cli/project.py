@@ -20,13 +20,11 @@ SHOWN = 10  # pictures whose errors are listed, and drawn
 
 def project(
     checkpoint: Checkpoint,
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Pictures, or folders or zips of them.")],
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO", help="Pictures, or folders or zips of them.")],
     mask: Annotated[
         str | None, typer.Option(metavar="PICTURE", help="White is known, black is filled in (inpainting).")
     ] = None,
-    factor: Annotated[
-        int, typer.Option(min=1, max=64, help="Compare at 1/factor of the size: detail is filled in.")
-    ] = 1,
+    factor: Annotated[int, typer.Option(min=1, help="Compare at 1/factor of the size: detail is filled in.")] = 1,
     features: Annotated[bool, typer.Option("--features", help="Features of lite0 count as much as pixels.")] = False,
     space: Annotated[
         Literal["z", "w", "w+"] | None,
@@ -35,14 +33,16 @@ def project(
     class_: Annotated[
         str | None, typer.Option("--class", "--label", help="Class or attributes of all (default: the nearest).")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, max=100_000, help="Steps of Adam from each start.")] = 200,
-    restarts: Annotated[int, typer.Option(min=1, max=64, help="Starts, at the nearest of 4,096 samples.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of Adam from each start.")] = 200,
+    restarts: Annotated[int, typer.Option(min=1, help="Starts, at the nearest of 4,096 samples.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of these samples.")] = 0,
-    compare: Annotated[
-        bool, typer.Option("--compare/--no-compare", help="Also project own samples and training data.")
-    ] = True,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Leave out the errors of own samples and training data.")
+    ] = False,
     against: Annotated[str | None, typer.Option(help="The training data, if they have moved.")] = None,
-    out: Annotated[str, typer.Option("-o", "--out", help="The latents; their picture lies beside.")] = "projected.npz",
+    out: Annotated[
+        str, typer.Option("-o", "--out", help="The latents; a picture lies beside: projected-steps.png.")
+    ] = "projected.npz",
     device: Device = "auto",
     variant: File = None,
     with_: With = None,
@@ -61,19 +61,21 @@ def project(
     path = path_of(out, "-o")
     if path.suffix.lower() != ".npz":
         raise InputError(f"{out}: latents are an .npz file", hint="-o me.npz")
+    if picture_of(path) in photos:
+        raise InputError(f"{picture_of(path)} is a photo, and would be the picture of {out}", hint="another -o")
     settings = EvalSettings(against=against, device=device, variant=variant, extensions=with_ or ())
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
     how = Projection(
         where=space, restarts=restarts, steps=steps, features=features, factor=factor,
         mask=None if mask is None else read_mask(path_of(mask, "--mask"), generator), label=class_, seed=seed,
-        compare=compare,
+        compare=not alone,
     )  # fmt: skip
     with console.log_to_stderr(), console.progress_bar():
         found = compute(checkpoint, photos, how, settings)
     write_latents(found.latents, path, generator, errors=found.errors)
     picture = None
     if generator.data.is_image:
-        picture = path.with_suffix(".png")
+        picture = picture_of(path)
         _draw(found, picture)
     if json:
         console.print_json({
@@ -87,6 +89,11 @@ def project(
     more = (f"gankit interpolate {name} --latents {console.quoted(path)}",) if len(found.names) > 1 else ()
     again = f"gankit sample {name} --latents {console.quoted(path)} -o samples.png"
     console.next_steps(again, *more, f"gankit directions {name} --latents {console.quoted(path)}")
+
+
+def picture_of(latents: Path) -> Path:
+    """The picture beside a file of latents; its name is none that a photo has by chance."""
+    return latents.with_name(f"{latents.stem}-steps.png")
 
 
 def _draw(found: Projected, picture: Path) -> None:

@@ -76,6 +76,7 @@ class Evaluation:
     def findings(self) -> list[str]:
         """Conclusions in words from scores that are far from their floor."""
         copies, *far = (judge(self.scores) for judge in (_copies, _unrealistic, _uncovered))
+        copies = copies or _memorised(self.scores)
         if any(far) and self.images_seen is not None and self.images_seen < YOUNG:
             far = [f"not yet trained: {self.images_seen:,} images say nothing of how it will end"]
         return [text for text in (copies, *far) if text]
@@ -154,6 +155,13 @@ def _copies(scores: Mapping[str, Score]) -> str | None:
     if score is None or score.floor is None or score.value <= score.floor + 0.05:
         return None
     return f"copies the training set: {score.value:.0%} of the samples are near-duplicates of training images"
+
+
+def _memorised(scores: Mapping[str, Score]) -> str | None:
+    chance, gap = scores.get("recovery_p"), scores.get("recovery_gap")
+    if chance is None or gap is None or chance.value >= 0.01 or gap.value <= 0:
+        return None
+    return f"memorises: training images are found {gap.value:.0%} nearer than others (p {chance.value:.2g})"
 
 
 def _unrealistic(scores: Mapping[str, Score]) -> str | None:

@@ -153,6 +153,7 @@ def invert(
     below `tolerance`. Rows do not depend on each other.
     """
     bank = _bank(within, space, view, targets.shape[1], seed, y, torch.device(device))
+    restarts = min(restarts, len(bank.points))
     order, best = bank.nearest(targets, restarts)
     points, conditions = bank.points[order[:, 0]], None if bank.y is None else bank.y[order[:, 0]]
     trail = points[:, None].repeat(1, len(TRAIL), *[1] * (points.dim() - 1))

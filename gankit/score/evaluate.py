@@ -27,6 +27,7 @@ from gankit.measure.evaluator import DEFAULT_SAMPLES, Evaluator, select_metrics,
 from gankit.measure.features import choose_space
 from gankit.measure.record import FILE, Evaluation, Protocol, Score, versions
 from gankit.sample.generator import LoadOptions, TrainedGenerator, latent_source, rebuild
+from gankit.score import recovery
 from gankit.store.find import generator_file, means_generator, run_of
 from gankit.store.generator_file import PluginRef, read
 
@@ -136,6 +137,15 @@ def _score_checkpoint(path: Path, settings: EvalSettings) -> Evaluation:
     file, trained = opened.file, opened.trained
     composition = _composition(opened, settings)
     real, train = _real_data(trained, file, settings, composition)
+    if recovery.NAME in (settings.metrics or ()):
+        if len(settings.metrics or ()) > 1:
+            raise InputError("recovery is scored by itself", hint="--metrics recovery")
+        if train.fingerprint != trained.header.data_fingerprint:
+            train = _own_training_data(trained, file, settings, composition)
+        protocol, found = recovery.recovery(
+            trained, train, real, split=settings.split, n=settings.n, seed=settings.seed
+        )
+        return opened.evaluation(protocol, found, real.name, started)
     known = trained.header.critic_spaces
     evaluator = evaluator_of(real, train, settings, composition, trained.device, critic_spaces=known)
     first = settings.seed * evaluator.n  # different seeds score disjoint sets of samples
@@ -296,6 +306,14 @@ def _real_data(
             hint="restore the old data, or choose the new ones with --against DATA",
         )
     return real, train
+
+
+def _own_training_data(
+    trained: TrainedGenerator, file: Path, settings: EvalSettings, composition: Catalogues
+) -> Dataset:
+    """The data that a checkpoint was trained on, whatever it is scored against."""
+    _, train = _real_data(trained, file, replace(settings, against=None, split="train"), composition)
+    return train
 
 
 def real_data_of(

@@ -87,7 +87,8 @@ def project(target: Path, photos: Sequence[Path], how: Projection, settings: Eva
         real = _real(opened, settings)
         if real is not None:
             beside[real[0]] = projector(real[1], real[0]).errors
-    return replace(found, names=names, beside=beside, notes=notes)
+    latents = replace(found.latents, names=names)
+    return replace(found, names=names, latents=latents, beside=beside, notes=notes)
 
 
 class _Projector:
