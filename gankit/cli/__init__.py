@@ -21,6 +21,7 @@ from gankit.cli import (
     doctor,
     evaluate,
     figure,
+    film,
     install,
     latent,
     modes,
@@ -64,6 +65,7 @@ app.command("project")(project.project)
 app.command("directions")(directions.directions)
 app.command("neighbours")(latent.neighbours)
 app.command("average")(average.average)
+app.command("film")(film.film)
 app.command("figure1d")(figure.figure1d)
 app.command("eval")(evaluate.evaluate)
 app.command("manifold")(evaluate.manifold)
