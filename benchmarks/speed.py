@@ -34,7 +34,8 @@ from torch.nn import functional
 
 from gankit.contracts import DataSpec
 from gankit.data import Dataset, Sampler
-from gankit.game.loop import Networks, TrainingLoop
+from gankit.game.game import Networks
+from gankit.game.loop import TrainingLoop
 from gankit.game.loss import AdversarialLoss
 from gankit.look.bench import Operators, matmul_rate
 from gankit.machine.precision import Precision

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from gankit.contracts import CriticOutput, DataSpec, SampleGrid
 from gankit.data import DatasetFactory, builtin_datasets
 from gankit.game.conditions import one_hot
-from gankit.game.loop import Networks, TrainingLoop
+from gankit.game.game import Networks
+from gankit.game.loop import TrainingLoop
 from gankit.game.loss import AdversarialLoss
 from gankit.hookspecs import hookimpl
 from gankit.host import composition

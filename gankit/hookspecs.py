@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from gankit.contracts import CriticOutput, DataSpec, ExtensionInfo, SampleGrid, VariantInfo
     from gankit.data import Dataset, DatasetFactory
     from gankit.game.ema import Ema
-    from gankit.game.loop import Networks, TrainingLoop
+    from gankit.game.game import Networks
+    from gankit.game.loop import TrainingLoop
     from gankit.game.loss import AdversarialLoss
     from gankit.game.parts import Part
     from gankit.game.vectors import Vector

@@ -18,7 +18,8 @@ from gankit.data import Dataset, DatasetFactory, Splits
 from gankit.errors import GankitError, InputError, PluginError, ResourceError
 from gankit.game.critic import Critic, CriticWrapper, Pair, scores_of
 from gankit.game.ema import Ema
-from gankit.game.loop import Networks, TrainingLoop
+from gankit.game.game import Networks
+from gankit.game.loop import TrainingLoop
 from gankit.game.loss import AdversarialLoss, Terms
 from gankit.game.networks import (
     AutoEncoder,

@@ -29,6 +29,10 @@ CHECK
 gankit train --data hands --size 32 --steps 2 --device cpu --out hands
 gankit sample alone.safetensors --seeds 0,1,4-6 -o out/
 test "$(ls out | wc -l)" -eq 5
+gankit directions alone.safetensors -n 2
+gankit sample alone.safetensors --move sefa1=2 -o moved.png
+gankit project alone.safetensors out --steps 5 --restarts 1 --alone -o found.npz
+gankit sample alone.safetensors --latents found.npz -o found.png
 # A classifier is trained for it, meanwhile on the other core:
 GANKIT_HOME="$work/home" gankit eval alone.safetensors -n 200 --json -o scores.jsonl >/dev/null &
 scoring=$!
@@ -45,6 +49,8 @@ gankit plugin check ebgan --with gradient-noise --device cpu
 gankit verify ebgan
 gankit train --variant ebgan --with gradient-noise --steps 20 --device cpu --out energy
 gankit sample energy -n 4 -o energy.png
+gankit directions energy -n 2
+gankit project energy out --steps 5 --restarts 1 --alone -o energy.npz
 PIP_QUIET=1 PIP_YES=1 gankit uninstall gankit-ebgan
 gankit sample energy -n 4 -o again.png # its generator is the core's
 code=0

@@ -19,8 +19,9 @@ from gankit.contracts import DataSpec
 from gankit.data import Dataset, Sampler
 from gankit.errors import GankitError, InputError, PluginError, ResourceError
 from gankit.game.conditions import MAX_CONDITION, Conditions, Vectors
+from gankit.game.game import Networks
 from gankit.game.latent import LatentSpace
-from gankit.game.loop import Networks, TrainingLoop
+from gankit.game.loop import TrainingLoop
 from gankit.game.loss import AdversarialLoss
 from gankit.game.parts import Part
 from gankit.host.composition import BUILDERS, CORE, NETWORKS, BuiltBy

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from gankit.contracts import CriticOutput, DataSpec
 from gankit.errors import GankitError, InputError, PluginError
-from gankit.game.loop import Networks, TrainingLoop
+from gankit.game.game import Networks
+from gankit.game.loop import TrainingLoop
 from gankit.game.loss import AdversarialLoss
 from gankit.game.parts import overrides
 from gankit.host.composition import BuiltBy, Composition

@@ -14,7 +14,8 @@ from gankit.contracts import Batch
 from gankit.errors import InputError, PluginError
 from gankit.game.critic import Critic
 from gankit.game.ema import Ema
-from gankit.game.loop import Networks, TrainingLoop
+from gankit.game.game import Networks
+from gankit.game.loop import TrainingLoop
 from gankit.game.loss import AdversarialLoss, named
 from gankit.game.networks import Discriminator, Generator
 from gankit.game.parts import Part, Phase, Step

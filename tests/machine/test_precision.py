@@ -15,7 +15,8 @@ from gankit.base.files import read_json
 from gankit.contracts import Batch, DataSpec
 from gankit.errors import InputError
 from gankit.game.critic import Critic
-from gankit.game.loop import Networks, TrainingLoop
+from gankit.game.game import Networks
+from gankit.game.loop import TrainingLoop
 from gankit.game.networks import Discriminator, PointDiscriminator, PointGenerator
 from gankit.host import discovery
 from gankit.machine.precision import Precision, faster_on_cpu
@@ -175,24 +176,6 @@ def test_losses_and_gradients_of_every_variant_stay_close_to_float64(variant: st
         value, got = gradients(variant, player, precision)
         assert value == pytest.approx(loss, rel=bound, abs=bound), precision
         assert float((got - exact).norm() / exact.norm()) < bound, precision
-
-
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_wgan_gp_under_amp_stays_finite_for_thousands_of_steps(precision: str) -> None:
-    plan = plan_run(
-        [Layer("test", {"variant": "wgan-gp", "precision": precision, "batch": 16, "z_dim": 4, "d_steps": 5})]
-    )
-    loop = build_loop(plan, DataSpec((2,)), CPU)
-    torch.manual_seed(0)
-    skipped = torch.zeros(())
-    for _ in range(2000):
-        angle = torch.randint(8, (16,)) * torch.pi / 4
-        stats = loop.step(Batch(torch.stack([angle.cos(), angle.sin()], dim=1) + 0.02 * torch.randn(16, 2)))
-        skipped += stats.get("skipped/discriminator", 0)
-        assert all(bool(torch.isfinite(value)) for value in stats.values())
-    assert skipped <= 10
-    samples = loop.generate(loop.sample_z(500))
-    assert 0.7 < float(samples.detach().norm(dim=1).mean()) < 1.3, "it did not learn the ring"
 
 
 def test_a_meter_means_each_name_over_the_steps_that_had_it() -> None:

@@ -11,7 +11,8 @@ from support_runs import RING8, assert_same_state, state_of
 from torch import nn
 
 import gankit
-from gankit.game.loop import Networks, TrainingLoop
+from gankit.game.game import Networks
+from gankit.game.loop import TrainingLoop
 from gankit.settings.config import TrainConfig
 from gankit_variants import began
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from gankit.contracts import Batch
 from gankit.game.critic import Critic
-from gankit.game.loop import Networks, TrainingLoop
+from gankit.game.game import Networks
+from gankit.game.loop import TrainingLoop
 from gankit.game.parts import Part, Step
 from gankit.settings.config import TrainConfig
 from gankit_variants import wgan
