@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gankit.errors import GankitError as GankitError
+    from gankit.run.adversary import Adversary as Adversary
+    from gankit.run.entrance import Entrance as Entrance
     from gankit.run.run import RunResult as RunResult
     from gankit.run.train import resume as resume
     from gankit.run.train import train as train
@@ -23,6 +25,8 @@ __version__ = "0.2.0"
 
 # Loaded at first use, so that `gankit --help` need not import torch.
 _EXPORTS = {
+    "Adversary": "gankit.run.adversary",
+    "Entrance": "gankit.run.entrance",
     "GankitError": "gankit.errors",
     "RunResult": "gankit.run.run",
     "TrainedGenerator": "gankit.sample.generator",
@@ -33,6 +37,8 @@ _EXPORTS = {
 }
 _ROOMS = {"study": "gankit.study"}  # a package that is called: `gankit.study(…)`
 __all__ = [
+    "Adversary",
+    "Entrance",
     "GankitError",
     "RunResult",
     "TrainedGenerator",

@@ -22,6 +22,7 @@ ROOMS = [
     "contracts",
     "machine",
     "game",
+    "discriminators",
     "modality",
     "data",
     "measure",

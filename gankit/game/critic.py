@@ -86,10 +86,10 @@ class Critic:
                 contexts.enter_context(sdpa_kernel(SDPBackend.MATH))  # fused attention has no second derivative
             output: Tensor = self.discriminator(seen, *self._condition_for(len(samples), condition))
         output = output if output.dtype == torch.float64 else output.float()
-        if samples is self.batch.real:
-            self.know(real=output)
-        elif samples is self.batch.fake:
+        if samples is self.batch.fake:
             self.know(fake=output)
+        elif samples is self.batch.real:
+            self.know(real=output)
         return output
 
     def _condition_for(self, n: int, condition: Tensor | None) -> tuple[Tensor, ...]:

@@ -19,7 +19,7 @@ from gankit.contracts import DataSpec
 from gankit.data import Dataset, Sampler
 from gankit.errors import GankitError, InputError, PluginError, ResourceError
 from gankit.game.conditions import MAX_CONDITION, Conditions, Vectors
-from gankit.game.game import Networks
+from gankit.game.game import Game, Networks
 from gankit.game.latent import LatentSpace
 from gankit.game.loop import TrainingLoop
 from gankit.game.loss import AdversarialLoss
@@ -172,7 +172,7 @@ def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: 
     check_built(by, "gankit_training_loop", loop, TrainingLoop, data)
     loop.total_images = plan.config.total_images
     loop.logits = plan.composition.info.scores == "logits"
-    for name, part in _parts(plan, loop, data):
+    for name, part in parts_of(plan, loop, data):
         loop.add_part(name, part)
     for network in loop.networks.extra.values():
         if config.sync_bn:
@@ -194,7 +194,7 @@ def _build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: 
     return loop
 
 
-def _parts(plan: Plan, loop: TrainingLoop, data: DataSpec) -> Iterator[tuple[str, Part]]:
+def parts_of(plan: Plan, loop: Game, data: DataSpec) -> Iterator[tuple[str, Part]]:
     """The parts of all plugins, each with a name: the variant's first, then those of extensions in their order."""
     arguments = {"loop": loop, "options": plan.live.options, "data": data}
     for supplier in reversed(plan.composition.suppliers("gankit_parts")):

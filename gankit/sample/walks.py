@@ -174,7 +174,7 @@ def drawable(trained: TrainedGenerator, n: int, what: str) -> None:
 
 
 def _line(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
-    return torch.lerp(start[None], end[None], t[:, None])
+    return torch.lerp(start[None], end[None], t.reshape(-1, *[1] * start.dim()))
 
 
 def conditions_of(trained: TrainedGenerator, seed: int, labels: Sequence[int | str]) -> Tensor | None:

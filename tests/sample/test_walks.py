@@ -13,12 +13,15 @@ import pytest
 import torch
 from PIL import Image
 from support import gankit
+from support_sample import Styled
+from support_sample import trained as trained_toy
 from torch import Tensor, nn
 
 import gankit as api
 from gankit.errors import InputError
 from gankit.game.conditions import Conditions
 from gankit.sample.generator import TrainedGenerator
+from gankit.sample.latents import Latents
 from gankit.sample.walks import arithmetic, interpolate, slerp, stops_of, there_and_back
 
 
@@ -103,6 +106,14 @@ def test_a_conditional_walk_keeps_its_class_or_goes_from_one_to_the_other(folder
     assert module.seen[-1][1].tolist() == [[0, 1], [0.5, 0.5], [1, 0]]  # and back, without a jump
     interpolate(trained, stops_of(trained, [0, 1]), 3)
     assert module.seen[-1][1].tolist() == trained.space.inputs([0])[1].tolist() * 3
+
+
+def test_styles_go_along_lines_of_every_layer() -> None:
+    generator = trained_toy(Styled(), 3)
+    ws = torch.randn(2, 2, 5, generator=torch.Generator().manual_seed(0))
+    (walk,) = interpolate(generator, Latents(ws=ws), 3)
+    middle = generator.render(Latents(ws=ws.mean(0, keepdim=True)))
+    assert np.array_equal(walk[1], middle.movedim(1, -1).numpy()[0])
 
 
 def told(seen: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:

@@ -1,0 +1,349 @@
+"""`gankit.Adversary`: a discriminator with its loss, penalties and augmentation, in a loop that is not gankit's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from gankit.contracts import Batch, DataSpec
+from gankit.errors import InputError, PluginError
+from gankit.game.game import Game, Networks
+from gankit.game.loss import AdversarialLoss
+from gankit.game.parts import Part, Phase, Step
+from gankit.game.state import State
+from gankit.machine import processes
+from gankit.machine.precision import Precision
+from gankit.run.build import parts_of
+from gankit.run.plan import Plan, plan_run
+from gankit.run.rehearsal import fitting
+from gankit.settings.layers import Layer
+
+BARE = Path(__file__).with_name("bare.py")  # a variant without a loss, for losses that are objects
+D, G = "discriminator", "generator"
+
+
+class Adversary(nn.Module):
+    """One adversary of a generator, decoder or student that somebody else trains: what D learns, and what it teaches.
+
+        adversary = gankit.Adversary(discriminator, "hinge", shape=(3, 64, 64), parts=["r1", "diffaugment"])
+        for real in batches:
+            fake = decoder(encoder(real))
+            adversary.d_step(real, fake)                                   # D moves
+            loss = reconstruction(real, fake) + 0.1 * adversary.g_loss(fake, real)
+            optimizer.zero_grad(); loss.backward(); optimizer.step()       # your side moves
+
+    It is a module: it moves with `.to`, and its `state_dict` holds D, the loss, the parts, D's optimiser and the
+    counters, so that a loop that is continued from it is the uninterrupted one.
+    """
+
+    def __init__(
+        self,
+        discriminator: nn.Module,
+        loss: str | Path | AdversarialLoss,
+        *,
+        shape: Sequence[int],
+        condition: int = 0,
+        parts: Sequence[str | Part] = (),
+        options: Mapping[str, Any] | None = None,
+        lr: float | None = None,
+        betas: tuple[float, float] | None = None,
+        optimizer: str | None = None,
+        weight_decay: float | None = None,
+        penalty_every: int | None = None,
+        precision: str | None = None,
+    ) -> None:
+        """An adversary on the device of `discriminator`.
+
+        discriminator: samples [N, *shape] (and y [N, condition]) -> scores [N], raw; or maps of scores [N, …], of which
+            every position counts like a sample. It may be wrapped by DistributedDataParallel.
+        loss: a variant by name or file ('hinge', 'lsgan', './mine.py'), or an `AdversarialLoss`.
+        shape: of one sample: (C, H, W), (C, T), (C, D, H, W) or (D,).
+        parts: extensions by name or file ('r1', 'ada', './mine.py'), or objects, in their order.
+        options: of the variant and of extensions: {'gp': 10, 'r1': {'gamma': 1}}.
+        lr, betas, optimizer, weight_decay: D's optimiser; by default as the variant recommends.
+        penalty_every: penalties in every k-th step only, weighed k times.
+        precision: fp32, tf32, bf16 or fp16 (with a scaler of its own); None leaves the caller's autocast in force.
+
+        Raises InputError and PluginError as a run does.
+        """
+        super().__init__()
+        module = discriminator.module if isinstance(discriminator, DistributedDataParallel) else discriminator
+        first = next(module.parameters(), None)
+        if first is None:
+            raise InputError("the discriminator has no parameters", hint="there is nothing to train in it")
+        variant = BARE if isinstance(loss, AdversarialLoss) else loss
+        named = [part for part in parts if isinstance(part, str)]
+        settings = {
+            "variant": os.fspath(variant), "extensions": named, "options": options or {},
+            "d_lr": lr, "betas": betas, "d_optimizer": optimizer, "weight_decay": weight_decay,
+            "penalty_every": penalty_every, "precision": precision, "conditional": condition > 0 or None,
+        }  # fmt: skip
+        plan = plan_run([Layer("Adversary", {key: value for key, value in settings.items() if value is not None})])
+        self.data = DataSpec(tuple(shape), condition=condition)
+        """What a sample is."""
+        self.discriminator = module
+        """D, without what wraps it."""
+        built = loss if isinstance(loss, AdversarialLoss) else _loss_of(plan, self.data)
+        self.loss = built.to(first.device)
+        """What both sides minimise."""
+        networks = Networks(_Elsewhere(), _Scores(module, built))
+        self._game = _Theirs(networks, self.loss, plan, first.device, callers=precision is None)
+        offered = iter(parts_of(plan, self._game, self.data))
+        objects = [(type(part).__name__.lower(), part) for part in parts if isinstance(part, Part)]
+        for name, part in [*offered, *objects]:
+            self._game.add_part(name, part)
+        self.parts = nn.ModuleDict({name.replace(".", "_"): part for name, part in self._game.parts.items()})
+        """What takes part beside the loss, by name."""
+        self.stats: dict[str, Tensor] = {}
+        """Statistics of the last step of D, as 0-d tensors: terms, scores, the norm of its gradient."""
+        self._open: Step | None = None
+
+    # -- D's side ------------------------------------------------------------------------------------------------------
+
+    def d_step(
+        self, real: Tensor, fake: Tensor, condition: Tensor | None = None, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Show real and fake samples [N, *shape] to D, which moves once; statistics as 0-d tensors.
+
+        `fake` may have a graph: no gradient flows into it. `condition` [N, K] and `labels` [N] are those of both.
+        """
+        self.optimizer.zero_grad()
+        loss = self.d_loss(real, fake, condition, labels)
+        self._game.players[D].scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        return self.d_update()
+
+    def d_loss(
+        self, real: Tensor, fake: Tensor, condition: Tensor | None = None, labels: Tensor | None = None
+    ) -> Tensor:
+        """What D minimises, for a caller that does the backward pass itself; then comes `d_update`.
+
+        For accumulated gradients it is called, divided and backpropagated several times before one `d_update`.
+        """
+        self._check(real=real, fake=fake, condition=condition)
+        self._game.attend()
+        self.discriminator.train()
+        batch = Batch(real, fake.detach(), None, labels, condition)  # type: ignore[arg-type]
+        self._open = self._game.begin(D, batch, len(real))
+        return self._game.objective(self._open, batch)
+
+    def d_update(self) -> dict[str, Tensor]:
+        """D's gradients are there (unscaled): average them over processes, let parts see them, and move D."""
+        if self._open is None:
+            raise InputError("there is no step of the discriminator to finish", hint="d_loss and its backward() first")
+        self.stats = self._game.finish(self._open)
+        self.optimizer.zero_grad()
+        self._open = None
+        return self.stats
+
+    # -- the other side ------------------------------------------------------------------------------------------------
+
+    def g_loss(
+        self, fake: Tensor, real: Tensor | None = None, condition: Tensor | None = None, labels: Tensor | None = None
+    ) -> Tensor:
+        """What the generator minimises on its samples [N, *shape], a scalar with their graph; D gets no gradient.
+
+        Losses that compare with real samples (relativistic ones) need `real` [N, *shape].
+        """
+        if torch.is_grad_enabled() and not fake.requires_grad:
+            raise InputError("g_loss: the fake samples carry no graph", hint="what your network made, undetached")
+        self._check(real=real, fake=fake, condition=condition)
+        batch = _FakesOnly(fake, labels, condition) if real is None else Batch(real, fake, None, labels, condition)  # type: ignore[arg-type]
+        with self._game.only(G):
+            step = self._game.begin(G, batch, len(fake))  # type: ignore[arg-type]
+            return self._game.objective(step, batch)  # type: ignore[arg-type]
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """D's optimiser."""
+        return self._game.players[D].optimizer
+
+    @property
+    def steps(self) -> int:
+        """How often D has moved."""
+        return self._game.steps
+
+    def get_extra_state(self) -> State:
+        """The optimiser, the counters and the scaler as tensors and numbers by name, for `state_dict`."""
+        return self._game.counters()
+
+    def set_extra_state(self, state: State) -> None:
+        """Restore what `get_extra_state` gave."""
+        self._game.restore(state)
+
+    def _check(self, *, real: Tensor | None, fake: Tensor, condition: Tensor | None) -> None:
+        """InputError for samples that are not what was said, before anything is changed."""
+        shape, device = self.data.shape, next(self.discriminator.parameters()).device
+        for name, samples in (("real", real), ("fake", fake)):
+            if samples is None:
+                continue
+            if tuple(samples.shape[1:]) != shape:
+                wanted = ", ".join(map(str, ("N", *shape)))
+                raise InputError(
+                    f"{name} samples are {list(samples.shape)}, not [{wanted}]", hint="shape=… says what they are"
+                )
+            if samples.device != device:
+                raise InputError(
+                    f"{name} samples are on {samples.device}, the discriminator on {device}", hint="move one of them"
+                )
+        if real is not None and len(real) != len(fake):
+            raise InputError(f"{len(real)} real and {len(fake)} fake samples", hint="as many of both")
+        length = self.data.condition
+        if (condition is None) == bool(length) or (condition is not None and condition.shape != (len(fake), length)):
+            given = "no condition" if condition is None else f"conditions {list(condition.shape)}"
+            raise InputError(
+                f"{given}: this adversary takes [{len(fake)}, {length}]", hint="condition=… says how many numbers"
+            )
+
+
+def _loss_of(plan: Plan, data: DataSpec) -> AdversarialLoss:
+    built = plan.composition.hook.gankit_loss(data=data, options=plan.live.options)
+    if not isinstance(built, AdversarialLoss):
+        raise PluginError(f"gankit_loss returned {type(built).__name__}", hint="it must return an AdversarialLoss")
+    if built.output.code:
+        raise InputError(
+            f"the discriminator of {plan.composition.info.title} is an auto-encoder", hint="a loss on scores: hinge"
+        )
+    return built
+
+
+class _Theirs(Game):
+    """The game without a generator: two phases, of which D's is played here and G's is a loss for somebody else."""
+
+    def __init__(
+        self, networks: Networks, loss: AdversarialLoss, plan: Plan, device: torch.device, *, callers: bool
+    ) -> None:
+        super().__init__(networks, loss, plan.config, device)
+        if callers:
+            self.precision = _Callers(device)
+        config = plan.config
+        self.logits = plan.composition.info.scores == "logits"
+        parameters = dict(networks.discriminator.named_parameters())
+        self.players = {D: self._new_player(parameters, config.d_lr, config.d_optimizer, config.d_betas)}
+        self.phases = {
+            D: Phase(D, loss.discriminator, prefix="d", fakes="detached", penalised=True, frozen=()),
+            G: Phase(G, loss.generator, prefix="g", fakes="attached", frozen=(D,)),
+        }
+
+    def attend(self) -> None:
+        """Follow the networks where the caller has moved them."""
+        device = next(self.networks.discriminator.parameters()).device
+        if device != self.device:
+            self.device = device
+            self.precision = (
+                _Callers(device) if isinstance(self.precision, _Callers) else Precision(self.precision.name, device)
+            )
+
+    def begin(self, name: str, batch: Batch, n: int) -> Step:
+        """The present step of a phase."""
+        if name == D:
+            self._set_schedules()
+        phase, size = self.phases[name], n * processes.size()
+        player = self.players[D]
+        return Step(
+            phase, name, player, number=self.steps, images=(self.steps + 1) * size,
+            images_since=(self.steps + 1 - phase.last) * size, penalty_gain=self.penalty_gain(name),
+        )  # fmt: skip
+
+    def objective(self, step: Step, batch: Batch) -> Tensor:
+        """What a phase minimises, with its graph."""
+        return self._objective(step, batch)
+
+    def only(self, name: str) -> AbstractContextManager[None]:
+        """The context in which the discriminator gets no gradient."""
+        return self._others_frozen(self.phases[name])
+
+    def finish(self, step: Step) -> dict[str, Tensor]:
+        """Move D and count the step."""
+        stats = self._update(step)
+        self._played(D)
+        self.steps += 1
+        return stats
+
+    def counters(self) -> State:
+        """All state that is no parameter or buffer of a module."""
+        state: State = {"steps": self.steps}
+        for name, phase in self.phases.items():
+            state |= {f"phase.{name}.turns": phase.turns, f"phase.{name}.last": phase.last}
+        for name, player in self.players.items():
+            state |= player.state_dict(name)
+        return state
+
+    def restore(self, state: State) -> None:
+        """Continue where `counters` was taken."""
+        for name, player in self.players.items():
+            player.load_state_dict(name, state)
+        for name, phase in self.phases.items():
+            phase.turns, phase.last = int(state[f"phase.{name}.turns"]), int(state[f"phase.{name}.last"])
+        self.steps = int(state["steps"])
+
+
+class _Callers(Precision):
+    """The arithmetic that the caller has chosen: its autocast stays in force, but for penalties."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.name, self.device_type, self._in_full = "the caller's", device.type, False
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        with torch.autocast(self.device_type, enabled=False):
+            yield
+
+    def autocast(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class _Scores(nn.Module):
+    """A discriminator whose maps of scores [N, …] are scores: of every position one, [N · positions]."""
+
+    def __init__(self, network: nn.Module, loss: AdversarialLoss) -> None:
+        super().__init__()
+        self.network = network
+        self.reads = loss.output
+
+    def forward(self, samples: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Samples [N, *shape] -> what the loss reads."""
+        output = self.network(samples) if condition is None else self.network(samples, condition)
+        if not isinstance(output, Tensor) or output.shape[:1] != samples.shape[:1]:
+            given = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise InputError(
+                f"the discriminator gave {given} for {len(samples)} samples", hint="scores [N], or maps [N, …]"
+            )
+        if self.reads.heads:
+            wanted, hint = fitting(output, tuple(samples.shape), self.reads)
+            if wanted:
+                raise InputError(f"the discriminator gave {list(output.shape)}, the loss reads {wanted}", hint=hint)
+            return output
+        return output.flatten()
+
+
+class _Elsewhere(nn.Module):
+    """In place of the generator, which is the caller's."""
+
+    def __deepcopy__(self, memo: object) -> nn.Module:
+        raise InputError(
+            "the generator is not the adversary's: a part wants to average it",
+            hint="gankit.plugin.Ema(module, halflife)",
+        )
+
+
+class _FakesOnly:
+    """A batch without real samples; whoever asks for them is told."""
+
+    z = fresh = None
+
+    def __init__(self, fake: Tensor, labels: Tensor | None, condition: Tensor | None) -> None:
+        self.fake, self.labels, self.condition = fake, labels, condition
+
+    @property
+    def real(self) -> Tensor:
+        raise InputError("this loss compares fake samples with real ones", hint="g_loss(fake, real)")
