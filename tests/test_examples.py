@@ -32,6 +32,7 @@ pytestmark = pytest.mark.usefixtures("warm_processes")
 
 def test_every_example_is_tested_here() -> None:
     assert {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"} == {
+        "adversary",
         "bigan.py",
         "checkers.py",
         "clip_gradients.py",
@@ -81,6 +82,26 @@ def test_the_library_example_runs(tmp_path: Path) -> None:
         [python(), EXAMPLES / "use_as_library.py"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert result.stdout == "2,016 images seen; drew (16, 28, 28, 1) uint8\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [("vae", None), ("super_resolution", None), ("vae_lightning", "pytorch_lightning"), ("vae_accelerate", "accelerate")],
+)
+def test_an_adversary_plays_in_other_loops(name: str, needs: str | None, tmp_path: Path) -> None:
+    if needs is not None:
+        pytest.importorskip(needs)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    script = EXAMPLES / "adversary" / f"{name}.py"
+    done = subprocess.run(
+        [python(), script, "4"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    if needs is None:
+        assert "step 4: error 0." in done.stdout
+        assert (tmp_path / f"{name.replace('_', '-')}.png").stat().st_size > 1000
+    else:
+        assert "d/real" in done.stdout or "D has moved 2 times" in done.stdout
 
 
 def test_the_data_set_is_trained_on_and_sampled_by_class(tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""Digits of 7x7 pixels -> 28x28: without an adversary they are blurred, with one they have edges.
+
+    python examples/adversary/super_resolution.py [STEPS]
+
+It writes super-resolution.png: small digits, large ones without and with an adversary, and the real ones.
+"""
+
+import copy
+import sys
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from vae import digits
+
+import gankit
+from gankit.discriminators import Patch, feature_matching
+from gankit.sample.pictures import picture
+
+
+def network() -> nn.Module:
+    """[N, 1, 7, 7] -> [N, 1, 28, 28]."""
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3, 1, 1), nn.SiLU(), nn.Conv2d(32, 128, 3, 1, 1), nn.PixelShuffle(2), nn.SiLU(),
+        nn.Conv2d(32, 128, 3, 1, 1), nn.PixelShuffle(2), nn.SiLU(), nn.Conv2d(32, 1, 3, 1, 1), nn.Tanh(),
+    )  # fmt: skip
+
+
+def train(enlarge: nn.Module, images: Tensor, steps: int, *, adversarial: bool) -> nn.Module:
+    torch.manual_seed(0)
+    optimizer = torch.optim.Adam(enlarge.parameters(), 1e-3, (0.5, 0.9))
+    d = Patch(1, width=16, layers=2)
+    adversary = gankit.Adversary(d, "r3gan", shape=(1, 28, 28), lr=1e-3, betas=(0.5, 0.9))  # relativistic, R1 and R2
+    entrance = gankit.Entrance(weight=0.5, wait=50, ramp=100, last_layer=enlarge[-2].weight)
+    for step in range(1, steps + 1):
+        real = images[torch.randint(len(images), (32,))]
+        fake = enlarge(F.avg_pool2d(real, 4))
+        error = F.l1_loss(fake, real)
+        loss = error
+        if adversarial:
+            adversary.d_step(real, fake)
+            loss = loss + entrance(error, adversary.g_loss(fake, real)) + 0.1 * feature_matching(d, fake, real)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 100 == 0 or step == steps:
+            print(f"{'with' if adversarial else 'without'} an adversary, step {step}: error {error.item():.4f}")
+    return enlarge
+
+
+def main(steps: int) -> None:
+    images = digits()
+    torch.manual_seed(0)
+    plain = network()
+    adversarial = copy.deepcopy(plain)
+    train(plain, images, steps, adversarial=False)
+    train(adversarial, images, steps, adversarial=True)
+    with torch.no_grad():
+        small = F.avg_pool2d(images[:10], 4)
+        rows = [F.interpolate(small, scale_factor=4), plain(small), adversarial(small), images[:10]]
+        picture(torch.cat(rows), columns=10).save("super-resolution.png")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 600)
