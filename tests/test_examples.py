@@ -86,7 +86,12 @@ def test_the_library_example_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "needs"),
-    [("vae", None), ("super_resolution", None), ("vae_lightning", "pytorch_lightning"), ("vae_accelerate", "accelerate")],
+    [
+        ("vae", None),
+        ("super_resolution", None),
+        ("vae_lightning", "pytorch_lightning"),
+        ("vae_accelerate", "accelerate"),
+    ],
 )
 def test_an_adversary_plays_in_other_loops(name: str, needs: str | None, tmp_path: Path) -> None:
     if needs is not None:

@@ -28,6 +28,10 @@ from gankit.settings.layers import Layer
 
 BARE = Path(__file__).with_name("bare.py")  # a variant without a loss, for losses that are objects
 D, G = "discriminator", "generator"
+MEMORY = 0.98  # of the averages of `Adversary.verdict`
+EARLY = 50  # steps of D before which it says nothing
+WINS, LOSES = 0.98, 0.52  # shares of real samples that are scored above fake ones
+LARGE = 1e3  # scores
 
 
 class Adversary(nn.Module):
@@ -160,6 +164,28 @@ class Adversary(nn.Module):
             step = self._game.begin(G, batch, len(fake))  # type: ignore[arg-type]
             return self._game.objective(step, batch)  # type: ignore[arg-type]
 
+    def verdict(self) -> str:
+        """In words which side runs away, from the scores of about the last hundred steps of D; it waits for a GPU."""
+        ordered, size = self._game.watched.tolist()
+        if self.steps < EARLY:
+            return f"too early to say: D has moved {self.steps} times"
+        if size > LARGE:
+            return (
+                f"the scores run away (about {size:.3g}): give D a gradient penalty (parts=['r1']) or spectral norm, "
+                "or a smaller lr"
+            )
+        if ordered > WINS:
+            return (
+                f"the discriminator wins: it scores {ordered:.0%} of the real samples above the fake ones, and teaches "
+                "little; a gradient penalty (parts=['r1']), augmentation (parts=['diffaugment']), or a smaller lr for D"
+            )
+        if ordered < LOSES:
+            return (
+                f"the discriminator learns nothing: it scores {ordered:.0%} of the real samples above the fake ones; "
+                "a larger lr for it, a weaker penalty, or a smaller weight of g_loss"
+            )
+        return f"both sides play: D scores {ordered:.0%} of the real samples above the fake ones"
+
     # -- state ---------------------------------------------------------------------------------------------------------
 
     @property
@@ -225,6 +251,8 @@ class _Theirs(Game):
         super().__init__(networks, loss, plan.config, device)
         if callers:
             self.precision = _Callers(device)
+        self.watched = torch.zeros(2, device=device)
+        """Averages over steps: the share of real samples scored above fake ones, and the size of scores."""
         config = plan.config
         self.logits = plan.composition.info.scores == "logits"
         parameters = dict(networks.discriminator.named_parameters())
@@ -238,7 +266,7 @@ class _Theirs(Game):
         """Follow the networks where the caller has moved them."""
         device = next(self.networks.discriminator.parameters()).device
         if device != self.device:
-            self.device = device
+            self.device, self.watched = device, self.watched.to(device)
             self.precision = (
                 _Callers(device) if isinstance(self.precision, _Callers) else Precision(self.precision.name, device)
             )
@@ -265,9 +293,20 @@ class _Theirs(Game):
     def finish(self, step: Step) -> dict[str, Tensor]:
         """Move D and count the step."""
         stats = self._update(step)
+        self._watch(step)
         self._played(D)
         self.steps += 1
         return stats
+
+    def _watch(self, step: Step) -> None:
+        """Follow the scores of a step, without waiting for the device."""
+        if step.critic is None or step.critic.real is None or step.critic.fake is None:
+            return
+        real, fake = step.critic.real.float(), step.critic.fake.float()
+        ordered = (real > fake).float().mean() + 0.5 * (real == fake).float().mean()
+        now = torch.stack([ordered, (real.abs().mean() + fake.abs().mean()) / 2])
+        kept = min(MEMORY, self.steps / (self.steps + 1))  # a mean of all at first
+        self.watched.lerp_(torch.nan_to_num(now, nan=torch.inf), 1 - kept)
 
     def counters(self) -> State:
         """All state that is no parameter or buffer of a module."""
@@ -276,7 +315,7 @@ class _Theirs(Game):
             state |= {f"phase.{name}.turns": phase.turns, f"phase.{name}.last": phase.last}
         for name, player in self.players.items():
             state |= player.state_dict(name)
-        return state
+        return state | {"watched": self.watched.clone()}
 
     def restore(self, state: State) -> None:
         """Continue where `counters` was taken."""
@@ -285,6 +324,7 @@ class _Theirs(Game):
         for name, phase in self.phases.items():
             phase.turns, phase.last = int(state[f"phase.{name}.turns"]), int(state[f"phase.{name}.last"])
         self.steps = int(state["steps"])
+        self.watched.copy_(torch.as_tensor(state["watched"]))
 
 
 class _Callers(Precision):

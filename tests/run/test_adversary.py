@@ -252,6 +252,40 @@ def test_two_processes_move_as_one_with_the_whole_batch(tmp_path: Path) -> None:
     assert "the same" in done.stdout
 
 
+# -- who wins ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_verdict_says_in_words_who_runs_away() -> None:
+    real, fake = torch.ones(16, *SHAPE), -torch.ones(16, *SHAPE)
+    wins = adversary()
+    assert wins.verdict() == "too early to say: D has moved 0 times"
+    for _ in range(60):
+        wins.d_step(real, fake)
+    assert wins.verdict().startswith("the discriminator wins: it scores 100% of the real samples above")
+    again = adversary()
+    again.load_state_dict(wins.state_dict())
+    assert again.verdict() == wins.verdict()
+
+    torch.manual_seed(0)
+    loses = adversary(lr=1e-8)
+    for _ in range(60):
+        loses.d_step(*torch.randn(2, 16, *SHAPE))
+    assert loses.verdict().startswith(("the discriminator learns nothing", "both sides play"))
+
+    class Loud(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.full((), 1e6))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.weight * x.flatten(1).mean(1)
+
+    loud = adversary("wgan-gp", d=Loud())
+    for _ in range(60):
+        loud.d_step(*torch.randn(2, 16, *SHAPE))
+    assert loud.verdict().startswith("the scores run away")
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
