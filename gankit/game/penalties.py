@@ -29,11 +29,13 @@ def between(real: Tensor, fake: Tensor) -> Tensor:
 def input_gradients(scores: Tensor, points: Tensor) -> Tensor:
     """Scores [N] of leaves [N, …] -> d score_i / d point_i as [N, D], differentiable once more.
 
-    The sum of the scores is differentiated: where the critic couples the samples of a batch, row i also has what sample
-    i does to the scores of its neighbours.
+    Where a sample has several scores (those of patches, [N · positions] or [N, …]), their mean is differentiated, so
+    that a penalty does not grow with the number of patches. The sum over samples is differentiated: where the critic
+    couples the samples of a batch, row i also has what sample i does to the scores of its neighbours.
     """
+    total, positions = scores.sum(), scores.numel() // len(points)
     with inputs_only():
-        (gradients,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
+        (gradients,) = torch.autograd.grad(total if positions == 1 else total / positions, points, create_graph=True)
     return gradients.reshape(len(points), -1)
 
 
@@ -57,6 +59,11 @@ def squared_gradients(scores: Tensor, points: Tensor) -> Tensor:
     return input_gradients(scores, points).square().sum(1)
 
 
+def _of_samples(scores: Tensor, n: int) -> Tensor:
+    """One score for each of n samples: of several, the mean."""
+    return scores if len(scores) == n and scores.dim() == 1 else scores.reshape(n, -1).mean(1)
+
+
 def finite_differences(critic: Critic, points: Tensor, sigma: float = 0.01, condition: Tensor | None = None) -> Tensor:
     """Estimates of ||grad D||^2 as [N] at points [N, …]: ((D(x + sigma e) - D(x)) / sigma)^2 with e ~ N(0, I).
 
@@ -71,6 +78,6 @@ def finite_differences(critic: Critic, points: Tensor, sigma: float = 0.01, cond
     moved = points + sigma * torch.randn_like(points)
     with critic.precision.full():
         with torch.random.fork_rng([points.device] if points.device.type == "cuda" else []):
-            before = scores_of(critic(points, condition))
-        after = scores_of(critic(moved, condition))
+            before = _of_samples(scores_of(critic(points, condition)), len(points))
+        after = _of_samples(scores_of(critic(moved, condition)), len(points))
     return ((after - before) / sigma).square()

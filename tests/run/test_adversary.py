@@ -96,15 +96,28 @@ def test_every_loss_on_scores_plays(name: str) -> None:
     assert bool(fake.grad.any())
 
 
-def test_a_penalty_is_the_one_of_its_formula() -> None:
-    own = adversary(parts=["r1"], options={"r1": {"gamma": 3.0}})
+@pytest.mark.parametrize("make", [network, patches])
+def test_a_penalty_is_the_one_of_its_formula_and_that_of_the_mean_of_patches(make: Any) -> None:
+    own = adversary(d=make(), parts=["r1"], options={"r1": {"gamma": 3.0}})
     plain = copy.deepcopy(own.discriminator)
     real, fake = samples()
     point = real.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(plain(point).sum(), point)
+    (gradient,) = torch.autograd.grad(plain(point).reshape(len(real), -1).mean(1).sum(), point)
     expected = 1.5 * gradient.flatten(1).square().sum(1).mean()
     (name,) = [key for key in own.d_step(real, fake) if "r1" in key]
     assert float(own.stats[name]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_finite_differences_estimate_the_penalty_of_the_mean_of_patches() -> None:
+    exact, near = (
+        adversary(d=patches(), parts=["r1"], options={"r1": {"gamma": 2.0, "estimate": how}})
+        for how in ("autograd", "finite")
+    )
+    torch.manual_seed(0)
+    real, fake = torch.randn(2, 400, *SHAPE)
+    (name,) = [key for key in exact.d_step(real, fake) if "r1" in key]
+    near.d_step(real, fake)
+    assert float(near.stats[name]) == pytest.approx(float(exact.stats[name]), rel=0.25)
 
 
 def test_an_objects_loss_and_parts_of_ones_own() -> None:
