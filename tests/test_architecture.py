@@ -36,7 +36,9 @@ ROOMS = [
     "look",
     "plugin",
     "testing",
+    "page",
     "study",
+    "web",
     "cli",
 ]
 WITHOUT_TORCH = {"errors", "base", "settings", "contracts", "hookspecs", "host", "cli"}

@@ -10,9 +10,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from gankit.base.files import (
     cannot_write,
@@ -26,7 +24,9 @@ from gankit.base.files import (
     write_new,
 )
 from gankit.errors import InputError
-from gankit.game.state import State
+
+if TYPE_CHECKING:
+    from gankit.game.state import State
 
 log = logging.getLogger("gankit")
 
@@ -54,8 +54,10 @@ def save(root: Path, *, step: int, state: State, progress: Mapping[str, Any], ge
 
     `state` is the state of the loop, `progress` the counters of the run (JSON), `generator` the sampleable file.
     """
-    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    scalars = {name: value for name, value in state.items() if not isinstance(value, Tensor)}
+    import torch  # seconds, which those who look at a run need not wait
+
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    scalars = {name: value for name, value in state.items() if not isinstance(value, torch.Tensor)}
     files = {
         GENERATOR: generator,
         STATE: pack_tensors(tensors),

@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from gankit.measure.text import title_of
-from gankit.study.drawing import DASHES, FONT, SERIES, Drawing, log_ticks, shortened, ticks
+from gankit.page.axis import Axis
+from gankit.page.drawing import DASHES, FONT, SERIES, Drawing, shortened
 from gankit.study.findings import score_text
 from gankit.study.table import Row, SearchRow, Table
 
 ROW = 34  # height of a strip
 AXIS = 46  # height of an axis with its title
 FAILED = 76  # width of the column of failed runs
-WIDE_RANGE = 15.0  # largest by smallest score from which on an axis is logarithmic
 LETTER = 0.56 * FONT  # mean width of a character
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Scores on pixels [start, end]."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    logarithmic: bool
-
-    def __call__(self, value: float) -> float:
-        """The place of a score, kept within the axis."""
-        scale: Callable[[float], float] = math.log if self.logarithmic else float
-        value = min(max(value, self.low), self.high)
-        share = (scale(value) - scale(self.low)) / (scale(self.high) - scale(self.low))
-        return self.start + share * (self.end - self.start)
-
-    def ticks(self) -> list[float]:
-        """Round scores within the axis."""
-        return log_ticks(self.low, self.high) if self.logarithmic else ticks(self.low, self.high)
 
 
 def strips(table: Table, rows: Sequence[Row], width: float) -> Drawing:
@@ -53,7 +30,7 @@ def strips(table: Table, rows: Sequence[Row], width: float) -> Drawing:
     if not scores:
         drawing.label(left, ROW / 2, "no run has a score", colour="pale")
         return drawing
-    axis = _axis([*scores, *floors], left, right)
+    axis = Axis.around([*scores, *floors], left, right)
     bottom = len(rows) * ROW + 10
     _scale_below(drawing, axis, table, bottom, most=4 if narrow else 8)
     if floors:
@@ -104,7 +81,7 @@ def budget(table: Table, searches: Sequence[SearchRow], width: float) -> Drawing
     values = [point.value for search in drawn for point in search.expected if math.isfinite(point.value)]
     values += [end for search in drawn for point in search.expected[1:] for end in (point.low, point.high)]
     finite = [value for value in values if math.isfinite(value)]
-    axis = _axis(finite, top + plot, top)
+    axis = Axis.around(finite, top + plot, top)
     left, right = 54.0, width - 14
     most = max(len(search.expected) for search in drawn)
 
@@ -112,7 +89,7 @@ def budget(table: Table, searches: Sequence[SearchRow], width: float) -> Drawing
         return left + (right - left) * (math.log(k) / math.log(most) if most > 1 else 0.5)
 
     drawing.label(14, 12, f"expected best; {_metric(table)}", colour="pale", size=12)
-    for value in _thinned(axis.ticks(), 7):
+    for value in axis.ticks(7):
         y = axis(value)
         drawing.line([(left, y), (right, y)], "rule")
         drawing.label(left - 8, y, _tick_text(table, value), colour="pale", anchor="end", size=12)
@@ -131,23 +108,11 @@ def budget(table: Table, searches: Sequence[SearchRow], width: float) -> Drawing
     return drawing
 
 
-def _axis(values: Sequence[float], start: float, end: float) -> Axis:
-    low, high = min(values), max(values)
-    if low > 0 and high / low > WIDE_RANGE:
-        return Axis(low / 1.15, high * 1.15, start, end, logarithmic=True)
-    margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
-    return Axis(low - margin, high + margin, start, end, logarithmic=False)
-
-
 def _scale_below(drawing: Drawing, axis: Axis, table: Table, bottom: float, most: int) -> None:
-    for value in _thinned(axis.ticks(), most):
+    for value in axis.ticks(most):
         x = axis(value)
         drawing.line([(x, 6), (x, bottom)], "rule")
         drawing.label(x, bottom + 12, _tick_text(table, value), colour="pale", anchor="middle", size=12)
-
-
-def _thinned(values: Sequence[float], most: int) -> Iterable[float]:
-    return values[:: math.ceil(len(values) / most) or 1]
 
 
 def _metric(table: Table) -> str:

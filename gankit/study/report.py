@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 import shlex
@@ -17,11 +16,13 @@ from gankit import __version__
 from gankit.base import progress
 from gankit.base.files import write_durably
 from gankit.base.text import plural
+from gankit.page.drawing import Drawing
+from gankit.page.html import data_uri, figure, lines, listing, table_of, text
+from gankit.page.html import page as html_page
 from gankit.sample.pictures import png
 from gankit.study import journal
 from gankit.study.charts import budget, strips
 from gankit.study.definition import flat
-from gankit.study.drawing import Drawing
 from gankit.study.export import body, headings
 from gankit.study.findings import (
     difference_of,
@@ -33,8 +34,6 @@ from gankit.study.findings import (
     searched,
 )
 from gankit.study.journal import Result
-from gankit.study.page import figure, lines, listing, table_of, text
-from gankit.study.page import page as html_page
 from gankit.study.samples import Picture, pictures_of
 from gankit.study.table import SearchRow, Table
 
@@ -176,8 +175,7 @@ def _samples(table: Table, pictures: dict[str, list[Picture]]) -> Iterable[str]:
             if picture.image is None:
                 shown = f"<div class=missing>{text(picture.problem)}</div>"
             else:
-                source = base64.b64encode(_smallest(picture.image)).decode()
-                shown = f'<img alt="{caption}" src="data:image/png;base64,{source}">'
+                shown = f'<img alt="{caption}" src="{data_uri(_smallest(picture.image))}">'
             figures.append(f"<figure>{shown}<figcaption>{caption}</figcaption></figure>")
         yield f"<h3>{text(cell)}</h3><div class=pair>{''.join(figures)}</div>"
     if len(table.rows) > MOST_SAMPLES:

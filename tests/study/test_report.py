@@ -14,9 +14,9 @@ from support import gankit
 from support_study import finish, plan, write_study
 
 import gankit as package
+from gankit.page.axis import log_ticks, ticks
 from gankit.study import journal
 from gankit.study.charts import strips
-from gankit.study.drawing import log_ticks, ticks
 from gankit.study.report import write_report
 from gankit.study.table import read_table
 

@@ -113,9 +113,9 @@ class Drawing:
         self.shapes.append(Label(x, y, printable(text), colour, anchor, size))
 
     def svg(self) -> str:
-        """An <svg> element; its colours are the variables --ink, --c0, … of the page."""
+        """An <svg> element; its colours are the classes fill-ink, line-c0, … of the page."""
         inside = "".join(map(_svg_of, self.shapes))
-        size = f'viewBox="0 0 {self.width:g} {self.height:g}" style="max-width:{self.width:g}px"'
+        size = f'viewBox="0 0 {self.width:g} {self.height:g}" width="{self.width:g}" height="{self.height:g}"'
         return f'<svg role="img" {size}><title>{_text(self.title)}</title>{inside}</svg>'
 
     def image(self) -> Image.Image:
@@ -133,22 +133,6 @@ def shortened(text: str, most: int) -> str:
     return clean if len(clean) <= most else f"{clean[: most // 2]}…{clean[-(most - most // 2 - 1) :]}"
 
 
-def ticks(low: float, high: float, count: int = 6) -> list[float]:
-    """At most about `count` round numbers within [low, high]."""
-    span = high - low
-    step = 10 ** math.floor(math.log10(span / count))
-    step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= count)
-    first = math.ceil(low / step - 1e-9)
-    return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten within [low, high]; powers alone where these are many."""
-    powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
-    fine = [factor * power for power in powers for factor in (1, 2, 5) if low <= factor * power <= high]
-    return fine if len(fine) <= 9 else [power for power in powers if low <= power <= high]
-
-
 # -- SVG ---------------------------------------------------------------------------------------------------------------
 
 
@@ -157,26 +141,25 @@ def _text(text: str) -> str:
 
 
 def _svg_of(shape: Path | Dot | Label) -> str:
-    colour = f"var(--{shape.colour})"
+    fill, line = f'class="fill-{shape.colour}"', f'class="line-{shape.colour}"'
     if isinstance(shape, Label):
         return (
             f'<text x="{shape.x:.1f}" y="{shape.y:.1f}" dy=".35em" text-anchor="{shape.anchor}" '
-            f'font-size="{shape.size:g}" style="fill:{colour}">{_text(shape.text)}</text>'
+            f'font-size="{shape.size:g}" {fill}>{_text(shape.text)}</text>'
         )
     if isinstance(shape, Dot):
         title = f"<title>{_text(shape.title)}</title>" if shape.title else ""
         if shape.cross:
             lines = " ".join(f"M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}" for a, b in _cross(shape))
-            return f'<path d="{lines}" fill="none" stroke-width="2" style="stroke:{colour}">{title}</path>'
+            return f'<path d="{lines}" fill="none" stroke-width="2" {line}>{title}</path>'
         place = f'cx="{shape.x:.1f}" cy="{shape.y:.1f}" r="{shape.radius:g}"'
-        return f'<circle {place} fill-opacity=".75" style="fill:{colour}">{title}</circle>'
+        return f'<circle {place} fill-opacity=".75" {fill}>{title}</circle>'
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in shape.points)
     if shape.opacity is not None:
-        return f'<polygon points="{points}" fill-opacity="{shape.opacity:g}" style="fill:{colour}"/>'
+        return f'<polygon points="{points}" fill-opacity="{shape.opacity:g}" {fill}/>'
     dash = f' stroke-dasharray="{" ".join(map(str, shape.dash))}"' if shape.dash else ""
     return (
-        f'<polyline points="{points}" fill="none" stroke-width="{shape.width:g}"{dash} '
-        f'stroke-linejoin="round" style="stroke:{colour}"/>'
+        f'<polyline points="{points}" fill="none" stroke-width="{shape.width:g}"{dash} stroke-linejoin="round" {line}/>'
     )
 
 

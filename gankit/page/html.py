@@ -1,17 +1,29 @@
-"""HTML that needs no other file and no script: escaped text, tables and figures in a light and a dark theme."""
+"""HTML that needs no other file: escaped text, tables and figures in a light and a dark theme."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from gankit.base.text import printable
-from gankit.study.drawing import DARK, LIGHT, Drawing
+from gankit.page.drawing import DARK, LIGHT, Drawing
 
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """A whole page of HTML; the parts are elements, whose text is escaped already."""
-    return _PAGE.format(title=text(title), style=_style(), body="\n".join(parts))
+def page(title: str, parts: Iterable[str], *, style: str = "", script: str = "") -> str:
+    """A whole page of HTML; the parts are elements, whose text is escaped already.
+
+    `style` comes after the style of all pages. `script` is the only one that runs: the page names its digest.
+    """
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _PAGE.format(
+        title=text(title),
+        style=stylesheet() + style,
+        body="\n".join(parts),
+        allowed=f";script-src 'sha256-{digest}'" if script else "",
+        script=f"<script>{script}</script>\n" if script else "",
+    )
 
 
 def text(value: str) -> str:
@@ -45,13 +57,21 @@ def table_of(head: Sequence[str], rows: Iterable[Sequence[str]], words: Sequence
     return f"<div class=scroll><table>{inside}</table></div>"
 
 
-def _style() -> str:
+def data_uri(png: bytes) -> str:
+    """A picture as the source of an <img>."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def stylesheet() -> str:
+    """The style of all pages: both themes, and the classes of drawings."""
+
     def variables(colours: dict[str, str]) -> str:
         return "".join(f"--{name}:{value};" for name, value in colours.items())
 
+    shapes = "".join(f".fill-{name}{{fill:var(--{name})}}.line-{name}{{stroke:var(--{name})}}" for name in LIGHT)
     return (
         f":root{{color-scheme:light dark;{variables(LIGHT)}}}"
-        f"@media (prefers-color-scheme:dark){{:root{{{variables(DARK)}}}}}" + _RULES
+        f"@media (prefers-color-scheme:dark){{:root{{{variables(DARK)}}}}}" + shapes + _RULES
     )
 
 
@@ -64,7 +84,7 @@ h2{font-size:1.25rem;margin:2em 0 .6em;padding-top:.6em;border-top:1px solid var
 h3{font-size:1rem;margin:1.4em 0 .4em}
 .pale,figcaption,summary{color:var(--pale);font-size:.9rem}
 ul{padding-left:1.2em}li{margin:.3em 0}
-svg{display:block;width:100%;height:auto;font-family:inherit}
+svg{display:block;max-width:100%;height:auto;font-family:inherit}
 .narrow{display:none}
 .scroll{overflow-x:auto;margin:1em 0}
 table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums;min-width:60%}
@@ -87,12 +107,12 @@ _PAGE = """<!doctype html>
 <head>
 <meta charset=utf-8>
 <meta name=viewport content="width=device-width,initial-scale=1">
-<meta http-equiv=Content-Security-Policy content="default-src 'none';style-src 'unsafe-inline';img-src data:">
+<meta http-equiv=Content-Security-Policy content="default-src 'none';style-src 'unsafe-inline';img-src data:{allowed}">
 <title>{title}</title>
 <style>{style}</style>
 </head>
 <body>
 {body}
-</body>
+{script}</body>
 </html>
 """

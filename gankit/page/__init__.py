@@ -1,0 +1,1 @@
+"""Pages without a server: escaped HTML, line drawings, axes."""
