@@ -28,11 +28,13 @@ from gankit.cli import (
     plugin,
     project,
     recipes,
+    report,
     reproduce,
     sample,
     streams,
     study,
     train,
+    ui,
     usage,
     variants,
     verify,
@@ -75,6 +77,8 @@ app.add_typer(study.app, name="study")
 app.command("tune")(study.tune)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
+app.command("report")(report.report)
+app.command("ui")(ui.ui)
 app.command("diagnose")(diagnose.diagnose)
 app.command("doctor")(doctor.doctor)
 app.add_typer(variants.app, name="variants")

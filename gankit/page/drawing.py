@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from html import escape
 from itertools import pairwise
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 from PIL import Image, ImageDraw, ImageFont
 
 from gankit.base.text import printable
+from gankit.page.axis import Axis
 
 LIGHT = {
     "ink": "#1d232b",
@@ -52,13 +54,14 @@ FONT = 13
 
 @dataclass(frozen=True)
 class Path:
-    """A line through points, or with `opacity` a filled polygon."""
+    """A line through points, or with `opacity` a filled polygon; a line with a title is a series of a chart."""
 
     points: tuple[Point, ...]
     colour: str
     width: float = 1.0
     dash: tuple[float, ...] = ()
     opacity: float | None = None
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,19 @@ class Drawing:
     height: float
     title: str
     shapes: list[Path | Dot | Label] = field(default_factory=list)
+    scale: dict[str, Axis] = field(default_factory=dict)
+    """The axes x and y, from which a script of the page tells the numbers under the pointer."""
 
-    def line(self, points: Iterable[Point], colour: str, width: float = 1.0, dash: tuple[float, ...] = ()) -> None:
+    def line(
+        self,
+        points: Iterable[Point],
+        colour: str,
+        width: float = 1.0,
+        dash: tuple[float, ...] = (),
+        title: str = "",
+    ) -> None:
         """A line through points."""
-        self.shapes.append(Path(tuple(points), colour, width, dash))
+        self.shapes.append(Path(tuple(points), colour, width, dash, title=title))
 
     def area(self, points: Iterable[Point], colour: str, opacity: float) -> None:
         """A filled polygon."""
@@ -112,11 +124,13 @@ class Drawing:
         """A line of text."""
         self.shapes.append(Label(x, y, printable(text), colour, anchor, size))
 
-    def svg(self) -> str:
-        """An <svg> element; its colours are the classes fill-ink, line-c0, … of the page."""
+    def svg(self, *, standalone: bool = False) -> str:
+        """An <svg> element, or a file of one; its colours are the classes fill-ink, line-c0, … of the page."""
         inside = "".join(map(_svg_of, self.shapes))
         size = f'viewBox="0 0 {self.width:g} {self.height:g}" width="{self.width:g}" height="{self.height:g}"'
-        return f'<svg role="img" {size}><title>{_text(self.title)}</title>{inside}</svg>'
+        scale = "".join(f' data-{name}="{_text(json.dumps(asdict(axis)))}"' for name, axis in self.scale.items())
+        space = ' xmlns="http://www.w3.org/2000/svg"' if standalone else ""
+        return f'<svg role="img"{space} {size}{scale}><title>{_text(self.title)}</title>{inside}</svg>'
 
     def image(self) -> Image.Image:
         """The drawing in light colours, two pixels for each unit."""

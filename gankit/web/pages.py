@@ -1,0 +1,295 @@
+"""The pages of `gankit ui` as HTML: runs, one run, several runs in one chart, explore, compare."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from gankit.base.text import plural
+from gankit.page.html import text
+from gankit.web import sections
+from gankit.web.shelf import GeneratorEntry, Shelf, StudyEntry
+from gankit.web.statistics import title_of_group
+from gankit.web.watched import WatchedRun
+
+MOST_OVERLAID = 100  # runs in one chart
+KEYS_OVERLAID = 60  # charts
+EXPLORED = 25  # seeds of the first grid
+
+
+def page(title: str, body: str, *, live: str = "", scripts: Sequence[str] = (), where: str = "") -> str:
+    """A whole page; `live` is the address that its parts are asked of again and again."""
+    links = (("/", "Runs"), ("/explore", "Explore"), ("/compare", "Compare"), ("/studies", "Studies"))
+    menu = "".join(
+        f'<a href="{address}"{" aria-current=page" if name == where else ""}>{name}</a>' for address, name in links
+    )
+    loaded = "".join(f'<script src="/static/{name}.js" defer></script>' for name in ("page", *scripts))
+    attribute = f' data-live="{text(live)}"' if live else ""
+    return f"""<!doctype html>
+<html lang=en>
+<head>
+<meta charset=utf-8>
+<meta name=viewport content="width=device-width,initial-scale=1">
+<title>{text(title)} · gankit</title>
+<link rel=icon href="data:,">
+<link rel=stylesheet href="/static/page.css">
+<link rel=stylesheet href="/static/ui.css">
+{loaded}
+</head>
+<body{attribute}>
+<header><strong>gankit</strong><nav aria-label=Pages>{menu}</nav></header>
+<main>
+<p id=notice role=status hidden></p>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+
+def runs_page(shelf: Shelf) -> str:
+    """All runs, as a table that follows them."""
+    where = ", ".join(str(path) for path in shelf.paths)
+    body = f"""<h1>Runs</h1>
+<p class=pale>below {text(where)}</p>
+<form action="/overlay">
+<p class=tools><label>Find <input type=search data-filter="tbody tr" autocomplete=off></label>
+<button>Overlay the chosen runs</button></p>
+<div data-part=runs>{runs_table(shelf.runs())}</div>
+</form>"""
+    return page("Runs", body, scripts=("live",), live="/parts/runs", where="Runs")
+
+
+def runs_table(runs: Sequence[WatchedRun]) -> str:
+    """A row for each run: running ones first, then the newest."""
+    if not runs:
+        return "<p>No runs yet. One that begins appears here by itself: <code>gankit train</code></p>"
+    shown = [(run, run.progress()) for run in runs]
+    shown.sort(key=lambda pair: pair[1].updated, reverse=True)
+    shown.sort(key=lambda pair: pair[1].state != "running")
+    rows = []
+    for run, progress in shown:
+        images = f"{progress.images:,}" + (f" / {progress.total:,}" if progress.total else "")
+        speed = "–" if progress.images_per_s is None else f"{progress.images_per_s:,.0f}/s"
+        left = "–" if progress.left_s is None else sections.clock(progress.left_s)
+        rows.append(
+            f'<tr><td><input type=checkbox name=run value="{run.id}" aria-label="choose {text(run.name)}"></td>'
+            f'<td class=word><a href="/run/{run.id}">{text(run.name)}</a></td>'
+            f"<td class=word>{sections.badge(progress)}</td><td class=word>{text(run.variant)}</td>"
+            f"<td class=word>{text(run.data)}</td><td>{images}</td><td>{speed}</td><td>{left}</td></tr>"
+        )
+    head = "<th></th>" + "".join(
+        f"<th{' class=word' if i < 4 else ''}>{name}</th>"
+        for i, name in enumerate(("run", "state", "variant", "data", "images", "speed", "left"))
+    )
+    return (
+        f"<div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"<p class=pale>{plural(len(rows), 'run')}</p>"
+    )
+
+
+def box(runs: Sequence[WatchedRun], title: str, names: Sequence[str]) -> str:
+    """The place of a chart, which a script fills when it is seen."""
+    query = urlencode([("title", title), *(("run", run.id) for run in runs), *(("key", name) for name in names)])
+    return f'<figure class=chart data-chart="{text(query)}"><p class=pale>{text(title)}</p></figure>'
+
+
+SMOOTHING = (
+    "<p class=tools><label>Smoothing <input type=range id=smoothing min=0 max=0.98 step=0.02 value=0></label></p>"
+)
+
+
+# -- one run -----------------------------------------------------------------------------------------------------------
+
+
+def run_page(run: WatchedRun, files: Sequence[GeneratorEntry]) -> str:
+    """Everything about one run."""
+    parts = run_parts(run)
+    explore = " · ".join(f'<a href="/explore/{e.id}">{text(e.name.rpartition(": ")[2])}</a>' for e in files[:6])
+    commands = [f"gankit resume {run.where()}", f"gankit sample {run.where()}", f"gankit report {run.where()}"]
+    body = f"""<h1>{text(Path(run.name).name)}</h1>
+<div data-part=summary>{parts["summary"]}</div>
+<form method=post action="/run/{run.id}/stop" data-confirm="Let the run finish its step, save its state and end?">
+<p class=tools data-part=buttons>{parts["buttons"]}</p></form>
+<p class=tools>{f"Explore: {explore}" if explore else ""}</p>
+{sections.section("Pictures through time", parts["pictures"], name="pictures")}
+{sections.section("Scores", parts["scores"], name="scores")}
+<section><h2>Curves</h2>{SMOOTHING}<div data-part=curves>{parts["curves"]}</div></section>
+{sections.section("Schedules", parts["schedules"], name="schedules")}
+{sections.section("Warnings", parts["health"], name="health")}
+{sections.section("Settings", sections.settings(run))}
+{sections.section("Environment", sections.folded("Versions and machine", sections.environment(run)))}
+{sections.section("Log", parts["log"], name="log")}
+{sections.section("Commands", "".join(copied(command) for command in commands))}"""
+    scripts = ("live", "charts", "hover", "frames")
+    return page(Path(run.name).name, body, live=f"/parts/run/{run.id}", scripts=scripts, where="Runs")
+
+
+def run_parts(run: WatchedRun) -> dict[str, str]:
+    """The parts of a run's page that change while it goes on."""
+    progress = run.progress()
+    return {
+        "summary": sections.summary(run, progress),
+        "buttons": "<button>Stop, and save</button>" if progress.state == "running" else "",
+        "pictures": pictures(run),
+        "scores": sections.scores(run, progress),
+        "curves": sections.curves(run, lambda title, names: box([run], title, names)),
+        "schedules": sections.schedules(run, progress),
+        "health": sections.health(run),
+        "log": sections.log(run),
+    }
+
+
+def pictures(run: WatchedRun) -> str:
+    """Sample grids with a slider, which a script makes; only the one that is seen is loaded."""
+    numbers = run.pictures()
+    if not numbers:
+        return "<p class=pale>No pictures yet.</p>"
+    shown = "".join(
+        f'<img loading=lazy alt="{images:,} images" src="/run/{run.id}/samples/{images}.png">' for images in numbers
+    )
+    real = f'<img alt="real samples" src="/run/{run.id}/samples/real.png">'
+    return (
+        f"<div class=pair><figure data-frames>{shown}<figcaption>{numbers[-1]:,} images</figcaption></figure>"
+        f"<figure>{real}<figcaption>real samples</figcaption></figure></div>"
+    )
+
+
+# -- several runs ------------------------------------------------------------------------------------------------------
+
+
+def overlay_page(runs: Sequence[WatchedRun]) -> str:
+    """A chart for each statistic, with a line for each run."""
+    runs = runs[:MOST_OVERLAID]
+    names: dict[str, None] = {}
+    for run in runs:
+        run.refresh()
+        names |= dict.fromkeys(sorted(run.statistics.columns))
+    keys = [name for name in names if name.partition("/")[0] not in sections.SCHEDULED][:KEYS_OVERLAID]
+    boxes = "".join(box(runs, _title_of(key), [key]) for key in keys)
+    query = urlencode([("run", run.id) for run in runs])
+    listed = "".join(f'<li><a href="/run/{run.id}">{text(run.name)}</a></li>' for run in runs)
+    body = f"""<h1>{plural(len(runs), "run")} in one chart</h1>
+{SMOOTHING}
+<div class=charts>{boxes or "<p>No run is chosen, or none has statistics: choose runs in the list.</p>"}</div>
+<details><summary>The runs</summary><ul>{listed}</ul></details>"""
+    return page("Overlay", body, scripts=("live", "charts", "hover"), live=f"/parts/overlay?{query}", where="Runs")
+
+
+def _title_of(key: str) -> str:
+    group, _, rest = key.partition("/")
+    return f"{title_of_group(group)}: {rest}" if rest else title_of_group(group)
+
+
+# -- generators --------------------------------------------------------------------------------------------------------
+
+
+def explore_list(entries: Sequence[GeneratorEntry]) -> str:
+    """The generators to explore."""
+    listed = "".join(f'<li><a href="/explore/{e.id}">{text(e.name)}</a></li>' for e in entries)
+    nothing = "<p>No generators yet: a run has one after its first checkpoint.</p>"
+    return page("Explore", f"<h1>Explore</h1>{f'<ul>{listed}</ul>' if listed else nothing}", where="Explore")
+
+
+def explore_page(entry: GeneratorEntry, facts: Mapping[str, Any]) -> str:
+    """A grid of seeds, and the latent space between four of them."""
+    grid = f"""<section><h2>Seeds</h2>
+{_controls(facts)}
+<figure class=picture data-grid="{entry.id}"><img alt="samples"><figcaption></figcaption></figure>
+{copied(f"gankit sample {quoted(entry)}", name="grid")}</section>"""
+    pad = f"""<section><h2>Between four seeds</h2>
+<div class=blend data-blend="{entry.id}">
+<div class=pad tabindex=0 role=application aria-label="Place between four seeds; arrow keys move it">
+<img alt="" class=corner><img alt="" class=corner><img alt="" class=corner><img alt="" class=corner><span></span></div>
+<figure class=picture><img alt="the sample at this place"><figcaption></figcaption></figure></div>
+<p class=tools><label>Seeds of the corners <input name=corners value="0,1,2,3" pattern="[0-9]+(,[0-9]+){{3}}"></label>
+<button type=button data-shuffle>Other seeds</button></p>
+{copied("gankit interpolate", name="walk")}</section>"""
+    said = f"{facts['variant']} on {facts['data']}, {facts['what']}, {facts['images_seen']:,} images seen"
+    body = f"<h1>{text(entry.name)}</h1><p class=pale>{text(said)}</p>{grid}{pad if facts['is_image'] else ''}"
+    return page(entry.name, body, scripts=("explore",), where="Explore")
+
+
+def compare_page(
+    entries: Sequence[GeneratorEntry],
+    chosen: Sequence[GeneratorEntry],
+    facts: Sequence[Mapping[str, Any]],
+    problem: str,
+) -> str:
+    """Two generators with the same seeds, side by side."""
+
+    def choice(name: str, index: int) -> str:
+        at = chosen[index].id if index < len(chosen) else ""
+        options = "".join(
+            f'<option value="{e.id}"{" selected" if e.id == at else ""}>{text(e.name)}</option>' for e in entries
+        )
+        return f"<label>{name} <select name={name}>{options}</select></label>"
+
+    form = f'<form action="/compare" class=tools>{choice("a", 0)} {choice("b", 1)} <button>Compare</button></form>'
+    body = "<h1>Compare</h1>" + (form if entries else "<p>No generators yet.</p>")
+    if problem:
+        body += f"<p class=bad>{text(problem)}</p>"
+    elif len(facts) == 2:
+        common = dict(facts[0]) | {"classes": [c for c in facts[0]["classes"] if c in facts[1]["classes"]]}
+        common["truncates"] = facts[0]["truncates"] and facts[1]["truncates"]
+        figures = "".join(
+            f'<figure class=picture data-grid="{e.id}"><img alt="samples of {text(e.name)}"><figcaption></figcaption>'
+            f"<p class=pale>{text(e.name)}: {f['images_seen']:,} images</p></figure>"
+            for e, f in zip(chosen, facts, strict=True)
+        )
+        body += f"{_controls(common)}<div class=pair>{figures}</div>"
+    return page("Compare", body, scripts=("explore",), where="Compare")
+
+
+def _controls(facts: Mapping[str, Any]) -> str:
+    """What a picture of seeds depends on."""
+    label = ""
+    if facts["classes"]:
+        options = "".join(f'<option value="{text(c)}">{text(c)}</option>' for c in facts["classes"])
+        label = f"<label>Class <select name=label><option value=''>as in the data</option>{options}</select></label>"
+    elif facts["attributes"]:
+        hints = "".join(f'<option value="{text(a)}=1">' for a in facts["attributes"])
+        label = (
+            f"<label>Attributes <input name=label list=attributes></label><datalist id=attributes>{hints}</datalist>"
+        )
+    psi = "<label>Truncation ψ <input type=range name=psi min=0 max=1 step=0.05 value=1><output>1</output></label>"
+    return f"""<form class=tools data-controls>
+<label>First seed <input type=number name=seed min=0 max=999999999 value=0></label>
+<label>Samples <input type=range name=n min=1 max=100 value={EXPLORED}><output>{EXPLORED}</output></label>
+{label}
+{psi if facts["truncates"] else ""}
+<button type=button data-next>Next seeds</button></form>"""
+
+
+# -- small pieces ------------------------------------------------------------------------------------------------------
+
+
+def studies_list(studies: Sequence[StudyEntry]) -> str:
+    """The studies, each with its report."""
+    listed = "".join(f'<li><a href="/study/{s.id}">{text(s.name)}</a></li>' for s in studies)
+    nothing = "<p>No studies here: <code>gankit study run</code> makes one.</p>"
+    return page("Studies", f"<h1>Studies</h1>{f'<ul>{listed}</ul>' if listed else nothing}", where="Studies")
+
+
+def error_page(message: str, hint: str | None) -> str:
+    """What is wrong, and what to do."""
+    return page("Not shown", f"<h1>Not shown</h1><p class=bad>{text(message)}</p><p>{text(hint or '')}</p>")
+
+
+def quoted(entry: GeneratorEntry) -> str:
+    """The file of a generator as a word of a command line."""
+    return shlex.quote(str(entry.path))
+
+
+def copied(command: str, *, name: str = "") -> str:
+    """A command line with a button that copies it."""
+    return (
+        f'<p class=command><code data-command="{text(name)}">{text(command)}</code> '
+        f"<button type=button data-copy>Copy</button></p>"
+    )
