@@ -29,6 +29,7 @@ FLAGS = (
     "--disable-component-update",
     "--no-first-run",
     "--remote-debugging-port=0",
+    "about:blank",
 )
 
 
@@ -151,7 +152,7 @@ def browser(folder: Path, wait: Callable[[float], None] = time.sleep) -> Iterato
     """A browser with a profile of its own in `folder`."""
     assert CHROMIUM is not None
     process = subprocess.Popen(
-        [CHROMIUM, *FLAGS, f"--user-data-dir={folder}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [CHROMIUM, f"--user-data-dir={folder}", *FLAGS], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         port = folder / "DevToolsActivePort"

@@ -172,8 +172,10 @@ def _svg_of(shape: Path | Dot | Label) -> str:
     if shape.opacity is not None:
         return f'<polygon points="{points}" fill-opacity="{shape.opacity:g}" {fill}/>'
     dash = f' stroke-dasharray="{" ".join(map(str, shape.dash))}"' if shape.dash else ""
+    series = f' data-series="{_text(shape.title)}"' if shape.title else ""
     return (
-        f'<polyline points="{points}" fill="none" stroke-width="{shape.width:g}"{dash} stroke-linejoin="round" {line}/>'
+        f'<polyline points="{points}" fill="none" stroke-width="{shape.width:g}"{dash} '
+        f'stroke-linejoin="round" {line}{series}/>'
     )
 
 

@@ -169,8 +169,7 @@ def overlay_page(runs: Sequence[WatchedRun]) -> str:
     runs = runs[:MOST_OVERLAID]
     names: dict[str, None] = {}
     for run in runs:
-        run.refresh()
-        names |= dict.fromkeys(sorted(run.statistics.columns))
+        names |= dict.fromkeys(sorted(run.names()))
     keys = [name for name in names if name.partition("/")[0] not in sections.SCHEDULED][:KEYS_OVERLAID]
     boxes = "".join(box(runs, _title_of(key), [key]) for key in keys)
     query = urlencode([("run", run.id) for run in runs])

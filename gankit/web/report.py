@@ -99,15 +99,18 @@ def _thinned(numbers: Sequence[int], most: int) -> list[int]:
 
 
 def _smaller(png: bytes) -> bytes | None:
-    """A picture anew as a small PNG file; None where it is none."""
+    """A picture of at most SIDE pixels as a PNG file; None where it is none."""
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
             if image.width * image.height > MOST_PIXELS:
                 return None
+            image.load()
+            if max(image.size) <= SIDE:
+                return png
             image.thumbnail((SIDE, SIDE))
             shown = image.convert("L" if image.mode in ("1", "L") else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     buffer = io.BytesIO()
-    shown.save(buffer, "PNG", optimize=True)
+    shown.save(buffer, "PNG")
     return buffer.getvalue()

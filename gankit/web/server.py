@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -35,6 +37,7 @@ STATIC = {
     **dict.fromkeys(("page.js", "live.js", "charts.js", "hover.js", "frames.js", "explore.js"), "text/javascript"),
 }
 POINTS = 300, 120  # of a curve, and of each of several runs
+MOMENT_S = 0.7  # seconds of reading before an answer
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 
 
@@ -102,8 +105,7 @@ class Site:
     def overlay_parts(self, request: Request) -> Response:
         """No part changes, but the version says when charts are to be drawn again."""
         runs = self._chosen(request)
-        for run in runs:
-            run.refresh()
+        _refresh(runs)
         return _news(request, digest(*(str(len(run.statistics)) for run in runs)), dict)
 
     def chart(self, request: Request) -> Response:
@@ -113,8 +115,8 @@ class Site:
         smoothing = min(max(_number(query.get("smoothing", "0"), 0.0), 0.0), 0.99)
         several = len(runs) > 1
         series, ends = [], [0]
+        _refresh(runs)
         for run in runs:
-            run.refresh()
             ends.append(run.total or 0 if not several else 0)
             for key in keys:
                 curve = run.statistics.curve(key, POINTS[several], smoothing)
@@ -230,7 +232,7 @@ def serve(shelf: Shelf, listening: socket.socket, token: str) -> None:
     """Answer until a signal ends it."""
     app = application(shelf, token=token, port=listening.getsockname()[1])
     config = uvicorn.Config(
-        app, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
+        app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
     )
     asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
 
@@ -252,6 +254,15 @@ def start_address(shelf: Shelf, paths: Sequence[Path]) -> str:
     return "/"
 
 
+def _refresh(runs: Sequence[WatchedRun]) -> None:
+    """Read on in runs, those not read yet first, for a moment; the page asks again."""
+    started = time.monotonic()
+    for run in sorted(runs, key=lambda run: len(run.statistics)):
+        run.refresh()
+        if time.monotonic() - started > MOMENT_S:
+            return
+
+
 def _news(request: Request, version: str, parts: Callable[[], dict[str, str]]) -> Response:
     """The parts of a page, or none where the asker has this version."""
     known = request.query_params.get("version") == version
@@ -265,11 +276,14 @@ def _view(request: Request) -> View:
 
 def _number(word: str, otherwise: float | None = None) -> float:
     try:
-        return float(word)
+        found = float(word)
     except ValueError:
-        if otherwise is not None:
-            return otherwise
-        raise InputError(f"'{word[:40]}' is not a number") from None
+        found = math.nan
+    if math.isfinite(found):
+        return found
+    if otherwise is None:
+        raise InputError(f"'{word[:40]}' is not a number")
+    return otherwise
 
 
 def _whole(word: str) -> int:

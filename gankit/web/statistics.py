@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import KeysView, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from gankit.base.text import printable
 MOST_COLUMNS = 200  # statistics of a run
 LONGEST_NAME = 80  # characters
 APART = {"step", "images_seen", "wall_s"}  # keys of a line that are no statistics
+LARGEST = 3e38  # of a float of 32 bits
 KEPT = 1_000  # of the first and of the last lines, which the signs of trouble are looked for in
 
 
@@ -34,6 +35,7 @@ class Statistics:
     def __init__(self) -> None:
         self.images = array("d")
         self.columns: dict[str, array[float]] = {}
+        self._keys: KeysView[str] = {}.keys()  # of the line before
 
     def __len__(self) -> int:
         return len(self.images)
@@ -43,13 +45,20 @@ class Statistics:
         images = number(line.get("images_seen"))
         if images is None:
             return
-        for name in line.keys() - self.columns.keys() - APART:
-            if len(self.columns) < MOST_COLUMNS and len(name) <= LONGEST_NAME and number(line[name]) is not None:
-                self.columns[name] = array("f", [math.nan]) * len(self.images)
+        if line.keys() != self._keys:
+            for name in statistics_in(line):
+                if name not in self.columns and len(self.columns) < MOST_COLUMNS:
+                    self.columns[name] = array("f", [math.nan]) * len(self.images)
+            if line.keys() <= self.columns.keys() | APART:
+                self._keys = line.keys()
         self.images.append(images)
         for name, column in self.columns.items():
-            value = number(line.get(name))
-            column.append(math.nan if value is None else min(max(value, -3e38), 3e38))
+            value = line.get(name)
+            if type(value) is float and -LARGEST < value < LARGEST:  # nearly always
+                column.append(value)
+            else:
+                known = number(value)
+                column.append(math.nan if known is None else min(max(known, -LARGEST), LARGEST))
 
     def curve(self, name: str, points: int, smoothing: float = 0.0) -> Curve:
         """A statistic in at most so many points, empty for an unknown one.
@@ -89,6 +98,11 @@ class Statistics:
         for name in self.columns:
             found.setdefault(name.partition("/")[0], []).append(name)
         return {group: sorted(names) for group, names in found.items()}
+
+
+def statistics_in(line: Mapping[str, Any]) -> list[str]:
+    """The names of the statistics in a line."""
+    return [name for name in line if name not in APART and len(name) <= LONGEST_NAME and number(line[name]) is not None]
 
 
 def number(value: object) -> float | None:

@@ -24,7 +24,7 @@ from gankit.settings.option import to_json
 from gankit.settings.schedule import Schedule, is_spelling
 from gankit.store.run_folder import RunFolder
 from gankit.web.files import Tail, json_object, last_line, read_bytes
-from gankit.web.statistics import Statistics, number
+from gankit.web.statistics import MOST_COLUMNS, Statistics, number, statistics_in
 
 LOG_LINES = 300  # of the end of log.txt
 WARNINGS = 50
@@ -192,6 +192,11 @@ class WatchedRun:
             texts = [printable(line.decode("utf-8", "replace")[:2_000]) for line in lines]
             self.log.extend(texts)
             self.warnings.extend(text for text in texts if " WARNING " in text[:40] or " ERROR " in text[:40])
+
+    def names(self) -> list[str]:
+        """The names of its statistics, from the last line where the rest was not read yet."""
+        last = json_object(last_line(self.path / "stats.jsonl")) or {}
+        return list(self.statistics.columns) or statistics_in(last)[:MOST_COLUMNS]
 
     def version(self) -> str:
         """Another text whenever a page of this run should change."""
