@@ -65,6 +65,10 @@ class Page:
                 return dict(message["result"])
             self.events.append(message)
 
+    def close(self) -> None:
+        """Leave the page; the browser goes on."""
+        self._socket.close()
+
     def open(self, url: str) -> None:
         """Go to a page, and wait until it is loaded."""
         self.call("Page.navigate", url=url)
@@ -97,10 +101,10 @@ class Page:
         data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
         path.write_bytes(base64.b64decode(data))
 
-    def press(self, key: str, code: int) -> None:
+    def press(self, key: str, code: str, number: int) -> None:
         """Press a key that is no letter."""
         for kind in ("rawKeyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=code, windowsVirtualKeyCode=number)
 
     def requested(self) -> set[str]:
         """The addresses that were asked for."""
@@ -164,7 +168,11 @@ def browser(folder: Path, wait: Callable[[float], None] = time.sleep) -> Iterato
         number = port.read_text().splitlines()[0]
         with urlopen(f"http://127.0.0.1:{number}/json/list") as answer:
             targets = json.load(answer)
-        yield Page(next(target["webSocketDebuggerUrl"] for target in targets if target["type"] == "page"))
+        page = Page(next(target["webSocketDebuggerUrl"] for target in targets if target["type"] == "page"))
+        try:
+            yield page
+        finally:
+            page.close()
     finally:
         process.kill()
         process.wait()

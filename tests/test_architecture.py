@@ -181,6 +181,8 @@ def test_gankit_never_names_or_imports_a_variant() -> None:
         ["recipes", "--json"],
         ["data", "--help"],
         ["plugin", "list"],
+        ["ui", "--help"],
+        ["report", "--help"],
         ["--version"],
     ],
 )

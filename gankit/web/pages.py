@@ -119,8 +119,8 @@ def run_page(run: WatchedRun, files: Sequence[GeneratorEntry]) -> str:
 <p class=tools data-part=buttons>{parts["buttons"]}</p></form>
 <p class=tools>{f"Explore: {explore}" if explore else ""}</p>
 {sections.section("Pictures through time", parts["pictures"], name="pictures")}
-{sections.section("Scores", parts["scores"], name="scores")}
 <section><h2>Curves</h2>{SMOOTHING}<div data-part=curves>{parts["curves"]}</div></section>
+{sections.section("Scores", parts["scores"], name="scores")}
 {sections.section("Schedules", parts["schedules"], name="schedules")}
 {sections.section("Warnings", parts["health"], name="health")}
 {sections.section("Settings", sections.settings(run))}
@@ -154,11 +154,12 @@ def pictures(run: WatchedRun) -> str:
     shown = "".join(
         f'<img loading=lazy alt="{images:,} images" src="/run/{run.id}/samples/{images}.png">' for images in numbers
     )
-    real = f'<img alt="real samples" src="/run/{run.id}/samples/real.png">'
-    return (
-        f"<div class=pair><figure data-frames>{shown}<figcaption>{numbers[-1]:,} images</figcaption></figure>"
-        f"<figure>{real}<figcaption>real samples</figcaption></figure></div>"
-    )
+    beside = ""
+    if (run.folder.samples / "real.png").is_file():
+        real = f'<img alt="real samples" src="/run/{run.id}/samples/real.png">'
+        beside = f"<figure>{real}<figcaption>real samples</figcaption></figure>"
+    frames = f"<figure data-frames>{shown}<figcaption>{numbers[-1]:,} images</figcaption></figure>"
+    return f"<div class=pair>{frames}{beside}</div>"
 
 
 # -- several runs ------------------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ class Shelf:
 
     def generators(self) -> list[GeneratorEntry]:
         """All generator files: those given, and those of each run, its last one first."""
+        self._look()
         return [*self._files.values(), *(entry for run in self.runs() for entry in generators_of(run))]
 
     def generator(self, id: str) -> GeneratorEntry | None:

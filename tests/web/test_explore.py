@@ -1,0 +1,178 @@
+"""Pictures of generators: what a page shows is what the command beside it makes."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import gankit
+from support_study import write_study
+from support_web import Answer, Site, site
+
+import gankit as api
+
+TINY = {"images": 128, "batch": 16, "z_dim": 8, "device": "cpu", "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three untrained generators: plain, with classes, of points."""
+    folder = tmp_path_factory.mktemp("explore")
+    api.train("gan", out=folder / "runs" / "plain", **TINY)  # type: ignore[arg-type]
+    api.train("cgan", out=folder / "runs" / "it's classes", **TINY)  # type: ignore[arg-type]
+    api.train("gan", data="ring8", out=folder / "runs" / "points", **{**TINY, "z_dim": 2})  # type: ignore[arg-type]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ui(place: Path) -> Iterator[Site]:
+    with site(cwd=place) as running:
+        yield running
+
+
+def pixels(answer: Answer) -> np.ndarray:
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/png"), answer.text
+    return np.asarray(Image.open(io.BytesIO(answer.body)))
+
+
+def cells(sheet: np.ndarray) -> np.ndarray:
+    """The cells of a contact sheet of 28x28, row by row: one class is a row on the command line, and a square here."""
+    side = 2 * 28 + 2
+    rows, columns = (length // side for length in sheet.shape[:2])
+    return np.stack(
+        [
+            sheet[2 + r * side : (r + 1) * side, 2 + c * side : (c + 1) * side]
+            for r in range(rows)
+            for c in range(columns)
+        ]
+    )
+
+
+def command(answer: Answer) -> str:
+    return unquote(answer.headers["x-command"])
+
+
+def test_watching_does_not_load_torch_and_exploring_does(place: Path) -> None:
+    def loaded() -> bool:
+        return "libtorch" in Path(f"/proc/{ui.process.pid}/maps").read_text()
+
+    with site(cwd=place) as ui:
+        run = ui.id_of("runs/plain")
+        for path in ("/", f"/run/{run}", f"/parts/run/{run}", f"/chart?run={run}&key=d/real", "/explore", "/studies"):
+            assert ui.ask(path).status == 200
+        assert not loaded()
+        assert ui.ask(f"/explore/{ui.id_of('plain: last', '/explore')}").status == 200
+        assert loaded()
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("plain: last", "seed=3&n=9"),
+        ("classes: last", "seed=0&n=12&label=7"),
+        ("classes: last", "seed=5&n=4"),
+    ],
+)
+def test_a_grid_is_what_its_command_makes(name: str, query: str, place: Path, ui: Site) -> None:
+    answer = ui.ask(f"/generator/{ui.id_of(name, '/explore')}/grid.png?{query}")
+    assert gankit(*shlex.split(command(answer))[1:], cwd=place).returncode == 0
+    shown, made = cells(pixels(answer)), cells(np.asarray(Image.open(place / "samples.png")))
+    count = int(query.partition("n=")[2].partition("&")[0])
+    assert np.abs(shown[:count].astype(int) - made[:count]).max() <= 1
+    assert shown[0].std() > 0
+
+
+def test_the_corners_of_the_pad_are_the_samples_of_their_seeds(ui: Site) -> None:
+    generator = ui.id_of("plain: last", "/explore")
+    for seed, x, y in ((4, 0, 0), (5, 1, 0), (6, 0, 1), (7, 1, 1)):
+        corner = pixels(ui.ask(f"/generator/{generator}/blend.png?corners=4,5,6,7&x={x}&y={y}"))
+        alone = pixels(ui.ask(f"/generator/{generator}/grid.png?seed={seed}&n=1"))
+        assert np.abs(corner.astype(int) - alone).max() <= 1
+    middle = ui.ask(f"/generator/{generator}/blend.png?corners=4,5,6,7&x=0.5&y=0.5")
+    assert np.abs(pixels(middle).astype(int) - corner).max() > 1
+
+
+def test_a_walk_around_the_pad_is_a_command_that_works(place: Path, ui: Site) -> None:
+    generator = ui.id_of("classes: last", "/explore")
+    answer = ui.ask(f"/generator/{generator}/blend.png?corners=0,1,2,3&x=0.2&y=0.9&label=3")
+    assert "--seeds 0,1,3,2,0 --class 3" in command(answer)
+    done = gankit(*shlex.split(command(answer))[1:], cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert (place / "walk.webp").exists()
+
+
+def test_points_are_drawn_as_a_plot(ui: Site) -> None:
+    generator = ui.id_of("points: last", "/explore")
+    assert min(pixels(ui.ask(f"/generator/{generator}/grid.png?seed=0&n=25")).shape[:2]) > 100
+    assert "data-blend" not in ui.ask(f"/explore/{generator}").text
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("grid.png?n=0", "0 seeds"),
+        ("grid.png?n=257", "257 seeds"),
+        ("grid.png?seed=-1", "'-1' is not a seed"),
+        ("grid.png?seed=999999999999999999999", "is not a seed"),
+        ("grid.png?label=cat", "the generator is unconditional"),
+        ("grid.png?psi=0.5", "truncation"),
+        ("grid.png?psi=nan", "'nan' is not a number"),
+        ("blend.png", "'' is not a seed"),
+        ("blend.png?corners=1,2,3&x=0&y=0", "a blend needs four seeds"),
+        ("blend.png?corners=1,2,3,4&x=2&y=0", "a blend needs four seeds"),
+        ("blend.png?corners=1,2,3,4&x=nan&y=0", "'nan' is not a number"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_one_line(path: str, words: str, ui: Site) -> None:
+    answer = ui.ask(f"/generator/{ui.id_of('plain: last', '/explore')}/{path}")
+    assert answer.status == 400
+    assert words in answer.json()["error"]
+
+
+def test_two_generators_are_compared_with_the_same_seeds(ui: Site) -> None:
+    a, b = ui.id_of("plain: last", "/explore"), ui.id_of("classes: last", "/explore")
+    page = ui.ask(f"/compare?a={a}&b={b}").text
+    assert [page.count(f'data-grid="{one}"') for one in (a, b)] == [1, 1]
+    assert "<select name=label>" not in page  # only one of them has classes
+
+
+def test_a_file_that_changes_is_loaded_anew(place: Path, ui: Site) -> None:
+    file = place / "runs" / "points" / "best.safetensors"
+    file.write_bytes((place / "runs" / "plain" / "generator.safetensors").read_bytes())
+    generator = ui.id_of("points: best", "/explore")
+    path = f"/generator/{generator}/grid.png?n=4"
+    before = pixels(ui.ask(path))
+    file.write_bytes((place / "runs" / "points" / "generator.safetensors").read_bytes())
+    assert pixels(ui.ask(path)).shape != before.shape
+    file.write_bytes(b"not a generator")
+    refused = ui.ask(path)
+    assert (refused.status, "best.safetensors" in refused.json()["error"]) == (400, True)
+    file.unlink()
+    assert ui.ask(path).status == 404
+
+
+def test_a_file_alone_is_explored_at_once(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.safetensors").write_bytes((place / "runs" / "plain" / "generator.safetensors").read_bytes())
+    with site("mine.safetensors", cwd=tmp_path) as ui:
+        assert "/explore/" in ui.address
+        assert "<h1>mine.safetensors</h1>" in ui.ask(ui.address.removeprefix(ui.origin)).text
+
+
+def test_a_study_is_shown_with_its_tables(tmp_path: Path) -> None:
+    write_study(tmp_path / "losses", {"a": [1.0, 2.0, 3.0], "b": [4.0, 5.0, "failed"]}, title="<script>")
+    with site("losses", cwd=tmp_path) as ui:
+        assert "/study/" in ui.address
+        answer = ui.ask(ui.address.removeprefix(ui.origin))
+        assert answer.status == 200
+        assert "<h2>Findings</h2>" in answer.text
+        assert "<script>" not in answer.text
+        assert "script" not in answer.headers["content-security-policy"]
+        (tmp_path / "losses" / "journal.jsonl").write_text("")
+        refused = ui.ask(ui.address.removeprefix(ui.origin), Accept="text/html")
+        assert (refused.status, "no trial" in refused.text) == (400, True)
