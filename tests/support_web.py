@@ -61,13 +61,15 @@ class Site:
     def token(self) -> str:
         return parse_qs(urlsplit(self.address).query)["token"][0]
 
-    def ask(self, path: str, *, method: str = "GET", with_token: bool = True, **headers: str) -> Answer:
+    def ask(
+        self, path: str, *, method: str = "GET", body: bytes | None = None, with_token: bool = True, **headers: str
+    ) -> Answer:
         """One request; underscores in the names of headers stand for hyphens."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         given = {"Cookie": f"gankit-{self.port}={self.token}"} if with_token else {}
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         try:
-            connection.request(method, path, headers=given)
+            connection.request(method, path, body, given)
             answer = connection.getresponse()
             return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
         finally:

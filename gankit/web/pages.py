@@ -1,11 +1,9 @@
-"""The pages of `gankit ui` as HTML: runs, one run, several runs in one chart, explore, compare."""
+"""The pages of `gankit ui` about runs, as HTML: all of them, one, several in one chart; and what all pages share."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 from gankit.base.text import plural
@@ -17,7 +15,6 @@ from gankit.web.watched import WatchedRun
 
 MOST_OVERLAID = 100  # runs in one chart
 KEYS_OVERLAID = 60  # charts
-EXPLORED = 25  # seeds of the first grid
 
 
 def page(title: str, body: str, *, live: str = "", scripts: Sequence[str] = (), where: str = "") -> str:
@@ -187,86 +184,6 @@ def _title_of(key: str) -> str:
     return f"{title_of_group(group)}: {rest}" if rest else title_of_group(group)
 
 
-# -- generators --------------------------------------------------------------------------------------------------------
-
-
-def explore_list(entries: Sequence[GeneratorEntry]) -> str:
-    """The generators to explore."""
-    listed = "".join(f'<li><a href="/explore/{e.id}">{text(e.name)}</a></li>' for e in entries)
-    nothing = "<p>No generators yet: a run has one after its first checkpoint.</p>"
-    return page("Explore", f"<h1>Explore</h1>{f'<ul>{listed}</ul>' if listed else nothing}", where="Explore")
-
-
-def explore_page(entry: GeneratorEntry, facts: Mapping[str, Any]) -> str:
-    """A grid of seeds, and the latent space between four of them."""
-    grid = f"""<section><h2>Seeds</h2>
-{_controls(facts)}
-<figure class=picture data-grid="{entry.id}"><img alt="samples"><figcaption></figcaption></figure>
-{copied(f"gankit sample {quoted(entry)}", name="grid")}</section>"""
-    pad = f"""<section><h2>Between four seeds</h2>
-<div class=blend data-blend="{entry.id}">
-<div class=pad tabindex=0 role=application aria-label="Place between four seeds; arrow keys move it">
-<img alt="" class=corner><img alt="" class=corner><img alt="" class=corner><img alt="" class=corner><span></span></div>
-<figure class=picture><img alt="the sample at this place"><figcaption></figcaption></figure></div>
-<p class=tools><label>Seeds of the corners <input name=corners value="0,1,2,3" pattern="[0-9]+(,[0-9]+){{3}}"></label>
-<button type=button data-shuffle>Other seeds</button></p>
-{copied("gankit interpolate", name="walk")}</section>"""
-    said = f"{facts['variant']} on {facts['data']}, {facts['what']}, {facts['images_seen']:,} images seen"
-    body = f"<h1>{text(entry.name)}</h1><p class=pale>{text(said)}</p>{grid}{pad if facts['is_image'] else ''}"
-    return page(entry.name, body, scripts=("explore",), where="Explore")
-
-
-def compare_page(
-    entries: Sequence[GeneratorEntry],
-    chosen: Sequence[GeneratorEntry],
-    facts: Sequence[Mapping[str, Any]],
-    problem: str,
-) -> str:
-    """Two generators with the same seeds, side by side."""
-
-    def choice(name: str, index: int) -> str:
-        at = chosen[index].id if index < len(chosen) else ""
-        options = "".join(
-            f'<option value="{e.id}"{" selected" if e.id == at else ""}>{text(e.name)}</option>' for e in entries
-        )
-        return f"<label>{name} <select name={name}>{options}</select></label>"
-
-    form = f'<form action="/compare" class=tools>{choice("a", 0)} {choice("b", 1)} <button>Compare</button></form>'
-    body = "<h1>Compare</h1>" + (form if entries else "<p>No generators yet.</p>")
-    if problem:
-        body += f"<p class=bad>{text(problem)}</p>"
-    elif len(facts) == 2:
-        common = dict(facts[0]) | {"classes": [c for c in facts[0]["classes"] if c in facts[1]["classes"]]}
-        common["truncates"] = facts[0]["truncates"] and facts[1]["truncates"]
-        figures = "".join(
-            f'<figure class=picture data-grid="{e.id}"><img alt="samples of {text(e.name)}"><figcaption></figcaption>'
-            f"<p class=pale>{text(e.name)}: {f['images_seen']:,} images</p></figure>"
-            for e, f in zip(chosen, facts, strict=True)
-        )
-        body += f"{_controls(common)}<div class=pair>{figures}</div>"
-    return page("Compare", body, scripts=("explore",), where="Compare")
-
-
-def _controls(facts: Mapping[str, Any]) -> str:
-    """What a picture of seeds depends on."""
-    label = ""
-    if facts["classes"]:
-        options = "".join(f'<option value="{text(c)}">{text(c)}</option>' for c in facts["classes"])
-        label = f"<label>Class <select name=label><option value=''>as in the data</option>{options}</select></label>"
-    elif facts["attributes"]:
-        hints = "".join(f'<option value="{text(a)}=1">' for a in facts["attributes"])
-        label = (
-            f"<label>Attributes <input name=label list=attributes></label><datalist id=attributes>{hints}</datalist>"
-        )
-    psi = "<label>Truncation ψ <input type=range name=psi min=0 max=1 step=0.05 value=1><output>1</output></label>"
-    return f"""<form class=tools data-controls>
-<label>First seed <input type=number name=seed min=0 max=999999999 value=0></label>
-<label>Samples <input type=range name=n min=1 max=100 value={EXPLORED}><output>{EXPLORED}</output></label>
-{label}
-{psi if facts["truncates"] else ""}
-<button type=button data-next>Next seeds</button></form>"""
-
-
 # -- small pieces ------------------------------------------------------------------------------------------------------
 
 
@@ -280,11 +197,6 @@ def studies_list(studies: Sequence[StudyEntry]) -> str:
 def error_page(message: str, hint: str | None) -> str:
     """What is wrong, and what to do."""
     return page("Not shown", f"<h1>Not shown</h1><p class=bad>{text(message)}</p><p>{text(hint or '')}</p>")
-
-
-def quoted(entry: GeneratorEntry) -> str:
-    """The file of a generator as a word of a command line."""
-    return shlex.quote(str(entry.path))
 
 
 def copied(command: str, *, name: str = "") -> str:

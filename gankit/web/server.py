@@ -1,209 +1,27 @@
-"""The server of `gankit ui`: addresses to pages, on this machine alone. Work is done in threads, never in the loop."""
+"""The server of `gankit ui`, on this machine alone."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import secrets
 import socket
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
-from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from gankit.errors import GankitError, InputError, ResourceError
-from gankit.page.html import stylesheet
+from gankit.errors import GankitError, ResourceError
 from gankit.web import pages
-from gankit.web.charts import Series, chart
-from gankit.web.control import Control
-from gankit.web.generators import Generators, View
 from gankit.web.guard import Guard
-from gankit.web.report import static
-from gankit.web.shelf import Shelf, generators_of
-from gankit.web.watched import WatchedRun, digest
+from gankit.web.shelf import Shelf
+from gankit.web.site import Site
 
 HOST = "127.0.0.1"
-STATIC = {
-    "ui.css": "text/css",
-    **dict.fromkeys(("page.js", "live.js", "charts.js", "hover.js", "frames.js", "explore.js"), "text/javascript"),
-}
-POINTS = 300, 120  # of a curve, and of each of several runs
-MOMENT_S = 0.7  # seconds of reading before an answer
-REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
-
-
-class Site:
-    """The addresses, and what they share: the shelf of what is shown, generators in memory, control of runs."""
-
-    def __init__(self, shelf: Shelf) -> None:
-        self.shelf = shelf
-        self.generators = Generators()
-        self.control = Control()
-
-    def routes(self) -> list[Route]:
-        """Address -> method. A plain function is called in a thread."""
-        found: dict[str, Callable[[Request], Response]] = {
-            "/": self.runs,
-            "/parts/runs": self.runs_parts,
-            "/run/{id}": self.run,
-            "/parts/run/{id}": self.run_parts,
-            "/run/{id}/samples/real.png": self.real,
-            "/run/{id}/samples/{images:int}.png": self.sample,
-            "/overlay": self.overlay,
-            "/parts/overlay": self.overlay_parts,
-            "/chart": self.chart,
-            "/explore": self.explore_list,
-            "/explore/{id}": self.explore,
-            "/generator/{id}/grid.png": self.grid,
-            "/generator/{id}/blend.png": self.blend,
-            "/compare": self.compare,
-            "/studies": self.studies,
-            "/study/{id}": self.study,
-            "/static/{name}": self.static,
-        }
-        routes = [Route(address, answer, methods=["GET"]) for address, answer in found.items()]
-        return [*routes, Route("/run/{id}/stop", self.stop, methods=["POST"])]
-
-    # -- watch ---------------------------------------------------------------------------------------------------------
-
-    def runs(self, request: Request) -> Response:
-        return HTMLResponse(pages.runs_page(self.shelf))
-
-    def runs_parts(self, request: Request) -> Response:
-        table = pages.runs_table(self.shelf.runs())
-        return _news(request, digest(table), lambda: {"runs": table})
-
-    def run(self, request: Request) -> Response:
-        run = self._run(request)
-        run.refresh()
-        return HTMLResponse(pages.run_page(run, list(generators_of(run))))
-
-    def run_parts(self, request: Request) -> Response:
-        """What is new of a run: nothing if the asker knows the version."""
-        run = self._run(request)
-        run.refresh()
-        return _news(request, run.version(), lambda: pages.run_parts(run))
-
-    def sample(self, request: Request) -> Response:
-        return self._picture(request, int(request.path_params["images"]))
-
-    def real(self, request: Request) -> Response:
-        return self._picture(request, None)
-
-    def overlay(self, request: Request) -> Response:
-        return HTMLResponse(pages.overlay_page(self._chosen(request)))
-
-    def overlay_parts(self, request: Request) -> Response:
-        """No part changes, but the version says when charts are to be drawn again."""
-        runs = self._chosen(request)
-        _refresh(runs)
-        return _news(request, digest(*(str(len(run.statistics)) for run in runs)), dict)
-
-    def chart(self, request: Request) -> Response:
-        """Statistics of some runs as SVG: a line for each run, or for each statistic of one run."""
-        runs, query = self._chosen(request), request.query_params
-        keys = query.getlist("key")[:12]
-        smoothing = min(max(_number(query.get("smoothing", "0"), 0.0), 0.0), 0.99)
-        several = len(runs) > 1
-        series, ends = [], [0]
-        _refresh(runs)
-        for run in runs:
-            ends.append(run.total or 0 if not several else 0)
-            for key in keys:
-                curve = run.statistics.curve(key, POINTS[several], smoothing)
-                series.append(Series(Path(run.name).name if several else key.rpartition("/")[2] or key, curve))
-        drawing = chart(query.get("title", "")[:200], series, end=max(ends))
-        return Response(drawing.svg(standalone=True), media_type="image/svg+xml")
-
-    def stop(self, request: Request) -> Response:
-        run = self._run(request)
-        self.control.stop(run)
-        return RedirectResponse(f"/run/{run.id}", 303)
-
-    # -- explore and compare -------------------------------------------------------------------------------------------
-
-    def explore_list(self, request: Request) -> Response:
-        return HTMLResponse(pages.explore_list(self.shelf.generators()))
-
-    def explore(self, request: Request) -> Response:
-        entry = self.shelf.generator(request.path_params["id"]) or _nothing("generator")
-        return HTMLResponse(pages.explore_page(entry, self.generators.facts(entry.path)))
-
-    def grid(self, request: Request) -> Response:
-        """Samples of n seeds from `seed` on."""
-        entry = self.shelf.generator(request.path_params["id"]) or _nothing("generator")
-        query, view = request.query_params, _view(request)
-        first, n = _whole(query.get("seed", "0")), _whole(query.get("n", "25"))
-        png = self.generators.grid(entry.path, range(first, first + min(n, 1_000)), view)
-        command = f"gankit sample {pages.quoted(entry)} --seeds {first}-{first + n - 1}{view.flags()} -o samples.png"
-        return _png(png, command)
-
-    def blend(self, request: Request) -> Response:
-        """The sample between four seeds."""
-        entry = self.shelf.generator(request.path_params["id"]) or _nothing("generator")
-        query, view = request.query_params, _view(request)
-        corners = [_whole(part) for part in query.get("corners", "").split(",")]
-        png = self.generators.blend(entry.path, corners, _number(query.get("x", "")), _number(query.get("y", "")), view)
-        walk = ",".join(str(corners[i]) for i in (0, 1, 3, 2, 0))
-        label = View(view.label).flags()
-        return _png(png, f"gankit interpolate {pages.quoted(entry)} --seeds {walk}{label} -o walk.webp")
-
-    def compare(self, request: Request) -> Response:
-        query, entries = request.query_params, self.shelf.generators()
-        by_id = {entry.id: entry for entry in entries}
-        chosen = [by_id[id] for name in ("a", "b") if (id := query.get(name, "")) in by_id]
-        chosen = chosen if len(chosen) == 2 else entries[:2]
-        problem, facts = "", []
-        if len(chosen) == 2:
-            try:
-                facts = [self.generators.facts(entry.path) for entry in chosen]
-            except GankitError as error:
-                problem = error.message
-        return HTMLResponse(pages.compare_page(entries, chosen, facts, problem))
-
-    def studies(self, request: Request) -> Response:
-        return HTMLResponse(pages.studies_list(self.shelf.studies()))
-
-    def study(self, request: Request) -> Response:
-        """The report of a study, as `gankit study report` writes it, without samples."""
-        from gankit.study.report import html
-        from gankit.study.table import read_table
-
-        entry = self.shelf.study(request.path_params["id"]) or _nothing("study")
-        return HTMLResponse(html(read_table(entry.path), {}), headers={"content-security-policy": REPORT_POLICY})
-
-    # -- files ---------------------------------------------------------------------------------------------------------
-
-    def static(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        if name == "page.css":
-            return Response(stylesheet(), media_type="text/css")
-        if name not in STATIC:
-            raise HTTPException(404)
-        return Response(static(name), media_type=STATIC[name])
-
-    def _run(self, request: Request) -> WatchedRun:
-        return self.shelf.run(request.path_params["id"]) or _nothing("run")
-
-    def _chosen(self, request: Request) -> list[WatchedRun]:
-        ids = dict.fromkeys(request.query_params.getlist("run"))
-        found = [self.shelf.run(id) for id in ids]
-        return [run for run in found if run is not None][: pages.MOST_OVERLAID]
-
-    def _picture(self, request: Request, images: int | None) -> Response:
-        data = self._run(request).picture(images)
-        if data is None:
-            raise HTTPException(404)
-        return Response(data, media_type="image/png", headers={"cache-control": "private, max-age=60"})
 
 
 def application(shelf: Shelf, *, token: str, port: int) -> Starlette:
@@ -252,52 +70,6 @@ def start_address(shelf: Shelf, paths: Sequence[Path]) -> str:
         if len(studies := shelf.studies()) == 1 and studies[0].path == paths[0]:
             return f"/study/{studies[0].id}"
     return "/"
-
-
-def _refresh(runs: Sequence[WatchedRun]) -> None:
-    """Read on in runs, those not read yet first, for a moment; the page asks again."""
-    started = time.monotonic()
-    for run in sorted(runs, key=lambda run: len(run.statistics)):
-        run.refresh()
-        if time.monotonic() - started > MOMENT_S:
-            return
-
-
-def _news(request: Request, version: str, parts: Callable[[], dict[str, str]]) -> Response:
-    """The parts of a page, or none where the asker has this version."""
-    known = request.query_params.get("version") == version
-    return JSONResponse({"version": version, "parts": {} if known else parts()})
-
-
-def _view(request: Request) -> View:
-    query = request.query_params
-    return View(query.get("label") or None, _number(query.get("psi", "1")))
-
-
-def _number(word: str, otherwise: float | None = None) -> float:
-    try:
-        found = float(word)
-    except ValueError:
-        found = math.nan
-    if math.isfinite(found):
-        return found
-    if otherwise is None:
-        raise InputError(f"'{word[:40]}' is not a number")
-    return otherwise
-
-
-def _whole(word: str) -> int:
-    if not word.isdecimal() or len(word) > 18:
-        raise InputError(f"'{word[:40]}' is not a seed", hint="a whole number from 0 on")
-    return int(word)
-
-
-def _png(data: bytes, command: str) -> Response:
-    return Response(data, media_type="image/png", headers={"x-command": quote(command)})
-
-
-def _nothing(what: str) -> NoReturn:
-    raise HTTPException(404, f"no such {what}, or it is gone")
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -17,6 +17,7 @@ from gankit.web.watched import WatchedRun, identity_of
 
 DEPTH = 4  # folders below a given one in which runs are looked for
 MOST_RUNS = 2_000
+DIRECTIONS = ".directions.safetensors"  # files beside generators
 AGAIN_S = 1.0  # seconds after which folders are looked through again
 
 
@@ -150,6 +151,7 @@ def _loose(folder: Path) -> list[Path]:
     if RunFolder(folder).exists:
         return []
     try:
-        return sorted(p for p in folder.iterdir() if p.suffix == ".safetensors" and p.is_file() and not p.is_symlink())
+        found = [p for p in folder.iterdir() if p.suffix == ".safetensors" and not p.name.endswith(DIRECTIONS)]
+        return sorted(p for p in found if p.is_file() and not p.is_symlink())
     except OSError:
         return []

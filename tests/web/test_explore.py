@@ -77,6 +77,7 @@ def test_watching_does_not_load_torch_and_exploring_does(place: Path) -> None:
         ("plain: last", "seed=3&n=9"),
         ("classes: last", "seed=0&n=12&label=7"),
         ("classes: last", "seed=5&n=4"),
+        ("plain: last", "seed=5&n=4&psi=0.5"),
     ],
 )
 def test_a_grid_is_what_its_command_makes(name: str, query: str, place: Path, ui: Site) -> None:
@@ -121,17 +122,22 @@ def test_points_are_drawn_as_a_plot(ui: Site) -> None:
         ("grid.png?seed=-1", "'-1' is not a seed"),
         ("grid.png?seed=999999999999999999999", "is not a seed"),
         ("grid.png?label=cat", "the generator is unconditional"),
-        ("grid.png?psi=0.5", "truncation"),
+        ("grid.png?psi=1.5", "truncation 1.5"),
+        ("grid.png?move=smile=2", "no direction 'smile'"),
+        ("grid.png?move=2", "not NAME=NUMBER"),
+        ("mix.png?coarse=0-1&fine=2-3&from=1", "has no styles"),
+        ("mix.png?coarse=0-99&fine=2-3&from=1", "100 seeds"),
+        ("photos/1/sample.png", "no such photo"),
         ("grid.png?psi=nan", "'nan' is not a number"),
         ("blend.png", "'' is not a seed"),
-        ("blend.png?corners=1,2,3&x=0&y=0", "a blend needs four seeds"),
-        ("blend.png?corners=1,2,3,4&x=2&y=0", "a blend needs four seeds"),
+        ("blend.png?corners=1,2,3&x=0&y=0", "3 seeds"),
+        ("blend.png?corners=1,2,3,4&x=2&y=0", "no place between four seeds"),
         ("blend.png?corners=1,2,3,4&x=nan&y=0", "'nan' is not a number"),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_one_line(path: str, words: str, ui: Site) -> None:
     answer = ui.ask(f"/generator/{ui.id_of('plain: last', '/explore')}/{path}")
-    assert answer.status == 400
+    assert answer.status == (404 if "photos" in path else 400)
     assert words in answer.json()["error"]
 
 
@@ -175,4 +181,71 @@ def test_a_study_is_shown_with_its_tables(tmp_path: Path) -> None:
         assert "script" not in answer.headers["content-security-policy"]
         (tmp_path / "losses" / "journal.jsonl").write_text("")
         refused = ui.ask(ui.address.removeprefix(ui.origin), Accept="text/html")
-        assert (refused.status, "no trial" in refused.text) == (400, True)
+        assert (refused.status, "losses" in refused.text) == (400, True)
+
+
+# -- moved, mixed and projected ----------------------------------------------------------------------------------------
+
+
+def test_directions_are_found_kept_and_moved_along_as_commands_do(place: Path, ui: Site) -> None:
+    generator = ui.id_of("plain: last", "/explore")
+    assert "Find directions" in ui.ask(f"/explore/{generator}").text
+    assert ui.ask(f"/explore/{generator}/directions", method="POST", Origin=ui.origin).status == 303
+    assert (place / "runs" / "plain" / "generator.directions.safetensors").exists()
+    assert 'data-move="sefa0"' in ui.ask(f"/explore/{generator}").text
+    plain = pixels(ui.ask(f"/generator/{generator}/grid.png?seed=5&n=4"))
+    answer = ui.ask(f"/generator/{generator}/grid.png?seed=5&n=4&move=sefa0=3&move=sefa1=0")
+    assert "--move sefa0=3 -o" in command(answer)
+    assert gankit(*shlex.split(command(answer))[1:], cwd=place).returncode == 0
+    moved = pixels(answer).astype(int)
+    assert np.abs(moved - np.asarray(Image.open(place / "samples.png"))).max() <= 1
+    assert np.abs(moved - plain).max() > 1
+    assert not [name for name in ui.ask("/explore").text.split('"') if "directions" in name]
+    (place / "runs" / "plain" / "generator.directions.safetensors").write_bytes(b"damaged")
+    assert "generator.directions.safetensors" in ui.ask(f"/explore/{generator}").text
+
+
+def test_a_photo_is_projected_and_its_latents_are_a_file_that_commands_take(place: Path, ui: Site) -> None:
+    generator = ui.id_of("it&#x27;s classes: last", "/explore")
+    api_samples = Image.fromarray(api.load(place / "runs" / "it's classes").sample(1, seed=77)[0, :, :, 0])
+    buffer = io.BytesIO()
+    api_samples.save(buffer, "PNG")
+    path = f"/generator/{generator}/photos?name=me.png"
+    found = ui.ask(path, method="POST", body=buffer.getvalue(), Origin=ui.origin).json()
+    assert found["error"] < 0.05  # it is a sample
+    photo = f"/generator/{generator}/photos/{found['photo']}"
+    assert pixels(ui.ask(f"{photo}/target.png")).shape == pixels(ui.ask(f"{photo}/sample.png")).shape
+    (place / "latents.npz").write_bytes(ui.ask(f"{photo}/latents.npz").body)
+    answer = ui.ask(f"{photo}/sample.png?psi=0.9")
+    assert gankit(*shlex.split(command(answer))[1:], cwd=place).returncode == 0
+    made = np.asarray(Image.open(place / "me.png"))
+    assert np.abs(pixels(answer).astype(int) - made).max() <= 1
+    elsewhere = ui.id_of("plain: last", "/explore")
+    assert ui.ask(f"/generator/{elsewhere}/photos/{found['photo']}/sample.png").status == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "words"),
+    [
+        ("me.png", b"not a picture", "me.png"),
+        ("me.zip", b"PK\x03\x04", "me.zip is no picture"),
+        ("../../me", b"x", "is no picture"),
+        ("", b"", "is no picture"),
+        ("me.png", b"", "me.png"),
+    ],
+)
+def test_a_file_that_is_no_picture_is_one_line(name: str, body: bytes, words: str, ui: Site) -> None:
+    generator = ui.id_of("plain: last", "/explore")
+    answer = ui.ask(f"/generator/{generator}/photos?name={name}", method="POST", body=body, Origin=ui.origin)
+    assert (answer.status, words in answer.json()["error"]) == (400, True), answer.text
+
+
+def test_styles_are_mixed_as_the_command_does(place: Path, ui: Site) -> None:
+    api.train("stylegan2", out=place / "runs" / "styles", **TINY)  # type: ignore[arg-type]
+    while not (generator := ui.id_of("styles: last", "/explore")):
+        pass
+    assert "data-mix" in ui.ask(f"/explore/{generator}").text
+    answer = ui.ask(f"/generator/{generator}/mix.png?coarse=0-1&fine=5-7&from=2&psi=0.7")
+    assert gankit(*shlex.split(command(answer))[1:], cwd=place).returncode == 0
+    difference = pixels(answer).astype(int) - np.asarray(Image.open(place / "mixing.png"))
+    assert np.abs(difference).max() <= 1

@@ -46,31 +46,44 @@ class Picture {
 }
 
 const controls = document.querySelector("[data-controls]");
-const chosen = () => (controls ? Object.fromEntries(new FormData(controls)) : {});
-const view = () => {
-  const { label, psi } = chosen();
-  return Object.fromEntries(Object.entries({ label, psi }).filter(([, value]) => value));
-};
+const command = (name) => document.querySelector(`[data-command="${name}"]`);
+const url = (place) => `/generator/${place}`;
+
+// The class, the truncation and the moves, as pairs of a query.
+function view() {
+  const chosen = new FormData(controls);
+  const pairs = ["label", "psi"].map((name) => [name, chosen.get(name)]).filter(([, value]) => value);
+  for (const slider of controls.querySelectorAll("[data-move]")) {
+    if (Number(slider.value)) pairs.push(["move", `${slider.dataset.move}=${slider.value}`]);
+  }
+  return pairs;
+}
+
+function showValues(form) {
+  for (const input of form.querySelectorAll("input[type=range]")) input.nextElementSibling.textContent = input.value;
+}
+
+const followers = []; // what is drawn again when the controls change
+function changed() {
+  showValues(controls);
+  for (const follow of followers) follow();
+}
 
 // -- grids of seeds ---------------------------------------------------------------------------------------------------
 
-const grids = [...document.querySelectorAll("[data-grid]")].map(
-  (figure) => new Picture(figure, `/generator/${figure.dataset.grid}/grid.png`, document.querySelector("[data-command=grid]")));
-
-function showGrids() {
-  for (const input of controls.querySelectorAll("input[type=range]")) input.nextElementSibling.textContent = input.value;
-  const { seed, n } = chosen();
-  for (const grid of grids) grid.show({ seed: seed || 0, n, ...view() });
+for (const figure of document.querySelectorAll("[data-grid]")) {
+  const picture = new Picture(figure, `${url(figure.dataset.grid)}/grid.png`, command("grid"));
+  followers.push(() => picture.show([["seed", controls.seed.value || 0], ["n", controls.n.value], ...view()]));
 }
 
 if (controls) {
   controls.addEventListener("submit", (event) => event.preventDefault());
-  controls.addEventListener("input", showGrids);
+  controls.addEventListener("input", changed);
+  controls.addEventListener("reset", () => setTimeout(changed));
   controls.querySelector("[data-next]").addEventListener("click", () => {
     controls.seed.value = Number(controls.seed.value) + Number(controls.n.value);
-    showGrids();
+    changed();
   });
-  showGrids();
 }
 
 // -- between four seeds -----------------------------------------------------------------------------------------------
@@ -79,19 +92,21 @@ function blend(place) {
   const id = place.dataset.blend;
   const pad = place.querySelector(".pad"), dot = pad.querySelector("span");
   const corners = document.querySelector("[name=corners]");
-  const picture = new Picture(place.querySelector(".picture"), `/generator/${id}/blend.png`, document.querySelector("[data-command=walk]"));
+  const picture = new Picture(place.querySelector(".picture"), `${url(id)}/blend.png`, command("walk"));
   let x = 0.5, y = 0.5;
 
   function show() {
     dot.style.left = `${100 * x}%`;
     dot.style.top = `${100 * y}%`;
-    if (corners.validity.valid) picture.show({ corners: corners.value, x: x.toFixed(4), y: y.toFixed(4), ...view() });
+    if (!corners.validity.valid) return;
+    picture.show([["corners", corners.value], ["x", x.toFixed(4)], ["y", y.toFixed(4)], ...view()]);
   }
 
   function showCorners() {
     if (!corners.validity.valid) return;
     pad.querySelectorAll(".corner").forEach((image, i) => {
-      image.src = `/generator/${id}/blend.png?${new URLSearchParams({ corners: corners.value, x: i % 2, y: i >> 1, ...view() })}`;
+      const query = new URLSearchParams([["corners", corners.value], ["x", i % 2], ["y", i >> 1], ...view()]);
+      image.src = `${url(id)}/blend.png?${query}`;
     });
   }
 
@@ -123,12 +138,67 @@ function blend(place) {
     showCorners();
   };
   corners.addEventListener("change", both);
-  if (controls) controls.addEventListener("change", both);
+  controls.addEventListener("change", showCorners);
   document.querySelector("[data-shuffle]").addEventListener("click", () => {
     corners.value = Array.from({ length: 4 }, () => Math.floor(Math.random() * 10000)).join(",");
     both();
   });
-  both();
+  followers.push(show);
+  showCorners();
 }
 
 document.querySelectorAll("[data-blend]").forEach(blend);
+
+// -- a photo ----------------------------------------------------------------------------------------------------------
+
+function photo(place) {
+  const [pair, more] = place.querySelectorAll(":scope > div");
+  const said = place.querySelector("[role=status]"), input = place.querySelector("input");
+  let picture = null;
+
+  async function take(file) {
+    if (!file) return;
+    said.textContent = `Looking for ${file.name} …`;
+    try {
+      const answer = await fetch(`${url(place.dataset.photo)}/photos?${new URLSearchParams({ name: file.name })}`, {
+        method: "POST", body: file, headers: { accept: "application/json" },
+      });
+      const found = await answer.json();
+      if (!answer.ok) throw new Error([found.error, found.hint].filter(Boolean).join(". "));
+      said.textContent = [`Error ${found.error} (0 to 1; smaller is nearer).`, ...found.notes].join(" ");
+      const address = `${url(place.dataset.photo)}/photos/${found.photo}`;
+      pair.querySelector("img").src = `${address}/target.png`;
+      more.querySelector("a").href = `${address}/latents.npz`;
+      pair.hidden = more.hidden = false;
+      picture = new Picture(pair.querySelector(".picture"), `${address}/sample.png`, command("photo"));
+      picture.show(view());
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  }
+
+  input.addEventListener("change", () => take(input.files[0]));
+  place.addEventListener("dragover", (event) => event.preventDefault());
+  place.addEventListener("drop", (event) => {
+    event.preventDefault();
+    take(event.dataTransfer.files[0]);
+  });
+  followers.push(() => picture && picture.show(view()));
+}
+
+document.querySelectorAll("[data-photo]").forEach(photo);
+
+// -- mixed styles -----------------------------------------------------------------------------------------------------
+
+for (const form of document.querySelectorAll("[data-mix]")) {
+  const picture = new Picture(form.parentElement.querySelector(".picture"), `${url(form.dataset.mix)}/mix.png`, command("mix"));
+  const show = () => {
+    showValues(form);
+    if (form.checkValidity()) picture.show([...new FormData(form), ["psi", controls.psi.value]]);
+  };
+  form.addEventListener("input", show);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  followers.push(show);
+}
+
+if (controls) changed();
