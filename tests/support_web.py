@@ -85,7 +85,7 @@ class Site:
 def site(*arguments: object, cwd: Path, **environment: str) -> Iterator[Site]:
     """`gankit ui ARGUMENTS --no-browser --port 0`, until the block ends; then it must end by itself."""
     command = [str(GANKIT), "ui", *map(str, arguments), "--no-browser", "--port", "0"]
-    variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}  # as in `support.gankit`
     with subprocess.Popen(
         command, cwd=cwd, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import threading
 from collections import OrderedDict
@@ -176,6 +177,7 @@ class Generators:
         """A generator of a file, from memory where the file is as it was."""
         from gankit.sample.generator import load
 
+        _leave_room()
         try:
             facts = path.stat()
         except OSError as error:
@@ -189,6 +191,14 @@ class Generators:
             while len(self._loaded) > KEPT:
                 self._loaded.popitem(last=False)
             return found
+
+
+def _leave_room() -> None:
+    """Let PyTorch have half of the processors, four at most, unless the user said how many: a run may be going on."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, min(4, (os.cpu_count() or 1) // 2)))
 
 
 def _check(seeds: Sequence[int], least: int, most: int) -> None:

@@ -83,7 +83,9 @@ def scores(run: WatchedRun, progress: Progress) -> str:
         return problems or f"<p class=pale>No scores. After training: <code>gankit eval {text(run.where())}</code></p>"
     drawn = "".join(f"<figure>{drawing.svg()}</figure>" for drawing in score_charts(evaluations, progress.total))
     said = listing([*evaluations[-1].findings(), *run.problems])
-    table = _score_table(evaluations[-1:])
+    last = evaluations[-1]
+    images = "" if last.images_seen is None else f"after {last.images_seen:,} images: "
+    table = f"<p>{text(images + protocol_text(last.protocol))}</p>" + _score_table([last], several=False)
     if len(evaluations) > 1:
         table += folded("Earlier scores", _score_table(evaluations[-2 : -LATEST_SCORES - 2 : -1]))
     protocol = [[name, _value(value)] for name, value in to_json(evaluations[-1].protocol).items()]
@@ -91,19 +93,17 @@ def scores(run: WatchedRun, progress: Progress) -> str:
     return f"<div class=charts>{drawn}</div>{said}{table}{whole}"
 
 
-def _score_table(evaluations: Sequence[Evaluation]) -> str:
-    rows = [
-        [
-            "–" if evaluation.images_seen is None else f"{evaluation.images_seen:,}",
-            title_of(name, score.higher_is_better),
-            text_of(name, score.value, score.spread),
-            text_of(name, score.floor, score.floor_spread) or "–",
-            protocol_text(evaluation.protocol),
-        ]
-        for evaluation in evaluations
-        for name, score in evaluation.scores.items()
-    ]
-    return table_of(["images", "score", "value", "floor: real data", "protocol"], rows, words=(1, 4))
+def _score_table(evaluations: Sequence[Evaluation], *, several: bool = True) -> str:
+    rows = []
+    for evaluation in evaluations:
+        images = "–" if evaluation.images_seen is None else f"{evaluation.images_seen:,}"
+        about = [images, protocol_text(evaluation.protocol)] if several else []
+        for name, score in evaluation.scores.items():
+            floor = text_of(name, score.floor, score.floor_spread) or "–"
+            value = text_of(name, score.value, score.spread)
+            rows.append([title_of(name, score.higher_is_better), value, floor, *about])
+    head = ["score", "value", "floor: real data", *(["images", "protocol"] if several else [])]
+    return table_of(head, rows, words=(0, 4))
 
 
 def health(run: WatchedRun) -> str:

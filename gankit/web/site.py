@@ -206,7 +206,9 @@ class Site:
         query, entries = request.query_params, self.shelf.generators()
         by_id = {entry.id: entry for entry in entries}
         chosen = [by_id[id] for name in ("a", "b") if (id := query.get(name, "")) in by_id]
-        chosen = chosen if len(chosen) == 2 else entries[:2]
+        if len(chosen) < 2 and entries:
+            of_another_run = [entry for entry in entries if entry.path.parent != entries[0].path.parent]
+            chosen = [entries[0], *(of_another_run or entries[1:])][:2]
         problem, facts = "", []
         if len(chosen) == 2:
             try:

@@ -159,6 +159,28 @@ def test_exploring_by_keyboard_and_pointer(page: Page, ui: Site) -> None:
     page.until(f"{blend}.src !== {before!r}")
 
 
+def test_a_direction_moves_the_samples_and_a_photo_is_projected(
+    page: Page, ui: Site, place: Path, tmp_path: Path
+) -> None:
+    generator = ui.id_of("runs/real: last", "/explore")
+    page.open(f"{ui.origin}/explore/{generator}")
+    page.run("document.querySelector('form[method=post] button').click()")
+    page.until("document.querySelector('[data-move=sefa0]')", 60)
+    grid_of = "document.querySelector('[data-grid] img')"
+    page.until(f"{grid_of}.naturalWidth")
+    before = page.run(f"{grid_of}.src")
+    page.run("document.querySelector('[data-move=sefa0]').focus()")
+    page.press("ArrowRight", "ArrowRight", 39)
+    page.until(f"{grid_of}.src !== {before!r}")
+    page.until("document.querySelector('[data-command=grid]').textContent.includes('--move sefa0=0.1')")
+    (tmp_path / "me.png").write_bytes((place / "runs" / "real" / "samples" / "latest.png").read_bytes())
+    root = page.call("DOM.getDocument")["root"]["nodeId"]
+    chooser = page.call("DOM.querySelector", nodeId=root, selector="input[type=file]")["nodeId"]
+    page.call("DOM.setFileInputFiles", nodeId=chooser, files=[str(tmp_path / "me.png")])
+    page.until("[...document.querySelectorAll('.photo img')].every(i => i.naturalWidth)", 60)
+    assert "Error 0." in page.run("document.querySelector('.photo [role=status]').textContent")
+
+
 def test_two_generators_side_by_side(page: Page, ui: Site) -> None:
     page.open(f"{ui.origin}/compare")
     page.until("[...document.querySelectorAll('[data-grid] img')].filter(i => i.naturalWidth).length === 2", 60)
