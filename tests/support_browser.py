@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,7 @@ class Page:
 
 
 @contextmanager
-def browser(folder: Path, wait: Callable[[float], None] = time.sleep) -> Iterator[Page]:
+def browser(folder: Path) -> Iterator[Page]:
     """A browser with a profile of its own in `folder`."""
     assert CHROMIUM is not None
     process = subprocess.Popen(
@@ -164,7 +164,7 @@ def browser(folder: Path, wait: Callable[[float], None] = time.sleep) -> Iterato
             if port.exists() and port.read_text().count("\n"):
                 break
             assert process.poll() is None, "the browser did not start"
-            wait(0.1)
+            time.sleep(0.1)
         number = port.read_text().splitlines()[0]
         with urlopen(f"http://127.0.0.1:{number}/json/list") as answer:
             targets = json.load(answer)

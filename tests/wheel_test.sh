@@ -17,6 +17,12 @@ gankit variants
 gankit recipes | grep -q '^digits '
 gankit train --recipe digits --steps 20 --device cpu --out recipe
 gankit doctor >/dev/null
+gankit report recipe -o recipe.html
+grep -q "Pictures through time" recipe.html
+code=0
+gankit ui --no-browser 2>said || code=$?
+test "$code" -eq 4
+grep -qF "pip install 'gankit[web]'" said
 gankit train --variant lsgan --steps 20 --device cpu --out run
 cp run/generator.safetensors alone.safetensors
 rm -rf run

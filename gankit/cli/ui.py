@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -42,9 +44,14 @@ def ui(
     address = f"http://{server.HOST}:{listening.getsockname()[1]}{begin}?token={token}"
     print(address, flush=True)
     console.say("The address holds a token: whoever has it can stop your runs. Ctrl-C ends the server.")
-    if not no_browser:
+    if not no_browser and _has_screen():
         webbrowser.open(address)
     try:
         server.serve(shelf, listening, token)
     except Stopped as stopped:
         raise Stopped("the page has ended", signal_number=stopped.signal_number) from None
+
+
+def _has_screen() -> bool:
+    """Whether a browser would open a window; without one it might take the terminal."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -78,8 +78,4 @@ class Guard:
         return secrets.compare_digest(word.encode("utf-8", "surrogateescape"), self.token.encode())
 
     def _from_cookie(self, headers: Headers) -> str:
-        try:
-            found = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
-        except CookieError:
-            return ""
-        return found.value if found is not None else ""
+        return cookie_parser(headers.get("cookie", "")).get(self.cookie, "")

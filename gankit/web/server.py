@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import socket
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from gankit.base.text import printable
 from gankit.errors import GankitError, ResourceError
 from gankit.web import pages
 from gankit.web.guard import Guard
@@ -52,7 +54,15 @@ def serve(shelf: Shelf, listening: socket.socket, token: str) -> None:
     config = uvicorn.Config(
         app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
     )
-    asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
+    asyncio.run(_Server(config).serve(sockets=[listening]))
+
+
+class _Server(uvicorn.Server):
+    """A server that ends without a word about the requests that it leaves unanswered."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
 
 
 def new_token() -> str:
@@ -76,7 +86,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, GankitError)
     if "text/html" in request.headers.get("accept", ""):
         return HTMLResponse(pages.error_page(error.message, error.hint), 400)
-    return JSONResponse({"error": error.message, "hint": error.hint}, 400)
+    return JSONResponse({"error": printable(error.message), "hint": error.hint and printable(error.hint)}, 400)
 
 
 async def _missing(request: Request, error: Exception) -> Response:

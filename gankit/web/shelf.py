@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from gankit.base.text import printable
@@ -17,8 +18,9 @@ from gankit.web.watched import WatchedRun, identity_of
 
 DEPTH = 4  # folders below a given one in which runs are looked for
 MOST_RUNS = 2_000
+MOST_FOLDERS = 20_000  # that are looked into
 DIRECTIONS = ".directions.safetensors"  # files beside generators
-AGAIN_S = 1.0  # seconds after which folders are looked through again
+AGAIN_S = 1.0  # seconds after which folders are looked through again; later where that takes long
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Shelf:
         for path in paths:
             check(path)
         self._lock = threading.Lock()
-        self._looked_at = -AGAIN_S
+        self._look_at = 0.0  # the time from which on folders are looked through again
         self._runs: dict[str, WatchedRun] = {}
         self._studies: dict[str, StudyEntry] = {}
         self._files: dict[str, GeneratorEntry] = {}
@@ -83,12 +85,13 @@ class Shelf:
 
     def _look(self) -> None:
         with self._lock:
-            if time.monotonic() - self._looked_at < AGAIN_S:
+            started = time.monotonic()
+            if started < self._look_at:
                 return
             runs: dict[str, WatchedRun] = {}
             studies: dict[str, StudyEntry] = {}
             files: dict[str, GeneratorEntry] = {}
-            for path in _folders(self.paths):
+            for path in islice(_folders(self.paths), MOST_FOLDERS):
                 id = identity_of(path)
                 if RunFolder(path).exists and len(runs) < MOST_RUNS:
                     runs[id] = self._runs.get(id) or WatchedRun(path, name_of(path))
@@ -98,7 +101,8 @@ class Shelf:
                 for file in [path] if path.is_file() else _loose(path):
                     files[identity_of(file)] = GeneratorEntry(identity_of(file), name_of(file), file)
             self._runs, self._studies, self._files = runs, studies, files
-            self._looked_at = time.monotonic()
+            ended = time.monotonic()
+            self._look_at = ended + max(AGAIN_S, 5 * (ended - started))
 
 
 def check(path: Path) -> None:

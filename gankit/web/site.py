@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from gankit.base.text import printable
 from gankit.errors import GankitError, InputError
 from gankit.page.html import stylesheet
 from gankit.web import generator_pages, pages
@@ -186,7 +187,8 @@ class Site:
     def _projected(self, request: Request, data: bytes) -> Response:
         entry = self._generator(request)
         photo = self.photos.project(entry.path, request.query_params.get("name", ""), data)
-        return JSONResponse({"photo": photo.id, "error": round(photo.error, 4), "notes": list(photo.notes)})
+        notes = [printable(note) for note in photo.notes]
+        return JSONResponse({"photo": photo.id, "error": round(photo.error, 4), "notes": notes})
 
     def target(self, request: Request) -> Response:
         return Response(self._photo(request).target, media_type="image/png")
@@ -306,7 +308,7 @@ def _range(word: str) -> range:
 
 
 def _png(data: bytes, command: str) -> Response:
-    return Response(data, media_type="image/png", headers={"x-command": quote(command)})
+    return Response(data, media_type="image/png", headers={"x-command": quote(printable(command))})
 
 
 def _nothing(what: str) -> NoReturn:

@@ -8,7 +8,7 @@ import shlex
 import socket
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,12 +64,31 @@ class WatchedRun:
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.warnings: deque[str] = deque(maxlen=WARNINGS)
         self._lock = threading.Lock()
+        self._known: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {}  # small files, by name
         self._stats, self._scores, self._log = (Tail(path / f) for f in ("stats.jsonl", SCORES, "log.txt"))
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
     def _json(self, name: str) -> dict[str, Any]:
-        return json_object(read_bytes(self.path / name, SMALL) or b"") or {}
+        """The JSON object in a file, read again when the file has changed; empty where there is none."""
+        path = self.path / name
+        return self._once(path, lambda: json_object(read_bytes(path, SMALL) or b"") or {})
+
+    def _last(self) -> dict[str, Any]:
+        """The last line of statistics."""
+        path = self.path / "stats.jsonl"
+        return self._once(path, lambda: json_object(last_line(path)) or {})
+
+    def _once(self, path: Path, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            facts = path.lstat()
+        except OSError:
+            return {}
+        stamp = facts.st_ino, facts.st_mtime_ns, facts.st_size
+        known = self._known.get(path.name)
+        if known is None or known[0] != stamp:
+            known = self._known[path.name] = stamp, read()
+        return known[1]
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -144,7 +163,7 @@ class WatchedRun:
 
     def progress(self) -> Progress:
         """Its state, from status.json and the last line of statistics alone."""
-        status, last = self._json("status.json"), json_object(last_line(self.path / "stats.jsonl")) or {}
+        status, last = self._json("status.json"), self._last()
         state = str(status.get("state", "created"))
         images = max(int(number(part.get("images_seen")) or 0) for part in (status, last))
         seconds = max(number(status.get("train_s")) or 0.0, number(last.get("wall_s")) or 0.0)
@@ -195,8 +214,7 @@ class WatchedRun:
 
     def names(self) -> list[str]:
         """The names of its statistics, from the last line where the rest was not read yet."""
-        last = json_object(last_line(self.path / "stats.jsonl")) or {}
-        return list(self.statistics.columns) or statistics_in(last)[:MOST_COLUMNS]
+        return list(self.statistics.columns) or statistics_in(self._last())[:MOST_COLUMNS]
 
     def version(self) -> str:
         """Another text whenever a page of this run should change."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -222,6 +223,21 @@ def test_a_photo_is_projected_and_its_latents_are_a_file_that_commands_take(plac
     assert np.abs(pixels(answer).astype(int) - made).max() <= 1
     elsewhere = ui.id_of("plain: last", "/explore")
     assert ui.ask(f"/generator/{elsewhere}/photos/{found['photo']}/sample.png").status == 404
+
+
+def test_the_server_ends_at_once_and_cleanly_while_a_photo_is_projected(place: Path) -> None:
+    picture = (place / "runs" / "plain" / "samples" / "real.png").read_bytes()
+    with ThreadPoolExecutor() as beside:
+        with site(cwd=place) as ui:
+            path = f"/generator/{ui.id_of('plain: last', '/explore')}/photos?name=me.png"
+
+            def project() -> Answer:
+                return ui.ask(path, method="POST", body=picture, Origin=ui.origin)
+
+            asked = beside.submit(project)
+            while not asked.done() and "another photo" not in project().text:
+                pass
+        asked.exception()  # answered, or cut off
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -48,6 +49,12 @@ def test_the_printed_address_opens_the_list_and_gives_a_cookie(ui: Site) -> None
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith(f"gankit-{ui.port}=")
     assert {"HttpOnly", "SameSite=Strict"} <= set(cookie.split("; "))
+
+
+def test_cookies_of_other_programs_of_this_machine_do_no_harm(ui: Site) -> None:
+    others = 'theme={"dark": true}; =; x; gankit-1=other; {}'
+    assert ui.ask("/", with_token=False, Cookie=f"{others}; gankit-{ui.port}={ui.token}; y=\xe9").status == 200
+    assert ui.ask("/", with_token=False, Cookie=others).status == 403
 
 
 @pytest.mark.parametrize("path", ["/", "/parts/runs", "/static/ui.css", "/chart", "/explore", "/nothing"])
@@ -210,6 +217,20 @@ def test_a_new_run_appears_and_one_that_vanishes_goes(place: Path, ui: Site) -> 
     assert (answer.status, answer.json()["error"]) == (404, "no such run, or it is gone")
 
 
+def test_a_name_that_is_not_utf8_is_shown_escaped(place: Path, ui: Site) -> None:
+    write_run(place / "runs" / os.fsdecode(b"bad\xff"))
+    started = time.monotonic()
+    while "runs/bad\\udcff" not in ui.ask("/parts/runs").text.replace("\\\\", "\\"):
+        assert time.monotonic() - started < 3
+    run = re.findall(r'href="/run/(\w+)">runs/bad', ui.ask("/").text)[0]
+    assert ui.ask(f"/run/{run}").status == ui.ask(f"/parts/run/{run}").status == 200
+    assert ui.ask(f"/chart?run={run}&key=d/real").status == 200
+    refused = ui.ask(f"/run/{run}/stop", method="POST", Origin=ui.origin)
+    assert (refused.status, "bad\\udcff" in refused.json()["error"]) == (400, True)
+    gone = place / "gone"
+    (place / "runs" / os.fsdecode(b"bad\xff")).rename(gone)
+
+
 def test_numbers_that_are_not_finite_leave_valid_json(place: Path, ui: Site) -> None:
     folder = write_run(place / "runs" / "nan", lines=2)
     with (folder / "stats.jsonl").open("a") as file:
@@ -266,6 +287,44 @@ def test_one_run_is_opened_at_once(place: Path) -> None:
     with site("runs/one", cwd=place) as running:
         assert re.fullmatch(rf"{running.origin}/run/\w+\?token=.+", running.address)
         assert "<h1>one</h1>" in running.ask(running.address.removeprefix(running.origin)).text
+
+
+def test_a_training_run_goes_on_while_hundreds_of_requests_come(tmp_path: Path) -> None:
+    command = [
+        GANKIT,
+        "train",
+        "--data",
+        "ring8",
+        "--z-dim",
+        "2",
+        "--images",
+        "500M",
+        "--device",
+        "cpu",
+        "--out",
+        "runs/long",
+    ]
+    with site(cwd=tmp_path) as ui, subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as training:
+        try:
+            stats = tmp_path / "runs" / "long" / "stats.jsonl"
+
+            def lines() -> int:
+                assert training.poll() is None
+                return stats.read_bytes().count(b"\n") if stats.exists() else 0
+
+            while lines() < 2 or "runs/long" not in ui.ask("/").text:
+                time.sleep(0.1)
+            run = ui.id_of("runs/long")
+            paths = [f"/parts/run/{run}", f"/chart?run={run}&key=d/real"] * 100
+            before = lines()
+            with ThreadPoolExecutor(200) as many:
+                assert {answer.status for answer in many.map(ui.ask, paths)} == {200}
+            started = time.monotonic()
+            while lines() == before:
+                assert time.monotonic() - started < 20
+                time.sleep(0.1)
+        finally:
+            training.kill()
 
 
 def test_stop_does_what_a_signal_does_and_only_to_the_process_of_the_run(tmp_path: Path) -> None:

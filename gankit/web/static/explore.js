@@ -178,8 +178,9 @@ function photo(place) {
   }
 
   input.addEventListener("change", () => take(input.files[0]));
-  place.addEventListener("dragover", (event) => event.preventDefault());
-  place.addEventListener("drop", (event) => {
+  // A picture that falls beside the frame is meant for it too: the browser would leave the page.
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
     event.preventDefault();
     take(event.dataTransfer.files[0]);
   });
