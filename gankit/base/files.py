@@ -9,6 +9,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -77,6 +78,31 @@ def write_durably(path: Path, data: bytes) -> None:
         fsync_path(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Make a folder of these files, whole or not at all, in place of an earlier one of the same files.
+
+    InputError for a folder that holds anything else: nothing of it is touched.
+    """
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    earlier = temporary.with_suffix(".old")
+    try:
+        if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - contents.keys()):
+            raise InputError(f"{folder} holds other files already", hint="choose another place with --out")
+        make_folder(temporary)
+        for name, data in contents.items():
+            write_new(temporary / name, data)
+        fsync_path(temporary)
+        if folder.exists():
+            folder.rename(earlier)
+        temporary.rename(folder)
+        fsync_path(folder.parent)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(earlier, ignore_errors=True)
 
 
 def fsync_path(path: Path) -> None:

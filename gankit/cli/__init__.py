@@ -20,6 +20,7 @@ from gankit.cli import (
     directions,
     doctor,
     evaluate,
+    export,
     figure,
     film,
     install,
@@ -68,6 +69,7 @@ app.command("directions")(directions.directions)
 app.command("neighbours")(latent.neighbours)
 app.command("average")(average.average)
 app.command("film")(film.film)
+app.command("export")(export.export)
 app.command("figure1d")(figure.figure1d)
 app.command("eval")(evaluate.evaluate)
 app.command("manifold")(evaluate.manifold)

@@ -56,8 +56,12 @@ class Modality(ABC):
         """What a network made, float32 [N, *shape] -> stored samples; the inverse of `floats`."""
 
     @abstractmethod
+    def units(self, samples: Tensor, data: DataSpec) -> Tensor:
+        """Stored samples [N, *shape] -> those that people get: channels last, in the units of the data."""
+
     def array(self, samples: Tensor, data: DataSpec) -> Array:
-        """Stored samples [N, *shape] -> the array that people get."""
+        """`units` as an array."""
+        return self.units(samples, data).numpy()
 
     @abstractmethod
     def of_array(self, array: Array, data: DataSpec) -> Tensor:
@@ -93,8 +97,8 @@ class Modality(ABC):
 class Convolutional(Modality):
     """What kinds with channels and one to three axes share: [N, C, …] in [-1, 1], convolutions."""
 
-    def array(self, samples: Tensor, data: DataSpec) -> Array:
-        return samples.movedim(1, -1).contiguous().numpy()
+    def units(self, samples: Tensor, data: DataSpec) -> Tensor:
+        return samples.movedim(1, -1).contiguous()
 
     def of_array(self, array: Array, data: DataSpec) -> Tensor:
         return torch.from_numpy(array).movedim(-1, 1).contiguous()

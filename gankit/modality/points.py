@@ -40,8 +40,8 @@ class Points(Modality):
         """Unchanged."""
         return samples
 
-    def array(self, samples: Tensor, data: DataSpec) -> Array:
-        return samples.numpy()
+    def units(self, samples: Tensor, data: DataSpec) -> Tensor:
+        return samples
 
     def of_array(self, array: Array, data: DataSpec) -> Tensor:
         return torch.from_numpy(array)

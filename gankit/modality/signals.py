@@ -46,10 +46,10 @@ class Signals(Convolutional):
         """Clamped to [-1, 1]."""
         return samples.clamp(-1, 1)
 
-    def array(self, samples: Tensor, data: DataSpec) -> Array:
+    def units(self, samples: Tensor, data: DataSpec) -> Tensor:
         """float32 [N, T, C] in the units of the source."""
         low, high = data.units
-        return super().array(samples.add(1).mul_((high - low) / 2).add_(low), data)
+        return super().units(samples.add(1).mul_((high - low) / 2).add_(low), data)
 
     def of_array(self, array: Array, data: DataSpec) -> Tensor:
         low, high = data.units

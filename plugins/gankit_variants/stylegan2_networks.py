@@ -148,7 +148,7 @@ class StyleGan2Generator(nn.Module):
 
     def synthesise(self, ws: Tensor) -> Tensor:
         """w for each layer, [N, styles, w_dim] -> images [N, C, H, W]."""
-        x = self.constant.expand(len(ws), *self.constant.shape)
+        x = self.constant.expand(ws.shape[0], *self.constant.shape)
         with full_precision(x):  # 4x4 pixels cost nothing, and all others come from them
             x = self.layers[0](x, ws[:, 0])
             image: Tensor = self.to_pixels[0](x, ws[:, 1])
