@@ -29,7 +29,10 @@ def captured(program: Program, inputs: Inputs) -> ExportedProgram:
     shapes = tuple({0: batch} if tensor.ndim else {} for tensor in inputs)
 
     def export(strict: bool) -> ExportedProgram:
-        return torch.export.export(program, inputs, dynamic_shapes=shapes, strict=strict)
+        graph = torch.export.export(program, inputs, dynamic_shapes=shapes, strict=strict)
+        for node in graph.graph.nodes:
+            node.meta.pop("stack_trace", None)  # it names files of this machine
+        return graph
 
     with torch.no_grad(), refusals("a graph"):
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -19,9 +18,11 @@ from gankit.errors import InputError
 from gankit.sample.export import parity
 from gankit.sample.export.folder import FOLDER, write_weights
 from gankit.sample.export.formats import FORMATS, Making, Precision, require_packages
-from gankit.sample.export.program import Form, Pixels, description, draw_inputs, inputs_of, program_of
+from gankit.sample.export.program import Form, Pixels, description, draw_inputs, program_of
 from gankit.sample.export.quiet import quiet
 from gankit.sample.generator import LoadOptions, TrainedGenerator, rebuild
+from gankit.sample.latent_file import write_latents
+from gankit.sample.latents import Latents
 from gankit.store.find import generator_file
 from gankit.store.generator_file import read
 
@@ -97,7 +98,7 @@ def export(checkpoint: str | os.PathLike[str], out: str | os.PathLike[str] | Non
         exported = Exported(target, says, len(data))
     if latents is None:
         return exported
-    _write(latents, _latents(trained, given.seeds, latents.suffix))
+    _write_latents(latents, trained, given.seeds)
     return replace(exported, latents=latents)
 
 
@@ -195,12 +196,11 @@ def _latents_path(target: Path, options: ExportOptions) -> Path | None:
     return path
 
 
-def _latents(trained: TrainedGenerator, seeds: Sequence[int], suffix: str) -> bytes:
+def _write_latents(path: Path, trained: TrainedGenerator, seeds: Sequence[int]) -> None:
     """z [N, z_dim] and y [N, K] of seeds, whose samples are those of `gankit sample`."""
-    arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in inputs_of(trained, seeds).items()}
-    if suffix == ".json":
-        lists = {name: array.tolist() for name, array in arrays.items()}
-        return (json.dumps({"seeds": list(seeds), **lists}) + "\n").encode()
-    buffer = io.BytesIO()
-    np.savez(buffer, seeds=np.array(seeds, np.int64), **arrays)
-    return buffer.getvalue()
+    latents = Latents(trained.space.z(seeds), trained.conditions(seeds))
+    if path.suffix == ".npz":
+        write_latents(latents, path, trained, seeds=np.array(seeds, np.int64))
+        return
+    lists = {name: part.tolist() for name, part in (("z", latents.z), ("y", latents.y)) if part is not None}
+    _write(path, (json.dumps({"seeds": list(seeds), **lists}) + "\n").encode())

@@ -115,7 +115,7 @@ class TorchScript(Format):
         buffer = io.BytesIO()
         with refusals(self.name):
             torch.jit.save(self.module, buffer, _extra_files={f"{KEY}.json": description})
-        return buffer.getvalue()
+        return _without_paths(buffer.getvalue())
 
     @staticmethod
     def runner(data: bytes) -> Run:
@@ -157,7 +157,7 @@ class Onnx(Format):
                 f"opset {making.opset}: the generator has operators of opset {_opset(model)}",
                 hint=f"--opset {_opset(model)}, which is the default",
             )
-        _name_the_batch(model)
+        _tidy(model)
         if making.precision == "int8":
             model = _quantised(model)
         made = cls(_with_output(model, "samples"))
@@ -203,6 +203,18 @@ def _of_torch(module: Callable[..., Tensor], name: str) -> Run:
     return run
 
 
+def _without_paths(data: bytes) -> bytes:
+    """A TorchScript file without its traces, which name files of this machine."""
+    reader, buffer = torch._C.PyTorchFileReader(io.BytesIO(data)), io.BytesIO()
+    writer = torch._C.PyTorchFileWriter(buffer)
+    for name in reader.get_all_records():
+        if not name.endswith(".debug_pkl") and name not in ("version", ".data/serialization_id"):  # it writes those
+            record = reader.get_record(name)
+            writer.write_record(name, record, len(record))
+    writer.write_end_of_file()
+    return buffer.getvalue()
+
+
 FORMATS: dict[str, type[Format]] = {each.name: each for each in (Onnx, Pt2, TorchScript)}
 
 
@@ -224,12 +236,25 @@ def _opset(model: Any) -> int:
     return next(int(used.version) for used in model.opset_import if used.domain in ("", "ai.onnx"))
 
 
-def _name_the_batch(model: Any) -> None:
-    """Call the first axis of inputs and outputs N; the exporter has a name of its own for it."""
-    for value in (*model.graph.input, *model.graph.output):
+def _tidy(model: Any) -> None:
+    """Call the first axis of inputs and outputs N, and leave out what names files of this machine."""
+    graph = model.graph
+    for value in (*graph.input, *graph.output):
         axes = value.type.tensor_type.shape.dim
         if axes:
             axes[0].dim_param = "N"
+    functions = [node for function in model.functions for node in function.node]
+    for part in (
+        model,
+        graph,
+        *graph.node,
+        *graph.input,
+        *graph.output,
+        *graph.value_info,
+        *graph.initializer,
+        *functions,
+    ):
+        del part.metadata_props[:]
 
 
 def _with_output(model: Any, name: str) -> Any:

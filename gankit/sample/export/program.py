@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from gankit import __version__
 from gankit.errors import InputError
 from gankit.sample.generator import TrainedGenerator
+from gankit.sample.latents import is_styled, mean_style
 
 Pixels = Literal["uint8", "float"]
 Inputs = tuple[Tensor, ...]  # (z, psi), or (z, y, psi)
@@ -63,7 +63,8 @@ class Program(nn.Module):
         super().__init__()
         network = copy.deepcopy(trained.module).cpu().eval().requires_grad_(False)
         self.network = network.half() if half else network
-        self.styled, mean = styles_mean(trained)
+        of = trained.module
+        mean = mean_style(of, trained.space, trained.device) if is_styled(of) else torch.zeros(())
         self.register_buffer("mean", mean.half() if half else mean, persistent=False)
         self.dtype = torch.float16 if half else torch.float32
         self.modality, self.data, self.form = trained.modality, trained.data, form
@@ -77,11 +78,12 @@ class Program(nn.Module):
         """What the network makes, float32 [N, *shape], with the latents at psi times their distance from the mean."""
         z, psi = z.to(self.dtype), psi.to(self.dtype)
         condition = () if y is None else (y.to(self.dtype),)
-        if self.styled:
-            styles = self.network.map(z, *condition)  # type: ignore[operator]
-            samples: Tensor = self.network.synthesise(self.mean + psi * (styles - self.mean))  # type: ignore[operator]
-        else:
-            samples = self.network(z * psi, *condition)
+        network: Any = self.network
+        if not is_styled(network):
+            samples: Tensor = network(z * psi, *condition)
+            return samples.float()
+        styles = network.map(z, *condition)
+        samples = network.synthesise(styles - (1 - psi) * (styles - self.mean))  # to the last bit `styles` at 1
         return samples.float()
 
     def leaving(self, floats: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -119,20 +121,10 @@ def program_of(trained: TrainedGenerator, form: Form, *, half: bool = False) -> 
     return kind(trained, form, half=half).eval()
 
 
-def styles_mean(trained: TrainedGenerator) -> tuple[bool, Tensor]:
-    """Whether a generator has styles in which it is truncated, and their mean [W]; else a 0, the mean of z."""
-    return False, torch.zeros(())
-
-
 def draw_inputs(trained: TrainedGenerator, n: int, seed: int, psi: float = 1.0) -> Inputs:
     """Inputs of a program, drawn from its prior and from the conditions of the data."""
     z, y = trained.space.draw(n, seed)
     return tuple(part for part in (z, y, torch.tensor(psi)) if part is not None)
-
-
-def inputs_of(trained: TrainedGenerator, seeds: Sequence[int]) -> dict[str, Tensor]:
-    """z and y of seeds: what `gankit sample` draws for them."""
-    return dict(zip("zy", trained.space.inputs(seeds), strict=False))
 
 
 def description(trained: TrainedGenerator, form: Form) -> dict[str, Any]:
