@@ -175,6 +175,7 @@ def test_gankit_never_names_or_imports_a_variant() -> None:
     [
         ["--help"],
         ["train", "--help"],
+        ["export", "--help"],
         ["variants"],
         ["variants", "--json"],
         ["recipes"],
