@@ -176,6 +176,7 @@ def test_gankit_never_names_or_imports_a_variant() -> None:
         ["--help"],
         ["train", "--help"],
         ["export", "--help"],
+        ["push", "--help"],
         ["variants"],
         ["variants", "--json"],
         ["recipes"],

@@ -80,11 +80,23 @@ def write_durably(path: Path, data: bytes) -> None:
         raise cannot_write(path, error) from error
 
 
+def write_file(path: Path, data: bytes) -> None:
+    """`write_durably`, in a folder that is made if it is missing; InputError where `path` is a folder."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder", hint="give a file with --out")
+    try:
+        make_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    write_durably(path, data)
+
+
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Make a folder of these files, whole or not at all, in place of an earlier one of the same files.
 
     InputError for a folder that holds anything else: nothing of it is touched.
     """
+    folder = folder.resolve()  # '.' has no name
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     earlier = temporary.with_suffix(".old")
     try:

@@ -23,6 +23,7 @@ from gankit.cli import (
     export,
     figure,
     film,
+    hub,
     install,
     latent,
     modes,
@@ -70,6 +71,8 @@ app.command("neighbours")(latent.neighbours)
 app.command("average")(average.average)
 app.command("film")(film.film)
 app.command("export")(export.export)
+app.command("push")(hub.push)
+app.command("pull")(hub.pull)
 app.command("figure1d")(figure.figure1d)
 app.command("eval")(evaluate.evaluate)
 app.command("manifold")(evaluate.manifold)

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import re
 import shlex
 import sys
 import textwrap
@@ -69,8 +70,8 @@ def next_steps(*commands: str) -> None:
 
 
 def quoted(path: str | os.PathLike[str]) -> str:
-    """A path as a word of the shell."""
-    return shlex.quote(os.fspath(path))
+    """A path as a word of the shell; hf:// has both of its slashes, one of which is lost in a `Path`."""
+    return shlex.quote(re.sub(r"^hf:/(?!/)", "hf://", os.fspath(path)))
 
 
 def number(value: float) -> float | None:

@@ -51,18 +51,19 @@ def export(
     """
     from gankit.sample.export import export as write
 
-    done = write(
-        checkpoint,
-        None if out is None else path_of(out, "-o"),
-        to=to,
-        pixels=pixels,
-        precision=precision,
-        opset=opset,
-        seeds=() if seeds is None else parse_seeds(seeds),
-        latents=None if latents is None else path_of(latents, "--latents"),
-        variant=variant,
-        extensions=with_ or (),
-    )
+    with console.log_to_stderr():
+        done = write(
+            checkpoint,
+            None if out is None else path_of(out, "-o"),
+            to=to,
+            pixels=pixels,
+            precision=precision,
+            opset=opset,
+            seeds=() if seeds is None else parse_seeds(seeds),
+            latents=None if latents is None else path_of(latents, "--latents"),
+            variant=variant,
+            extensions=with_ or (),
+        )
     if json:
         console.print_json(done.record())
         return

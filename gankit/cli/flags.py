@@ -13,7 +13,9 @@ import typer
 
 from gankit.errors import InputError
 
-Checkpoint = Annotated[Path, typer.Argument(metavar="CKPT", help="A .safetensors file, or a run folder.")]
+Checkpoint = Annotated[
+    Path, typer.Argument(metavar="CKPT", help="A .safetensors file, a run folder, or hf://owner/name.")
+]
 Device = Annotated[str, typer.Option(help="auto takes cuda, then mps, then cpu.")]
 File = Annotated[str | None, typer.Option("--variant", help="The variant, when it is a ./file.py.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="The extensions, when one is a file.")]

@@ -1,4 +1,4 @@
-"""The file that a path means: users name a run folder, a checkpoint in it, or a sampleable file."""
+"""The file that a path means: users name a run folder, a checkpoint in it, a sampleable file, or hf://owner/name."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ from pathlib import Path
 
 from gankit.base.text import printable
 from gankit.errors import InputError
+from gankit.store import hub
 from gankit.store.run_folder import RunFolder
 
 
 def means_generator(path: Path) -> bool:
     """Whether a path means a sampleable file (that file, a run, a checkpoint folder) rather than a set of images."""
     folder = RunFolder(path)
-    return path.suffix.lower() == ".safetensors" or (path.is_dir() and (folder.exists or folder.generator.is_file()))
+    if hub.is_address(path) or path.suffix.lower() == ".safetensors":
+        return True
+    return path.is_dir() and (folder.exists or folder.generator.is_file())
 
 
 def generator_file(path: Path) -> Path:
     """The sampleable file that a path means: the one in a folder, or the file itself.
 
-    InputError for a folder without one, and for a run without a checkpoint. A file elsewhere need not exist.
+    InputError for a folder without one, and for a run without a checkpoint. A file elsewhere need not exist. That of
+    hf://owner/name[@revision] is in the cache of huggingface_hub; see `hub.pull` for its errors.
     """
+    if hub.is_address(path):
+        return hub.pull(hub.parse_address(path)).file
     file = RunFolder(path).generator if path.is_dir() else path
     if not file.exists():
         where = printable(file.parent)

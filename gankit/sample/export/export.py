@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gankit.base.files import cannot_write, json_text, write_durably
+from gankit.base.files import json_text, write_file
 from gankit.base.text import printable
 from gankit.errors import InputError
 from gankit.sample.export import parity
@@ -94,7 +94,7 @@ def export(checkpoint: str | os.PathLike[str], out: str | os.PathLike[str] | Non
     else:
         with quiet():
             data, says = _made(trained, to, given)
-        _write(target, data)
+        write_file(target, data)
         exported = Exported(target, says, len(data))
     if latents is None:
         return exported
@@ -174,14 +174,6 @@ def _refuse_for_weights(options: ExportOptions) -> None:
         )
 
 
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    write_durably(path, data)
-
-
 # -- the inputs of seeds -----------------------------------------------------------------------------------------------
 
 
@@ -203,4 +195,4 @@ def _write_latents(path: Path, trained: TrainedGenerator, seeds: Sequence[int]) 
         write_latents(latents, path, trained, seeds=np.array(seeds, np.int64))
         return
     lists = {name: part.tolist() for name, part in (("z", latents.z), ("y", latents.y)) if part is not None}
-    _write(path, (json.dumps({"seeds": list(seeds), **lists}) + "\n").encode())
+    write_file(path, (json.dumps({"seeds": list(seeds), **lists}) + "\n").encode())

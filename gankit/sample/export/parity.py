@@ -33,7 +33,7 @@ class Bound:
 
 
 BOUNDS: dict[Precision, Bound] = {
-    "fp32": Bound(max=1e-4, mean=1e-6),
+    "fp32": Bound(max=1e-3, mean=1e-5),
     "fp16": Bound(max=0.05, mean=2e-3),
     "int8": Bound(max=0.5, mean=0.03),
 }
