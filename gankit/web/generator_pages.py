@@ -105,7 +105,8 @@ def _photo(entry: GeneratorEntry) -> str:
 <p role=status></p>
 <div class=pair hidden>
 <figure><img alt="the photo at the size of the generator"><figcaption>photo</figcaption></figure>
-<figure class=picture><img alt="the nearest sample"><figcaption></figcaption></figure></div>
+<figure class=picture><img alt="the nearest sample"><span class=pale>nearest sample, moved</span>
+<figcaption></figcaption></figure></div>
 <div hidden>{copied("gankit sample", name="photo")}<p class=pale>with <a download>latents.npz</a></p></div>
 </div></section>"""
 

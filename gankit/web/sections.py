@@ -38,7 +38,8 @@ def summary(run: WatchedRun, progress: Progress) -> str:
         ("last sign of life", progress.updated.replace("T", " ").replace("+00:00", " UTC") or "–"),
     ]
     bar = "" if progress.share is None else f'<progress max="1" value="{progress.share:.4f}"></progress>'
-    reason = f"<p class=bad>{text(progress.reason)}</p>" if progress.reason else ""
+    kind = "bad" if progress.state in STATES else "pale"
+    reason = f"<p class={kind}>{text(progress.reason)}</p>" if progress.reason else ""
     terms = "".join(f"<div><dt>{text(term)}</dt><dd>{text(value)}</dd></div>" for term, value in facts)
     return f"<p>{text(said[0])}: {badge(progress)}</p>{bar}{reason}<dl class=facts>{terms}</dl>"
 
