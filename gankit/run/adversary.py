@@ -37,7 +37,7 @@ LARGE = 1e3  # scores
 class Adversary(nn.Module):
     """One adversary of a generator, decoder or student that somebody else trains: what D learns, and what it teaches.
 
-        adversary = gankit.Adversary(discriminator, "hinge", shape=(3, 64, 64), parts=["r1", "diffaugment"])
+        adversary = gankit.Adversary(discriminator, LOSS, shape=(3, 64, 64), parts=[EXTENSION, …])
         for real in batches:
             fake = decoder(encoder(real))
             adversary.d_step(real, fake)                                   # D moves
@@ -68,10 +68,10 @@ class Adversary(nn.Module):
 
         discriminator: samples [N, *shape] (and y [N, condition]) -> scores [N], raw; or maps of scores [N, …], of which
             every position counts like a sample. It may be wrapped by DistributedDataParallel.
-        loss: a variant by name or file ('hinge', 'lsgan', './mine.py'), or an `AdversarialLoss`.
+        loss: a variant by its name or file ('./mine.py'), whose game is one of scores; or an `AdversarialLoss`.
         shape: of one sample: (C, H, W), (C, T), (C, D, H, W) or (D,).
-        parts: extensions by name or file ('r1', 'ada', './mine.py'), or objects, in their order.
-        options: of the variant and of extensions: {'gp': 10, 'r1': {'gamma': 1}}.
+        parts: extensions by name or file, or `Part` objects, in their order.
+        options: of the variant, {'gamma': 1}, and in tables those of extensions.
         lr, betas, optimizer, weight_decay: D's optimiser; by default as the variant recommends.
         penalty_every: penalties in every k-th step only, weighed k times.
         precision: fp32, tf32, bf16 or fp16 (with a scaler of its own); None leaves the caller's autocast in force.
@@ -237,7 +237,7 @@ def _loss_of(plan: Plan, data: DataSpec) -> AdversarialLoss:
         raise PluginError(f"gankit_loss returned {type(built).__name__}", hint="it must return an AdversarialLoss")
     if built.output.code:
         raise InputError(
-            f"the discriminator of {plan.composition.info.title} is an auto-encoder", hint="a loss on scores: hinge"
+            f"the discriminator of {plan.composition.info.title} is an auto-encoder", hint="a loss on scores"
         )
     return built
 

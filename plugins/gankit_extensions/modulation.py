@@ -37,7 +37,9 @@ class Modulated(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, …] -> same shape."""
         normalised: Tensor = self.norm(x)
-        scale, shift = self.by_condition(self.told.condition).reshape(x.shape[0], -1, *[1] * (x.ndim - 2)).chunk(2, dim=1)
+        scale, shift = (
+            self.by_condition(self.told.condition).reshape(x.shape[0], -1, *[1] * (x.ndim - 2)).chunk(2, dim=1)
+        )
         modulated: Tensor = normalised * (1 + scale) + shift
         return modulated
 
