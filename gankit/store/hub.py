@@ -76,13 +76,33 @@ def pull(address: Address) -> Pulled:
     for name in FILES:
         try:
             with _in_words(address), _without_bars(hub):
-                file = Path(hub.hf_hub_download(address.repo, name, revision=address.revision))
+                reached = _is_reached(hub, address, name)
+                file = Path(
+                    hub.hf_hub_download(address.repo, name, revision=address.revision, local_files_only=not reached)
+                )
         except hub.errors.RemoteEntryNotFoundError:
             continue
         pinned = Address(address.repo, file.parent.name)  # …/snapshots/<commit>/<name>
         log.info("%s%s", SCHEME, pinned)
         return Pulled(file, pinned)
     raise InputError(f"{address} holds no generator of gankit ({' or '.join(FILES)})", hint="`gankit push` writes one")
+
+
+def _is_reached(hub: ModuleType, address: Address, name: str) -> bool:
+    """Whether the Hub answers; a download would try for half a minute before it looks into the cache."""
+    try:
+        hub.get_hf_file_metadata(hub.hf_hub_url(address.repo, name, revision=address.revision))
+    except hub.errors.HfHubHTTPError:
+        raise
+    except Exception as error:
+        if isinstance(error, hub.errors.OfflineModeIsEnabled) or _is_of_the_network(error):
+            return False
+        raise
+    return True
+
+
+def _is_of_the_network(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0].startswith("httpx") or isinstance(error, OSError)
 
 
 def push(files: Mapping[str, bytes], repo: str, *, private: bool, branch: str | None, message: str) -> Address:
@@ -176,7 +196,7 @@ def _words(address: Address, error: Exception) -> GankitError | None:
         return ResourceError(
             f"{where}: the Hub answers {status}{': ' if says else ''}{printable(says)}", hint="try again later"
         )
-    if type(error).__module__.partition(".")[0].startswith("httpx") or isinstance(error, OSError):
+    if _is_of_the_network(error):
         return ResourceError(f"{where}: the Hub is not reached ({type(error).__name__})", hint="look at the network")
     if isinstance(error, ValueError):  # the card, or a name, is not to the Hub's taste
         says = _TOKEN.sub("…", " ".join(str(error).split()))[:300]

@@ -115,7 +115,12 @@ def test_what_goes_wrong_is_one_line(place: Path, toy: Path, hub: FakeHub, run: 
     refused(run("pull", "owner/faces"), 2, "not a safetensors file")
     refused(run("sample", "hf://owner/none"), 2, "no such repository")
     refused(run("sample", "hf://none"), 2, "is no repository")
-    refused(run("pull", "owner/new", HF_ENDPOINT="http://127.0.0.1:9"), 4, "the Hub is not reached")
+    refused(
+        run("pull", "owner/new", HF_ENDPOINT="http://127.0.0.1:9"), 4, "not in the cache, and the Hub is not reached"
+    )
+    refused(
+        run("push", toy, "owner/x", "--license", "mit", HF_ENDPOINT="http://127.0.0.1:9"), 4, "the Hub is not reached"
+    )
     refused(run("push", toy, "owner/x", "--license", "mit", HF_TOKEN=""), 4, "wants a token")
     refused(run("push", toy, "owner/x", "--license", "mit", HF_TOKEN="hf_wrong"), 4, "your token may not do that")
     refused(run("push", toy, "owner/x"), 2, "under which licence?")
