@@ -1,4 +1,4 @@
-"""Digits of 7x7 pixels -> 28x28: without an adversary they are blurred, with one they have edges.
+"""Digits of 4x4 pixels -> 28x28: without an adversary they are blurred, with one they have edges.
 
     python examples/adversary/super_resolution.py [STEPS]
 
@@ -17,12 +17,15 @@ import gankit
 from gankit.discriminators import Patch, feature_matching
 from gankit.sample.pictures import picture
 
+FACTOR = 7
+
 
 def network() -> nn.Module:
-    """[N, 1, 7, 7] -> [N, 1, 28, 28]."""
+    """[N, 1, 4, 4] -> [N, 1, 28, 28]."""
     return nn.Sequential(
-        nn.Conv2d(1, 32, 3, 1, 1), nn.SiLU(), nn.Conv2d(32, 128, 3, 1, 1), nn.PixelShuffle(2), nn.SiLU(),
-        nn.Conv2d(32, 128, 3, 1, 1), nn.PixelShuffle(2), nn.SiLU(), nn.Conv2d(32, 1, 3, 1, 1), nn.Tanh(),
+        nn.Conv2d(1, 64, 3, 1, 1), nn.SiLU(),
+        nn.Conv2d(64, 16 * FACTOR**2, 3, 1, 1), nn.PixelShuffle(FACTOR), nn.SiLU(),
+        nn.Conv2d(16, 16, 3, 1, 1), nn.SiLU(), nn.Conv2d(16, 1, 3, 1, 1), nn.Tanh(),
     )  # fmt: skip
 
 
@@ -34,7 +37,7 @@ def train(enlarge: nn.Module, images: Tensor, steps: int, *, adversarial: bool) 
     entrance = gankit.Entrance(weight=0.5, wait=50, ramp=100, last_layer=enlarge[-2].weight)
     for step in range(1, steps + 1):
         real = images[torch.randint(len(images), (32,))]
-        fake = enlarge(F.avg_pool2d(real, 4))
+        fake = enlarge(F.avg_pool2d(real, FACTOR))
         error = F.l1_loss(fake, real)
         loss = error
         if adversarial:
@@ -56,8 +59,8 @@ def main(steps: int) -> None:
     train(plain, images, steps, adversarial=False)
     train(adversarial, images, steps, adversarial=True)
     with torch.no_grad():
-        small = F.avg_pool2d(images[:10], 4)
-        rows = [F.interpolate(small, scale_factor=4), plain(small), adversarial(small), images[:10]]
+        small = F.avg_pool2d(images[:10], FACTOR)
+        rows = [F.interpolate(small, scale_factor=FACTOR), plain(small), adversarial(small), images[:10]]
         picture(torch.cat(rows), columns=10).save("super-resolution.png")
 
 
