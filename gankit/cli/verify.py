@@ -27,16 +27,26 @@ def verify(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Instead check that this run's configuration resumes exactly.")
     ] = None,
+    dynamics: Annotated[
+        bool, typer.Option("--dynamics", help="Instead show what each game does on the smallest GAN there is.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compare the formulas of plugins with values worked out by hand, on this device and in this precision.
 
     With --resume RUN: train the first steps of a run in a temporary folder, without and with a stop, and compare.
 
+    With --dynamics: eigenvalues of the game at its equilibrium, and where 2,000 steps lead (Mescheder et al. 2018).
+
     gankit verify ./mine.py --precision bf16
     """
     if resume is not None:
         _verify_resume(resume, variant or [], with_, device, precision, as_json=json)
+        return
+    if dynamics:
+        if with_ or device != "auto" or precision != "auto":
+            raise InputError("--dynamics is about formulas of variants in float64", hint="leave the other flags out")
+        _show_dynamics(variant or [], as_json=json)
         return
     from gankit.look.verify import verify as compute
 
@@ -71,6 +81,52 @@ def verify(
         console.talk.print(f"{name} offers no vectors: values worked out by hand, from gankit_vectors", markup=False)
     if result.wrong:
         raise PluginError(f"{result.wrong} of {len(result.checked)} values disagree", hint="see the rows marked WRONG")
+
+
+MEANS = {
+    "converges": "finds its equilibrium",
+    "circles": "circles around it",
+    "leaves": "leaves it",
+    "kink": "jumps at it: no derivative",
+}
+
+
+def _show_dynamics(variants: list[str], *, as_json: bool) -> None:
+    """The table of `gankit verify --dynamics`, or its JSON."""
+    from rich.table import Table
+
+    from gankit.look.dynamics import Unplayed, dynamics
+
+    results = dynamics(variants)
+    if as_json:
+        console.print_json([
+            {"variant": r.variant, "reason": r.reason} if isinstance(r, Unplayed) else
+            {"variant": r.variant, "verdict": r.verdict, "distance": r.distance,
+             "eigenvalues": None if r.eigenvalues is None else [[v.real, v.imag] for v in r.eigenvalues]}
+            for r in results
+        ])  # fmt: skip
+        return
+    table = Table("variant", "eigenvalues", "distance", "near its equilibrium it", box=None, pad_edge=False)
+    for result in results:
+        if isinstance(result, Unplayed):
+            table.add_row(console.cell(result.variant), "–", "–", console.cell(result.reason))
+            continue
+        values = "–" if result.eigenvalues is None else _pair(*result.eigenvalues)
+        table.add_row(console.cell(result.variant), values, f"{result.distance:.2g}", MEANS[result.verdict])
+    console.print_table(table)
+    console.paragraph(
+        "Real data are 0, fakes are theta, D(x) = psi x; defaults of each variant. Eigenvalues are those of the "
+        "Jacobian of the players' pulls at (0, 0); distance is that from there after 2,000 alternating steps of 0.1 "
+        "from (1, 0). Games that circle need a penalty at the data (--with r1), or an average of G, to settle."
+    )
+
+
+def _pair(one: complex, other: complex) -> str:
+    """'±0.5i', '-0.1±0.49i' or '-0.134, -1.87'."""
+    if abs(one.imag) > 1e-9:
+        real = "" if abs(one.real) < 1e-6 else f"{one.real:.3g}"
+        return f"{real}±{abs(one.imag):.3g}i"
+    return f"{one.real:.3g}, {other.real:.3g}"
 
 
 def _verify_resume(
