@@ -25,7 +25,7 @@ def network() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(1, 64, 3, 1, 1), nn.SiLU(),
         nn.Conv2d(64, 16 * FACTOR**2, 3, 1, 1), nn.PixelShuffle(FACTOR), nn.SiLU(),
-        nn.Conv2d(16, 16, 3, 1, 1), nn.SiLU(), nn.Conv2d(16, 1, 3, 1, 1), nn.Tanh(),
+        nn.Conv2d(16, 16, 3, 1, 1), nn.SiLU(), nn.Conv2d(16, 1, 3, 1, 1),
     )  # fmt: skip
 
 
@@ -34,11 +34,11 @@ def train(enlarge: nn.Module, images: Tensor, steps: int, *, adversarial: bool) 
     optimizer = torch.optim.Adam(enlarge.parameters(), 1e-3, (0.5, 0.9))
     d = Patch(1, width=16, layers=2)
     adversary = gankit.Adversary(d, "r3gan", shape=(1, 28, 28), lr=1e-3, betas=(0.5, 0.9))  # relativistic, R1 and R2
-    entrance = gankit.Entrance(weight=0.5, wait=50, ramp=100, last_layer=enlarge[-2].weight)
+    entrance = gankit.Entrance(weight=0.5, wait=50, ramp=100, last_layer=enlarge[-1].weight)
     for step in range(1, steps + 1):
         real = images[torch.randint(len(images), (32,))]
         fake = enlarge(F.avg_pool2d(real, FACTOR))
-        error = F.l1_loss(fake, real)
+        error = F.mse_loss(fake, real)
         loss = error
         if adversarial:
             adversary.d_step(real, fake)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,16 @@ from torch.optim import Optimizer
 
 from gankit.contracts import Batch, DataSpec
 from gankit.errors import InputError, PluginError
-from gankit.game.game import Game, Networks
+from gankit.game.game import Networks
 from gankit.game.loss import AdversarialLoss
-from gankit.game.parts import Part, Phase, Step
+from gankit.game.parts import Part, Step
 from gankit.game.state import State
-from gankit.machine import processes
-from gankit.machine.precision import Precision
 from gankit.run.build import parts_of
+from gankit.run.guest import D, Elsewhere, FakesOnly, G, GuestGame, Scores
 from gankit.run.plan import Plan, plan_run
-from gankit.run.rehearsal import fitting
 from gankit.settings.layers import Layer
 
 BARE = Path(__file__).with_name("bare.py")  # a variant without a loss, for losses that are objects
-D, G = "discriminator", "generator"
-MEMORY = 0.98  # of the averages of `Adversary.verdict`
 EARLY = 50  # steps of D before which it says nothing
 WINS, LOSES = 0.98, 0.52  # shares of real samples that are scored above fake ones
 LARGE = 1e3  # scores
@@ -98,8 +93,8 @@ class Adversary(nn.Module):
         built = loss if isinstance(loss, AdversarialLoss) else _loss_of(plan, self.data)
         self.loss = built.to(first.device)
         """What both sides minimise."""
-        networks = Networks(_Elsewhere(), _Scores(module, built))
-        self._game = _Theirs(networks, self.loss, plan, first.device, callers=precision is None)
+        networks = Networks(Elsewhere(), Scores(module, built))
+        self._game = GuestGame(networks, self.loss, plan, first.device, callers=precision is None)
         offered = iter(parts_of(plan, self._game, self.data))
         objects = [(type(part).__name__.lower(), part) for part in parts if isinstance(part, Part)]
         for name, part in [*offered, *objects]:
@@ -159,7 +154,7 @@ class Adversary(nn.Module):
         if torch.is_grad_enabled() and not fake.requires_grad:
             raise InputError("g_loss: the fake samples carry no graph", hint="what your network made, undetached")
         self._check(real=real, fake=fake, condition=condition)
-        batch = _FakesOnly(fake, labels, condition) if real is None else Batch(real, fake, None, labels, condition)  # type: ignore[arg-type]
+        batch = FakesOnly(fake, labels, condition) if real is None else Batch(real, fake, None, labels, condition)  # type: ignore[arg-type]
         with self._game.only(G):
             step = self._game.begin(G, batch, len(fake))  # type: ignore[arg-type]
             return self._game.objective(step, batch)  # type: ignore[arg-type]
@@ -240,150 +235,3 @@ def _loss_of(plan: Plan, data: DataSpec) -> AdversarialLoss:
             f"the discriminator of {plan.composition.info.title} is an auto-encoder", hint="a loss on scores"
         )
     return built
-
-
-class _Theirs(Game):
-    """The game without a generator: two phases, of which D's is played here and G's is a loss for somebody else."""
-
-    def __init__(
-        self, networks: Networks, loss: AdversarialLoss, plan: Plan, device: torch.device, *, callers: bool
-    ) -> None:
-        super().__init__(networks, loss, plan.config, device)
-        if callers:
-            self.precision = _Callers(device)
-        self.watched = torch.zeros(2, device=device)
-        """Averages over steps: the share of real samples scored above fake ones, and the size of scores."""
-        config = plan.config
-        self.logits = plan.composition.info.scores == "logits"
-        parameters = dict(networks.discriminator.named_parameters())
-        self.players = {D: self._new_player(parameters, config.d_lr, config.d_optimizer, config.d_betas)}
-        self.phases = {
-            D: Phase(D, loss.discriminator, prefix="d", fakes="detached", penalised=True, frozen=()),
-            G: Phase(G, loss.generator, prefix="g", fakes="attached", frozen=(D,)),
-        }
-
-    def attend(self) -> None:
-        """Follow the networks where the caller has moved them."""
-        device = next(self.networks.discriminator.parameters()).device
-        if device != self.device:
-            self.device, self.watched = device, self.watched.to(device)
-            self.precision = (
-                _Callers(device) if isinstance(self.precision, _Callers) else Precision(self.precision.name, device)
-            )
-
-    def begin(self, name: str, batch: Batch, n: int) -> Step:
-        """The present step of a phase."""
-        if name == D:
-            self._set_schedules()
-        phase, size = self.phases[name], n * processes.size()
-        player = self.players[D]
-        return Step(
-            phase, name, player, number=self.steps, images=(self.steps + 1) * size,
-            images_since=(self.steps + 1 - phase.last) * size, penalty_gain=self.penalty_gain(name),
-        )  # fmt: skip
-
-    def objective(self, step: Step, batch: Batch) -> Tensor:
-        """What a phase minimises, with its graph."""
-        return self._objective(step, batch)
-
-    def only(self, name: str) -> AbstractContextManager[None]:
-        """The context in which the discriminator gets no gradient."""
-        return self._others_frozen(self.phases[name])
-
-    def finish(self, step: Step) -> dict[str, Tensor]:
-        """Move D and count the step."""
-        stats = self._update(step)
-        self._watch(step)
-        self._played(D)
-        self.steps += 1
-        return stats
-
-    def _watch(self, step: Step) -> None:
-        """Follow the scores of a step, without waiting for the device."""
-        if step.critic is None or step.critic.real is None or step.critic.fake is None:
-            return
-        real, fake = step.critic.real.float(), step.critic.fake.float()
-        ordered = (real > fake).float().mean() + 0.5 * (real == fake).float().mean()
-        now = torch.stack([ordered, (real.abs().mean() + fake.abs().mean()) / 2])
-        kept = min(MEMORY, self.steps / (self.steps + 1))  # a mean of all at first
-        self.watched.lerp_(torch.nan_to_num(now, nan=torch.inf), 1 - kept)
-
-    def counters(self) -> State:
-        """All state that is no parameter or buffer of a module."""
-        state: State = {"steps": self.steps}
-        for name, phase in self.phases.items():
-            state |= {f"phase.{name}.turns": phase.turns, f"phase.{name}.last": phase.last}
-        for name, player in self.players.items():
-            state |= player.state_dict(name)
-        return state | {"watched": self.watched.clone()}
-
-    def restore(self, state: State) -> None:
-        """Continue where `counters` was taken."""
-        for name, player in self.players.items():
-            player.load_state_dict(name, state)
-        for name, phase in self.phases.items():
-            phase.turns, phase.last = int(state[f"phase.{name}.turns"]), int(state[f"phase.{name}.last"])
-        self.steps = int(state["steps"])
-        self.watched.copy_(torch.as_tensor(state["watched"]))
-
-
-class _Callers(Precision):
-    """The arithmetic that the caller has chosen: its autocast stays in force, but for penalties."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.name, self.device_type, self._in_full = "the caller's", device.type, False
-
-    @contextmanager
-    def full(self) -> Iterator[None]:
-        with torch.autocast(self.device_type, enabled=False):
-            yield
-
-    def autocast(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-
-class _Scores(nn.Module):
-    """A discriminator whose maps of scores [N, …] are scores: of every position one, [N · positions]."""
-
-    def __init__(self, network: nn.Module, loss: AdversarialLoss) -> None:
-        super().__init__()
-        self.network = network
-        self.reads = loss.output
-
-    def forward(self, samples: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Samples [N, *shape] -> what the loss reads."""
-        output = self.network(samples) if condition is None else self.network(samples, condition)
-        if not isinstance(output, Tensor) or output.shape[:1] != samples.shape[:1]:
-            given = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise InputError(
-                f"the discriminator gave {given} for {len(samples)} samples", hint="scores [N], or maps [N, …]"
-            )
-        if self.reads.heads:
-            wanted, hint = fitting(output, tuple(samples.shape), self.reads)
-            if wanted:
-                raise InputError(f"the discriminator gave {list(output.shape)}, the loss reads {wanted}", hint=hint)
-            return output
-        return output.flatten()
-
-
-class _Elsewhere(nn.Module):
-    """In place of the generator, which is the caller's."""
-
-    def __deepcopy__(self, memo: object) -> nn.Module:
-        raise InputError(
-            "the generator is not the adversary's: a part wants to average it",
-            hint="gankit.plugin.Ema(module, halflife)",
-        )
-
-
-class _FakesOnly:
-    """A batch without real samples; whoever asks for them is told."""
-
-    z = fresh = None
-
-    def __init__(self, fake: Tensor, labels: Tensor | None, condition: Tensor | None) -> None:
-        self.fake, self.labels, self.condition = fake, labels, condition
-
-    @property
-    def real(self) -> Tensor:
-        raise InputError("this loss compares fake samples with real ones", hint="g_loss(fake, real)")
