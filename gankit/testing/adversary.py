@@ -1,9 +1,11 @@
 """What an adversary in a loop of one's own must do, checked in one call with the user's own networks.
 
-from gankit.testing.adversary import check_adversary
+    from gankit.testing.adversary import check_adversary
 
-def test_my_adversary():
-    check_adversary(lambda: gankit.Adversary(MyDiscriminator(), LOSS, shape=(3, 64, 64)), make=MyDecoder(), like=(8, 32))
+    def test_my_adversary():
+        check_adversary(build, make=MyDecoder(), like=(8, 32))
+
+`build` gives a `gankit.Adversary` with your discriminator.
 """
 
 from __future__ import annotations
@@ -73,7 +75,9 @@ def _separate(adversary: Adversary, make: nn.Module, like: Sequence[int]) -> Non
     adversary.d_step(_real(adversary, len(fake)), fake, y)
     own = [name for name, parameter in make.named_parameters() if parameter.grad is not None]
     require(not own, f"d_step left a gradient in your network: {', '.join(own[:3])}", "a part must not keep the graph")
-    adversary.g_loss(fake, _real(adversary, len(fake)), y).backward()
+    loss = adversary.g_loss(fake, _real(adversary, len(fake)), y)
+    require(loss.requires_grad, "g_loss gives your network no gradient", "does D depend on its input?")
+    loss.backward()  # type: ignore[no-untyped-call]
     leaked = [name for name, parameter in adversary.discriminator.named_parameters() if parameter.grad is not None]
     require(not leaked, f"g_loss left a gradient in D: {', '.join(leaked[:3])}", "a part must not unfreeze it")
     frozen = [name for name, parameter in adversary.discriminator.named_parameters() if not parameter.requires_grad]
