@@ -284,12 +284,17 @@ class Game:
 
     def _set_schedules(self) -> None:
         """Set every number that follows a schedule to its value for the coming step."""
-        images = self.steps * self.config.batch
+        images = self.images
         for player in self.players.values():
             if player.follows:
                 player.follow(images, self.total_images)
         for schedule, value in self._scheduled.values():
             value.fill_(schedule.at(images, self.total_images))
+
+    @property
+    def images(self) -> int:
+        """The number of real samples that D has seen: where schedules are."""
+        return self.steps * self.config.batch
 
     @property
     def has_shares(self) -> bool:

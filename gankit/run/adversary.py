@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,11 @@ from gankit.game.loss import AdversarialLoss
 from gankit.game.parts import Part, Step
 from gankit.game.state import State
 from gankit.run.build import parts_of
-from gankit.run.guest import D, Elsewhere, FakesOnly, G, GuestGame, Scores
+from gankit.run.guest import D, Elsewhere, FakesOnly, G, GuestGame, Scores, short_name
 from gankit.run.plan import Plan, plan_run
 from gankit.settings.layers import Layer
+
+log = logging.getLogger("gankit")
 
 BARE = Path(__file__).with_name("bare.py")  # a variant without a loss, for losses that are objects
 EARLY = 50  # steps of D before which it says nothing
@@ -40,7 +43,9 @@ class Adversary(nn.Module):
             optimizer.zero_grad(); loss.backward(); optimizer.step()       # your side moves
 
     It is a module: it moves with `.to`, and its `state_dict` holds D, the loss, the parts, D's optimiser and the
-    counters, so that a loop that is continued from it is the uninterrupted one.
+    counters, so that a loop that is continued from it is the uninterrupted one. D is in the mode that you put it in:
+    what is frozen in `eval` mode stays so. Parameters of a loss of your own learn with your side: give
+    `adversary.loss.parameters()` to your optimiser.
     """
 
     def __init__(
@@ -50,7 +55,7 @@ class Adversary(nn.Module):
         *,
         shape: Sequence[int],
         condition: int = 0,
-        parts: Sequence[str | Part] = (),
+        parts: Sequence[str | Path | Part] = (),
         options: Mapping[str, Any] | None = None,
         lr: float | None = None,
         betas: tuple[float, float] | None = None,
@@ -65,9 +70,10 @@ class Adversary(nn.Module):
             every position counts like a sample. It may be wrapped by DistributedDataParallel.
         loss: a variant by its name or file ('./mine.py'), whose game is one of scores; or an `AdversarialLoss`.
         shape: of one sample: (C, H, W), (C, T), (C, D, H, W) or (D,).
-        parts: extensions by name or file, or `Part` objects, in their order.
+        parts: extensions by name or file, and `Part` objects: the objects come last, otherwise in their order.
         options: of the variant, {'gamma': 1}, and in tables those of extensions.
-        lr, betas, optimizer, weight_decay: D's optimiser; by default as the variant recommends.
+        lr, betas, optimizer, weight_decay: D's optimiser; by default as the variant recommends. Numbers here and in
+            `options` may follow schedules in images that D has seen: 'cosine(2e-4, 0, 1M)'.
         penalty_every: penalties in every k-th step only, weighed k times.
         precision: fp32, tf32, bf16 or fp16 (with a scaler of its own); None leaves the caller's autocast in force.
 
@@ -75,11 +81,12 @@ class Adversary(nn.Module):
         """
         super().__init__()
         module = discriminator.module if isinstance(discriminator, DistributedDataParallel) else discriminator
-        first = next(module.parameters(), None)
+        _are_arguments(module, loss, shape, condition, parts)
+        first = next((parameter for parameter in module.parameters() if parameter.requires_grad), None)
         if first is None:
-            raise InputError("the discriminator has no parameters", hint="there is nothing to train in it")
+            raise InputError("the discriminator has no parameters that learn", hint="there is nothing to train in it")
         variant = BARE if isinstance(loss, AdversarialLoss) else loss
-        named = [part for part in parts if isinstance(part, str)]
+        named = [os.fspath(part) for part in parts if isinstance(part, (str, Path))]
         settings = {
             "variant": os.fspath(variant), "extensions": named, "options": options or {},
             "d_lr": lr, "betas": betas, "d_optimizer": optimizer, "weight_decay": weight_decay,
@@ -99,8 +106,14 @@ class Adversary(nn.Module):
         objects = [(type(part).__name__.lower(), part) for part in parts if isinstance(part, Part)]
         for name, part in [*offered, *objects]:
             self._game.add_part(name, part)
+        if self._game.has_shares:
+            raise InputError("a schedule in shares of a budget: an adversary has none", hint="write it in images, 10k")
         self.parts = nn.ModuleDict({name.replace(".", "_"): part for name, part in self._game.parts.items()})
         """What takes part beside the loss, by name."""
+        self.extra = nn.ModuleDict({name.replace(".", "_"): net for name, net in networks.extra.items()})
+        """Networks that parts have added, by name; they move with D."""
+        if any(parameter.requires_grad for parameter in self.loss.parameters()):
+            log.warning("the loss has parameters: they learn with your side, adversary.loss.parameters()")
         self.stats: dict[str, Tensor] = {}
         """Statistics of the last step of D, as 0-d tensors: terms, scores, the norm of its gradient."""
         self._open: Step | None = None
@@ -115,6 +128,7 @@ class Adversary(nn.Module):
         `fake` may have a graph: no gradient flows into it. `condition` [N, K] and `labels` [N] are those of both.
         """
         self.optimizer.zero_grad()
+        self._game.pending = 0
         loss = self.d_loss(real, fake, condition, labels)
         self._game.players[D].scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return self.d_update()
@@ -126,10 +140,12 @@ class Adversary(nn.Module):
 
         For accumulated gradients it is called, divided and backpropagated several times before one `d_update`.
         """
+        if not torch.is_grad_enabled():
+            raise InputError("D's step within torch.no_grad()", hint="with torch.enable_grad(), or not in validation")
         self._check(real=real, fake=fake, condition=condition)
         self._game.attend()
-        self.discriminator.train()
-        batch = Batch(real, fake.detach(), None, labels, condition)  # type: ignore[arg-type]
+        condition = None if condition is None else condition.detach()
+        batch = Batch(real.detach(), fake.detach(), None, labels, condition)  # type: ignore[arg-type]
         self._open = self._game.begin(D, batch, len(real))
         return self._game.objective(self._open, batch)
 
@@ -137,6 +153,8 @@ class Adversary(nn.Module):
         """D's gradients are there (unscaled): average them over processes, let parts see them, and move D."""
         if self._open is None:
             raise InputError("there is no step of the discriminator to finish", hint="d_loss and its backward() first")
+        if all(parameter.grad is None for parameter in self._game.players[D].parameters.values()):
+            raise InputError("the discriminator has no gradients to move by", hint="backward() after d_loss")
         self.stats = self._game.finish(self._open)
         self.optimizer.zero_grad()
         self._open = None
@@ -151,9 +169,9 @@ class Adversary(nn.Module):
 
         Losses that compare with real samples (relativistic ones) need `real` [N, *shape].
         """
+        self._check(real=real, fake=fake, condition=condition)
         if torch.is_grad_enabled() and not fake.requires_grad:
             raise InputError("g_loss: the fake samples carry no graph", hint="what your network made, undetached")
-        self._check(real=real, fake=fake, condition=condition)
         batch = FakesOnly(fake, labels, condition) if real is None else Batch(real, fake, None, labels, condition)  # type: ignore[arg-type]
         with self._game.only(G):
             step = self._game.begin(G, batch, len(fake))  # type: ignore[arg-type]
@@ -201,12 +219,27 @@ class Adversary(nn.Module):
         """Restore what `get_extra_state` gave."""
         self._game.restore(state)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move (`.to`, `.cuda`, `.double`): D's optimiser moves too, and its counters of steps keep their type."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for state in self.optimizer.state.values():
+            for key, value in state.items():
+                if isinstance(value, Tensor):
+                    state[key] = fn(value).to(value.dtype) if key == "step" else fn(value)
+        return self
+
     def _check(self, *, real: Tensor | None, fake: Tensor, condition: Tensor | None) -> None:
         """InputError for samples that are not what was said, before anything is changed."""
         shape, device = self.data.shape, next(self.discriminator.parameters()).device
         for name, samples in (("real", real), ("fake", fake)):
-            if samples is None:
+            if samples is None and name == "real":
                 continue
+            if not isinstance(samples, Tensor):
+                raise InputError(f"{name} samples are {type(samples).__name__}, not a tensor", hint="torch.as_tensor")
+            if not samples.is_floating_point():
+                raise InputError(
+                    f"{name} samples are {short_name(samples.dtype)}", hint="floats, as your network makes them"
+                )
             if tuple(samples.shape[1:]) != shape:
                 wanted = ", ".join(map(str, ("N", *shape)))
                 raise InputError(
@@ -216,6 +249,8 @@ class Adversary(nn.Module):
                 raise InputError(
                     f"{name} samples are on {samples.device}, the discriminator on {device}", hint="move one of them"
                 )
+        if not len(fake):
+            raise InputError("there are no samples in the batch", hint="drop empty batches")
         if real is not None and len(real) != len(fake):
             raise InputError(f"{len(real)} real and {len(fake)} fake samples", hint="as many of both")
         length = self.data.condition
@@ -226,6 +261,28 @@ class Adversary(nn.Module):
             )
 
 
+def _are_arguments(module: object, loss: object, shape: object, condition: object, parts: object) -> None:
+    """InputError for arguments of other types than an adversary takes."""
+    if not isinstance(module, nn.Module):
+        raise InputError(f"the discriminator is {_kind(module)}, not a torch.nn.Module", hint="a network of yours")
+    if not isinstance(loss, (str, Path, AdversarialLoss)):
+        raise InputError(f"the loss is {_kind(loss)}", hint="a name, such as 'hinge', a file, or an AdversarialLoss")
+    sides = isinstance(shape, Sequence) and all(isinstance(side, int) and side > 0 for side in shape)
+    if not sides or not shape:
+        raise InputError(f"shape={shape}", hint="the form of one sample without N, such as (3, 64, 64)")
+    if not isinstance(condition, int) or condition < 0:
+        raise InputError(f"condition={condition}", hint="the length of y, or 0")
+    if isinstance(parts, str) or not isinstance(parts, Sequence):
+        raise InputError(f"parts={parts!r}: not a list", hint="parts=['r1']")
+    for part in parts:
+        if not isinstance(part, (str, Path, Part)):
+            raise InputError(f"a part is {_kind(part)}", hint="a name, such as 'r1', a file, or a Part object")
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+
+
 def _loss_of(plan: Plan, data: DataSpec) -> AdversarialLoss:
     built = plan.composition.hook.gankit_loss(data=data, options=plan.live.options)
     if not isinstance(built, AdversarialLoss):
@@ -234,4 +291,6 @@ def _loss_of(plan: Plan, data: DataSpec) -> AdversarialLoss:
         raise InputError(
             f"the discriminator of {plan.composition.info.title} is an auto-encoder", hint="a loss on scores"
         )
+    if built.output.heads:
+        raise InputError(f"{plan.composition.info.title} reads more than scores", hint="a loss on scores")
     return built

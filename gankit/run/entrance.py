@@ -44,6 +44,9 @@ class Entrance(nn.Module):
         most: the largest ratio. memory: the share of the averages that stays in each step, in [0, 1).
         """
         super().__init__()
+        if last_layer is not None and not isinstance(last_layer, nn.Parameter):
+            what = type(last_layer).__name__
+            raise InputError(f"last_layer is {what}, not a parameter", hint="the weight of the layer: layer.weight")
         if not (weight > 0 and wait >= 0 and ramp >= 0 and most > 0 and 0 <= memory < 1):
             raise InputError(
                 f"Entrance(weight={weight}, wait={wait}, ramp={ramp}, most={most}, memory={memory})",
@@ -55,10 +58,14 @@ class Entrance(nn.Module):
         self.register_buffer("norms", torch.zeros(2))
 
     def forward(self, other: Tensor, adversarial: Tensor) -> Tensor:
-        """Two scalar losses with their graphs -> the adversarial one, weighed for this step (which is counted)."""
-        if self._last:
-            self._measure(other, adversarial)
-        self.steps += 1
+        """Two scalar losses with their graphs -> the adversarial one, weighed for this step, which is counted.
+
+        Without gradients (in validation) it is weighed as in the last step, and nothing is counted.
+        """
+        if torch.is_grad_enabled():
+            if self._last:
+                self._measure(other, adversarial)
+            self.steps += 1
         share = self.share
         if share == 0:
             return adversarial.detach() * 0  # no backward pass through D, and no NaN of it
@@ -79,14 +86,16 @@ class Entrance(nn.Module):
         return torch.where(other > 0, other / adversarial.clamp_min(1e-30), other).clamp(max=self.most)
 
     def _measure(self, other: Tensor, adversarial: Tensor) -> None:
+        if not self._last[0].requires_grad:
+            raise InputError("last_layer does not learn", hint="a layer that requires gradients")
         found = [torch.autograd.grad(loss, self._last, retain_graph=True, allow_unused=True)[0]
-                 for loss in (other, adversarial)]  # fmt: skip
+                 if loss.requires_grad else None for loss in (other, adversarial)]  # fmt: skip
         if found[0] is None or found[1] is None:
             which = "the other loss" if found[0] is None else "the adversarial loss"
             raise InputError(
                 f"{which} does not depend on last_layer", hint="the weight of the last layer that makes samples"
             )
-        norms = torch.stack([gradient.detach().float().norm() for gradient in found])
+        norms = torch.stack([gradient.detach().float().norm() for gradient in (found[0], found[1])])
         processes.average([norms], "the norms at the last layer")
         norms = norms.to(self.norms.device)
         norms = torch.where(norms.isfinite(), norms, self.norms)  # a step that a scaler skips

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,11 @@ D, G = "discriminator", "generator"
 MEMORY = 0.98  # of the averages of `Adversary.verdict`
 
 
+def short_name(dtype: torch.dtype) -> str:
+    """'float32' of torch.float32."""
+    return str(dtype).removeprefix("torch.")
+
+
 class GuestGame(Game):
     """The game without a generator: two phases, of which D's is played here and G's is a loss for somebody else."""
 
@@ -35,6 +41,10 @@ class GuestGame(Game):
         self.watched = torch.zeros(2, device=device)
         """Averages over steps: the share of real samples scored above fake ones, and the size of scores."""
         config = plan.config
+        self.seen = 0
+        """The number of real samples that D has seen, in all processes."""
+        self.pending = 0
+        """Those of the step that is not finished; its gradients may be accumulated."""
         self.logits = plan.composition.info.scores == "logits"
         parameters = dict(networks.discriminator.named_parameters())
         self.players = {D: self._new_player(parameters, config.d_lr, config.d_optimizer, config.d_betas)}
@@ -56,12 +66,13 @@ class GuestGame(Game):
 
     def begin(self, name: str, batch: Batch, n: int) -> Step:
         """The present step of a phase."""
+        phase, size = self.phases[name], n * processes.size()
         if name == D:
             self._set_schedules()
-        phase, size = self.phases[name], n * processes.size()
+            self.pending += size
         player = self.players[D]
         return Step(
-            phase, name, player, number=self.steps, images=(self.steps + 1) * size,
+            phase, name, player, number=self.steps, images=self.seen + (self.pending or size),
             images_since=(self.steps + 1 - phase.last) * size, penalty_gain=self.penalty_gain(name),
         )  # fmt: skip
 
@@ -78,8 +89,13 @@ class GuestGame(Game):
         stats = self._update(step)
         self._watch(step)
         self._played(D)
-        self.steps += 1
+        self.steps, self.seen, self.pending = self.steps + 1, step.images, 0
         return stats
+
+    @property
+    def images(self) -> int:
+        """Where schedules are."""
+        return self.seen
 
     def _watch(self, step: Step) -> None:
         """Follow the scores of a step, without waiting for the device."""
@@ -93,7 +109,7 @@ class GuestGame(Game):
 
     def counters(self) -> State:
         """All state that is no parameter or buffer of a module."""
-        state: State = {"steps": self.steps}
+        state: State = {"steps": self.steps, "seen": self.seen}
         for name, phase in self.phases.items():
             state |= {f"phase.{name}.turns": phase.turns, f"phase.{name}.last": phase.last}
         for name, player in self.players.items():
@@ -106,7 +122,7 @@ class GuestGame(Game):
             player.load_state_dict(name, state)
         for name, phase in self.phases.items():
             phase.turns, phase.last = int(state[f"phase.{name}.turns"]), int(state[f"phase.{name}.last"])
-        self.steps = int(state["steps"])
+        self.steps, self.seen = int(state["steps"]), int(state["seen"])
         self.watched.copy_(torch.as_tensor(state["watched"]))
 
 
@@ -135,7 +151,16 @@ class Scores(nn.Module):
 
     def forward(self, samples: Tensor, condition: Tensor | None = None) -> Tensor:
         """Samples [N, *shape] -> what the loss reads."""
-        output = self.network(samples) if condition is None else self.network(samples, condition)
+        try:
+            output = self.network(samples) if condition is None else self.network(samples, condition)
+        except RuntimeError as error:
+            own = next(parameter.dtype for parameter in self.network.parameters() if parameter.is_floating_point())
+            if samples.dtype == own or torch.is_autocast_enabled(samples.device.type):
+                raise
+            raise InputError(
+                f"samples are {short_name(samples.dtype)}, the discriminator is {short_name(own)}: {error}",
+                hint="convert one of them",
+            ) from error
         if not isinstance(output, Tensor) or output.shape[:1] != samples.shape[:1]:
             given = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise InputError(
@@ -152,7 +177,9 @@ class Scores(nn.Module):
 class Elsewhere(nn.Module):
     """In place of the generator, which is the caller's."""
 
-    def __deepcopy__(self, memo: object) -> nn.Module:
+    def __deepcopy__(self, memo: dict[int, Any]) -> nn.Module:
+        if memo:  # a copy of the whole adversary
+            return Elsewhere()
         raise InputError(
             "the generator is not the adversary's: a part wants to average it",
             hint="gankit.plugin.Ema(module, halflife)",

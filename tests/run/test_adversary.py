@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import os
+import pickle
 import subprocess
 import textwrap
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 import gankit
+from gankit.discriminators import Patch
 from gankit.errors import GankitError, InputError
 from gankit.host import discovery
 from gankit.plugin import AdversarialLoss, Batch, Critic, Part, Step, Terms
@@ -215,6 +217,85 @@ def test_a_loop_that_is_continued_is_the_uninterrupted_one() -> None:
             assert all(torch.equal(torch.as_tensor(value[key]), torch.as_tensor(other[key])) for key in value), name
 
 
+def test_an_adversary_can_be_copied_pickled_and_moved_and_goes_on_the_same() -> None:
+    own = adversary(parts=["r1"])
+    own.d_step(*samples())
+    others = [copy.deepcopy(own), pickle.loads(pickle.dumps(own))]
+    own.d_step(*samples(seed=2))
+    for other in others:
+        other.d_step(*samples(seed=2))
+        assert other.steps == 2
+        for mine, theirs in zip(own.discriminator.parameters(), other.discriminator.parameters(), strict=True):
+            assert torch.equal(mine, theirs)
+    own.double()
+    own.d_step(*(part.double() for part in samples()))
+    assert {part.dtype for state in own.optimizer.state.values() for key, part in state.items() if key != "step"} == {
+        torch.float64
+    }
+
+
+def test_networks_of_parts_are_in_the_state() -> None:
+    images = gankit.Adversary(Patch(3, width=8, layers=2), "hinge", shape=(3, 32, 32), parts=["align"])
+    assert any(name.startswith("extra.align.") for name in images.state_dict())
+
+
+def test_the_mode_of_the_discriminator_is_the_callers() -> None:
+    d = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(128), nn.Linear(128, 1))
+    d[1].eval()
+    own = adversary(d=d)
+    own.d_step(*samples())
+    assert not d[1].training
+    assert not d[1].running_mean.any()
+
+
+def test_real_samples_and_conditions_with_a_graph_get_no_gradient_from_ds_step() -> None:
+    own = adversary(parts=["r1"])
+    encoder = nn.Linear(4, 128)
+    real = encoder(torch.randn(6, 4)).reshape(6, *SHAPE)
+    own.d_step(real, samples()[1])
+    assert encoder.weight.grad is None
+    real.sum().backward()  # its graph is still there
+
+
+def test_schedules_follow_the_samples_that_d_has_seen() -> None:
+    own, again = adversary(lr="linear(1e-3, 0, 24)"), adversary(lr="linear(1e-3, 0, 24)")
+    rates = []
+    for _ in range(3):
+        own.d_step(*samples(6))
+        rates.append(own.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3])
+    again.load_state_dict(own.state_dict())
+    for rows in (slice(0, 3), slice(3, 6)):
+        (again.d_loss(*(part[rows] for part in samples(6))) / 2).backward()
+    again.d_update()
+    again.d_step(*samples(6))
+    assert again.optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+    callers = adversary(lr=1e-3)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(callers.optimizer, 0.5)
+    for _ in range(2):
+        callers.d_step(*samples())
+        scheduler.step()
+    assert callers.optimizer.param_groups[0]["lr"] == pytest.approx(0.25e-3)
+
+
+def test_parameters_of_a_loss_are_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
+    class Shifted(AdversarialLoss):
+        def __init__(self) -> None:
+            super().__init__()
+            self.shift = nn.Parameter(torch.zeros(()))
+
+        def discriminator(self, critic: Critic, batch: Batch) -> Terms:
+            return critic(batch.fake) - critic(batch.real)
+
+        def generator(self, critic: Critic, batch: Batch) -> Terms:
+            return self.shift - critic(batch.fake)
+
+    own = adversary(Shifted())
+    assert "adversary.loss.parameters()" in caplog.text
+    own.g_loss(samples()[1].requires_grad_()).backward()
+    assert float(own.loss.shift.grad) == 1
+
+
 PAIR = """
 import copy
 import torch, gankit
@@ -311,6 +392,14 @@ def test_what_does_not_fit_is_said_before_anything_is_changed() -> None:
         (lambda: own.d_step(real[:, :1], fake), r"real samples are \[6, 1, 8, 8\], not \[N, 2, 8, 8\]"),
         (lambda: own.d_step(real, fake.to("meta")), "fake samples are on meta, the discriminator on cpu"),
         (lambda: own.g_loss(fake), "carry no graph"),
+        (lambda: own.d_step(real.numpy(), fake), "real samples are ndarray, not a tensor"),
+        (lambda: own.d_step(real, None), "fake samples are NoneType, not a tensor"),
+        (lambda: own.d_step(real.to(torch.uint8), fake), "real samples are uint8"),
+        (lambda: own.d_step(real, fake.double()), "samples are float64, the discriminator is float32"),
+        (lambda: own.g_loss(fake.double().requires_grad_()), "samples are float64, the discriminator is float32"),
+        (lambda: own.d_step(real[:0], fake[:0]), "no samples in the batch"),
+        (lambda: torch.no_grad()(own.d_step)(real, fake), "within torch.no_grad"),
+        (lambda: (own.d_loss(real, fake), own.d_update()), "no gradients to move by"),
         (
             lambda: own.d_step(real, fake, condition=torch.ones(6, 2)),
             r"conditions \[6, 2\]: this adversary takes \[6, 0\]",
@@ -326,7 +415,17 @@ def test_what_does_not_fit_is_said_before_anything_is_changed() -> None:
     ("make", "said"),
     [
         (lambda: adversary("hing"), "unknown variant 'hing'"),
+        (lambda: adversary(nn.BCEWithLogitsLoss()), "the loss is BCEWithLogitsLoss"),
+        (lambda: adversary(AdversarialLoss), "the loss is the class AdversarialLoss"),
+        (lambda: gankit.Adversary(None, "hinge", shape=SHAPE), "the discriminator is NoneType"),
+        (lambda: adversary(d=network().requires_grad_(False)), "no parameters that learn"),
+        (lambda: gankit.Adversary(network(), "hinge", shape=8), "shape=8"),
+        (lambda: gankit.Adversary(network(), "hinge", shape=()), "shape="),
+        (lambda: adversary(parts="r1"), "not a list"),
+        (lambda: adversary(parts=[Part]), "a part is the class Part"),
+        (lambda: adversary(lr="linear(1e-3, 0, 50%-100%)"), "an adversary has none"),
         (lambda: adversary("began"), "is an auto-encoder"),
+        (lambda: adversary("infogan"), "reads more than scores"),
         (lambda: adversary(parts=["ema-sweep"]), "a part wants to average it"),
         (lambda: adversary(options={"margin": 1}), "margin"),
         (lambda: adversary(d=nn.Flatten()), "has no parameters"),

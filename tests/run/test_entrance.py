@@ -74,3 +74,18 @@ def test_what_makes_no_sense_is_refused() -> None:
     layer, other = nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(4))
     with pytest.raises(InputError, match="the adversarial loss does not depend on last_layer"):
         Entrance(last_layer=layer)(layer.sum(), other.sum())
+    with pytest.raises(InputError, match="the other loss does not depend on last_layer"):
+        Entrance(last_layer=layer)(torch.ones(()), layer.sum())
+    with pytest.raises(InputError, match="last_layer is Linear, not a parameter"):
+        Entrance(last_layer=nn.Linear(2, 2))
+    with pytest.raises(InputError, match="last_layer does not learn"):
+        Entrance(last_layer=layer.requires_grad_(False))(other.sum(), other.sum())
+
+
+def test_validation_without_gradients_counts_nothing() -> None:
+    layer = nn.Parameter(torch.ones(4))
+    entrance = Entrance(wait=0, ramp=0, last_layer=layer, most=5)
+    entrance(*losses(layer, 3.0, 1.5))
+    with torch.no_grad():
+        assert float(entrance(*losses(layer, 1.0, 1.0))) == pytest.approx(2 * 2)
+    assert int(entrance.steps) == 1
