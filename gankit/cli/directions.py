@@ -55,7 +55,7 @@ def directions(
 
     from gankit.sample.directions import directions_file, read_directions, write_directions
     from gankit.sample.generator import load
-    from gankit.sample.walks import stops_of
+    from gankit.sample.walks import stops_of, with_conditions
     from gankit.store.find import generator_file
 
     path, _ = picture_path(out, "-o")
@@ -74,7 +74,7 @@ def directions(
         )  # fmt: skip
     if not list_:
         write_directions([*({**kept, **{d.name: d for d in found}}).values()], file, generator)
-    starts = given if given is not None else stops_of(generator, numbers)
+    starts = stops_of(generator, numbers) if given is None else with_conditions(generator, given)
     drawn = found[:DRAWN]
     amounts = torch.linspace(-REACH, REACH, steps)
     pictured = generator.data.is_image and bool(drawn)
@@ -96,9 +96,9 @@ def directions(
         console.data.print(str(path), markup=False)
     if found:
         name, strongest = console.quoted(checkpoint), console.quoted(f"{found[0].name}=2")
+        walk = f"gankit interpolate {name} --along {console.quoted(f'{found[0].name}=-3:3')} -o along.webp"
         console.next_steps(
-            f"gankit sample {name} --move {strongest} -o moved.png",
-            f"gankit interpolate {name} --along {console.quoted(f'{found[0].name}=-3:3')} -o along.webp",
+            f"gankit sample {name} --move {strongest} -o moved.png", *([walk] if generator.data.is_image else [])
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,12 +53,14 @@ def latents_of(text: str | None, generator: TrainedGenerator) -> Latents | None:
 
 def way_of(
     text: str, generator: TrainedGenerator, checkpoint: Path, directions: str | None
-) -> tuple[Direction, float, float]:
-    """'smile=-3:3' -> the direction, and where a walk along it begins and ends."""
+) -> tuple[Direction, tuple[int, int] | None, float, float]:
+    """'smile@0-3=-3:3' -> the direction, the layers that move, and where a walk along it begins and ends."""
     name, _, bounds = text.rpartition("=")
     try:
         low, high = (float(part) for part in bounds.split(":"))
     except ValueError:
-        raise InputError(f"--along {text}: not NAME=LOW:HIGH", hint="for example --along sefa0=-3:3") from None
-    (move,) = edit_of(generator, checkpoint, 1.0, [f"{name}={low}"], directions).moves
-    return move.direction, low, high
+        low = high = math.nan
+    if not name or not math.isfinite(low) or not math.isfinite(high):
+        raise InputError(f"--along {text}: not NAME=LOW:HIGH", hint="for example --along sefa0=-3:3")
+    move, _ = edit_of(generator, checkpoint, 1.0, [f"{name}={low}", f"{name}={high}"], directions).moves
+    return move.direction, move.layers, low, high

@@ -39,4 +39,4 @@ def film(
     console.data.print(
         f"{path}  {made.frames} pictures, {first:,} to {last:,} images, {made.seconds:.1f} s", markup=False
     )
-    console.next_steps(f"gankit interpolate {console.quoted(run)} -o walk.webp")
+    console.next_steps(f"gankit sample {console.quoted(run)} -o samples.png")

@@ -93,6 +93,13 @@ def path_of(text: str, flag: str) -> Path:
     return Path(text)
 
 
+def keep_inputs(out: Path, *inputs: str | Path | None) -> None:
+    """InputError for an output that is, or lies in the place of, something that is read."""
+    for given in inputs:
+        if given is not None and out.resolve() == Path(given).resolve():
+            raise InputError(f"-o {out} is what is read", hint="another -o")
+
+
 def picture_path(text: str, flag: str, films: Collection[str] = ()) -> tuple[Path, str]:
     """A path and its suffix, which is .png or one of `films`."""
     path = path_of(text, flag)
@@ -117,29 +124,29 @@ def key_values(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
-def parse_seeds(text: str) -> list[int]:
+def parse_seeds(text: str, flag: str = "--seeds") -> list[int]:
     """'0,1,4-6' -> [0, 1, 4, 5, 6], each once."""
-    seeds = parse_path(text)
+    seeds = parse_path(text, flag)
     distinct: set[int] = set()
     for seed in seeds:
         if seed in distinct:
-            raise InputError(f"--seeds {text}: {seed} is named twice", hint="name each seed once")
+            raise InputError(f"{flag} {text}: {seed} is named twice", hint="name each seed once")
         distinct.add(seed)
     return seeds
 
 
-def parse_path(text: str) -> list[int]:
+def parse_path(text: str, flag: str = "--seeds") -> list[int]:
     """'0,4-6,0' -> [0, 4, 5, 6, 0]; seeds may be repeated."""
     seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
         if match is None:
-            raise InputError(f"--seeds {text}: '{part}' is not a seed or a range", hint="for example --seeds 0,1,4-6")
+            raise InputError(f"{flag} {text}: '{part}' is not a seed or a range", hint=f"for example {flag} 0,1,4-6")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first or last - first >= MAX_SEEDS:
-            raise InputError(f"--seeds {text}: '{part}' is not a range", hint="for example --seeds 0,1,4-6")
+            raise InputError(f"{flag} {text}: '{part}' is not a range", hint=f"for example {flag} 0,1,4-6")
         if len(seeds) + last - first >= MAX_SEEDS:
-            raise InputError(f"--seeds {text}: more than {MAX_SEEDS:,} samples", hint="sample them in several parts")
+            raise InputError(f"{flag} {text}: more than {MAX_SEEDS:,} samples", hint="sample them in several parts")
         seeds.extend(range(first, last + 1))
     return seeds
 

@@ -92,7 +92,10 @@ def pull(
     target = path_of(out, "-o") if out is not None else Path(f"{address.repo.partition('/')[2]}.safetensors")
     pulled = hub.pull(address)
     header, _ = read(pulled.file)
-    write_file(target, pulled.file.read_bytes())
+    data = pulled.file.read_bytes()
+    if target.is_file() and target.read_bytes() != data:
+        raise InputError(f"{target} is there already, and is another file", hint="-o OTHER.safetensors, or remove it")
+    write_file(target, data)
     if json:
         facts = {"variant": header.variant.name, "images_seen": header.images_seen}
         console.print_json(

@@ -59,19 +59,27 @@ def interpolate(
         raise InputError(f"{len(class_)} classes", hint="one class, or two to go from one to the other")
     if latents is not None and (seeds is not None or class_):
         raise InputError("--latents takes the place of --seeds and --class", hint="leave these out")
+    if along is not None and class_ and len(class_) > 1:
+        raise InputError("two classes are a walk of their own", hint="with --along one class, or leave --along out")
+    if directions is not None and not move and along is None:
+        raise InputError("--directions names the file of --move and --along", hint="--move NAME=2, or leave it out")
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
     with console.log_to_stderr():
         edit = edit_of(generator, checkpoint, truncation, move, directions)
         given = latents_of(latents, generator)
         way = None if along is None else way_of(along, generator, checkpoint, directions)
     numbers = list(range(len(given))) if given is not None else parse_path(seeds or ("0" if way else "0-4"))
-    stops = given if given is not None else walks.stops_of(generator, numbers, class_ or ())
+    if given is None:
+        stops = walks.stops_of(generator, numbers, class_ or ())
+    else:
+        stops = walks.with_conditions(generator, given)
     count = steps or (10 if suffix == ".png" else 30)
     if way is None:
         rows = walks.interpolate(generator, stops, count, edit=edit)
     else:
-        direction, low, high = way
-        rows = walks.along(generator, stops, direction, torch.linspace(low, high, count), edit=edit)
+        direction, layers, low, high = way
+        amounts = torch.linspace(low, high, count)
+        rows = walks.along(generator, stops, direction, amounts, layers=layers, edit=edit)
     picture = film_strip(rows) if suffix == ".png" else film(list(walks.there_and_back(rows)), suffix, fps)
     write_picture(picture, path, generator, numbers, given, edit)
     facts = {"walks": len(rows), "seeds" if given is None else "latents": numbers}
@@ -106,7 +114,7 @@ def mix(
     path, _ = picture_path(out, "-o")
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
     edit = edit_of(generator, checkpoint, truncation, None)
-    seeds = parse_seeds(coarse), parse_seeds(fine)
+    seeds = parse_seeds(coarse, "--coarse"), parse_seeds(fine, "--fine")
     layer = first or (generator.module.styles // 2 if is_styled(generator.module) else 1)
     rows, columns = (stops_of(generator, part) for part in seeds)
     tables = mixed(generator, rows, columns, layer, edit=edit)
@@ -158,7 +166,7 @@ def arithmetic(
 
     path, _ = picture_path("arithmetic.png" if out is None else out, "-o")
     generator = load(checkpoint, **options)
-    groups = [parse_seeds(text) for text in plus], [parse_seeds(text) for text in minus or []]
+    groups = [parse_seeds(text, "--plus") for text in plus], [parse_seeds(text, "--minus") for text in minus or []]
     result = compute(generator, *groups, label=class_, seed=seed)
     columns = [("+" if group.sign > 0 else "-", group.images, group.mean) for group in result.groups]
     seeds = [number for group in result.groups for number in group.seeds]

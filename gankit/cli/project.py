@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gankit.cli import console
-from gankit.cli.flags import Checkpoint, Device, File, Json, With, path_of
+from gankit.cli.flags import Checkpoint, Device, File, Json, With, keep_inputs, path_of
 from gankit.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,14 +61,21 @@ def project(
     path = path_of(out, "-o")
     if path.suffix.lower() != ".npz":
         raise InputError(f"{out}: latents are an .npz file", hint="-o me.npz")
-    if picture_of(path) in photos:
-        raise InputError(f"{picture_of(path)} is a photo, and would be the picture of {out}", hint="another -o")
+    for photo in photos:
+        for made in (path, picture_of(path)):
+            if photo.resolve() in (made.resolve(), *made.resolve().parents):
+                same = photo.resolve() == made.resolve()
+                what = "is a photo, and would be overwritten" if same else f"would lie among the photos in {photo}"
+                raise InputError(f"{made} {what}", hint="another -o")
+    keep_inputs(path, checkpoint, mask)
+    keep_inputs(picture_of(path), mask)
     settings = EvalSettings(against=against, device=device, variant=variant, extensions=with_ or ())
     generator = load(checkpoint, device=device, variant=variant, extensions=with_ or ())
+    with console.log_to_stderr():
+        known = None if mask is None else read_mask(path_of(mask, "--mask"), generator)
     how = Projection(
-        where=space, restarts=restarts, steps=steps, features=features, factor=factor,
-        mask=None if mask is None else read_mask(path_of(mask, "--mask"), generator), label=class_, seed=seed,
-        compare=not alone,
+        where=space, restarts=restarts, steps=steps, features=features, factor=factor, mask=known, label=class_,
+        seed=seed, compare=not alone,
     )  # fmt: skip
     with console.log_to_stderr(), console.progress_bar():
         found = compute(checkpoint, photos, how, settings)
@@ -86,7 +93,8 @@ def project(
         return
     _tell(found, path, picture)
     name = console.quoted(checkpoint)
-    more = (f"gankit interpolate {name} --latents {console.quoted(path)}",) if len(found.names) > 1 else ()
+    walk = len(found.names) > 1 and generator.data.is_image
+    more = (f"gankit interpolate {name} --latents {console.quoted(path)}",) if walk else ()
     again = f"gankit sample {name} --latents {console.quoted(path)} -o samples.png"
     console.next_steps(again, *more, f"gankit directions {name} --latents {console.quoted(path)}")
 
@@ -126,7 +134,8 @@ def _tell(found: Projected, path: Path, picture: Path | None) -> None:
     for name, errors in found.beside.items():
         table.add_row(console.cell(f"{len(errors)} of {name}"), _spread(errors))
     console.print_table(table)
-    console.paragraph("Error: root of the mean squared difference of the compared pixels, from 0 to 1.")
+    what = "the compared pixels, from 0 to 1" if picture else "values as the network makes them, halved"
+    console.paragraph(f"Error: root of the mean squared difference of {what}.")
     for file in (path, picture):
         if file is not None:
             console.data.print(str(file), markup=False)

@@ -9,7 +9,18 @@ import typer
 
 from gankit.cli import console
 from gankit.cli.edits import DirectionsFile, LatentsFile, Moves, Truncation, edit_of, latents_of
-from gankit.cli.flags import MAX_SEEDS, Checkpoint, Device, File, Json, With, parse_seeds, parse_vector, path_of
+from gankit.cli.flags import (
+    MAX_SEEDS,
+    Checkpoint,
+    Device,
+    File,
+    Json,
+    With,
+    keep_inputs,
+    parse_seeds,
+    parse_vector,
+    path_of,
+)
 from gankit.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,6 +93,9 @@ def sample(
         raise InputError("--seeds, -n and --latents exclude each other", hint="-n 100 means --seeds 0-99")
     count = n if n is not None else 8 if class_ and (len(class_) > 1 or class_ == ["all"]) else 64
     numbers = parse_seeds(seeds) if seeds is not None else list(range(count))
+    if directions is not None and not move:
+        raise InputError("--directions names the file of --move", hint="--move NAME=2, or leave it out")
+    keep_inputs(path_of(out, "-o"), checkpoint, latents)
     from gankit.sample.generator import load
     from gankit.sample.request import Request
     from gankit.sample.writers import write_samples

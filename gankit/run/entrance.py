@@ -88,14 +88,17 @@ class Entrance(nn.Module):
     def _measure(self, other: Tensor, adversarial: Tensor) -> None:
         if not self._last[0].requires_grad:
             raise InputError("last_layer does not learn", hint="a layer that requires gradients")
-        found = [torch.autograd.grad(loss, self._last, retain_graph=True, allow_unused=True)[0]
-                 if loss.requires_grad else None for loss in (other, adversarial)]  # fmt: skip
-        if found[0] is None or found[1] is None:
-            which = "the other loss" if found[0] is None else "the adversarial loss"
-            raise InputError(
-                f"{which} does not depend on last_layer", hint="the weight of the last layer that makes samples"
-            )
-        norms = torch.stack([gradient.detach().float().norm() for gradient in (found[0], found[1])])
+        found: list[Tensor] = []
+        for which, loss in (("the other loss", other), ("the adversarial loss", adversarial)):
+            gradient: Tensor | None = None
+            if loss.requires_grad:
+                (gradient,) = torch.autograd.grad(loss, self._last, retain_graph=True, allow_unused=True)
+            if gradient is None:
+                raise InputError(
+                    f"{which} does not depend on last_layer", hint="the weight of the last layer that makes samples"
+                )
+            found.append(gradient.detach().float().norm())
+        norms = torch.stack(found)
         processes.average([norms], "the norms at the last layer")
         norms = norms.to(self.norms.device)
         norms = torch.where(norms.isfinite(), norms, self.norms)  # a step that a scaler skips

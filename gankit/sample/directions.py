@@ -27,6 +27,7 @@ log = logging.getLogger("gankit")
 KIND, SCHEMA = "gankit-directions", 1
 SUFFIX = ".directions.safetensors"
 MAX_DIRECTIONS = 10_000
+FARTHEST = 1000  # standard deviations of a move
 Method = Literal["sefa", "ganspace", "labels"]
 
 
@@ -105,6 +106,10 @@ def parse_moves(texts: Sequence[str], known: Mapping[str, Direction], trained: T
             distance = math.nan
         if not name or not math.isfinite(distance):
             raise InputError(f"--move {text}: not NAME=NUMBER", hint="for example --move sefa0=2")
+        if abs(distance) > FARTHEST:
+            raise InputError(
+                f"{text}: farther than {FARTHEST:,} standard deviations", hint="samples lie within about 3 of the mean"
+            )
         of_layers = None if name in known else re.fullmatch(r"(.+)@(\d{1,4})-(\d{1,4})", name)
         name, first, last = of_layers.groups() if of_layers else (name, None, None)
         if name not in known:

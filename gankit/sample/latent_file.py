@@ -92,6 +92,6 @@ def _arrays(path: Path) -> dict[str, Any]:
 
 
 def _floats(array: Any, key: str, where: str) -> Tensor:
-    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise InputError(f"{where}: {key} holds something else than finite numbers", hint=FILE_HINT)
+    if array.dtype.kind not in "fiu" or not (np.abs(array) <= np.finfo(np.float32).max).all():
+        raise InputError(f"{where}: {key} holds something else than finite numbers of float32", hint=FILE_HINT)
     return torch.from_numpy(np.ascontiguousarray(array, np.float32))

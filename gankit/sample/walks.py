@@ -43,6 +43,12 @@ def stops_of(trained: TrainedGenerator, seeds: Sequence[int], labels: Sequence[i
     return Latents(trained.space.z(seeds), None if y is None else y[[i % len(y) for i in range(len(seeds))]])
 
 
+def with_conditions(trained: TrainedGenerator, given: Latents) -> Latents:
+    """Latents of a file; where z of a conditional generator has no y, that of seeds 0, 1, …, as in `gankit sample`."""
+    y = None if given.ws is not None or given.y is not None else trained.conditions(range(len(given)))
+    return given if y is None else given.given(y)
+
+
 def interpolate(trained: TrainedGenerator, stops: Latents, steps: int, *, edit: Edit = AS_THEY_ARE) -> list[Pixels]:
     """A walk for each pair of neighbouring stops: `steps` images uint8 [T, H, W, C], both ends included.
 
@@ -65,13 +71,22 @@ def interpolate(trained: TrainedGenerator, stops: Latents, steps: int, *, edit: 
 
 
 def along(
-    trained: TrainedGenerator, starts: Latents, direction: Direction, amounts: Tensor, *, edit: Edit = AS_THEY_ARE
+    trained: TrainedGenerator,
+    starts: Latents,
+    direction: Direction,
+    amounts: Tensor,
+    *,
+    layers: tuple[int, int] | None = None,
+    edit: Edit = AS_THEY_ARE,
 ) -> list[Pixels]:
-    """The samples of each start at `amounts` [T] of a direction, in standard deviations: uint8 [T, H, W, C] each."""
+    """The samples of each start at `amounts` [T] of a direction, in standard deviations: uint8 [T, H, W, C] each.
+
+    `layers` are the first and the last one that take part, of a generator with styles.
+    """
     drawable(trained, len(starts) * len(amounts), "a strip")
     rows = []
     for index in range(len(starts)):
-        moves = [replace(edit, moves=(*edit.moves, Move(direction, amount))) for amount in amounts.tolist()]
+        moves = [replace(edit, moves=(*edit.moves, Move(direction, amount, layers))) for amount in amounts.tolist()]
         parts = [trained.render(move(starts[[index]], trained)) for move in moves]
         rows.append(pixels_of(torch.cat(parts)))
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -179,11 +180,13 @@ def _read(photos: Sequence[Path], trained: TrainedGenerator, factor: int) -> _Pi
     names: list[str] = []
     parts: list[Tensor] = []
     notes: list[str] = []
+    of_name = Counter(photo.name for photo in photos)
     for photo in photos:
         loaded = _load(photo, trained)
-        notes += [f"{printable(photo.name)}: {note}" for note in loaded.notes]
+        name = photo.name if of_name[photo.name] == 1 else str(photo)
+        notes += [f"{printable(name)}: {note}" for note in loaded.notes]
         parts.append(loaded.samples)
-        names += [photo.name] if len(loaded) == 1 else [f"{photo.name}:{number}" for number in range(len(loaded))]
+        names += [name] if len(loaded) == 1 else [f"{name}:{number}" for number in range(len(loaded))]
         if len(names) > MAX_PHOTOS:
             raise InputError(f"more than {MAX_PHOTOS:,} pictures to project", hint="project them in several parts")
     return _Pictures(tuple(names), torch.cat(parts), tuple(notes))
@@ -198,13 +201,25 @@ def _load(photo: Path, trained: TrainedGenerator) -> Dataset:
         how = replace(how, size=(data.shape[1], data.shape[2]), channels=colours)
     elif data.kind == "signals":
         how = replace(how, value_range=data.units)
-    loaded = load_pictures(photo, {}, how)
+    loaded = _opened(photo, how)
     if tuple(loaded.spec.shape) != tuple(data.shape):
         raise InputError(
             f"{printable(photo)} holds {list(loaded.spec.shape)}, the generator makes {list(data.shape)}",
             hint="bring it to that form",
         )
     return loaded
+
+
+def _opened(path: Path, how: Preparation) -> Dataset:
+    """Pictures as data; the words of an error are those of a command without the flags for data."""
+    if not path.exists():
+        raise InputError(f"there is no {printable(path)}", hint="a picture, or a folder, zip or array of them")
+    try:
+        return load_pictures(path, {}, how)
+    except InputError as error:
+        if "--on-bad-image" in (error.hint or ""):
+            raise InputError(error.message, hint="fix or remove them") from error
+        raise
 
 
 def _own_samples(trained: TrainedGenerator, how: Projection) -> Tensor:
@@ -233,7 +248,10 @@ def read_mask(path: Path, trained: TrainedGenerator) -> Tensor:
         raise InputError("--mask is for images", hint="leave it out")
     height, width = trained.data.shape[1:]
     how = Preparation.of({"size": f"{height}x{width}", "channels": "grey", "value_range": "0,255"})
-    known = load_pictures(path, {}, how).samples
+    loaded = _opened(path, how)
+    for note in loaded.notes:
+        log.info("%s: %s", printable(path), note)
+    known = loaded.samples
     mask = known[0, 0] >= 128
     if len(known) != 1 or bool(mask.all()) or not bool(mask.any()):
         raise InputError(

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 import gankit as api
 from gankit.errors import InputError
+from gankit.modality.images import pixels_of
 from gankit.sample.directions import Direction, Edit, parse_moves, read_directions, write_directions
 from gankit.sample.latents import Latents
 from gankit.sample.search import from_scores, ganspace, sampled, sefa
+from gankit.sample.walks import along
 
 
 def rotated(*strengths: float) -> tuple[Tensor, Tensor]:
@@ -220,6 +222,20 @@ def test_moved_samples_never_mix_with_others_in_a_folder(run: Path, refusal: Cal
 def test_points_have_directions_without_a_picture(run: Path) -> None:
     done = gankit("directions", "points", "-n", 1, "--json", cwd=run)
     assert json.loads(done.stdout)["picture"] is None
+    done = gankit("directions", "points", "-n", 1, cwd=run)
+    assert "next: gankit sample points --move sefa0=2" in done.stderr
+    assert "interpolate" not in done.stderr  # which draws images only
+
+
+def test_a_walk_along_some_layers_moves_these_only() -> None:
+    generator = trained(Styled(), 3)
+    (start,) = generator.latents([0])
+    shape = generator.style_shape
+    direction = Direction("d", torch.ones(shape[1:]), "sefa", 1.0)
+    some, all_ = (along(generator, start, direction, torch.tensor([3.0]), layers=layers) for layers in ((0, 0), None))
+    (moved,) = parse_moves(["d@0-0=3"], {"d": direction}, generator)
+    assert np.array_equal(some[0], pixels_of(generator.render(Edit(moves=(moved,))(start, generator))))
+    assert not np.array_equal(some[0], all_[0])
 
 
 def test_labels_name_directions(run: Path) -> None:
@@ -246,7 +262,15 @@ def test_labels_name_directions(run: Path) -> None:
         ("sample run --move sefa0@0-1=1", "the generator has no layers 0 to 1 — it has no styles"),
         ("sample run --move sefa0=1 --directions run/generator.safetensors", "is no file of directions"),
         ("interpolate run --along sefa0=2", "--along sefa0=2: not NAME=LOW:HIGH"),
+        ("interpolate run --along sefa0=-3:inf", "--along sefa0=-3:inf: not NAME=LOW:HIGH"),
+        ("interpolate run --along =-3:3", "--along =-3:3: not NAME=LOW:HIGH"),
+        ("interpolate run --along sefa0=-3:1e9", "farther than 1,000 standard deviations"),
+        ("interpolate told --along sefa0=-3:3 --class 1 --class 2", "two classes are a walk of their own"),
+        ("interpolate run --directions x", "--directions names the file of --move and --along"),
+        ("sample run --directions x", "--directions names the file of --move"),
+        ("sample run --move sefa0=1e30", "farther than 1,000 standard deviations"),
         ("interpolate run --latents x.npz --seeds 1,2", "takes the place of --seeds"),
+        ("mix run --coarse 1,x", "--coarse 1,x: 'x' is not a seed"),
         ("mix run", "has no styles to mix"),
     ],
 )

@@ -302,6 +302,7 @@ def test_a_file_that_is_out_of_bounds_is_not_written_and_an_earlier_one_stays(
         (["--to", "pt2", "--latents", "x.npz"], 2, "--latents without seeds"),
         (["--to", "pt2", "--seeds", "0-3", "--latents", "x.txt"], 2, "written as .npz or .json"),
         (["--to", "pt2", "-o", ""], 2, "-o is empty"),
+        (["--to", "onnx", "-o", "."], 2, "-o generator.onnx"),
         (["--to", "pt2", "-o", "toy.safetensors/x.pt2"], 4, "cannot write"),
         (["--to", "pt2", "--pixels", "uint8"], 2, "points have no pixels"),
     ],
@@ -313,6 +314,20 @@ def test_usage_is_refused_in_one_line(place: Path, arguments: list[str], code: i
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert [path.name for path in place.iterdir()] == ["toy.safetensors"]
+
+
+def test_latents_that_are_not_of_seeds_are_not_overwritten(place: Path) -> None:
+    file = Toy("gan", (2,)).write(place / "toy.safetensors")
+    np.savez(place / "dear.npz", z=np.zeros((1, 4)))  # to `sample`, --latents is what is read
+    (place / "dear.json").write_text("[1]")
+    before = (place / "dear.npz").read_bytes()
+    for name in ("dear.npz", "dear.json"):
+        with pytest.raises(InputError, match=f"{name} is there already, and no file of seeds"):
+            export(file, "a.pt2", seeds=[1], latents=Path(name))
+    assert (place / "dear.npz").read_bytes() == before
+    assert not (place / "a.pt2").exists()
+    for seeds in ([1], [2]):
+        assert export(file, "a.pt2", seeds=seeds, latents=Path("seeds.json")).latents == Path("seeds.json")
 
 
 def test_a_missing_extra_is_named_before_anything_is_done(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from gankit.errors import InputError
 from gankit.sample.generator import TrainedGenerator
 from gankit.sample.latent_file import read_latents, write_latents
 from gankit.sample.latents import Latents, styles_of
+from gankit.sample.walks import with_conditions
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +131,7 @@ def test_latents_of_other_weights_are_said(run: Path, caplog: pytest.LogCaptureF
         ({"z": np.zeros(4)}, "z is [4], the generator takes [N, 4]"),
         ({"z": np.zeros((0, 4))}, "0 latents"),
         ({"z": np.full((1, 4), np.nan)}, "z holds something else than finite numbers"),
+        ({"z": np.full((1, 4), 1e300)}, "z holds something else than finite numbers of float32"),
         ({"z": np.array([["a"] * 4])}, "z holds something else than finite numbers"),
         ({"z": np.array([[None] * 4], object)}, "holds no arrays that can be read"),
         ({"images": np.zeros((1, 4))}, "holds images: z or ws"),
@@ -154,6 +156,23 @@ def test_files_that_are_no_latents_are_refused(run: Path, tmp_path: Path, refusa
     for name, said in (("text.npz", "holds no arrays"), ("cut.npz", "holds no arrays"), ("none.npz", "No such file")):
         assert said in refusal(f"sample plain --latents {name}", tmp_path)
     assert "exclude each other" in refusal("sample plain --latents text.npz --seeds 1", tmp_path)
+
+
+def test_latents_are_not_overwritten_by_their_samples(run: Path, refusal: Callable[..., str]) -> None:
+    np.savez(run / "dear.npz", z=np.zeros((2, 4)))
+    before = (run / "dear.npz").read_bytes()
+    assert "is what is read" in refusal("sample plain --latents dear.npz -o plain/../dear.npz", run)
+    assert (run / "dear.npz").read_bytes() == before
+
+
+def test_walks_of_z_without_y_have_conditions_by_number_as_samples_have(run: Path) -> None:
+    np.savez(run / "bare.npz", z=np.random.default_rng(0).standard_normal((2, 4)))
+    done = gankit("interpolate", "told", "--latents", "bare.npz", "--steps", 2, "-o", "walk.png", cwd=run)
+    assert done.returncode == 0, done.stderr
+    assert gankit("directions", "told", "--latents", "bare.npz", "-n", 1, cwd=run).returncode == 0
+    generator = api.load(run / "told")
+    given = with_conditions(generator, read_latents(run / "bare.npz", generator))
+    assert torch.equal(given.y, generator.conditions([0, 1]))
 
 
 def test_a_conditional_generator_takes_conditions_of_a_file_or_of_the_data(tmp_path: Path) -> None:

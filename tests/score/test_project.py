@@ -148,6 +148,23 @@ def test_photos_of_another_size_are_resized_and_it_is_said(place: Path) -> None:
     assert "large.jpg: 40x48 -> 4x4 centre crop, Lanczos" in done.stderr or "48x40 -> 4x4" in done.stderr
     assert "large.npz" in done.stdout
     assert "gankit sample run --latents large.npz" in done.stderr
+    mask = Image.new("L", (8, 12), 255)
+    mask.paste(0, (0, 0, 4, 12))
+    mask.save(place / "tall.png")
+    done = gankit(
+        "project", "run", "large.jpg", "--mask", "tall.png", "--alone", "-o", "part.npz", "--variant", "orthogonal.py",
+        "--steps", 2, cwd=place,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "tall.png: 8x12 -> 4x4 centre crop" in done.stderr or "tall.png: 12x8 -> 4x4 centre crop" in done.stderr
+
+
+def test_photos_of_one_name_are_told_apart(place: Path) -> None:
+    for number in range(2):
+        (place / f"of{number}").mkdir()
+        (place / f"of{number}" / "me.png").write_bytes((place / f"photo{number}.png").read_bytes())
+    found = project(place, "run", "of0/me.png", "of1/me.png", "--alone", "-o", "both.npz", "--steps", 2)
+    assert [*found["errors"]] == ["of0/me.png", "of1/me.png"]
 
 
 @pytest.mark.parametrize("each", [False, True])
@@ -178,7 +195,13 @@ def test_a_generator_without_styles_is_searched_in_z_only(place: Path, refusal: 
     ("arguments", "said"),
     [
         ("none.png", "none.png"),
-        ("photo0.png x-steps.png -o x.npz", "x-steps.png is a photo, and would be the picture of x.npz"),
+        ("photo0.png x-steps.png -o x.npz", "x-steps.png is a photo, and would be overwritten"),
+        ("noise.npz -o run/../noise.npz", "noise.npz is a photo, and would be overwritten"),
+        (".", "projected.npz would lie among the photos in ."),
+        ("photo0.png --mask x-steps.png -o x.npz", "x-steps.png is what is read"),
+        ("none.png --alone", "there is no none.png"),
+        ("photo0.png --mask none.png", "there is no none.png"),
+        ("empty.png", "empty.png: 1 of 1 image cannot be read: empty.png: empty — fix or remove them"),
         ("photo0.png --mask photo0.png -o x.png", "latents are an .npz file"),
         ("photo0.png --mask white.png", "--mask white.png: one picture with white (known) and black"),
         ("photo0.png --factor 3", "--factor 3 does not divide the sides of 4x4"),
@@ -191,7 +214,10 @@ def test_what_cannot_be_projected_is_one_line(
     place: Path, refusal: Callable[..., str], arguments: str, said: str
 ) -> None:
     Image.new("L", (4, 4), 255).save(place / "white.png")
-    assert said in refusal(f"project run {arguments} --variant orthogonal.py", place)
+    (place / "empty.png").touch()
+    line = refusal(f"project run {arguments} --variant orthogonal.py", place)
+    assert said in line
+    assert "--on-bad-image" not in line  # is no flag of this command
     assert not (place / "projected.npz").exists()
 
 

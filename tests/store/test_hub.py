@@ -75,6 +75,10 @@ def test_what_is_pushed_is_pulled_and_sampled_at_a_pinned_commit(
         "file": "faces.safetensors", "repository": "owner/faces", "revision": sha, "variant": "gan", "images_seen": 0,
     }  # fmt: skip
     assert (place / "faces.safetensors").read_bytes() == toy.read_bytes()
+    assert run("pull", "owner/faces").returncode == 0  # it is the same
+    (place / "faces.safetensors").write_bytes(b"mine")
+    refused(run("pull", "owner/faces"), 2, "faces.safetensors is there already, and is another file")
+    assert (place / "faces.safetensors").read_bytes() == b"mine"
 
     other = Toy("gan", (3, 8, 8)).write(place / "other.safetensors")
     again = run("push", other, "owner/faces", "--license", "cc-by-4.0", "--branch", "next", "--json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -155,7 +156,9 @@ def destination(checkpoint: Path, out: Path | None, to: str | None) -> tuple[str
     wanted = "" if to == FOLDER else FORMATS[to].suffix
     if out.suffix != wanted and (wanted or out.suffix in suffixes or out.suffix == ".safetensors"):
         what = f"ends in {wanted}" if wanted else "is a folder"
-        raise InputError(f"{printable(out)}: what is written --to {to} {what}", hint=f"-o {out.stem}{wanted}")
+        raise InputError(
+            f"{printable(out)}: what is written --to {to} {what}", hint=f"-o {out.stem or 'generator'}{wanted}"
+        )
     return to, out
 
 
@@ -185,7 +188,23 @@ def _latents_path(target: Path, options: ExportOptions) -> Path | None:
     path = options.latents or target.with_name(f"{target.stem}.seeds.npz")
     if path.suffix not in (".npz", ".json"):
         raise InputError(f"{printable(path)}: latents are written as .npz or .json", hint="--latents seeds.json")
+    if path.exists() and not _has_seeds(path):
+        raise InputError(
+            f"{printable(path)} is there already, and no file of seeds",
+            hint="--latents says where the inputs of seeds are written: another name",
+        )
     return path
+
+
+def _has_seeds(path: Path) -> bool:
+    """Whether a file is one that `_write_latents` has written."""
+    try:
+        if path.suffix == ".json":
+            return "seeds" in json.loads(path.read_bytes())
+        with zipfile.ZipFile(path) as archive:
+            return "seeds.npy" in archive.namelist()
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile):
+        return False
 
 
 def _write_latents(path: Path, trained: TrainedGenerator, seeds: Sequence[int]) -> None:
