@@ -44,7 +44,7 @@ class TrainingLoop(Game):
         self.ema = Ema(networks.generator, config.ema_halflife_images)
         """The average of the generator that is sampled."""
         of_loss = {f"loss.{name}": parameter for name, parameter in loss.named_parameters()}
-        self.players = {
+        self.players |= {
             "generator": self._new_player(
                 {**dict(networks.generator.named_parameters()), **of_loss}, config.g_lr, config.g_optimizer
             ),
@@ -52,7 +52,7 @@ class TrainingLoop(Game):
                 dict(networks.discriminator.named_parameters()), config.d_lr, config.d_optimizer, config.d_betas
             ),
         }
-        self.phases = {
+        self.phases |= {
             "discriminator": Phase(
                 "discriminator", loss.discriminator, prefix="d", fakes="detached", penalised=True, frozen=()
             ),
