@@ -83,7 +83,7 @@ def interpolate(
     picture = film_strip(rows) if suffix == ".png" else film(list(walks.there_and_back(rows)), suffix, fps)
     write_picture(picture, path, generator, numbers, given, edit)
     facts = {"walks": len(rows), "seeds" if given is None else "latents": numbers}
-    _print_result(path, facts, as_json=json)
+    _print_result(path, facts, f"gankit directions {console.quoted(checkpoint)}", as_json=json)
 
 
 def mix(
@@ -120,7 +120,8 @@ def mix(
     tables = mixed(generator, rows, columns, layer, edit=edit)
     left, above = (pixels_of(generator.render(edit(part, generator))) for part in (rows, columns))
     write_picture(mixing_table(left, above, tables), path, generator, [*seeds[0], *seeds[1]], edit=edit)
-    _print_result(path, {"coarse": seeds[0], "fine": seeds[1], "from": layer}, as_json=json)
+    facts = {"coarse": seeds[0], "fine": seeds[1], "from": layer}
+    _print_result(path, facts, f"gankit directions {console.quoted(checkpoint)}", as_json=json)
 
 
 def arithmetic(
@@ -171,7 +172,8 @@ def arithmetic(
     columns = [("+" if group.sign > 0 else "-", group.images, group.mean) for group in result.groups]
     seeds = [number for group in result.groups for number in group.seeds]
     write_picture(equation(columns, result.results), path, generator, seeds)
-    _print_result(path, {"plus": groups[0], "minus": groups[1]}, as_json=json)
+    facts = {"plus": groups[0], "minus": groups[1]}
+    _print_result(path, facts, f"gankit interpolate {console.quoted(checkpoint)}", as_json=json)
 
 
 def neighbours(
@@ -208,11 +210,13 @@ def neighbours(
         {"seed": seed, "indices": indices, "distances": [round(d, 6) for d in distances]}
         for seed, indices, distances in zip(near.seeds, near.indices.tolist(), near.distances.tolist(), strict=True)
     ]
-    _print_result(path, {"space": near.space, "neighbours": rows}, as_json=json)
+    facts = {"space": near.space, "neighbours": rows}
+    _print_result(path, facts, f"gankit eval {console.quoted(checkpoint)}", as_json=json)
 
 
-def _print_result(path: Path, facts: dict[str, Any], *, as_json: bool) -> None:
+def _print_result(path: Path, facts: dict[str, Any], next_step: str, *, as_json: bool) -> None:
     if as_json:
         console.print_json({"out": str(path), **facts})
     else:
         console.data.print(str(path), markup=False)
+        console.next_steps(next_step)

@@ -266,7 +266,7 @@ def _are_arguments(module: object, loss: object, shape: object, condition: objec
     if not isinstance(module, nn.Module):
         raise InputError(f"the discriminator is {_kind(module)}, not a torch.nn.Module", hint="a network of yours")
     if not isinstance(loss, (str, Path, AdversarialLoss)):
-        raise InputError(f"the loss is {_kind(loss)}", hint="a name, such as 'hinge', a file, or an AdversarialLoss")
+        raise InputError(f"the loss is {_kind(loss)}", hint="the name or file of a variant, or an AdversarialLoss")
     sides = isinstance(shape, Sequence) and all(isinstance(side, int) and side > 0 for side in shape)
     if not sides or not shape:
         raise InputError(f"shape={shape}", hint="the form of one sample without N, such as (3, 64, 64)")

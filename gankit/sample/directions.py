@@ -141,6 +141,7 @@ class _Header:
     kind: Literal["gankit-directions"]
     schema: int
     weights: str
+    space: Literal["z", "w"]
     directions: Annotated[tuple[_Entry, ...], Len(0, MAX_DIRECTIONS)]
 
 
@@ -152,7 +153,10 @@ def directions_file(generator: Path) -> Path:
 def write_directions(directions: Sequence[Direction], path: Path, trained: TrainedGenerator) -> None:
     """Write a file of directions, all of it or nothing."""
     entries = [{"name": d.name, "method": d.method, "strength": d.strength} for d in directions]
-    header = {"kind": KIND, "schema": SCHEMA, "weights": trained.header.tensors_sha256, "directions": entries}
+    header = {
+        "kind": KIND, "schema": SCHEMA, "weights": trained.header.tensors_sha256, "space": _space(trained),
+        "directions": entries,
+    }  # fmt: skip
     tensors = {f"{number}": direction.vector for number, direction in enumerate(directions)}
     write_durably(path, pack_tensors(tensors, canonical_json(header)))
 
@@ -171,6 +175,11 @@ def read_directions(path: Path, trained: TrainedGenerator) -> dict[str, Directio
         vectors = [tensors[f"{number}"] for number in range(len(header.directions))]
     except (ValueError, RecursionError, KeyError, ValidationError) as error:
         raise InputError(f"{where} is no file of directions", hint="gankit directions writes one") from error
+    if header.space != _space(trained):
+        raise InputError(
+            f"{where} has directions of {header.space}, the generator is moved in {_space(trained)}",
+            hint="gankit directions finds its own",
+        )
     shape = trained.style_shape[1:] or (trained.space.z_dim,)
     for vector in vectors:
         if tuple(vector.shape) != shape or vector.dtype != torch.float32 or not bool(vector.isfinite().all()):
@@ -182,3 +191,7 @@ def read_directions(path: Path, trained: TrainedGenerator) -> dict[str, Directio
         log.warning("%s was made for other weights of the generator: its directions may have turned", where)
     pairs = zip(header.directions, vectors, strict=True)
     return {entry.name: Direction(entry.name, vector, entry.method, entry.strength) for entry, vector in pairs}
+
+
+def _space(trained: TrainedGenerator) -> str:
+    return "w" if is_styled(trained.module) else "z"

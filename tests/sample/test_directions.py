@@ -165,6 +165,8 @@ def test_a_file_of_directions_is_read_back_and_others_are_refused(
     assert not caplog.records
     with pytest.raises(InputError, match=r"directions of \[2\], the generator takes \[3\]"):
         read_directions(file, trained(Linear(torch.eye(16)[:, :3]), 3))
+    with pytest.raises(InputError, match="has directions of z, the generator is moved in w"):
+        read_directions(file, trained(Styled(width=2), 3))
     read_directions(file, trained(Linear(torch.eye(16)[:, :2]), 2, tensors_sha256="2" * 64))
     assert "made for other weights" in caplog.text
     write_directions([Direction("bad", torch.tensor([torch.nan, 0]), "sefa", 0.0)], file, generator)
