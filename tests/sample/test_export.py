@@ -15,7 +15,7 @@ import pytest
 import safetensors
 import torch
 from support import ROOT, TINY_VARIANT, gankit, python
-from support_export import DIGITS, EXAMPLES, VECTORS, Toy
+from support_export import DIGITS, VECTORS, Toy
 from torch import nn
 
 import gankit as api
@@ -109,12 +109,9 @@ def inputs(trained: api.TrainedGenerator, seeds: range, psi: float = 1.0) -> tup
     [
         (Toy("stylegan2", (3, 8, 8), DIGITS), "onnx"),
         (Toy("stylegan2", (1, 7, 7)), "torchscript"),
-        (Toy("r3gan", (3, 8, 8), options={"networks": "cifar", "width": 16}), "pt2"),
         (Toy("hinge", (2,), VECTORS), "onnx"),
         (Toy("gan", (2, 64), units=(-3.0, 5.0)), "pt2"),
-        (Toy("hinge", (1, 8, 8, 8), DIGITS), "torchscript"),
         (Toy("lsgan", (3, 8, 8), DIGITS, extensions=("modulation",)), "torchscript"),
-        (Toy(EXAMPLES[1], (3, 8, 8)), "pt2"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.name,
 )

@@ -29,8 +29,12 @@ FOR_POINTS: dict[str, dict[str, object]] = {"stylegan2": {"networks": "core"}}
 SMALL = {"batch": 6, "z_dim": 20, "precision": "fp32"}
 
 
-# test_processes.py plays all variants in two processes at once.
-@parametrize_checks(*VARIANTS, "spectral-norm", checks=[check for check in CHECKS if check.name != "two_processes"])
+# test_processes.py plays all variants in two processes at once; reliability/test_projected.py has the slow one.
+@parametrize_checks(
+    *sorted({*VARIANTS} - {"projected"}),
+    "spectral-norm",
+    checks=[check for check in CHECKS if check.name != "two_processes"],
+)
 def test_conformance(check: Callable[[], None]) -> None:
     check()
 
