@@ -69,11 +69,12 @@ def interpolate(
         given = latents_of(latents, generator)
         way = None if along is None else way_of(along, generator, checkpoint, directions)
     numbers = list(range(len(given))) if given is not None else parse_path(seeds or ("0" if way else "0-4"))
+    count = steps or (10 if suffix == ".png" else 30)
+    walks.drawable(generator, (len(numbers) - (way is None)) * count, "a walk")  # before a z is drawn for each seed
     if given is None:
         stops = walks.stops_of(generator, numbers, class_ or ())
     else:
         stops = walks.with_conditions(generator, given)
-    count = steps or (10 if suffix == ".png" else 30)
     if way is None:
         rows = walks.interpolate(generator, stops, count, edit=edit)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,19 +51,17 @@ def test_zero_centred_penalties_have_the_eigenvalues_of_theory(gamma: float) -> 
 
 
 def test_a_penalty_around_one_jumps_at_the_equilibrium_and_never_settles() -> None:
-    for variant in ("wgan-gp", "dragan"):
-        found = of(variant)
-        assert found.verdict == "kink"
-        assert found.eigenvalues is None
-        assert 1 < found.distance < 3
-        assert math.isfinite(found.distance)
+    found = of("wgan-gp")
+    assert found.verdict == "kink"
+    assert found.eigenvalues is None
+    assert 1 < found.distance < 3
 
 
 def test_the_command_shows_a_table_and_refuses_other_games(tmp_path: Path, refusal: Callable[..., str]) -> None:
     done = gankit("verify", "--dynamics", "gan", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [row["verdict"] for row in json.loads(done.stdout)] == ["circles"]
-    shown = gankit("verify", "--dynamics", "gan", "wgan-gp", cwd=tmp_path, COLUMNS="80")
+    shown = gankit("verify", "--dynamics", "gan", "wgan", cwd=tmp_path, COLUMNS="80")
     assert max(map(len, shown.stdout.splitlines())) <= 80
     assert "circles around it" in shown.stdout
     assert "±0.5i" in shown.stdout

@@ -47,3 +47,10 @@ def test_a_generator_is_steered_inverted_and_walked_through(variant: str, tmp_pa
     assert len(found["errors"]) == 2
     assert run("sample", "run", "--latents", "two.npz", "-o", "again.npz")["samples"] == 2
     assert run("interpolate", "run", "--latents", "two.npz", "--steps", 3)["walks"] == 1
+
+
+def test_a_conditional_sibling_names_the_directions_of_another_generator(tmp_path: Path) -> None:
+    for name, conditional in (("run", False), ("told", True)):
+        api.train("gan", out=tmp_path / name, z_dim=6, steps=1, batch=4, device="cpu", conditional=conditional)
+    done = gankit("directions", "run", "--method", "labels", "--labels-from", "told", "--json", cwd=tmp_path)
+    assert [d["name"] for d in json.loads(done.stdout)["directions"]] == [str(digit) for digit in range(10)]
