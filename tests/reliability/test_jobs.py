@@ -13,6 +13,8 @@ import pytest
 from support import gankit
 from support_jobs import DEFINITION, definitions, end_jobs, gone, records, scores, submit, wait_for
 
+from gankit.study import journal
+
 pytest.importorskip("submitit")
 
 
@@ -76,3 +78,10 @@ def test_results_beside_the_trials_are_collected(place: Path) -> None:
     assert submit("left", place)["waiting"] == 0
     assert scores(folder) == before
     assert len(records(folder, "started")) == 4
+
+
+def test_a_search_goes_on_to_the_repetitions_without_a_head(place: Path) -> None:
+    submit("search.toml -o found --jobs 1", place)
+    wait_for(lambda: len(records(place / "found", "finished")) == 5)
+    phases = Counter(result.trial.phase for result in journal.results(place / "found" / "journal.jsonl"))
+    assert phases == {"search": 3, "best": 2}

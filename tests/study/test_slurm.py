@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support import gankit
-from support_jobs import definitions, end_jobs, records, submit, wait_for
-
-from gankit.study import journal
+from support_jobs import definitions, end_jobs, records
 
 pytest.importorskip("submitit")
 
@@ -22,13 +19,6 @@ def place(tmp_path: Path) -> Iterator[Path]:
     definitions(tmp_path)
     yield tmp_path
     end_jobs(tmp_path)
-
-
-def test_a_search_goes_on_to_the_repetitions_without_a_head(place: Path) -> None:
-    submit("search.toml -o found --jobs 1", place)
-    wait_for(lambda: len(records(place / "found", "finished")) == 5)
-    phases = Counter(result.trial.phase for result in journal.results(place / "found" / "journal.jsonl"))
-    assert phases == {"search": 3, "best": 2}
 
 
 def test_slurm_is_given_what_was_asked_for(place: Path) -> None:
