@@ -19,7 +19,7 @@ from gankit.game.game import Networks
 from gankit.game.loss import AdversarialLoss
 from gankit.game.parts import Part, Step
 from gankit.game.state import State
-from gankit.run.build import parts_of
+from gankit.run.build import Untouched, follow_options, parts_of
 from gankit.run.guest import D, Elsewhere, FakesOnly, G, GuestGame, Scores, short_name
 from gankit.run.plan import Plan, plan_run
 from gankit.settings.layers import Layer
@@ -97,15 +97,16 @@ class Adversary(nn.Module):
         """What a sample is."""
         self.discriminator = module
         """D, without what wraps it."""
-        built = loss if isinstance(loss, AdversarialLoss) else _loss_of(plan, self.data)
-        self.loss = built.to(first.device)
-        """What both sides minimise."""
-        networks = Networks(Elsewhere(), Scores(module, built))
-        self._game = GuestGame(networks, self.loss, plan, first.device, callers=precision is None)
-        offered = iter(parts_of(plan, self._game, self.data))
-        objects = [(type(part).__name__.lower(), part) for part in parts if isinstance(part, Part)]
-        for name, part in [*offered, *objects]:
-            self._game.add_part(name, part)
+        with Untouched(plan):
+            built = loss if isinstance(loss, AdversarialLoss) else _loss_of(plan, self.data)
+            self.loss = built.to(first.device)
+            """What both sides minimise."""
+            networks = Networks(Elsewhere(), Scores(module, built))
+            self._game = GuestGame(networks, self.loss, plan, first.device, callers=precision is None)
+            objects = [(type(part).__name__.lower(), part) for part in parts if isinstance(part, Part)]
+            for name, part in [*parts_of(plan, self._game, self.data), *objects]:
+                self._game.add_part(name, part)
+        follow_options(plan, self._game)
         if self._game.has_shares:
             raise InputError("a schedule in shares of a budget: an adversary has none", hint="write it in images, 10k")
         self.parts = nn.ModuleDict({name.replace(".", "_"): part for name, part in self._game.parts.items()})

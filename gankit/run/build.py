@@ -117,20 +117,25 @@ def build_loop(plan: Plan, data: DataSpec, device: torch.device, *, rehearsed: b
             if rehearsed:
                 contexts.enter_context(answering(plan.composition))
             if plan.following:
-                contexts.enter_context(_Untouched(plan))
+                contexts.enter_context(Untouched(plan))
             loop = _build_loop(plan, data, device, rehearsed=rehearsed)
     except RuntimeError as error:
         in_words = explained(error, plan.config, data.shape)
         if in_words is None:
             raise
         raise in_words from error
-    for name, (schedule, value) in plan.following.items():
-        value.data = value.data.to(device)  # in place: plugins have this tensor
-        loop.follow(f"options.{name}", schedule, value)
+    follow_options(plan, loop)
     return loop
 
 
-class _Untouched(TorchFunctionMode):
+def follow_options(plan: Plan, game: Game) -> None:
+    """Let the options of plugins that have a schedule follow it in a game."""
+    for name, (schedule, value) in plan.following.items():
+        value.data = value.data.to(game.device)  # in place: plugins have this tensor
+        game.follow(f"options.{name}", schedule, value)
+
+
+class Untouched(TorchFunctionMode):
     """Refuses arithmetic on options that follow a schedule while things are built: the result would stay as it is."""
 
     def __init__(self, plan: Plan) -> None:

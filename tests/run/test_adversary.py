@@ -161,6 +161,14 @@ def test_a_condition_reaches_the_discriminator() -> None:
         own.d_step(real, fake)
 
 
+def test_options_follow_their_schedule_in_images_that_d_has_seen() -> None:
+    own = gankit.Adversary(network(), "r3gan", shape=SHAPE, lr=0.0, options={"gamma": "linear(4, 0, 40)"})
+    real, fake = samples(20)
+    first, half, last = (float(own.d_step(real, fake)["d/r1"]) for _ in range(3))
+    assert half == pytest.approx(first / 2, rel=1e-3)
+    assert last == 0
+
+
 # -- callers who do more themselves ------------------------------------------------------------------------------------
 
 
