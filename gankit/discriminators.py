@@ -155,11 +155,7 @@ class MultiPeriod(nn.Module):
         for period, stack in zip(self.periods, self.stacks, strict=True):
             x = F.pad(samples, (0, -samples.shape[2] % period), mode="reflect")
             x = x.reshape(*samples.shape[:2], -1, period)
-            layers: list[Tensor] = []
-            for layer in stack:  # type: ignore[attr-defined]
-                x = F.leaky_relu(layer(x), SLOPE)
-                layers.append(x)
-            found.append(layers)
+            found.append(_through(stack, x))
         return found
 
     def features(self, samples: Tensor) -> list[Tensor]:
@@ -206,11 +202,7 @@ class MultiResolution(nn.Module):
             spectrum = torch.stft(flat, length, length // 4, length, window, return_complex=True)
             magnitude = torch.view_as_real(spectrum).square().sum(-1).add(1e-9).sqrt().sqrt()
             x = magnitude.reshape(*samples.shape[:2], *magnitude.shape[1:]).transpose(2, 3)
-            layers: list[Tensor] = []
-            for layer in stack:  # type: ignore[attr-defined]
-                x = F.leaky_relu(layer(x), SLOPE)
-                layers.append(x)
-            found.append(layers)
+            found.append(_through(stack, x))
         return found
 
     def features(self, samples: Tensor) -> list[Tensor]:
@@ -265,6 +257,15 @@ def _normed(layer: nn.Module, norm: Norm) -> nn.Module:
     if norm == "spectral":
         return spectral_norm(layer)
     return weight_norm(layer) if norm == "weight" else layer
+
+
+def _through(stack: nn.Module, x: Tensor) -> list[Tensor]:
+    """The activations after every layer of a ModuleList."""
+    found = []
+    for layer in stack:  # type: ignore[attr-defined]
+        x = F.leaky_relu(layer(x), SLOPE)
+        found.append(x)
+    return found
 
 
 def _alike(maps: Sequence[Tensor]) -> Tensor:

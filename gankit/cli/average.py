@@ -31,7 +31,7 @@ def average(
 
     gankit average runs/a --std 0.08
     """
-    from gankit.base.files import write_durably
+    from gankit.base.files import write_file
     from gankit.sample.averages import reconstruct
     from gankit.sample.generator import LoadOptions
     from gankit.settings.spelling import parse_count
@@ -44,8 +44,7 @@ def average(
     options = LoadOptions(device="cpu", variant=variant, extensions=with_ or ())
     made = reconstruct(run, std=std, halflife=images, options=options)
     file = given or run / f"average-{made.std:.3g}.safetensors"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_durably(file, made.packed.data)
+    write_file(file, made.packed.data)
     if json:
         console.print_json({
             "file": str(file), "std": made.std, "snapshots": made.snapshots, "error": made.error,

@@ -46,10 +46,11 @@ def figure1d(
 
     gankit figure1d --data ring8 -o ring8.webp
     """
+    from gankit.base.files import write_file
     from gankit.look.figure import describe
     from gankit.look.figure_panels import film, strip
     from gankit.sample.montage import FORMATS
-    from gankit.sample.writers import write_bytes, write_image
+    from gankit.sample.writers import write_image
 
     path, suffix = picture_path(out, "--out", FORMATS)
     with console.log_to_stderr(), console.progress_bar():
@@ -67,7 +68,7 @@ def figure1d(
     if suffix == ".png":
         write_image(strip(figures), path, facts)
     else:
-        write_bytes(film(figures, suffix), path)
+        write_file(path, film(figures, suffix))
     if json:
         console.print_json({"out": str(path), **facts})
         return

@@ -317,11 +317,16 @@ class Game:
 
     def state_dict(self) -> State:
         """Everything a later step depends on, as flat names -> tensors or JSON scalars."""
+        state = self._counters()
+        for name, module in self._modules().items():
+            state |= module_state(name, module)
+        return state
+
+    def _counters(self) -> State:
+        """The part of the state that lies in no module: counters, optimisers, scalers."""
         state: State = {"steps": self.steps}
         for name, phase in self.phases.items():
             state |= {f"phase.{name}.turns": phase.turns, f"phase.{name}.last": phase.last}
-        for name, module in self._modules().items():
-            state |= module_state(name, module)
         for name, player in self.players.items():
             state |= player.state_dict(name)
         return state
@@ -342,6 +347,10 @@ class Game:
         """Continue exactly where `state_dict` was taken; raises InputError when names or shapes do not fit."""
         for name, module in self._modules().items():
             load_module(name, module, state)
+        self._restore_counters(state)
+
+    def _restore_counters(self, state: Mapping[str, Tensor | int | float | str | bool]) -> None:
+        """Restore what `_counters` gave."""
         for name, player in self.players.items():
             player.load_state_dict(name, state)
         for name, phase in self.phases.items():

@@ -109,20 +109,12 @@ class GuestGame(Game):
 
     def counters(self) -> State:
         """All state that is no parameter or buffer of a module."""
-        state: State = {"steps": self.steps, "seen": self.seen}
-        for name, phase in self.phases.items():
-            state |= {f"phase.{name}.turns": phase.turns, f"phase.{name}.last": phase.last}
-        for name, player in self.players.items():
-            state |= player.state_dict(name)
-        return state | {"watched": self.watched.clone()}
+        return self._counters() | {"seen": self.seen, "watched": self.watched.clone()}
 
     def restore(self, state: State) -> None:
         """Continue where `counters` was taken."""
-        for name, player in self.players.items():
-            player.load_state_dict(name, state)
-        for name, phase in self.phases.items():
-            phase.turns, phase.last = int(state[f"phase.{name}.turns"]), int(state[f"phase.{name}.last"])
-        self.steps, self.seen = int(state["steps"]), int(state["seen"])
+        self._restore_counters(state)
+        self.seen = int(state["seen"])
         self.watched.copy_(torch.as_tensor(state["watched"]))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gankit.base.files import cannot_write, write_durably
+from gankit.base.files import write_file
 from gankit.base.text import printable
 from gankit.errors import InputError
 from gankit.sample.generator import TrainedGenerator
@@ -36,11 +36,7 @@ def write_latents(latents: Latents, out: Path, trained: TrainedGenerator, **more
         arrays["names"] = np.array(latents.names)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays, **more, weights=np.array(trained.header.tensors_sha256))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    write_durably(out, buffer.getvalue())
+    write_file(out, buffer.getvalue())
 
 
 def read_latents(path: Path, trained: TrainedGenerator) -> Latents:

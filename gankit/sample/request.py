@@ -117,9 +117,21 @@ class Request:
         """y [n, K] of the samples in their order, in parts; nothing for an unconditional generator and for classes."""
         if self.generator.space.conditions is None or self.generator.space.conditions.counts:
             return
-        for latents in self._latents(_PART):
-            if latents.y is not None:
-                yield latents.y
+        for row in self.rows:
+            for start in range(0, len(self.seeds), _PART):
+                y = self._conditions(self.seeds[start : start + _PART], row)
+                if y is not None:
+                    yield y
+
+    def _conditions(self, numbers: Sequence[int], row: Tensor | None) -> Tensor | None:
+        """y [n, K] of some samples under a label: that of the latents where they have one and no label is asked for."""
+        if self.given is None:
+            return self.generator.conditions(numbers, row)
+        part = self.given[list(numbers)]
+        if row is None and (part.ws is not None or part.y is not None):
+            return part.y
+        y = self.generator.conditions(numbers, row)
+        return None if y is None else part.given(y).y
 
     @property
     def origin(self) -> dict[str, object]:
@@ -147,8 +159,8 @@ class Request:
             for start in range(0, len(self.seeds), size):
                 numbers = self.seeds[start : start + size]
                 part = self.given[list(numbers)]
-                y = self.generator.conditions(numbers, row) if row is not None or part.y is None else part.y
-                yield part if y is None or (part.ws is not None and row is None) else part.given(y)
+                y = self._conditions(numbers, row)
+                yield part if y is None else part.given(y)
 
     def samples(self) -> Iterator[Tensor]:
         """The samples in the order of `items`, in batches, as data sets store them."""

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from gankit.base.files import cannot_write, read_json, whole_file, write_durably, write_json
+from gankit.base.files import cannot_write, read_json, whole_file, write_durably, write_file, write_json
 from gankit.base.text import printable
 from gankit.contracts import DataSpec
 from gankit.data.formats import Array
@@ -185,21 +185,12 @@ def write_picture(
 ) -> None:
     """Write one picture of a generator's samples, of seeds or of `given` latents; a PNG holds their provenance."""
     text = {"gankit": Request(generator, seeds, given=given, edit=edit).provenance()}
-    write_bytes(picture if isinstance(picture, bytes) else png(picture, text=text), out)
+    write_file(out, picture if isinstance(picture, bytes) else png(picture, text=text))
 
 
 def write_image(picture: Image.Image, out: Path, facts: dict[str, object]) -> None:
     """Write a PNG with some facts in its text chunk."""
-    write_bytes(png(picture, text={"gankit": json.dumps(facts)}), out)
-
-
-def write_bytes(data: bytes, out: Path) -> None:
-    """Write a file, whole or not at all; its folder is made if it is missing."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    write_durably(out, data)
+    write_file(out, png(picture, text={"gankit": json.dumps(facts)}))
 
 
 def _one_file_each(data: DataSpec, out: Path) -> None:

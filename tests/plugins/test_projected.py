@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from support_data import random_images
@@ -23,16 +22,6 @@ from gankit_variants import projected
 
 needs_lite0 = pytest.mark.skipif(not lite0.available(), reason="gankit[lite0] is not installed")
 TINY: dict[str, Any] = {"side": 64, "width": 8}
-SETTINGS: dict[str, Any] = {"batch": 4, "z_dim": 8, "device": "cpu", "options": TINY}
-
-
-def image_set(path: Path, n: int = 200, channels: int = 3, *, labels: bool = True) -> Path:
-    """A data set of noise at 16x16 whose two classes differ in brightness."""
-    random = np.random.RandomState(0)
-    label = np.arange(n) % 2
-    images = random.randint(0, 128, (n, 16, 16, channels)) + 120 * label[:, None, None, None]
-    np.savez(path, images=images.astype(np.uint8), **({"labels": label} if labels else {}))
-    return path
 
 
 # -- the frozen network ------------------------------------------------------------------------------------------------
