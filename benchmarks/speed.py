@@ -10,6 +10,7 @@ fused Adam, no graph that is not needed, D frozen in G's step, no `.item()`), `g
 variant's generator, which writes the projection of z as the matrix product that it is. The tutorial lets G learn from
 the fakes that D has seen; gankit draws new ones, but with --reuse-fakes (`gankit, reuse`). Each contender has a process
 of its own, and they take turns (A-B-C, C-B-A): one works while the others wait. Data lies on the device for all.
+`gankit, graphs` plays its phases from CUDA graphs; it is left out on a CPU.
 Reported: median ratio to `plain` over the blocks, with its range; absolute times belong to the machine that is printed.
 """
 
@@ -24,10 +25,12 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
+import relativistic
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -35,6 +38,7 @@ from torch.nn import functional
 from gankit.contracts import DataSpec
 from gankit.data import Dataset, Sampler
 from gankit.game.game import Networks
+from gankit.game.graphs import CudaRecorder, GraphedPhases
 from gankit.game.loop import TrainingLoop
 from gankit.game.loss import AdversarialLoss
 from gankit.look.bench import Operators, matmul_rate
@@ -86,8 +90,10 @@ GAMES = {  # name -> (shape, batch, width)
     "dcgan-28": ((1, 28, 28), 64, 64),
     "dcgan-32": ((3, 32, 32), 64, 64),
     "dcgan-64": ((3, 64, 64), 64, 64),
+    "dcgan-64-256": ((3, 64, 64), 256, 64),
     "wgan-gp-28": ((1, 28, 28), 64, 64),
     "wgan-gp-32": ((3, 32, 32), 64, 64),
+    "r3gan-32": ((3, 32, 32), 64, 192),
 }
 
 
@@ -97,6 +103,8 @@ GAMES = {  # name -> (shape, batch, width)
 def plain(game: str, precision: str, device: torch.device) -> Step:
     """One step as the tutorial, or as the usual WGAN-GP script, makes it."""
     shape, batch, width = GAMES[game]
+    if game.startswith("r3gan"):
+        return relativistic.plain(shape, batch, width, modality_of(shape).floats(images(shape)), precision, device)
     penalised = game.startswith("wgan-gp")
     netg, netd = generator(shape, width).to(device), discriminator(shape, width, not penalised).to(device)
     rate, betas = (1e-4, (0.0, 0.9)) if penalised else (2e-4, (0.5, 0.999))
@@ -165,6 +173,8 @@ def plain(game: str, precision: str, device: torch.device) -> Step:
 def tuned(game: str, precision: str, device: torch.device, nhwc: bool = True, fused: bool = True) -> Step:
     """The same algorithms with the usual advice followed, or only a part of it."""
     shape, batch, width = GAMES[game]
+    if game.startswith("r3gan"):
+        return relativistic.tuned(shape, batch, width, modality_of(shape).floats(images(shape)), precision, device)
     penalised = game.startswith("wgan-gp")
     layout = torch.channels_last if nhwc else torch.contiguous_format
     netg = generator(shape, width).to(device, memory_format=layout)  # type: ignore[call-overload]
@@ -213,9 +223,11 @@ def tuned(game: str, precision: str, device: torch.device, nhwc: bool = True, fu
     return wgan_gp if penalised else dcgan
 
 
-def toolkit(game: str, precision: str, device: torch.device, reuse: bool = False) -> Step:
+def toolkit(game: str, precision: str, device: torch.device, reuse: bool = False, graphs: bool = False) -> Step:
     """The core's loop, as `gankit train` calls it."""
-    loop, sampler = core(game, precision, device, reuse=reuse)
+    loop, sampler = core(game, precision, device, reuse=reuse, graphs=graphs)
+    if graphs:
+        loop.replayed = GraphedPhases(loop, CudaRecorder())
     return lambda number: loop.step(sampler.batch(number))
 
 
@@ -227,27 +239,34 @@ def core(
     d_steps: int = CRITIC_STEPS,
     count: int = IMAGES,
     reuse: bool = False,
+    graphs: bool = False,
 ) -> tuple[TrainingLoop, Sampler]:
     """The core's loop on a game's networks, and its data."""
     shape, usual, width = GAMES[game]
     penalised = game.startswith("wgan-gp")
-    networks = Networks(
-        dcgan.Generator(shape, Z_DIM, width, 4, condition=0), discriminator(shape, width, not penalised)
-    )
+    if game.startswith("r3gan"):
+        networks = Networks(*relativistic.networks(shape, width))
+    else:
+        networks = Networks(
+            dcgan.Generator(shape, Z_DIM, width, 4, condition=0), discriminator(shape, width, not penalised)
+        )
     for module in (networks.generator, networks.discriminator):
         module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     rate, betas = (1e-4, (0.0, 0.9)) if penalised else (2e-4, (0.5, 0.999))
     config = TrainConfig(
         batch=batch or usual,
-        z_dim=Z_DIM,
+        z_dim=relativistic.Z_DIM if game.startswith("r3gan") else Z_DIM,
         g_lr=rate,
         d_lr=rate,
         betas=betas,
         d_steps=d_steps if penalised else 1,
         reuse_fakes=reuse,
         precision=precision,  # type: ignore[arg-type]
+        graphs="auto" if graphs else "off",
     )
     loss: AdversarialLoss = WassersteinGpLoss() if penalised else GanLoss()
+    if game.startswith("r3gan"):
+        loss = relativistic.R3ganLoss(relativistic.GAMMA)
     dataset = Dataset("noise", DataSpec(shape), images(shape, count))
     return TrainingLoop(networks, loss, config), Sampler(dataset, batch=config.batch, seed=0, device=device)
 
@@ -265,6 +284,7 @@ CONTENDERS: dict[str, Maker] = {
     "tuned": tuned,
     "gankit": toolkit,
     "gankit, reuse": partial(toolkit, reuse=True),
+    "gankit, graphs": partial(toolkit, graphs=True),
 }
 LADDER: dict[str, Maker] = {
     "plain": plain,
@@ -311,8 +331,30 @@ def peak_bytes(device: torch.device) -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def match(names: Sequence[str], game: str, precision: str, device: str, blocks: int) -> None:
-    """Contenders take turns; one table."""
+@dataclass(frozen=True)
+class Row:
+    """What came of one contender."""
+
+    name: str
+    step_s: float
+    """Median of its blocks."""
+    ratios: list[float]
+    """Times as fast as `plain`, block by block."""
+    images_per_s: float
+    of_matmul: float
+    """Share of the device's matrix rate."""
+    peak_bytes: int
+
+    @property
+    def ratio(self) -> float:
+        """The median of the ratios."""
+        return statistics.median(self.ratios)
+
+
+def match(
+    names: Sequence[str], game: str, precision: str, device: str, blocks: int, block_s: float = BLOCK_S
+) -> tuple[list[Row], int]:
+    """Contenders take turns: what came of each, and the number of steps of a block."""
     spawn = multiprocessing.get_context("spawn")
     lines: dict[str, Connection] = {}
     processes = []
@@ -327,31 +369,47 @@ def match(names: Sequence[str], game: str, precision: str, device: str, blocks: 
         return float(lines[name].recv())
 
     for name in names:
-        play(name, 2 * CRITIC_STEPS)  # warm-up
+        play(name, 4 * CRITIC_STEPS)  # warm-up, and the recording of graphs
     step_s = max(play(name, CRITIC_STEPS) / CRITIC_STEPS for name in names)
-    steps = CRITIC_STEPS * max(1, round(BLOCK_S / step_s / CRITIC_STEPS))
+    steps = CRITIC_STEPS * max(1, round(block_s / step_s / CRITIC_STEPS))
     times: dict[str, list[float]] = {name: [] for name in names}
     for block in range(blocks):
         for name in names if block % 2 == 0 else reversed(names):
             times[name].append(play(name, steps) / steps)
     flop, rate = work(game, precision, device)
-    print(f"\n{game}, batch {GAMES[game][1]}, {precision}, {device}: {blocks} blocks of {steps} steps")
-    print("| | ms a step | times plain | range | images/s | of the matrix rate | peak MiB |\n|---|" + "---|" * 6)
+    rows = []
     for name in names:
-        ratios = [a / b for a, b in zip(times["plain"], times[name], strict=True)]
         median = statistics.median(times[name])
         lines[name].send(None)
-        cells = [
-            f"{1e3 * median:.1f}",
-            f"{statistics.median(ratios):.2f}",
-            f"{min(ratios):.2f}–{max(ratios):.2f}",
-            f"{GAMES[game][1] / median:,.0f}",
-            f"{flop / median / rate:.0%}",
-            f"{lines[name].recv() / 2**20:,.0f}",
-        ]
-        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+        rows.append(
+            Row(
+                name,
+                step_s=median,
+                ratios=[a / b for a, b in zip(times["plain"], times[name], strict=True)],
+                images_per_s=GAMES[game][1] / median,
+                of_matmul=flop / median / rate,
+                peak_bytes=lines[name].recv(),
+            )
+        )
     for process in processes:
         process.join()
+    return rows, steps
+
+
+def show(rows: list[Row], title: str) -> None:
+    """The table of a match."""
+    print(f"\n{title}")
+    print("| | ms a step | times plain | range | images/s | of the matrix rate | peak MiB |\n|---|" + "---|" * 6)
+    for row in rows:
+        cells = [
+            f"{1e3 * row.step_s:.1f}",
+            f"{row.ratio:.2f}",
+            f"{min(row.ratios):.2f}–{max(row.ratios):.2f}",
+            f"{row.images_per_s:,.0f}",
+            f"{row.of_matmul:.0%}",
+            f"{row.peak_bytes / 2**20:,.0f}",
+        ]
+        print(f"| {row.name} | " + " | ".join(cells) + " |", flush=True)
 
 
 def work(game: str, precision: str, device: str) -> tuple[float, float]:
@@ -415,7 +473,10 @@ def main() -> None:
             continue
         for game in arguments.games.split(","):
             names = list(LADDER if arguments.ladder else CONTENDERS)
-            match(names, game, precision, arguments.device, arguments.blocks)
+            names = [name for name in names if name != "gankit, graphs" or arguments.device.startswith("cuda")]
+            rows, steps = match(names, game, precision, arguments.device, arguments.blocks)
+            blocks = f"{arguments.blocks} blocks of {steps} steps"
+            show(rows, f"{game}, batch {GAMES[game][1]}, {precision}, {arguments.device}: {blocks}")
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ class Sampler:
 
     def _draw(self, stream: _Stream, step: int) -> Batch:
         indices, rows = stream.rows(step)
-        indices = indices.to(self._device)
+        indices = indices.to(self._device, non_blocking=True)
         rows = stream.mirrored(step, rows) if self._mirror else rows
         labels = None if self._labels is None else self._labels.index_select(0, indices)
         return Batch(self._modality.floats(rows), labels=labels, condition=self._condition(indices, labels))
@@ -116,7 +116,7 @@ class _Stream:
         """The samples [N, C, H, W] of batch `step`, each from left to right with probability 1/2."""
         generator = streams.generator(derive_seed(self._seed, self._name, "mirror", step))
         chosen = torch.rand(self._batch, generator=generator)[self._share] < 0.5
-        return torch.where(chosen.to(rows.device)[:, None, None, None], rows.flip(3), rows)
+        return torch.where(chosen.to(rows.device, non_blocking=True)[:, None, None, None], rows.flip(3), rows)
 
     def close(self) -> None:
         """End the thread that gathers batches, if there is one."""

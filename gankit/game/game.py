@@ -38,7 +38,14 @@ class Networks:
 class Game:
     """What a training loop of gankit and an adversary in somebody else's loop have in common: all but the generator."""
 
-    def __init__(self, networks: Networks, loss: AdversarialLoss, config: TrainConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        networks: Networks,
+        loss: AdversarialLoss,
+        config: TrainConfig,
+        device: torch.device,
+        precision: Precision | None = None,
+    ) -> None:
         self.networks = networks
         """All networks, on `device`."""
         self.loss = loss
@@ -47,7 +54,7 @@ class Game:
         """The settings of the game, as resolved."""
         self.device = device
         """Where networks and batches lie."""
-        self.precision = Precision(config.precision, device)
+        self.precision = Precision(config.precision, device) if precision is None else precision
         """The arithmetic of the networks: `with loop.precision.autocast():`."""
         self.total_images: int | None = None
         """The budget of the run in images, for schedules in shares of it; None where time alone ends the run."""
@@ -145,10 +152,10 @@ class Game:
         return self.steps + 1 - self.phases[phase].last >= batches
 
     def call(self, network: nn.Module, *inputs: Tensor) -> Tensor:
-        """A network's output for some inputs in the precision of the run, as float32."""
+        """A network's output for some inputs in the precision of the run, as float32; that of a float64 one stays."""
         with self.precision.autocast():
             output: Tensor = network(*inputs)
-        return output.float()
+        return output if output.dtype == torch.float64 else output.float()
 
     # -- a phase -------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ on the host. THIS HAS NEVER RUN ON A GPU; on a CPU the bookkeeping is tested wit
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
@@ -45,6 +46,10 @@ class Recorder(Protocol):
         """Record the work, without doing it, and give what it will write to. RuntimeError when it cannot be."""
         ...
 
+    def forget(self) -> None:
+        """All that was recorded is gone."""
+        ...
+
 
 class CudaRecorder:
     """CUDA graphs in one pool of memory: they never run at the same time, and none reads what another left there."""
@@ -52,6 +57,10 @@ class CudaRecorder:
     def __init__(self) -> None:
         self.pool = torch.cuda.graph_pool_handle()
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    def forget(self) -> None:
+        """Take a new pool: one whose graphs are gone is given up by the allocator, while gradients still lie in it."""
+        self.pool = torch.cuda.graph_pool_handle()
 
     def warm(self, work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """On a side stream, as the documentation of CUDA graphs asks for."""
@@ -63,10 +72,19 @@ class CudaRecorder:
         return found
 
     def record(self, work: Callable[[], dict[str, Tensor]]) -> tuple[Replay, dict[str, Tensor]]:
-        """One graph."""
+        """One graph. The thread that gathers the next batch may allocate and wait while it is recorded."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
-            found = work()
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        before = generator.get_state()
+        try:
+            with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
+                found = work()
+        except RuntimeError:
+            # PyTorch leaves the generator in the middle of the recording, and it refuses to draw: it needs a new state.
+            fresh = torch.Generator(generator.device)
+            fresh.set_state(before)
+            generator.graphsafe_set_state(fresh.graphsafe_get_state())
+            raise
         return graph, found
 
 
@@ -93,6 +111,7 @@ class GraphedPhases:
                 graph, outputs = self.recorder.record(lambda: self.loop.play(name, static))
             except RuntimeError as error:
                 self.eager = True
+                self.graphs.clear()
                 log.warning("no CUDA graphs, the steps go on without them: %s", str(error).partition("\n")[0])
                 return self.loop.play(name, data)
             self.graphs[key] = (graph, static, outputs)
@@ -105,7 +124,9 @@ class GraphedPhases:
 
     def forget(self) -> None:
         """Drop what was recorded: the tensors of the optimisers are others now."""
-        self.graphs.clear()
+        if self.graphs:
+            self.graphs.clear()
+            self.recorder.forget()
         self.rounds.clear()
 
 
@@ -115,6 +136,16 @@ def _tensors(data: Batch) -> tuple[Tensor | None, ...]:
 
 def _clone(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.clone()
+
+
+def record(loop: TrainingLoop, host_bound: list[str], processes: int) -> str | None:
+    """Let a loop play its phases from graphs, where it can; the reason why not, for people, else None."""
+    reason = why_not(loop, host_bound, processes)
+    if reason is None:
+        # The rounds before the recording are eager on purpose.
+        warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
+        loop.replayed = GraphedPhases(loop, CudaRecorder())
+    return reason
 
 
 def why_not(loop: TrainingLoop, host_bound: list[str], processes: int) -> str | None:

@@ -14,7 +14,7 @@ from gankit.game.critic import Critic
 from gankit.game.loss import AdversarialLoss, Terms, named
 from gankit.game.parts import Part, Phase, Step
 from gankit.game.players import Player
-from gankit.machine.precision import Precision
+from gankit.machine.precision import Precision, switches_kept
 from gankit.settings.config import TrainConfig
 
 # Tolerances relative to max(1, |expected|). bf16 has eight bits: 2^-8 per operation.
@@ -107,9 +107,9 @@ class Checked:
 def check(vector: Vector, device: torch.device, precision: str) -> Iterator[Checked]:
     """Compute a vector on a device in 'fp64' or a precision of training, with seeded random numbers."""
     dtype = torch.float64 if precision == "fp64" else torch.float32
-    policy = Precision("fp32" if precision == "fp64" else precision, device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), switches_kept():
         torch.manual_seed(0)
+        policy = Precision("fp32" if precision == "fp64" else precision, device)
         got = _compute(vector, device, dtype, policy)
     for name, expected in vector.expected.items():
         yield Checked(vector.name, name, expected, got[name], TOLERANCE[precision])

@@ -5,6 +5,7 @@ Nothing is written. Comparisons with other toolkits are in benchmarks/speed.py.
 
 from __future__ import annotations
 
+import logging
 import math
 import resource
 import statistics
@@ -17,7 +18,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.profiler import profile
+from torch.autograd import DeviceType  # type: ignore[attr-defined]
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -25,6 +27,7 @@ from gankit.base import progress
 from gankit.base.seeds import derive_seed
 from gankit.contracts import Batch
 from gankit.data import Sampler
+from gankit.game import graphs
 from gankit.game.critic import Critic
 from gankit.game.loop import TrainingLoop
 from gankit.game.parts import Part, Step
@@ -33,6 +36,8 @@ from gankit.machine.device import choose_device
 from gankit.run.build import build_loop, data_spec, latent_space, make_sampler, own_streams
 from gankit.run.plan import load_data, plan_run
 from gankit.settings.layers import Layer
+
+log = logging.getLogger("gankit")
 
 BLOCKS = 5  # number of blocks of steps, each timed as a whole
 MATMUL_SIDES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192), "mps": (1024, 2048)}
@@ -72,6 +77,10 @@ def bench(layers: list[Layer], steps: int = 20) -> Benchmark:
     dataset = load_data(plan)
     with own_streams(device), ExitStack() as stack:
         loop = build_loop(plan, data_spec(dataset, latent_space(plan, dataset)), device)
+        if plan.config.graphs == "auto":
+            reason = graphs.record(loop, plan.composition.host_bound, processes=1)
+            if reason is not None:
+                log.info("no CUDA graphs: %s", reason)
         sampler = stack.enter_context(closing(make_sampler(plan, dataset, device, fresh_reals=loop.takes_fresh_reals)))
         game = _Game(loop, sampler, plan.config.seed)
         # Whole cycles of generator steps and lazy penalties give every block the same work.
@@ -85,9 +94,11 @@ def bench(layers: list[Layer], steps: int = 20) -> Benchmark:
         step_s = statistics.median(seconds)
         batch = plan.config.batch
         profiled = -(-5 // cycle) * cycle
+        kernels_s = _kernels_s(game, profiled) if device.type == "cuda" else None
+        loop.replayed = None  # operators and phases are seen in eager steps only
         with Operators() as operators:
             game.play(profiled)
-        busy_s = _kernels_s(game, profiled) if device.type == "cuda" else operators.seconds
+        busy_s = operators.seconds if kernels_s is None else kernels_s
         flop = operators.flop / profiled
         return Benchmark(
             variant=plan.composition.variant.name,
@@ -214,10 +225,12 @@ class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _kernels_s(game: _Game, steps: int) -> float:
-    """Seconds of kernels on a CUDA device over some steps. It has not been run on a GPU yet."""
-    with profile(use_device="cuda") as profiler:
+    """Seconds of kernels and copies on a CUDA device over some steps. It has not been run on a GPU yet."""
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         game.play(steps)
-    return float(sum(row.self_device_time_total for row in profiler.key_averages())) / 1e6
+    on_device = (event for event in profiler.events() if event.device_type == DeviceType.CUDA)
+    kernels = (event for event in on_device if not event.is_user_annotation)  # these span several kernels
+    return float(sum(event.time_range.elapsed_us() for event in kernels)) / 1e6
 
 
 def _backward_flop(grad: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> int:

@@ -19,7 +19,8 @@ MIN_GAIN = 1.2  # speed-up over fp32 at which bf16 is chosen on a CPU
 class Precision:
     """One of fp32, tf32, bf16, fp16 on one device; 'auto' is bf16 on a CUDA device that has it, and fp32 elsewhere.
 
-    The CUDA branches have not been run on a GPU yet.
+    On CUDA it sets PyTorch's switches of TF32, which are those of the process, because a backward pass has no context;
+    `switches_kept` brings them back. The CUDA branches have not been run on a GPU yet.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
@@ -57,6 +58,17 @@ class Precision:
         it does nothing. With a fused optimiser it never waits for the device.
         """
         return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")
+
+
+@contextmanager
+def switches_kept() -> Iterator[None]:
+    """After the block the switches of TF32 are what they were."""
+    matmul, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = convolutions
 
 
 def faster_on_cpu(what: str, play: Callable[[Precision], object]) -> Literal["fp32", "bf16"]:

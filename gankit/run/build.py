@@ -28,7 +28,7 @@ from gankit.host.composition import BUILDERS, CORE, NETWORKS, BuiltBy
 from gankit.machine import processes, streams
 from gankit.machine.device import choose_device, is_out_of_memory
 from gankit.machine.layout import channels_last
-from gankit.machine.precision import Precision, faster_on_cpu
+from gankit.machine.precision import Precision, faster_on_cpu, switches_kept
 from gankit.machine.sync_batch_norm import share_batch_norm
 from gankit.run.plan import Plan
 from gankit.run.rehearsal import Rehearsal, answering, check_built, check_state, has_own_game
@@ -76,9 +76,9 @@ def _check_length(length: int) -> None:
 
 @contextmanager
 def own_streams(device: torch.device) -> Iterator[None]:
-    """Within the block random streams and the handling of denormals are gankit's; the caller's come back untouched."""
+    """Within the block random streams, denormals and TF32 are gankit's; what the caller had comes back untouched."""
     flushed = bool(torch.tensor(1e-40) * 1 == 0)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), switches_kept():
         if device.type == "cpu":
             torch.set_flush_denormal(True)  # denormals make convolutions many times slower
         try:

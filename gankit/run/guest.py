@@ -35,9 +35,7 @@ class GuestGame(Game):
     def __init__(
         self, networks: Networks, loss: AdversarialLoss, plan: Plan, device: torch.device, *, callers: bool
     ) -> None:
-        super().__init__(networks, loss, plan.config, device)
-        if callers:
-            self.precision = CallersPrecision(device)
+        super().__init__(networks, loss, plan.config, device, CallersPrecision(device) if callers else None)
         self.watched = torch.zeros(2, device=device)
         """Averages over steps: the share of real samples scored above fake ones, and the size of scores."""
         config = plan.config

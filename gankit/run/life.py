@@ -18,7 +18,7 @@ from gankit.base.files import cannot_write
 from gankit.base.signals import stop_requests
 from gankit.data import Dataset
 from gankit.errors import DivergedError, InputError, PluginError
-from gankit.game.graphs import CudaRecorder, GraphedPhases, why_not
+from gankit.game import graphs
 from gankit.game.state import State
 from gankit.machine import processes
 from gankit.machine.device import choose_device
@@ -62,10 +62,8 @@ def live(
         sampler = make_sampler(plan, dataset, device, fresh_reals=loop.takes_fresh_reals)
         stack.callback(sampler.close)
         if plan.config.graphs == "auto":
-            reason = why_not(loop, plan.composition.host_bound, processes.size())
-            if reason is None:
-                loop.replayed = GraphedPhases(loop, CudaRecorder())
-            else:
+            reason = graphs.record(loop, plan.composition.host_bound, processes.size())
+            if reason is not None:
                 log.info("no CUDA graphs: %s", reason)
 
         evaluations = Evaluations(None)

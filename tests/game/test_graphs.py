@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,50 +10,14 @@ from torch import Tensor
 
 import gankit
 from gankit.contracts import Batch, DataSpec
-from gankit.game.graphs import WARM_UP, GraphedPhases, Replay, why_not
+from gankit.game.graphs import WARM_UP, GraphedPhases, why_not
 from gankit.game.loop import TrainingLoop
 from gankit.run.build import build_loop
 from gankit.run.plan import plan_run
 from gankit.settings.layers import Layer
+from gankit.testing.recorder import HostRecorder
 
 CPU = torch.device("cpu")
-
-
-class Tape:
-    """A recorded piece of work: it is done again on the same inputs, and writes to the same outputs."""
-
-    def __init__(self, work: Callable[[], dict[str, Tensor]], outputs: dict[str, Tensor]) -> None:
-        self.work, self.outputs, self.replays = work, outputs, 0
-
-    def replay(self) -> None:
-        self.replays += 1
-        for name, value in self.work().items():
-            self.outputs[name].copy_(value)
-
-
-class CpuRecorder:
-    """Records without doing the work, as CUDA does: the shapes of the outputs come from a dry run that is undone."""
-
-    def __init__(self, loop: TrainingLoop, fails: bool = False) -> None:
-        self.loop, self.fails = loop, fails
-        self.tapes: list[Tape] = []
-        self.warmed = 0
-
-    def warm(self, work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        self.warmed += 1
-        return work()
-
-    def record(self, work: Callable[[], dict[str, Tensor]]) -> tuple[Replay, dict[str, Tensor]]:
-        if self.fails:
-            raise RuntimeError("operation not permitted when stream is capturing\nand more")
-        before = {k: v.clone() if isinstance(v, Tensor) else v for k, v in self.loop.state_dict().items()}
-        with torch.random.fork_rng(devices=[]):
-            outputs = {name: torch.full_like(value, float("nan")) for name, value in work().items()}
-        graphed, self.loop.replayed = self.loop.replayed, None  # what was recorded is kept
-        self.loop.load_state_dict(before)
-        self.loop.replayed = graphed
-        self.tapes.append(Tape(work, outputs))
-        return self.tapes[-1], outputs
 
 
 def make_loop(variant: str = "wgan-gp", shape: tuple[int, ...] = (2,), **settings: object) -> TrainingLoop:
@@ -87,7 +50,7 @@ def state(loop: TrainingLoop) -> dict[str, object]:
 )
 def test_a_run_from_graphs_equals_an_eager_one(variant: str, settings: dict[str, object]) -> None:
     eager, graphed = make_loop(variant, **settings), make_loop(variant, **settings)
-    recorder = CpuRecorder(graphed)
+    recorder = HostRecorder(graphed)
     graphed.replayed = GraphedPhases(graphed, recorder)
     assert play(eager, 0, 20) == play(graphed, 0, 20)
     assert state(eager) == state(graphed)
@@ -99,7 +62,7 @@ def test_a_variants_own_phase_its_chance_and_its_running_means_are_recorded_too(
     options = {"width": 8, "path_length": 2.0, "path_every": 2, "style_mixing": 0.5}
     image = (1, 8, 8)
     eager, graphed = (make_loop("stylegan2", image, penalty_every=2, options=options) for _ in range(2))
-    recorder = CpuRecorder(graphed)
+    recorder = HostRecorder(graphed)
     graphed.replayed = GraphedPhases(graphed, recorder)
     assert play(eager, 0, 14, image) == play(graphed, 0, 14, image)
     assert state(eager) == state(graphed)
@@ -109,7 +72,7 @@ def test_a_variants_own_phase_its_chance_and_its_running_means_are_recorded_too(
 
 def test_each_kind_of_phase_has_a_graph_after_its_own_warm_up() -> None:
     loop = make_loop(penalty_every=2, d_steps=1)
-    recorder = CpuRecorder(loop)
+    recorder = HostRecorder(loop)
     loop.replayed = GraphedPhases(loop, recorder)
     play(loop, 0, 2 * WARM_UP)
     assert recorder.warmed == 3 * WARM_UP  # D with and without the penalty, G in the first three steps
@@ -121,7 +84,7 @@ def test_each_kind_of_phase_has_a_graph_after_its_own_warm_up() -> None:
 
 def test_a_restored_state_is_recorded_anew() -> None:
     straight, broken = make_loop(), make_loop()
-    recorder = CpuRecorder(broken)
+    recorder = HostRecorder(broken)
     broken.replayed = GraphedPhases(broken, recorder)
     saved = {name: v.clone() if isinstance(v, Tensor) else v for name, v in straight.state_dict().items()}
     play(broken, 0, 10)
@@ -130,12 +93,13 @@ def test_a_restored_state_is_recorded_anew() -> None:
     play(straight, 0, 10)
     play(broken, 0, 10)
     assert len(recorder.tapes) > recorded
+    assert recorder.forgotten == 1  # an allocator gives up a pool whose graphs are gone
     assert state(straight) == state(broken)
 
 
 def test_what_cannot_be_recorded_goes_on_without_graphs_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     eager, loop = make_loop(d_steps=1), make_loop(d_steps=1)
-    loop.replayed = GraphedPhases(loop, CpuRecorder(loop, fails=True))
+    loop.replayed = GraphedPhases(loop, HostRecorder(loop, refuses=True))
     with caplog.at_level(logging.WARNING, logger="gankit"):
         assert play(eager, 0, 8) == play(loop, 0, 8)
     assert [record.message for record in caplog.records] == [

@@ -20,7 +20,7 @@ from gankit.game.loop import TrainingLoop
 from gankit.game.networks import Discriminator, PointDiscriminator, PointGenerator
 from gankit.host import discovery
 from gankit.machine.precision import Precision, faster_on_cpu
-from gankit.run.build import build_loop
+from gankit.run.build import build_loop, own_streams
 from gankit.run.meter import Meter
 from gankit.run.plan import plan_run
 from gankit.settings.config import TrainConfig
@@ -189,3 +189,16 @@ def test_a_meter_means_each_name_over_the_steps_that_had_it() -> None:
     assert restored.read() == {"d": 3.0, "g": 4.0}
     meter.reset()
     assert meter.read() == {}
+
+
+def test_the_switches_of_tf32_are_gankits_in_a_run_and_the_callers_after_it() -> None:
+    def switches() -> tuple[str, bool]:
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    before = switches()
+    gpu = torch.device("cuda")  # no GPU is needed to set them
+    for name, expected in (("fp32", ("highest", False)), ("tf32", ("high", True)), ("bf16", ("high", True))):
+        with own_streams(torch.device("cpu")):
+            Precision(name, gpu)
+            assert switches() == expected
+        assert switches() == before

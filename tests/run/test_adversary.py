@@ -21,6 +21,7 @@ import gankit
 from gankit.discriminators import Patch
 from gankit.errors import GankitError, InputError
 from gankit.host import discovery
+from gankit.machine.precision import Precision
 from gankit.plugin import AdversarialLoss, Batch, Critic, Part, Step, Terms
 
 SHAPE = (2, 8, 8)
@@ -197,6 +198,16 @@ def test_the_callers_autocast_is_in_force_and_penalties_are_in_full_precision() 
     seen.clear()
     adversary(d=d, precision="bf16").d_step(*samples())
     assert seen == [torch.bfloat16] * 2
+
+
+def test_the_callers_precision_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On CUDA `Precision` sets the switches of TF32 for the whole process; without `precision` they are the caller's."""
+    made: list[str] = []
+    monkeypatch.setattr("gankit.game.game.Precision", lambda name, device: made.append(name) or Precision(name, device))
+    gankit.Adversary(Patch(2, width=4, layers=1), "hinge", shape=SHAPE)
+    assert made == []
+    gankit.Adversary(Patch(2, width=4, layers=1), "hinge", shape=SHAPE, precision="bf16")
+    assert made == ["bf16"]
 
 
 def test_a_loop_that_is_continued_is_the_uninterrupted_one() -> None:

@@ -1,0 +1,18 @@
+"""The parts of `benchmarks/gpu.py` that take longer, in miniature; the others are in tests/test_gpu_benchmark.py."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+PARTS = "check,fp16,resume,kill,processes,speed,recipes,quality"
+
+
+def test_the_longer_parts_in_miniature(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--out", str(tmp_path), "--parts", PARTS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    parts = json.loads((tmp_path / "gpu.json").read_text())["parts"]
+    assert {part: lines[-1]["ended"] for part, lines in parts.items()} == dict.fromkeys(PARTS.split(","), "done")
+    assert all(len(lines) > 1 for lines in parts.values())
