@@ -227,7 +227,7 @@ def toolkit(game: str, precision: str, device: torch.device, reuse: bool = False
     """The core's loop, as `gankit train` calls it."""
     loop, sampler = core(game, precision, device, reuse=reuse, graphs=graphs)
     if graphs:
-        loop.replayed = GraphedPhases(loop, CudaRecorder())
+        loop.replayed = GraphedPhases(loop, CudaRecorder(device))
     return lambda number: loop.step(sampler.batch(number))
 
 

@@ -46,7 +46,7 @@ class Play:
         reason = why_not(self.loop, self.plan.composition.host_bound, 1)
         if reason is not None and cuda:
             return reason
-        recorder: Recorder = CudaRecorder() if cuda else HostRecorder(self.loop, refuses=refuses)
+        recorder: Recorder = CudaRecorder(self.loop.device) if cuda else HostRecorder(self.loop, refuses=refuses)
         self.loop.replayed = GraphedPhases(self.loop, recorder)
         return None
 

@@ -54,9 +54,9 @@ class Recorder(Protocol):
 class CudaRecorder:
     """CUDA graphs in one pool of memory: they never run at the same time, and none reads what another left there."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.pool = torch.cuda.graph_pool_handle()
-        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def forget(self) -> None:
         """Take a new pool: one whose graphs are gone is given up by the allocator, while gradients still lie in it."""
@@ -64,7 +64,7 @@ class CudaRecorder:
 
     def warm(self, work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """On a side stream, as the documentation of CUDA graphs asks for."""
-        current = torch.cuda.current_stream()
+        current = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
             found = work()
@@ -74,7 +74,7 @@ class CudaRecorder:
     def record(self, work: Callable[[], dict[str, Tensor]]) -> tuple[Replay, dict[str, Tensor]]:
         """One graph. The thread that gathers the next batch may allocate and wait while it is recorded."""
         graph = torch.cuda.CUDAGraph()
-        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        generator = torch.cuda.default_generators[self.stream.device.index]
         before = generator.get_state()
         try:
             with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
@@ -144,7 +144,7 @@ def record(loop: TrainingLoop, host_bound: list[str], processes: int) -> str | N
     if reason is None:
         # The rounds before the recording are eager on purpose.
         warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
-        loop.replayed = GraphedPhases(loop, CudaRecorder())
+        loop.replayed = GraphedPhases(loop, CudaRecorder(loop.device))
     return reason
 
 

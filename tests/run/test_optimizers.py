@@ -12,6 +12,8 @@ from support import HOOKS, LOSS
 from support_runs import RING8, assert_same_state, state_of
 
 import gankit
+from gankit.game.players import Player
+from gankit.settings.config import TrainConfig
 
 MOMENTS = {"adam": {"exp_avg", "exp_avg_sq"}, "adamw": {"exp_avg", "exp_avg_sq"}, "sgd": {"momentum_buffer"}}
 MOMENTS |= {"rmsprop": {"square_avg", "momentum_buffer"}}
@@ -110,3 +112,18 @@ def test_the_learning_rate_of_every_group_survives_a_resume(tmp_path: Path, g_lr
     rate = 1e-3 if g_lr == 1e-3 else 1e-3 * (1 - 80 / 320)
     rates = [state[f"loop.optimizer.generator.lr.{group}"] for group in (0, 1)]
     assert rates == pytest.approx([rate, 0.25 * rate])
+
+
+def test_what_is_added_to_a_player_follows_its_rate_in_graphs_too() -> None:
+    """A graph would keep a number for ever: the rate of every group is a tensor, which is changed in place."""
+    weight, later = (torch.nn.Parameter(torch.ones(())) for _ in range(2))
+    player = Player(
+        {"w": weight}, TrainConfig(), lr="linear(1e-2, 0, 100)", scaler=torch.amp.GradScaler("cpu", enabled=False)
+    )
+    player.optimizer.param_groups[0]["lr"] = torch.tensor(1e-2)  # as on a GPU with --graphs auto
+    player.add({"later": later}, lr_scale=0.5)
+    rates = [group["lr"] for group in player.optimizer.param_groups]
+    player.follow(50, None)
+    player.scale_lr(0.1)
+    assert [group["lr"] for group in player.optimizer.param_groups] == pytest.approx([5e-4, 2.5e-4])
+    assert all(group["lr"] is rate for group, rate in zip(player.optimizer.param_groups, rates, strict=True))
