@@ -45,10 +45,9 @@ class Player:
     def add(self, parameters: Mapping[str, nn.Parameter], lr_scale: float = 1.0) -> None:
         """Before the first step: train more parameters with this player, at `lr_scale` times its learning rate."""
         self.parameters.update(parameters)
-        rate: float | Tensor = self.lr.values[0] * lr_scale
-        first = self.optimizer.param_groups[0]["lr"]
-        if isinstance(first, Tensor):  # graphs may replay it, and would keep a number
-            rate = torch.full_like(first, rate)
+        value, first = self.lr.values[0] * lr_scale, self.optimizer.param_groups[0]["lr"]
+        # Graphs may replay it, and would keep a number.
+        rate = torch.full_like(first, value) if isinstance(first, Tensor) else value
         self.optimizer.add_param_group({"params": list(parameters.values()), "lr": rate, "lr_scale": lr_scale})
 
     def scale_lr(self, factor: float) -> None:
