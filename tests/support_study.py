@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gankit.study import definition, journal
+from gankit.study import journal, reading
 from gankit.study.definition import Definition, Trial
 
 Outcome = float | str  # a score, or the status of a run without one
@@ -36,7 +36,7 @@ def write_study(
     }
     if searched:
         table["search"] = {"ranges": "wide", "trials": max(map(len, searched.values()))}
-    study = definition.from_table(table)
+    study = reading.from_table(table)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "study.toml").write_text(study.to_toml())
     file = folder / "journal.jsonl"

@@ -16,7 +16,9 @@ from gankit.cli.settings import FIELDS, OPTIONS, merged, takes_settings
 from gankit.cli.study_live import watching
 from gankit.errors import InputError
 from gankit.settings.layers import Layer
-from gankit.study.definition import NOT_IN_A_STUDY, Definition, read_table
+from gankit.study.cells import NOT_IN_A_STUDY
+from gankit.study.definition import Definition
+from gankit.study.reading import read_table
 
 if TYPE_CHECKING:
     from gankit.study.journal import Result

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from gankit.base.text import printable
 from gankit.errors import InputError, ResourceError
 from gankit.study import journal
-from gankit.study.definition import Definition, from_flags, from_toml, read_table
+from gankit.study.definition import Definition
 from gankit.study.folder import StudyFolder
+from gankit.study.reading import from_flags, from_toml, read_table
 from gankit.study.shipped import definition_file
 from gankit.study.tables import flat
 

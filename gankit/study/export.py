@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from gankit.base.text import printable
-from gankit.study.definition import flat
 from gankit.study.findings import difference_of, estimate_text, findings, how_tested, metric_title, score_text
 from gankit.study.statistics import Estimate
 from gankit.study.table import Table
+from gankit.study.tables import flat
 
 _LATEX = {
     "\\": r"\textbackslash{}",

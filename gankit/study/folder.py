@@ -13,7 +13,8 @@ from gankit.base.text import printable
 from gankit.errors import InputError
 from gankit.store.run_folder import RunFolder
 from gankit.study import journal
-from gankit.study.definition import Definition, from_toml
+from gankit.study.definition import Definition
+from gankit.study.reading import from_toml
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from gankit.page.html import page as html_page
 from gankit.sample.pictures import png
 from gankit.study import journal
 from gankit.study.charts import budget, strips
-from gankit.study.definition import flat
 from gankit.study.export import body, headings
 from gankit.study.findings import (
     difference_of,
@@ -36,6 +35,7 @@ from gankit.study.findings import (
 from gankit.study.journal import Result
 from gankit.study.samples import Picture, pictures_of
 from gankit.study.table import SearchRow, Table
+from gankit.study.tables import flat
 
 WIDE, NARROW = 900, 360  # pixels of a figure on a screen and on a phone
 MOST_SAMPLES = 40  # cells whose samples are drawn

@@ -11,7 +11,7 @@ from pathlib import Path
 from gankit.base.text import did_you_mean, printable
 from gankit.errors import InputError
 from gankit.settings.option import differences
-from gankit.study import definition, journal, statistics
+from gankit.study import journal, reading, statistics
 from gankit.study.definition import Definition
 from gankit.study.journal import Record, Result
 from gankit.study.statistics import Comparison, Estimate
@@ -109,7 +109,7 @@ def read_table(folder: Path, *, metric: str | None = None, omit_outliers: bool =
     file, where = folder / journal.FILE, printable(folder)
     if not (folder / DEFINITION).is_file():
         raise InputError(f"{where} is not the folder of a study", hint="gankit study run … -o STUDY makes one")
-    study = definition.from_toml(folder / DEFINITION)
+    study = reading.from_toml(folder / DEFINITION)
     records, results = journal.read(file), journal.results(file)
     if not results:
         raise InputError(f"{where} has no results yet", hint=f"gankit study run -o {where}")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gankit.errors import InputError
-from gankit.study.definition import SEARCH_SEEDS, Definition, from_flags, from_table, make_trial
+from gankit.study.definition import SEARCH_SEEDS, Definition, make_trial
+from gankit.study.reading import from_flags, from_table
 from gankit.study.tables import nested
 
 FULL = """

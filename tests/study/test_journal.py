@@ -11,8 +11,9 @@ from gankit.errors import InputError
 from gankit.settings.option import LogUniform
 from gankit.study import journal
 from gankit.study.agenda import Agenda, RandomSampler
-from gankit.study.definition import Definition, Trial, from_flags
+from gankit.study.definition import Definition, Trial
 from gankit.study.journal import append, read
+from gankit.study.reading import from_flags
 from gankit.study.space import Space
 
 

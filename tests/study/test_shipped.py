@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gankit.study import definition, shipped, statistics
+from gankit.study import reading, shipped, statistics
 from gankit.study.study import plans_of, spaces_of
 
 LOSSES = ["mm-gan", "ns-gan", "lsgan", "wgan", "wgan-gp", "dragan", "began"]
@@ -15,7 +15,7 @@ LOSSES = ["mm-gan", "ns-gan", "lsgan", "wgan", "wgan-gp", "dragan", "began"]
 
 @pytest.mark.parametrize("name", shipped.names())
 def test_a_study_of_the_package_has_the_seven_losses_of_the_paper(name: str) -> None:
-    study = definition.from_toml(shipped.definition_file(name))
+    study = reading.from_toml(shipped.definition_file(name))
     assert [cell.name for cell in study.cells] == LOSSES
     assert study.search is not None
     assert study.search.ranges == "wide"
@@ -24,14 +24,14 @@ def test_a_study_of_the_package_has_the_seven_losses_of_the_paper(name: str) -> 
 
 def test_the_papers_protocol_is_the_papers() -> None:
     for name in ("lucic-mnist", "lucic-triangles"):
-        study = definition.from_toml(shipped.definition_file(name))
+        study = reading.from_toml(shipped.definition_file(name))
         assert study.search is not None
         assert (study.search.trials, study.seeds) == (100, tuple(range(50)))
         assert (study.score.n, study.score.split, study.score.metric) == (10_000, "test", "fid")
 
 
 def test_every_loss_of_the_small_study_is_searched_in_the_papers_ranges(tmp_path: Path) -> None:
-    study = definition.from_toml(shipped.definition_file("losses-small"))
+    study = reading.from_toml(shipped.definition_file("losses-small"))
     spaces = spaces_of(study, plans_of(study, "cpu"))
     common = {"g_lr", "d_lr", "betas", "d_steps"}
     norm = "options.lucic-nets.d_batch_norm"

@@ -9,7 +9,7 @@ import pytest
 
 from gankit.errors import InputError
 from gankit.settings.option import Choice, LogUniform, SameAs, Uniform
-from gankit.study.definition import from_flags
+from gankit.study.reading import from_flags
 from gankit.study.space import Space, read_ranges, space_of
 from gankit.study.study import plans_of
 

@@ -10,8 +10,9 @@ import pytest
 from gankit.errors import InputError
 from gankit.settings.option import Choice, LogUniform
 from gankit.study.agenda import Agenda
-from gankit.study.definition import Definition, Trial, from_flags
+from gankit.study.definition import Definition, Trial
 from gankit.study.journal import append, read
+from gankit.study.reading import from_flags
 from gankit.study.space import Space
 from gankit.study.tpe import TpeSampler
 
