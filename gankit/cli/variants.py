@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import io
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,13 +12,28 @@ from gankit.cli import console
 from gankit.cli.flags import Json, complete_variant
 from gankit.host import discovery
 
+if TYPE_CHECKING:
+    from gankit.look.dynamics import Local, Unplayed
+
+LOCALLY = {"converges": "yes", "circles": "circles", "leaves": "no", "kink": "kink"}
+"""Whether a game is locally convergent, by what it does near its equilibrium."""
+
 app = typer.Typer(
     help="List installed variants, or show one.\n\ngankit variants show NAME", invoke_without_command=True
 )
 
 
 @app.callback()
-def listing(context: typer.Context, json: Json = False) -> None:
+def listing(
+    context: typer.Context,
+    dynamics: Annotated[
+        bool,
+        typer.Option(
+            "--dynamics", help="Import the variants too, and say whether each converges near its equilibrium."
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
     """List installed variants and extensions without importing them.
 
     gankit variants
@@ -27,22 +44,50 @@ def listing(context: typer.Context, json: Json = False) -> None:
         "variant": discovery.discover(discovery.VARIANTS),
         "extension, named by --with": discovery.discover(discovery.EXTENSIONS),
     }
+    variants = _written(groups["variant"])
+    locally = dict(zip(variants, _locally(variants), strict=True)) if dynamics else {}
     if json:
-        listed = [plugin for group in groups.values() for plugin in group]
-        facts = [(p.name, p.kind, p.title, p.dist, p.version) for p in listed]
-        console.print_json([dict(zip(("name", "kind", "title", "dist", "version"), row, strict=True)) for row in facts])
+        rows = []
+        for plugins in groups.values():
+            for plugin, name in zip(plugins, _written(plugins), strict=True):
+                row = {key: getattr(plugin, key) for key in ("name", "kind", "title", "dist", "version")}
+                told = {"locally_convergent": locally[name]} if plugin.kind == "variant" and dynamics else {}
+                rows.append({**row, **told})
+        console.print_json(rows)
         return
     from rich.table import Table
 
     for heading, plugins in groups.items():
-        names = [plugin.name for plugin in plugins]
-        table = Table(heading, "what it is", "from", box=None, pad_edge=False)
-        for plugin in plugins:
-            name = f"{plugin.dist}:{plugin.name}" if names.count(plugin.name) > 1 else plugin.name
-            table.add_row(console.cell(name), console.cell(plugin.title), console.cell(plugin.origin))
+        column = ["locally\nconvergent"] if dynamics and heading == "variant" else []
+        table = Table(heading, "what it is", *column, "from", box=None, pad_edge=False)
+        for plugin, name in zip(plugins, _written(plugins), strict=True):
+            cells = [locally[name] or "–"] if column else []
+            table.add_row(console.cell(name), console.cell(plugin.title), *cells, console.cell(plugin.origin))
         if plugins:
             console.print_table(table)
             console.data.print()
+    if dynamics:
+        console.say("gankit verify --dynamics: the eigenvalues, and why a game has none (–)")
+
+
+def _written(plugins: list[discovery.Plugin]) -> list[str]:
+    """The names that users write: with the package where two have one name."""
+    names = [plugin.name for plugin in plugins]
+    return [f"{p.dist}:{p.name}" if names.count(p.name) > 1 else p.name for p in plugins]
+
+
+def _locally(variants: list[str]) -> list[str | None]:
+    """Whether each game is locally convergent; None where it is not one of scores alone."""
+    from gankit.look.dynamics import local
+
+    with redirect_stdout(io.StringIO()):  # a plugin must not print into our data
+        return [_answer(found) for found in local(variants)]
+
+
+def _answer(found: Local | Unplayed) -> str | None:
+    from gankit.look.dynamics import Unplayed
+
+    return None if isinstance(found, Unplayed) else LOCALLY[found.verdict]
 
 
 @app.command()
@@ -55,8 +100,12 @@ def show(
     gankit variants show NAME
     """
     from gankit.look.describe import describe
+    from gankit.look.dynamics import Unplayed, local
 
     facts = describe(name)
+    with redirect_stdout(io.StringIO()):
+        (found,) = local([name])
+    facts["locally_convergent"] = _answer(found)
     if json:
         console.print_json(facts)
         return
@@ -79,3 +128,6 @@ def show(
     console.paragraph(f"{facts['conditional']}{note}", label="conditional", indent=12)
     built_by = ", ".join(f"{what} {who}" for what, who in facts["built_by"].items())
     console.paragraph(built_by, label="built by", indent=12)
+    where = f"near the equilibrium of the smallest GAN; gankit verify --dynamics {console.quoted(name)}"
+    why = found.reason if isinstance(found, Unplayed) else where
+    console.paragraph(f"{_answer(found) or '–'} ({why})", label="converges", indent=12)

@@ -83,19 +83,11 @@ def verify(
         raise PluginError(f"{result.wrong} of {len(result.checked)} values disagree", hint="see the rows marked WRONG")
 
 
-MEANS = {
-    "converges": "finds its equilibrium",
-    "circles": "circles around it",
-    "leaves": "leaves it",
-    "kink": "jumps at it: no derivative",
-}
-
-
 def _show_dynamics(variants: list[str], *, as_json: bool) -> None:
     """The table of `gankit verify --dynamics`, or its JSON."""
     from rich.table import Table
 
-    from gankit.look.dynamics import Unplayed, dynamics
+    from gankit.look.dynamics import MEANS, Unplayed, dynamics
 
     results = dynamics(variants)
     if as_json:
@@ -111,22 +103,13 @@ def _show_dynamics(variants: list[str], *, as_json: bool) -> None:
         if isinstance(result, Unplayed):
             table.add_row(console.cell(result.variant), "–", "–", console.cell(result.reason))
             continue
-        values = "–" if result.eigenvalues is None else _pair(*result.eigenvalues)
-        table.add_row(console.cell(result.variant), values, f"{result.distance:.2g}", MEANS[result.verdict])
+        table.add_row(console.cell(result.variant), result.values, f"{result.distance:.2g}", MEANS[result.verdict])
     console.print_table(table)
     console.paragraph(
         "Real data are 0, fakes are theta, D(x) = psi x; defaults of each variant. Eigenvalues are those of the "
         "Jacobian of the players' pulls at (0, 0); distance is that from there after 2,000 alternating steps of 0.1 "
         "from (1, 0). Games that circle need a penalty at the data (--with r1), or an average of G, to settle."
     )
-
-
-def _pair(one: complex, other: complex) -> str:
-    """'±0.5i', '-0.1±0.49i' or '-0.134, -1.87'."""
-    if abs(one.imag) > 1e-9:
-        real = "" if abs(one.real) < 1e-6 else f"{one.real:.3g}"
-        return f"{real}±{abs(one.imag):.3g}i"
-    return f"{one.real:.3g}, {other.real:.3g}"
 
 
 def _verify_resume(

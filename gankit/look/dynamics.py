@@ -4,34 +4,60 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from gankit.errors import GankitError
+from gankit.errors import GankitError, Stopped
 from gankit.host import discovery
+from gankit.host.importing import one_line
 from gankit.run.adversary import Adversary
 
 STEPS, RATE = 2_000, 0.1
 STILL = 1e-4  # a real part that counts as 0, and the step of differences
 KINK = 1e-2  # by which differences of two step sizes may differ
 Verdict = Literal["converges", "circles", "leaves", "kink"]
+T = TypeVar("T")
+
+MEANS: dict[Verdict, str] = {
+    "converges": "finds its equilibrium",
+    "circles": "circles around it",
+    "leaves": "leaves it",
+    "kink": "jumps at it: no derivative",
+}
 
 
 @dataclass(frozen=True)
-class Dynamics:
-    """What a variant's game does on the Dirac-GAN: real data are 0, fakes are theta, D(x) = psi x."""
+class Local:
+    """A variant's game near the equilibrium of the Dirac-GAN: real data are 0, fakes are theta, D(x) = psi x."""
 
     variant: str
     eigenvalues: tuple[complex, complex] | None
     """Of the Jacobian of (-dL_G/dtheta, -dL_D/dpsi) at the equilibrium (0, 0); None where it has a kink."""
-    distance: float
-    """From the equilibrium after 2,000 alternating steps of 0.1 from (theta, psi) = (1, 0)."""
     verdict: Verdict
     """converges: all real parts are below 0; circles: they are 0; leaves: one is above."""
+
+    @property
+    def values(self) -> str:
+        """The eigenvalues for people: '±0.5i', '-0.1±0.49i', '-0.134, -1.87', or '–' at a kink."""
+        if self.eigenvalues is None:
+            return "–"
+        one, other = self.eigenvalues
+        if abs(one.imag) > 1e-9:
+            real = "" if abs(one.real) < 1e-6 else f"{one.real:.3g}"
+            return f"{real}±{abs(one.imag):.3g}i"
+        return f"{one.real:.3g}, {other.real:.3g}"
+
+
+@dataclass(frozen=True)
+class Dynamics(Local):
+    """The same, and where the game is led."""
+
+    distance: float
+    """From the equilibrium after 2,000 alternating steps of 0.1 from (theta, psi) = (1, 0)."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +83,17 @@ class _Line(nn.Module):
 class _Dirac:
     """The game of one variant."""
 
-    def __init__(self, variant: str, options: dict[str, Any] | None) -> None:
+    def __init__(self, variant: str, options: dict[str, Any] | None, extensions: Sequence[str]) -> None:
         line = _Line(0.0)
         self.adversary = Adversary(
-            line, variant, shape=(1,), lr=RATE, optimizer="sgd", penalty_every=1, options=options or {}
+            line,
+            variant,
+            shape=(1,),
+            parts=extensions,
+            lr=RATE,
+            optimizer="sgd",
+            penalty_every=1,
+            options=options or {},
         )
         line.offset = self.adversary.loss.boundary or 0.0
         self.line = line
@@ -99,28 +132,52 @@ class _Dirac:
 
 
 def dynamics(variants: Sequence[str] = (), options: dict[str, Any] | None = None) -> list[Dynamics | Unplayed]:
-    """The dynamics of the named variants, or of all installed ones, with their default options or these."""
-    names = variants or [plugin.name for plugin in discovery.discover(discovery.VARIANTS)]
-    results: list[Dynamics | Unplayed] = []
-    for name in names:
-        try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                results.append(_of(name, _Dirac(name, options)))
-        except GankitError as error:
-            if variants:
-                raise
-            results.append(Unplayed(name, error.message))
-    return results
+    """The dynamics of the named variants, or of all installed ones, with their default options or these.
+
+    GankitError for a named variant that cannot be played; of all of them, it is an `Unplayed`.
+    """
+
+    def look(name: str) -> Dynamics:
+        game = _Dirac(name, options, ())
+        return Dynamics(name, *_near(game), distance=game.play())
+
+    if variants:
+        return [_seeded(look, name) for name in variants]
+    return [_tried(look, plugin.name) for plugin in discovery.discover(discovery.VARIANTS)]
 
 
-def _of(name: str, game: _Dirac) -> Dynamics:
-    jacobian, distance = game.jacobian(), game.play()
+def local(variants: Sequence[str], extensions: Sequence[str] = ()) -> list[Local | Unplayed]:
+    """What each game does near the equilibrium, each in a few milliseconds: no steps are played.
+
+    Plugins are named as users name them. Whatever one of them raises is told as the reason of an `Unplayed`.
+    """
+    return [_tried(lambda name: Local(name, *_near(_Dirac(name, None, extensions))), name) for name in variants]
+
+
+def _seeded(look: Callable[[str], T], name: str) -> T:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return look(name)
+
+
+def _tried(look: Callable[[str], T], name: str) -> T | Unplayed:
+    try:
+        return _seeded(look, name)
+    except Stopped:  # Ctrl-C is no answer
+        raise
+    except GankitError as error:
+        return Unplayed(name, error.message)
+    except Exception as error:  # a plugin that nobody has chosen
+        return Unplayed(name, one_line(error))
+
+
+def _near(game: _Dirac) -> tuple[tuple[complex, complex] | None, Verdict]:
+    """The eigenvalues at the equilibrium, and what they mean."""
+    jacobian = game.jacobian()
     if jacobian is None:
-        return Dynamics(name, None, distance, "kink")
+        return None, "kink"
     (a, b), (c, d) = jacobian
     root = cmath.sqrt((a - d) ** 2 / 4 + b * c)
     values = ((a + d) / 2 + root, (a + d) / 2 - root)
     largest = max(value.real for value in values)
-    verdict: Verdict = "circles" if abs(largest) < STILL else "converges" if largest < 0 else "leaves"
-    return Dynamics(name, values, distance, verdict)
+    return values, "circles" if abs(largest) < STILL else "converges" if largest < 0 else "leaves"

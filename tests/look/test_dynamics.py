@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import gankit
+from support import TINY_VARIANT, gankit, install
 
-from gankit.look.dynamics import Dynamics, dynamics
+from gankit.look.dynamics import Dynamics, Local, Unplayed, dynamics, local
 
 
 def of(variant: str, **options: float) -> Dynamics:
@@ -67,3 +67,38 @@ def test_the_command_shows_a_table_and_refuses_other_games(tmp_path: Path, refus
     assert "±0.5i" in shown.stdout
     assert "is an auto-encoder" in refusal("verify --dynamics began", tmp_path)
     assert "leave the other flags out" in refusal("verify --dynamics gan --precision bf16", tmp_path)
+
+
+def test_without_steps_the_answer_is_the_same_and_extensions_take_part() -> None:
+    plain, penalised, none = [*local(["gan"]), *local(["gan"], ["r1"]), *local(["began"])]
+    assert isinstance(plain, Local)
+    assert isinstance(penalised, Local)
+    assert (plain.verdict, plain.values) == ("circles", "±0.5i")
+    assert (penalised.verdict, penalised.values) == ("converges", "-0.5, -0.5")  # gamma 1: (-1 ± sqrt(1 - 4/4)) / 2
+    assert isinstance(none, Unplayed)
+
+
+def test_the_list_has_a_column_in_which_a_plugin_that_fails_has_no_answer(site: Path, tmp_path: Path) -> None:
+    install(site, "wasserstein", TINY_VARIANT, variants=("wasserstein",))
+    failing = TINY_VARIANT.replace("    return Loss()", "    print('loud')\n    raise ValueError('oops')")
+    install(site, "failing", failing, variants=("failing",))
+    listed = gankit("variants", "--dynamics", "--json", cwd=tmp_path, site=site)
+    assert listed.returncode == 0, listed.stderr
+    found = {row["name"]: row.get("locally_convergent", "no key") for row in json.loads(listed.stdout)}
+    expected = {
+        "wasserstein": "circles",
+        "failing": None,
+        "r3gan": "yes",
+        "wgan-gp": "kink",
+        "began": None,
+        "r1": "no key",
+    }
+    assert {name: found[name] for name in expected} == expected
+    shown = gankit("variants", "--dynamics", cwd=tmp_path, site=site, COLUMNS="80").stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "convergent" in shown
+
+
+def test_a_variant_that_is_shown_says_whether_it_converges(tmp_path: Path) -> None:
+    assert "converges   kink (near the equilibrium" in gankit("variants", "show", "wgan-gp", cwd=tmp_path).stdout
+    assert "converges   – (the discriminator of BEGAN is an" in gankit("variants", "show", "began", cwd=tmp_path).stdout
