@@ -17,7 +17,7 @@ from gankit.cli.flags import Device, Json, complete_plugin, path_of
 from gankit.errors import PluginError
 
 if TYPE_CHECKING:
-    from gankit.testing import Cause, Outcome, Subject
+    from gankit.testing import Cause, Outcome, Report, Subject
 
 MARK = 8  # characters of 'FAILED' and the blanks after it
 
@@ -76,7 +76,7 @@ def check(
 
     gankit plugin check ./mygan.py
     """
-    from gankit.testing import CHECKS, Subject, causes, run_checks
+    from gankit.testing import CHECKS, Subject, causes, reports, run_checks
 
     outcomes = []
     with console.progress_bar(), redirect_stdout(io.StringIO()):  # a plugin must not print into our data
@@ -85,10 +85,13 @@ def check(
             outcomes.append(outcome)
             progress.tell("checks", len(outcomes), len(CHECKS))
         found = causes(outcomes, subject)
+        told = reports(subject)
     if json:
-        console.print_json(_document(subject, outcomes, found))
+        console.print_json(_document(subject, outcomes, found, told))
     else:
         _print_outcomes(subject, outcomes, found)
+        for report in told:
+            console.paragraph(f"{report.name}: {report.text}", label="told", indent=MARK)
     if found:
         who = f"{subject.plugin.kind} '{subject.plugin.name}' from {subject.plugin.origin}"
         failed = sum(len(cause.outcomes) for cause in found)
@@ -121,8 +124,10 @@ def _print_outcomes(subject: Subject, outcomes: Sequence[Outcome], found: Sequen
         console.talk.print(console.cell(f"warning: {line}"))
 
 
-def _document(subject: Subject, outcomes: Sequence[Outcome], found: Sequence[Cause]) -> dict[str, Any]:
-    """The result for --json: every check, and the causes with the names of their checks."""
+def _document(
+    subject: Subject, outcomes: Sequence[Outcome], found: Sequence[Cause], told: Sequence[Report]
+) -> dict[str, Any]:
+    """The result for --json: every check, the causes with the names of their checks, and the reports by name."""
     number = {outcome.check.name: index for index, cause in enumerate(found) for outcome in cause.outcomes}
     rows = [
         {
@@ -148,6 +153,7 @@ def _document(subject: Subject, outcomes: Sequence[Outcome], found: Sequence[Cau
             {"reason": c.reason, "hint": c.hint or None, "checks": [o.check.name for o in c.outcomes]} for c in found
         ],
         "checks": rows,
+        "reports": {report.name: report.text for report in told},
     }
 
 

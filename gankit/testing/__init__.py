@@ -7,9 +7,11 @@
         check()
 
 A plugin is a variant or an extension, installed or a ./file.py. Each check plays a tiny game, in a second or less.
+`reports` tells what is worth knowing about a plugin and is no rule.
 """
 
 from gankit.testing.causes import Cause, causes
+from gankit.testing.reports import Report, reports
 from gankit.testing.subject import CheckFailed, Subject
 from gankit.testing.suite import CHECKS, Check, Outcome, parametrize_checks, run_checks
 
@@ -19,8 +21,10 @@ __all__ = [
     "Check",
     "CheckFailed",
     "Outcome",
+    "Report",
     "Subject",
     "causes",
     "parametrize_checks",
+    "reports",
     "run_checks",
 ]

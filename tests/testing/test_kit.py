@@ -425,3 +425,25 @@ def test_what_passes_is_told_with_its_requirement(
     assert code == 0
     assert max(map(len, told.splitlines())) <= 80
     assert [line.split()[1] for line in told.splitlines() if line.startswith("ok")] == ["metadata:", "terms:"]
+
+
+LEAVING = also(
+    "class Leaving(Loss):\n    def generator(self, critic, batch):\n        return {'fake': -critic(batch.fake)}\n"
+    "    def penalties(self, critic, batch):\n        points = leaf(batch.real)\n"
+    "        return {'steep': -squared_gradients(critic(points), points)}\n"
+).replace("return Loss(options.margin)", "return Leaving(options.margin)")
+
+
+def test_the_dynamics_of_a_plugin_are_told_and_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    code, told = told_by_the_command({"metadata"}, "./leaving.py", tmp_path, monkeypatch, capsys)
+    assert code == 0
+    assert "the game leaves it, eigenvalues" in " ".join(told.split())
+    (tmp_path / "failing.py").write_text(in_the_loss("raise ValueError('oops')"))
+    code, told = told_by_the_command({"metadata"}, "./failing.py --json", tmp_path, monkeypatch, capsys)
+    assert code == 0
+    assert json.loads(told)["reports"] == {
+        "dynamics": "not one of the games of gankit verify --dynamics: ValueError: oops"
+    }
