@@ -1,29 +1,68 @@
-"""`gankit diagnose`: the health of a run, from its statistics."""
+"""`gankit diagnose`: the health of a run, from its statistics, or from its networks."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gankit.cli import console
-from gankit.cli.flags import Json
+from gankit.cli.flags import Device, File, Json, With
+from gankit.errors import InputError
 
 
 def diagnose(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")],
+    spectrum: Annotated[
+        bool, typer.Option("--spectrum", help="Look at the game and its networks at the last checkpoint instead.")
+    ] = False,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Real samples of that game (default: the batch of the run).")
+    ] = None,
+    products: Annotated[int, typer.Option(min=20, help="Products with the Jacobian, at most.")] = 100,
+    data: Annotated[str | None, typer.Option(help="Where the data of the run are now.")] = None,
+    variant: File = None,
+    with_: With = None,
+    device: Device = "cpu",
     json: Json = False,
 ) -> None:
     """Diagnose a run from its statistics: collapse, a too confident discriminator, vanishing gradients, its end.
 
+    With --spectrum: does the game turn or settle, how steep is D, along how many directions of z do samples move?
+
     gankit diagnose runs/lsgan-digits-0001
+    gankit diagnose runs/lsgan-digits-0001 --spectrum
     """
+    if spectrum:
+        given: dict[str, Any] = {"data": data, "variant": variant, "extensions": with_}
+        changes = {key: value for key, value in given.items() if value is not None}
+        _spectrum(run, batch, products, {**changes, "device": device}, as_json=json)
+        return
+    if (batch, products, data, variant, with_, device) != (None, 100, None, None, None, "cpu"):
+        raise InputError("the statistics of a run need no other flag", hint="add --spectrum, or leave them out")
+    _statistics(run, as_json=json)
+
+
+def _spectrum(run: Path, batch: int | None, products: int, changes: dict[str, Any], *, as_json: bool) -> None:
+    from gankit.cli import spectrum as words
+    from gankit.look.spectrum import spectrum
+
+    with console.log_to_stderr(), console.progress_bar():
+        found = spectrum(run, batch=batch, products=products, **changes)
+    if as_json:
+        console.print_json(words.document(found))
+        return
+    words.show(found)
+    console.next_steps(f"gankit diagnose {console.quoted(run)}", f"gankit resume {console.quoted(run)}")
+
+
+def _statistics(run: Path, *, as_json: bool) -> None:
     from gankit.look.diagnose import diagnose as read
 
     diagnosis = read(run)
-    if json:
+    if as_json:
         console.print_json(dataclasses.asdict(diagnosis))
         return
     from rich.table import Table
@@ -43,4 +82,4 @@ def diagnose(
     if not diagnosis.findings:
         console.paragraph(diagnosis.verdict)
     name = console.quoted(run)
-    console.next_steps(f"gankit eval {name}", f"gankit resume {name}")
+    console.next_steps(f"gankit eval {name}", f"gankit resume {name}", f"gankit diagnose {name} --spectrum")

@@ -95,6 +95,16 @@ def steps(root: Path) -> list[tuple[int, Path]]:
     return sorted(((step, path) for step, path in named if path.is_dir() and not path.is_symlink()), reverse=True)
 
 
+def newest(root: Path) -> Checkpoint | None:
+    """The newest intact checkpoint, for those who only look: damaged ones stay where they are, with a warning."""
+    for _, folder in steps(root):
+        try:
+            return read(folder)
+        except InputError as error:
+            log.warning("%s; looking at the one before", error.message)
+    return None
+
+
 def read_latest(root: Path) -> Checkpoint | None:
     """The newest intact checkpoint. Damaged ones are moved to `quarantine/` beside `root`, with a warning."""
     for _, folder in steps(root):

@@ -81,8 +81,7 @@ class R3ganLoss(AdversarialLoss):
         return {"r1": r1, "r2": r2}
 
     def generator(self, critic: Critic, batch: Batch) -> Mapping[str, Tensor]:
-        with torch.no_grad():
-            real = critic(batch.real)
+        real = critic(batch.real).detach()  # constant to the generator
         return {"pair": -logsigmoid(critic(batch.fake) - real)}
 
 

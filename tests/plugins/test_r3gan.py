@@ -95,8 +95,13 @@ def test_each_network_sees_each_batch_once_and_real_scores_are_constant_to_the_g
     d_terms(R3ganLoss(1.0), score, batch)
     assert seen == [(True, True)]  # one pass for both sides; leaves: core scores them in full precision
     seen.clear()
-    R3ganLoss(1.0).generator(critic_of(score, batch), batch)
-    assert sorted(seen) == [(False, False), (True, False)]
+    real, fake = (samples.clone().requires_grad_() for samples in (batch.real, batch.fake))
+    attached = Batch(real * 1, fake * 1)
+    terms = R3ganLoss(1.0).generator(critic_of(score, attached), attached)
+    assert len(seen) == 2
+    of_real, of_fake = torch.autograd.grad(terms["pair"].sum(), [real, fake], allow_unused=True)
+    assert of_real is None
+    assert of_fake.abs().min() > 0
 
 
 class KnownScores(Part):
