@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gankit.cli import console
-from gankit.cli.flags import Device, File, Json, With
+from gankit.cli.flags import Device, File, Json, With, picture_path
 from gankit.errors import InputError
 
 
@@ -19,13 +19,14 @@ def diagnose(
         bool, typer.Option("--spectrum", help="Look at the game and its networks at the last checkpoint instead.")
     ] = False,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Real samples of that game (default: the batch of the run).")
+        int | None, typer.Option(min=1, help="Real samples of that game (default: 256 points, or 128 others).")
     ] = None,
     products: Annotated[int, typer.Option(min=20, help="Products with the Jacobian, at most.")] = 100,
     data: Annotated[str | None, typer.Option(help="Where the data of the run are now.")] = None,
     variant: File = None,
     with_: With = None,
     device: Device = "cpu",
+    out: Annotated[str | None, typer.Option("-o", "--out", help="Draw the eigenvalues as well: x.png.")] = None,
     json: Json = False,
 ) -> None:
     """Diagnose a run from its statistics: collapse, a too confident discriminator, vanishing gradients, its end.
@@ -38,23 +39,30 @@ def diagnose(
     if spectrum:
         given: dict[str, Any] = {"data": data, "variant": variant, "extensions": with_}
         changes = {key: value for key, value in given.items() if value is not None}
-        _spectrum(run, batch, products, {**changes, "device": device}, as_json=json)
+        _spectrum(run, batch, products, {**changes, "device": device}, out, as_json=json)
         return
-    if (batch, products, data, variant, with_, device) != (None, 100, None, None, None, "cpu"):
+    if (batch, products, data, variant, with_, device, out) != (None, 100, None, None, None, "cpu", None):
         raise InputError("the statistics of a run need no other flag", hint="add --spectrum, or leave them out")
     _statistics(run, as_json=json)
 
 
-def _spectrum(run: Path, batch: int | None, products: int, changes: dict[str, Any], *, as_json: bool) -> None:
+def _spectrum(
+    run: Path, batch: int | None, products: int, changes: dict[str, Any], out: str | None, *, as_json: bool
+) -> None:
     from gankit.cli import spectrum as words
     from gankit.look.spectrum import spectrum
 
+    picture = None if out is None else picture_path(out, "-o")[0]
     with console.log_to_stderr(), console.progress_bar():
         found = spectrum(run, batch=batch, products=products, **changes)
+    if picture is not None:
+        words.draw(found, picture)
     if as_json:
         console.print_json(words.document(found))
         return
     words.show(found)
+    if picture is not None:
+        console.data.print(str(picture), markup=False)
     console.next_steps(f"gankit diagnose {console.quoted(run)}", f"gankit resume {console.quoted(run)}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gankit.cli import console
@@ -50,6 +51,17 @@ def document(found: Spectrum) -> dict[str, Any]:
 
 def _numbers(values: Spread) -> dict[str, float]:
     return {"median": values.median, "p5": values.low, "p95": values.high}
+
+
+def draw(found: Spectrum, picture: Path) -> None:
+    """The eigenvalues in the complex plane, as a PNG file."""
+    from gankit.base.files import write_durably
+    from gankit.page.plane import plane
+    from gankit.sample.pictures import png
+
+    unsettled = [one.value for one in found.eigenvalues if not one.settled()]
+    title = f"{found.variant} at {found.images_seen:,} images: eigenvalues of the game"
+    write_durably(picture, png(plane(found.settled, unsettled, title).image()))
 
 
 def show(found: Spectrum) -> None:
@@ -132,8 +144,8 @@ def advice(found: Spectrum) -> Iterator[tuple[str, str]]:
             f"{len(found.growing)} of {len(found.settled)} eigenvalues have a positive real part, up to "
             f"{max(value.real for value in found.growing):.3g}: what is small along them grows, so this is no local "
             "equilibrium",
-            "usual while a game learns; at the end of one: learning rates that fall (--g-lr 'cosine(1e-3, 0, 100%)'), "
-            "or a penalty at the data (--with r1)",
+            "some belong to these few samples, as a larger --batch shows; others are usual while a game learns, and "
+            "at the end of one call for learning rates that fall (--g-lr 'cosine(1e-3, 0, 100%)')",
         )
     if "fake" in found.slopes and found.slopes["fake"].median < FLAT:
         yield (

@@ -39,6 +39,7 @@ from gankit.store.run_folder import RunFolder
 T = TypeVar("T")
 
 EIGENVALUES, PRODUCTS = 20, 100  # that are looked for, and products with the Jacobian at most
+POINTS, SAMPLES = 256, 128  # of the game that is looked at: few samples have growing directions of their own
 DRAWS = 32  # z at which G is looked at
 MOST_BYTES = 4 << 30  # of the vectors of Arnoldi's method
 
@@ -89,8 +90,9 @@ class Spectrum:
 
 
 def spectrum(path: Path, *, batch: int | None = None, products: int = PRODUCTS, **changes: Any) -> Spectrum:
-    """Look at the game of a run at its last checkpoint, on `batch` fixed real samples and z (default: the run's batch).
+    """Look at the game of a run at its last checkpoint, on `batch` fixed real samples and as many z.
 
+    By default these are 256 points, or 128 samples of another kind; at least a batch of the run, at most all data.
     `changes` replace settings of the run: the device, the place of the data, a variant or extensions that were files.
     InputError without a run, a checkpoint or the data; PluginError without the plugins.
     """
@@ -107,7 +109,8 @@ def spectrum(path: Path, *, batch: int | None = None, products: int = PRODUCTS, 
             f"{path} was trained on other data: '{plan.config.data}' has changed since", hint="bring the old data back"
         )
     space = latent_space(plan, dataset)
-    n = min(batch or plan.config.batch, len(dataset))
+    usual = POINTS if dataset.spec.kind == "points" else SAMPLES
+    n = min(batch or max(usual, plan.config.batch), len(dataset))
     with own_streams(device):
         loop = build_loop(plan, data_spec(dataset, space), device)
         _load(loop, found, device)

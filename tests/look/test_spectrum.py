@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support import HOOKS, LOSS, gankit
 from support_runs import RING8
 
@@ -94,10 +95,13 @@ def test_the_command_tells_a_person_and_a_program(runs: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     assert max(map(len, shown.stdout.splitlines())) <= 80
     text = " ".join(shown.stdout.split())
-    assert "run: small at 640 images; the game on 16 real samples and as many fakes, 63 parameters" in text
+    assert "run: small at 640 images; the game on 256 real samples and as many fakes, 63 parameters" in text
     for words in ("eigenvalue of the game", "rotation 0.", "|dD/dx| at", "of 2 directions"):
         assert words in text
-    document = json.loads(gankit(*arguments, "--json", cwd=runs).stdout)
+    document = json.loads(gankit(*arguments, "--json", "-o", "plane.png", cwd=runs).stdout)
+    with Image.open(runs / "plane.png") as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 16) or []) > 10
+    (runs / "plane.png").unlink()
     assert document["slopes"].keys() == {"real", "between", "fake"}
     assert len(document["eigenvalues"]) == 20
     assert document["participation"]["of"] == 2
@@ -125,6 +129,7 @@ def test_what_cannot_be_told_is_said_beside_what_can(tmp_path: Path, monkeypatch
 
 def test_it_refuses_in_one_line(runs: Path, tmp_path: Path, refusal: Callable[..., str]) -> None:
     assert "nothing is not the folder of a run" in refusal("diagnose nothing --spectrum", tmp_path)
+    assert "the picture is a PNG" in refusal("diagnose run --spectrum -o x.jpg", runs)
     assert "add --spectrum, or leave them out" in refusal("diagnose run --batch 8", runs)
     assert "a file — pass it again: --variant FILE.py" in refusal("diagnose run --spectrum", runs)
     for name in ("young", "gone", "moved"):
