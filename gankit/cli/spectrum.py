@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,8 @@ def show(found: Spectrum) -> None:
         console.paragraph(
             f"G moves a sample along about {used.directions.median:.1f} of {used.of} directions "
             f"({used.directions.low:.1f}–{used.directions.high:.1f}); the largest singular value of dG/dz is "
-            f"{used.largest.median:.3g}, {used.tenth:.3g} times the {'tenth' if used.of >= 10 else 'last'}"
+            f"{used.largest.median:.3g}"
+            + (f", {used.tenth:.3g} times the {'tenth' if used.of >= 10 else 'last'}" if used.tenth < math.inf else "")
         )
     for name, reason in found.missing.items():
         console.paragraph(f"{name}: not told, {reason}")
@@ -134,7 +136,8 @@ def _slopes(found: Spectrum) -> None:
 def advice(found: Spectrum) -> Iterator[tuple[str, str]]:
     """(what was seen, what to do), for what is conspicuous."""
     rotation, used = found.rotation, found.participation
-    if rotation is not None and rotation >= TURNS:
+    known = 2 * len(found.settled) >= len(found.eigenvalues)
+    if rotation is not None and rotation >= TURNS and known:
         yield (
             f"rotation {rotation:.2f}: small steps lead around the equilibrium, and not to it",
             "lower both learning rates, or add a penalty at the data (--with r1); the average of G settles earlier",
@@ -153,7 +156,10 @@ def advice(found: Spectrum) -> Iterator[tuple[str, str]]:
             "a lower --d-lr, a weaker penalty, or augmentation (--with diffaugment)",
         )
     if used is not None and used.directions.median == 0:
-        yield "G ignores z: it has collapsed", "go back to an earlier checkpoint, and lower both learning rates"
+        yield (
+            "G ignores z: all samples of one condition are the same",
+            "where that is not meant, it is collapse: train anew with lower learning rates, or --with r1",
+        )
     elif used is not None and used.of >= MANY and used.directions.median < FEW:
         yield (
             f"samples move along {used.directions.median:.1f} of {used.of} directions only: G is close to collapse",

@@ -152,10 +152,10 @@ def test_it_refuses_in_one_line(runs: Path, tmp_path: Path, refusal: Callable[..
     assert "gankit-gone" in refusal("diagnose gone --spectrum", tmp_path, "3")
 
 
-def found_with(*values: complex, directions: float = 5.0, fake: float = 1.0) -> Spectrum:
+def found_with(*values: complex, directions: float = 5.0, fake: float = 1.0, unsettled: int = 0) -> Spectrum:
     one = Spread(directions, directions, directions)
     return Spectrum(
-        "run", "gan", 0, 8, 100, tuple(Eigenvalue(value, 0.0) for value in values),
+        "run", "gan", 0, 8, 100, tuple(Eigenvalue(value, 0.0) for value in values) + (Eigenvalue(-9, 1.0),) * unsettled,
         {"fake": Spread(fake, fake, fake)}, Participation(one, 64, one, 1.0), {},
     )  # fmt: skip
 
@@ -165,6 +165,7 @@ def found_with(*values: complex, directions: float = 5.0, fake: float = 1.0) -> 
     [
         (found_with(-1, -2), []),
         (found_with(-0.3 + 0.4j, -0.3 - 0.4j), ["rotation 0.80"]),
+        (found_with(-0.3 + 0.4j, -0.3 - 0.4j, unsettled=3), []),
         (found_with(-5, 2), ["1 of 2 eigenvalues have a positive real part, up to 2"]),
         (found_with(-5, 1e-4), []),
         (found_with(-1, fake=1e-5), ["D is flat at fakes, 1e-05"]),
