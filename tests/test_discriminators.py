@@ -9,10 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from gankit import Adversary, discriminators
-from gankit.discriminators import MultiPeriod, MultiResolution, MultiScale, Patch, Several, UNet, feature_matching
+from gankit.discriminators import (
+    MultiPeriod,
+    MultiResolution,
+    MultiScale,
+    Patch,
+    Projected,
+    Several,
+    UNet,
+    feature_matching,
+)
 from gankit.errors import InputError
 from gankit.game.critic import coupling
+from gankit.measure.features import lite0
 
+needs_lite0 = pytest.mark.skipif(not lite0.available(), reason="gankit[lite0] is not installed")
 CASES: list[tuple[str, Callable[[], nn.Module], tuple[int, ...]]] = [
     ("patch", lambda: Patch(3, width=8), (3, 40, 33)),
     ("patch-spectral", lambda: Patch(1, width=8, layers=2, norm="spectral"), (1, 28, 28)),
@@ -23,11 +34,18 @@ CASES: list[tuple[str, Callable[[], nn.Module], tuple[int, ...]]] = [
     ("unet", lambda: UNet(3, width=8), (3, 32, 24)),
     ("periods", lambda: MultiPeriod(1, width=4), (1, 1000)),
     ("resolutions", lambda: MultiResolution(2, width=4, windows=(256, 128)), (2, 1000)),
+    ("projected", lambda: Projected(side=64, width=8), (1, 28, 28)),
     ("several", lambda: Several(MultiPeriod(1, width=4), MultiResolution(1, width=4, windows=(256, 128))), (1, 900)),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("make", "shape"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        pytest.param(make, shape, id=name, marks=[needs_lite0] if name == "projected" else [])
+        for name, make, shape in CASES
+    ],
+)
 def test_it_plays_penalised_and_each_sample_has_scores_of_its_own(
     make: Callable[[], nn.Module], shape: tuple[int, ...]
 ) -> None:

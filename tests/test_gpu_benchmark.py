@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PARTS = "arithmetic,waiting,memory,graphs,double_backward,data"
+PARTS = "arithmetic,memory,graphs"
 
 
 def gpu(out: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -6,16 +6,15 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, interpolate, relu
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.functional import relu
 
+from gankit.discriminators import Projected
 from gankit.plugin import (
     AdversarialLoss,
     Batch,
     Critic,
     CriticOutput,
     DataSpec,
-    FrozenLite0,
     InputError,
     TrainConfig,
     VariantInfo,
@@ -24,10 +23,7 @@ from gankit.plugin import (
     option,
 )
 
-STRIDES = (4, 8, 16, 32)  # of the maps of the frozen network
-SLOPE = 0.2  # of the leaky ReLUs
-LEAST = 4  # side of the maps of logits, where the side of the images allows it
-GROWTH = 4  # a critic's channels double with each halving, up to so many times those that it begins with
+STRIDE = 32  # of the coarsest map of the frozen network
 
 
 @dataclass(frozen=True)
@@ -47,10 +43,10 @@ class Options:
     )
 
     def __post_init__(self) -> None:
-        if self.side % STRIDES[-1]:
+        if self.side % STRIDE:
             raise InputError(
-                f"side={self.side}: the maps of the frozen network have strides up to {STRIDES[-1]}",
-                hint=f"a multiple of {STRIDES[-1]}: -s side={max(2, round(self.side / 32)) * 32}",
+                f"side={self.side}: the maps of the frozen network have strides up to {STRIDE}",
+                hint=f"a multiple of {STRIDE}: -s side={max(2, round(self.side / 32)) * 32}",
             )
 
 
@@ -87,115 +83,22 @@ class ProjectedLoss(AdversarialLoss):
 # -- the discriminator -------------------------------------------------------------------------------------------------
 
 
-class RandomConv(nn.Module):
-    """A convolution with fixed random weights (Kaiming), which keeps the resolution."""
-
-    weight: Tensor
-
-    def __init__(self, channels: int, out: int, kernel: int) -> None:
-        super().__init__()
-        # There is no activation after it, so the gain is one: the variance stays as it is.
-        weight = nn.init.kaiming_normal_(torch.empty(out, channels, kernel, kernel), nonlinearity="linear")
-        self.register_buffer("weight", weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
-
-
-class Projection(nn.Module):
-    """Images -> four maps of the strides 4, 8, 16 and 32: frozen features, mixed at random.
-
-    Cross-channel mixing (CCM) is a random 1x1 convolution at each scale. Cross-scale mixing (CSM) goes from the
-    coarsest to the finest scale: the mixed coarser map is enlarged and added, and a random 3x3 convolution follows.
-    """
-
-    def __init__(self, options: Options) -> None:
-        super().__init__()
-        self.features = FrozenLite0(options.side)
-        self.ccm, self.csm = nn.ModuleList(), nn.ModuleList()
-        self.widths: list[int] = list(self.features.channels)
-        if options.mixing != "none":
-            mixed = [options.width << scale for scale in range(len(STRIDES))]
-            self.ccm.extend(RandomConv(*pair, 1) for pair in zip(self.widths, mixed, strict=True))
-            self.widths = mixed
-        if options.mixing == "scales":
-            finer = [options.width, *self.widths[:-1]]
-            self.csm.extend(RandomConv(*pair, 3) for pair in zip(self.widths, finer, strict=True))
-            self.widths = finer
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        maps = self.features.maps(images)
-        if self.ccm:
-            maps = [mix(x) for mix, x in zip(self.ccm, maps, strict=True)]
-        if self.csm:
-            maps[-1] = self.csm[-1](maps[-1])
-            for scale in (2, 1, 0):
-                coarser = interpolate(maps[scale + 1], scale_factor=2, mode="bilinear", align_corners=False)
-                maps[scale] = self.csm[scale](maps[scale] + coarser)
-        return maps
-
-
-class ScaleCritic(nn.Module):
-    """A map [N, C, h, h] (and y [N, K]) -> its logits [N, positions].
-
-    A few convolutions with spectral normalisation. y enters by projection (Miyato and Koyama, 2018). There is no batch
-    norm, which the authors' code has: it would couple the samples of a batch.
-    """
-
-    def __init__(self, channels: int, side: int, condition: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(SLOPE, inplace=True)]
-        out = channels
-        for number in range(halvings(side)):
-            before, out = out, min(channels << (number + 1), channels * GROWTH)
-            layers += [nn.Conv2d(before, out, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE, inplace=True)]
-        self.layers = nn.Sequential(*layers)
-        self.logits = nn.Conv2d(out, 1, 3, padding=1)
-        self.embed = nn.Linear(condition, out, bias=False) if condition else None
-        for layer in list(self.modules()):
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                spectral_norm(layer)
-
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        x = self.layers(x)
-        logits: Tensor = self.logits(x).flatten(1)
-        if self.embed is not None and condition is not None:
-            logits = logits + (self.embed(condition)[:, :, None, None] * x).sum(1).flatten(1)
-        return logits
-
-
-class ProjectedDiscriminator(nn.Module):
+class ProjectedDiscriminator(Projected):
     """Images [N, C, H, W] (and y [N, K]) -> [N, 1 + P]: the mean logit of the four scales, and all P logits.
 
     Nothing moves but the critics. The random convolutions are buffers, which every checkpoint has; the frozen network
     is none of its modules.
     """
 
-    def __init__(self, options: Options, condition: int = 0) -> None:
-        super().__init__()
-        self.projection = Projection(options)
-        scales = zip(self.projection.widths, STRIDES, strict=True)
-        self.critics = nn.ModuleList(ScaleCritic(width, options.side // s, condition) for width, s in scales)
-
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
-        maps = self.projection(images)
-        logits = [critic(x, condition) for critic, x in zip(self.critics, maps, strict=True)]
+        logits = [scale.flatten(1) for scale in self.logits(images, condition)]
         score = torch.stack([scale.mean(1) for scale in logits]).mean(0)
         return torch.cat([score[:, None], *logits], dim=1)
 
 
-def halvings(side: int) -> int:
-    """How often a map is halved while its side stays even, and at least 4."""
-    count = 0
-    while side % 2 == 0 and side // 2 >= LEAST:
-        count, side = count + 1, side // 2
-    return count
-
-
 def positions(options: Options) -> list[int]:
     """The numbers of logits of the four scales."""
-    sides = [options.side // stride for stride in STRIDES]
-    return [(side >> halvings(side)) ** 2 for side in sides]
+    return [side**2 for side in Projected.sides(options.side)]
 
 
 # -- what it is --------------------------------------------------------------------------------------------------------
@@ -225,7 +128,9 @@ def gankit_loss(data: DataSpec, options: Options) -> AdversarialLoss:
 
 @hookimpl
 def gankit_discriminator(data: DataSpec, options: Options) -> nn.Module:
-    return ProjectedDiscriminator(options, data.condition)
+    return ProjectedDiscriminator(
+        side=options.side, width=options.width, mixing=options.mixing, condition=data.condition
+    )
 
 
 @hookimpl

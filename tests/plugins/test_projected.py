@@ -13,6 +13,7 @@ from support_plugins import loop_with
 
 from gankit.contracts import Batch, DataSpec
 from gankit.data import Dataset
+from gankit.discriminators.projected import Projection, RandomConv
 from gankit.errors import InputError, ResourceError
 from gankit.game.critic import refuse_coupled_samples
 from gankit.measure.features import lite0
@@ -81,13 +82,13 @@ def test_random_mixing_keeps_the_variance() -> None:
     torch.manual_seed(0)
     x = torch.randn(8, 64, 16, 16)
     for kernel in (1, 3):
-        mixed = projected.RandomConv(64, 64, kernel)(x)[:, :, 1:-1, 1:-1]
+        mixed = RandomConv(64, 64, kernel)(x)[:, :, 1:-1, 1:-1]
         assert float(mixed.var()) == pytest.approx(1, abs=0.1)
 
 
 @needs_lite0
 def test_a_coarser_scale_reaches_the_finer_ones_and_not_the_other_way() -> None:
-    projection = projected.Projection(projected.Options(**TINY))
+    projection = Projection(64, 8, "scales")
     maps = [torch.zeros(1, channels, side, side) for channels, side in ((24, 16), (40, 8), (112, 4), (320, 2))]
     reached = []
     for scale in range(4):
@@ -100,8 +101,7 @@ def test_a_coarser_scale_reaches_the_finer_ones_and_not_the_other_way() -> None:
 @needs_lite0
 @pytest.mark.parametrize("mixing", ["scales", "channels", "none"])
 def test_the_score_is_the_mean_logit_of_the_scales(mixing: str) -> None:
-    options = projected.Options(side=64, width=8, mixing=mixing)  # type: ignore[arg-type]
-    discriminator = projected.ProjectedDiscriminator(options).eval()
+    discriminator = projected.ProjectedDiscriminator(side=64, width=8, mixing=mixing).eval()  # type: ignore[arg-type]
     output = discriminator(torch.rand(2, 1, 28, 28))
     assert output.shape == (2, 1 + 52)
     by_hand = torch.stack([part.mean(1) for part in output[:, 1:].split([16, 16, 16, 4], dim=1)]).mean(0)
@@ -140,7 +140,7 @@ def test_grey_and_colour_images_of_any_size_are_played(shape: tuple[int, ...], p
 @needs_lite0
 def test_a_conditional_critic_knows_the_class() -> None:
     torch.manual_seed(0)
-    discriminator = projected.ProjectedDiscriminator(projected.Options(**TINY), condition=2).eval()
+    discriminator = projected.ProjectedDiscriminator(**TINY, condition=2).eval()
     images, classes = torch.rand(1, 3, 16, 16), torch.eye(2)
     scores = [discriminator(images, y[None])[:, 1:].split([16, 16, 16, 4], dim=1) for y in classes]
     assert all(not torch.allclose(first, second) for first, second in zip(*scores, strict=True))

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-PARTS = "check,fp16,resume,kill,processes,speed,recipes,quality"
+PARTS = "check,fp16,waiting,double_backward,data,resume,kill,processes,speed,recipes,quality"
 
 
 def test_the_longer_parts_in_miniature(tmp_path: Path) -> None:
