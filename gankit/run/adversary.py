@@ -67,7 +67,7 @@ class Adversary(nn.Module):
         """An adversary on the device of `discriminator`.
 
         discriminator: samples [N, *shape] (and y [N, condition]) -> scores [N], raw; or maps of scores [N, …], of which
-            every position counts like a sample. It may be wrapped by DistributedDataParallel.
+            every position counts like a sample. It may be wrapped by DistributedDataParallel, not sharded.
         loss: a variant by its name or file ('./mine.py'), whose game is one of scores; or an `AdversarialLoss`.
         shape: of one sample: (C, H, W), (C, T), (C, D, H, W) or (D,).
         parts: extensions by name or file, and `Part` objects: the objects come last, otherwise in their order.
@@ -266,6 +266,11 @@ def _are_arguments(module: object, loss: object, shape: object, condition: objec
     """InputError for arguments of other types than an adversary takes."""
     if not isinstance(module, nn.Module):
         raise InputError(f"the discriminator is {_kind(module)}, not a torch.nn.Module", hint="a network of yours")
+    if any(hasattr(parameter, "device_mesh") for parameter in module.parameters()):  # a DTensor
+        raise InputError(
+            "the discriminator is sharded, and its gradients are averaged over the processes here",
+            hint="give D whole; your own networks may be sharded",
+        )
     if not isinstance(loss, (str, Path, AdversarialLoss)):
         raise InputError(f"the loss is {_kind(loss)}", hint="the name or file of a variant, or an AdversarialLoss")
     sides = isinstance(shape, Sequence) and all(isinstance(side, int) and side > 0 for side in shape)

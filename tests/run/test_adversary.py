@@ -316,9 +316,11 @@ def test_parameters_of_a_loss_are_spoken_of(caplog: pytest.LogCaptureFixture) ->
 
 
 PAIR = """
-import copy
+import copy, warnings
 import torch, gankit
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 torch.distributed.init_process_group("gloo")
@@ -336,6 +338,32 @@ torch.distributed.barrier()
 flat = torch.cat([p.detach().flatten() for p in d.parameters()])
 both = [torch.zeros_like(flat) for _ in range(2)]
 torch.distributed.all_gather(both, flat)
+
+# The caller's network may be sharded, D may not.
+mesh = init_device_mesh("cpu", (2,))
+net = nn.Sequential(nn.Conv2d(2, 4, 3, 1, 1), nn.SiLU(), nn.Conv2d(4, 2, 3, 1, 1))
+whole, judge, second = copy.deepcopy(net), copy.deepcopy(d), copy.deepcopy(d)
+fully_shard(net, mesh=mesh)
+
+def play(net, judge, part):
+    g = torch.Generator().manual_seed(1)
+    adversary = gankit.Adversary(judge, "hinge", shape=(2, 8, 8), lr=1e-2, optimizer="sgd")
+    optimizer = torch.optim.SGD(net.parameters(), 1e-1)
+    for step in range(2):
+        fake = net(torch.randn(8, 2, 8, 8, generator=g)[part])
+        adversary.d_step(torch.randn(8, 2, 8, 8, generator=g)[part], fake)
+        optimizer.zero_grad()
+        adversary.g_loss(fake).backward()
+        optimizer.step()
+
+play(net, judge, mine)
+sharded = [p.full_tensor() for p in net.parameters()]
+try:
+    gankit.Adversary(fully_shard(copy.deepcopy(d), mesh=mesh), "hinge", shape=(2, 8, 8))
+except gankit.errors.InputError as error:
+    assert "the discriminator is sharded" in error.message, error.message
+else:
+    raise AssertionError("a sharded D was taken")
 torch.distributed.destroy_process_group()
 if rank == 0:
     assert torch.equal(*both)
@@ -344,6 +372,8 @@ if rank == 0:
     for step in range(2):
         alone.d_step(torch.randn(8, 2, 8, 8, generator=g), torch.randn(8, 2, 8, 8, generator=g))
     torch.testing.assert_close(torch.cat([p.detach().flatten() for p in plain.parameters()]), flat, atol=1e-5, rtol=1e-4)
+    play(whole, second, slice(None))
+    torch.testing.assert_close(sharded, [p.detach() for p in whole.parameters()], atol=1e-5, rtol=1e-4)
     print("the same")
 """
 
