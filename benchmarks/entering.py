@@ -9,6 +9,7 @@ A small KL-VAE (mean absolute error, KL weight 1e-4, Adam 1e-3, batch 32) is tra
                    is a ratio of gradient norms of one batch, at most 10,000
 * `gankit@SHARE`   `gankit.Adversary` (hinge, R1 with gamma 1 in every 4th step) and `gankit.Entrance` (D learns alone
                    for 100 steps, then a ramp of 200; averaged norms, at most 1)
+* `gankit-half@SHARE`, `-slow`, `-calm`: at most 0.5; D's rate 3e-4 in place of 1e-3; R1 with gamma 10
 
 Both have the same discriminator of patches. Scores of what is reconstructed of the other fifth: mean absolute error
 (grey levels of 255) and FID against the same images in the `classifier` space. A run has failed when a number is not
@@ -39,6 +40,7 @@ from gankit.measure.metrics.distances import FrechetDistance
 from gankit.modality import modality_of
 
 ARMS = ("none", "plain@0", "plain@0.5", "gankit@0", "gankit@0.25", "gankit@0.5", "gankit@0.75")
+WAYS: dict[str, dict[str, float]] = {"half": {"most": 0.5}, "slow": {"lr": 3e-4}, "calm": {"gamma": 10.0}}
 BATCH, KL, FAILED = 32, 1e-4, 1.5
 
 
@@ -87,6 +89,8 @@ def play(arm: str, seed: int, steps: int, images: Tensor) -> Vae:
     """One training."""
     torch.manual_seed(seed)
     name, _, share = arm.partition("@")
+    name, _, way = name.partition("-")
+    settings = {"most": 1.0, "lr": 1e-3, "gamma": 1.0, **(WAYS[way] if way else {})}
     first = steps if not share else round(float(share) * steps)
     shape = tuple(images.shape[1:])
     vae, d = Vae(shape), Patch(shape[0], width=16, layers=2)
@@ -96,13 +100,13 @@ def play(arm: str, seed: int, steps: int, images: Tensor) -> Vae:
         d,
         "hinge",
         shape=shape,
-        lr=1e-3,
+        lr=settings["lr"],
         betas=(0.5, 0.9),
         parts=["r1"],
-        options={"r1": {"gamma": 1.0}},
+        options={"r1": {"gamma": settings["gamma"]}},
         penalty_every=4,
     )
-    entrance = gankit.Entrance(wait=100, ramp=200, last_layer=vae.last.weight)
+    entrance = gankit.Entrance(wait=100, ramp=200, last_layer=vae.last.weight, most=settings["most"])
     for step in range(steps):
         real = images[torch.randint(len(images), (BATCH,))]
         fake, mean, log_variance = vae(real)
