@@ -98,7 +98,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
-IN_CI = ("README.md", "docs/adversary.md", "docs/tutorial.md")
+IN_CI = ("README.md", "docs/adversary.md")
 """Whose blocks the tests run; those of the other pages are run by `make reliability`."""
 WITH_BLOCKS = [path for path in DOCUMENTS if blocks(path)]
 

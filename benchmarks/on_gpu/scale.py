@@ -40,7 +40,7 @@ class Scale:
     @property
     def variants(self) -> list[str]:
         """The variants of gankit that are tried."""
-        return self.of(_own(discovery.VARIANTS), ["gan", "wgan-gp"])
+        return self.of(_own(discovery.VARIANTS), ["wgan-gp"])
 
     @property
     def extensions(self) -> list[str]:

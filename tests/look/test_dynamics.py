@@ -58,10 +58,7 @@ def test_a_penalty_around_one_jumps_at_the_equilibrium_and_never_settles() -> No
 
 
 def test_the_command_shows_a_table_and_refuses_other_games(tmp_path: Path, refusal: Callable[..., str]) -> None:
-    done = gankit("verify", "--dynamics", "gan", "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert [row["verdict"] for row in json.loads(done.stdout)] == ["circles"]
-    shown = gankit("verify", "--dynamics", "gan", "wgan", cwd=tmp_path, COLUMNS="80")
+    shown = gankit("verify", "--dynamics", "gan", cwd=tmp_path, COLUMNS="80")
     assert max(map(len, shown.stdout.splitlines())) <= 80
     assert "circles around it" in shown.stdout
     assert "±0.5i" in shown.stdout
