@@ -17,10 +17,11 @@ demo: $(INSTALLED)  ## Train the recipe digits on the CPU; leaves a sample grid 
 
 test: $(INSTALLED)  ## The tests, on two cores; where Python is told to keep no bytecode, each of their processes would compile gankit.
 	$(BIN)/python -m compileall -q gankit plugins
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --ignore tests/reliability
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m 'not slow' --ignore tests/reliability
 
-reliability: $(INSTALLED)  ## A share of each campaign of accidents (reliability/), and sabotage that it must notice.
+reliability: $(INSTALLED)  ## A share of each campaign of accidents (reliability/), sabotage that it must notice, and slow tests.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal tests/reliability
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow --ignore tests/reliability
 
 lint: $(INSTALLED)  ## Style and types.
 	$(BIN)/ruff check .

@@ -260,6 +260,7 @@ print(len(dataset), pa.default_memory_pool().max_memory())
 """
 
 
+@pytest.mark.slow
 def test_a_file_of_one_large_group_is_read_in_little_memory(tmp_path: Path) -> None:
     noise = np.random.default_rng(0)
     rows = [

@@ -69,6 +69,7 @@ def test_what_is_no_package_or_gankits_own_is_refused(
         assert f"'{name}'" in refusal(arguments, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_plugin_goes_in_is_listed_and_goes_out(tmp_path: Path) -> None:
     """In an environment of its own, which sees this one's packages."""
     python = environment_in(tmp_path / "env")

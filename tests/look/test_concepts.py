@@ -55,6 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
+@pytest.mark.slow
 def test_seeds_are_of_their_class_and_sums_are_what_they_are_said_to_be(folder: Path) -> None:
     result = gankit("arithmetic", "run", "--variant", "./planted.py", "--json", cwd=folder)
     assert result.returncode == 0, result.stderr

@@ -163,7 +163,9 @@ def gradients(variant: str, player: str, precision: str) -> tuple[float, Tensor]
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=pytest.mark.slow) if name == "projected" else name for name in VARIANTS]
+)
 def test_losses_and_gradients_of_every_variant_stay_close_to_float64(variant: str, player: str) -> None:
     """Relative to the norm of all gradients of a player."""
     loss, exact = gradients(variant, player, "fp64")

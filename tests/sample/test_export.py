@@ -130,7 +130,7 @@ def test_every_kind_of_generator_is_what_gankit_sample_makes(place: Path, toy: T
         assert apart <= (1 if made.dtype == np.uint8 else 1e-4)
 
 
-@pytest.mark.parametrize("variant", ["gan", "stylegan2"])
+@pytest.mark.parametrize("variant", ["gan", pytest.param("stylegan2", marks=pytest.mark.slow)])
 def test_psi_is_the_truncation_of_gankit_sample(place: Path, variant: str) -> None:
     file = Toy(variant, (1, 8, 8)).write(place / "toy.safetensors")
     run, trained = run_of(export(file, to="pt2").file), api.load(file)

@@ -201,6 +201,7 @@ def test_generators_of_other_things_and_silly_numbers_are_refused() -> None:
             score(trained(OnePicture(drawn(corners(TRIANGLES, 1))[0])), TRIANGLES, n=n)
 
 
+@pytest.mark.slow
 def test_the_three_numbers_of_a_checkpoint_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -289,6 +289,7 @@ def test_one_run_is_opened_at_once(place: Path) -> None:
         assert "<h1>one</h1>" in running.ask(running.address.removeprefix(running.origin)).text
 
 
+@pytest.mark.slow
 def test_a_training_run_goes_on_while_hundreds_of_requests_come(tmp_path: Path) -> None:
     command = [
         GANKIT,
