@@ -71,6 +71,7 @@ class Agenda:
         self.attempts, self.lost = _count(records, "started"), _count(records, "lost")
         self._searched = {(t.cell, t.number): t for t in self.planned.values() if t.phase == "search"}
         self._todo: deque[Callable[[], Trial]] = deque()
+        self._repetitions: list[Trial] = []  # of the best, after all else: seed by seed, so that all cells come as far
         self._waiting: dict[str, int] = {}  # cell -> trials of its search that have not ended
         if definition.search is None:
             self._add(definition.grid_trials())
@@ -79,9 +80,9 @@ class Agenda:
 
     def next(self) -> tuple[Trial, bool] | None:
         """A trial to run now, and whether it is new to the journal; None when there is none at this moment."""
-        if not self._todo:
+        if not self.waiting:
             return None
-        trial = self._todo.popleft()()
+        trial = self._todo.popleft()() if self._todo else self._repetitions.pop(0)
         new = trial.id not in self.planned
         self.planned[trial.id] = trial
         if trial.phase == "search":
@@ -91,7 +92,7 @@ class Agenda:
     @property
     def waiting(self) -> int:
         """Trials that can be given out now."""
-        return len(self._todo)
+        return len(self._todo) + len(self._repetitions)
 
     def put_back(self, trial: Trial) -> None:
         """Give a trial out again, before all others."""
@@ -117,7 +118,9 @@ class Agenda:
             if self.chosen.get(cell, {}).get("settings") != settings:
                 self.chosen[cell] = {"event": "chosen", "cell": cell, "from": best.id, "settings": settings}
                 due.append(self.chosen[cell])
-            self._add(self.definition.best_trials(self.definition.cell(cell), best.number, settings))
+            trials = self.definition.best_trials(self.definition.cell(cell), best.number, settings)
+            self._repetitions += filter(self._is_due, trials)
+        self._repetitions.sort(key=lambda trial: trial.seed)
         return due
 
     # -- counts --------------------------------------------------------------------------------------------------------

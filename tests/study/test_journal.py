@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,21 +41,22 @@ def test_damage_in_the_middle_is_no_torn_line(tmp_path: Path) -> None:
 # -- what is left to do is a function of the journal -------------------------------------------------------------------
 
 
-def searching(trials: int = 3) -> tuple[Definition, RandomSampler]:
+def searching(trials: int = 3, variants: Sequence[str] = ("gan",)) -> tuple[Definition, RandomSampler]:
     definition = from_flags(
         {"images": 1_000},
-        variants=["gan"],
+        variants=variants,
         data=["ring8"],
         seeds=2,
         search={"ranges": "wide", "trials": trials},
     )
-    space = Space("gan-ring8", {"g_lr": LogUniform(1e-5, 1e-2)}, frozenset(), {"g_lr": 1e-3})
-    return definition, RandomSampler({"gan-ring8": space}, 0)
+    names = [f"{variant}-ring8" for variant in variants]
+    spaces = {name: Space(name, {"g_lr": LogUniform(1e-5, 1e-2)}, frozenset(), {"g_lr": 1e-3}) for name in names}
+    return definition, RandomSampler(spaces, 0)
 
 
-def play(path: Path, trials: int = 3, steps: int = 100) -> list[Trial]:
+def play(path: Path, trials: int = 3, steps: int = 100, variants: Sequence[str] = ("gan",)) -> list[Trial]:
     """Let the agenda run without training; a trial of draw k scores k + 1, the last draw diverges."""
-    definition, sampler = searching(trials)
+    definition, sampler = searching(trials, variants)
     agenda = Agenda(definition, read(path), sampler)
     ran = []
 
@@ -101,6 +103,12 @@ def test_a_search_is_followed_by_repetitions_of_its_best(tmp_path: Path) -> None
     results = journal.results(path)
     assert [result.status for result in results] == ["ok", "ok", "diverged", "ok", "ok"]
     assert play(path) == []
+
+
+def test_repetitions_come_seed_by_seed_so_that_all_cells_come_as_far(tmp_path: Path) -> None:
+    ran = play(tmp_path / "journal.jsonl", variants=("gan", "lsgan"))
+    repeated = [(trial.cell, trial.seed) for trial in ran if trial.phase == "best"]
+    assert repeated == [("gan-ring8", 0), ("lsgan-ring8", 0), ("gan-ring8", 1), ("lsgan-ring8", 1)]
 
 
 @pytest.mark.parametrize("steps", range(1, 5))
