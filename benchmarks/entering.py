@@ -1,6 +1,7 @@
 """What happens to a VAE when a discriminator enters: gankit's adversary and entrance beside the usual recipe.
 
     OMP_NUM_THREADS=1 python benchmarks/entering.py [--data digits] [--seeds 20] [--steps 1200] [--out runs/entering]
+    OMP_NUM_THREADS=1 python benchmarks/entering.py --data PATH_OF_CIFAR10 --size 32 --features lite0
 
 A small KL-VAE (mean absolute error, KL weight 1e-4, Adam 1e-3, batch 32) is trained on four fifths of the data. Arms:
 
@@ -12,7 +13,7 @@ A small KL-VAE (mean absolute error, KL weight 1e-4, Adam 1e-3, batch 32) is tra
 * `gankit-half@SHARE`, `-slow`, `-calm`: at most 0.5; D's rate 3e-4 in place of 1e-3; R1 with gamma 10
 
 Both have the same discriminator of patches. Scores of what is reconstructed of the other fifth: mean absolute error
-(grey levels of 255) and FID against the same images in the `classifier` space. A run has failed when a number is not
+(grey levels of 255) and FID against the same images in the space of `--features`. A run has failed when a number is not
 finite or the error is more than 1.5 times that of `none` with the same seed. OUT/results.jsonl has a line for each run,
 and what is in it is not run again; OUT/table.md has medians with 95 % bootstrap intervals over the seeds.
 """
@@ -32,7 +33,7 @@ from torch.nn import functional as F  # noqa: N812
 
 import gankit
 from gankit import core
-from gankit.data import Dataset, Preparation, load_dataset
+from gankit.data import Preparation, load_dataset
 from gankit.discriminators import Patch
 from gankit.measure.features import choose_space
 from gankit.measure.features.extract import extract
@@ -131,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="digits")
     parser.add_argument("--size", default=None)
+    parser.add_argument("--features", default="classifier", help="lite0 for photographs")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=1200)
@@ -144,17 +146,18 @@ def main() -> None:
     data = load_dataset(
         arguments.data, catalogues.catalogue("gankit_datasets"), how=Preparation.of({"size": arguments.size})
     )
-    space = choose_space("classifier", data, catalogues.catalogue("gankit_features"))
+    space = choose_space(arguments.features, data, catalogues.catalogue("gankit_features"))
     floats = modality_of(data.spec.shape).floats(data.samples)
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
     cut = len(data) * 4 // 5
     held = order[cut:][:2000]
+    real = features(space, data.samples[held])
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         for arm in arguments.arms.split(","):
             if any((line["arm"], line["seed"]) == (arm, seed) for line in lines(out)):
                 continue
             vae = play(arm, seed, arguments.steps, floats[order[:cut]])
-            line = {"arm": arm, "seed": seed, **scores(vae, data, floats, held, space)}
+            line = {"arm": arm, "seed": seed, **scores(vae, floats[held], real, space)}
             with (out / "results.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
             print(line, flush=True)
@@ -163,18 +166,22 @@ def main() -> None:
 
 
 @torch.no_grad()
-def scores(vae: Vae, data: Dataset, floats: Tensor, held: Tensor, space: Any) -> dict[str, float | None]:
+def scores(vae: Vae, held: Tensor, real: Tensor, space: Any) -> dict[str, float | None]:
     """Mean absolute error in grey levels, and FID of reconstructions; None where a number is not finite."""
-    made = torch.cat([vae(part)[0] for part in torch.split(floats[held], 250)])
-    error = float((made - floats[held]).abs().mean()) * 127.5
+    made = torch.cat([vae(part)[0] for part in torch.split(held, 250)])
+    error = float((made - held).abs().mean()) * 127.5
     if not bool(made.isfinite().all()):
         return {"error": None, "fid": None}
-    stored = modality_of(data.spec.shape).stored(made)
     metric = FrechetDistance(space.dim)
-    for samples, real in ((data.samples[held], True), (stored, False)):
-        views = extract(space, lambda a, b, samples=samples: samples[a:b], len(held), torch.device("cpu"), "")  # type: ignore[misc]
-        metric.update(views.features, real=real)
+    metric.update(real, real=True)
+    metric.update(features(space, modality_of(tuple(held.shape[1:])).stored(made)), real=False)
     return {"error": error, "fid": float(metric.compute())}
+
+
+def features(space: Any, samples: Tensor) -> Tensor:
+    """The features of images as data sets store them."""
+    found: Tensor = extract(space, lambda a, b: samples[a:b], len(samples), torch.device("cpu"), "").features
+    return found
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
