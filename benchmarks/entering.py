@@ -1,7 +1,7 @@
 """What happens to a VAE when a discriminator enters: gankit's adversary and entrance beside the usual recipe.
 
     OMP_NUM_THREADS=1 python benchmarks/entering.py [--data digits] [--seeds 20] [--steps 1200] [--out runs/entering]
-    OMP_NUM_THREADS=1 python benchmarks/entering.py --data PATH_OF_CIFAR10 --size 32 --features lite0
+    OMP_NUM_THREADS=1 python benchmarks/entering.py --data PATH_OF_CIFAR10 --size 32 --features lite0 --code 256
 
 A small KL-VAE (mean absolute error, KL weight 1e-4, Adam 1e-3, batch 32) is trained on four fifths of the data. Arms:
 
@@ -10,7 +10,8 @@ A small KL-VAE (mean absolute error, KL weight 1e-4, Adam 1e-3, batch 32) is tra
                    is a ratio of gradient norms of one batch, at most 10,000
 * `gankit@SHARE`   `gankit.Adversary` (hinge, R1 with gamma 1 in every 4th step) and `gankit.Entrance` (D learns alone
                    for 100 steps, then a ramp of 200; averaged norms, at most 1)
-* `gankit-half@SHARE`, `-slow`, `-calm`: at most 0.5; D's rate 3e-4 in place of 1e-3; R1 with gamma 10
+* `gankit-half@SHARE`, `-light`, `-slow`, `-calm`: at most 0.5; weight 0.5; D's rate 3e-4 in place of 1e-3; R1 with
+  gamma 10
 
 Both have the same discriminator of patches. Scores of what is reconstructed of the other fifth: mean absolute error
 (grey levels of 255) and FID against the same images in the space of `--features`. A run has failed when a number is not
@@ -41,12 +42,17 @@ from gankit.measure.metrics.distances import FrechetDistance
 from gankit.modality import modality_of
 
 ARMS = ("none", "plain@0", "plain@0.5", "gankit@0", "gankit@0.25", "gankit@0.5", "gankit@0.75")
-WAYS: dict[str, dict[str, float]] = {"half": {"most": 0.5}, "slow": {"lr": 3e-4}, "calm": {"gamma": 10.0}}
+WAYS: dict[str, dict[str, float]] = {
+    "half": {"most": 0.5},
+    "light": {"weight": 0.5},
+    "slow": {"lr": 3e-4},
+    "calm": {"gamma": 10.0},
+}
 BATCH, KL, FAILED = 32, 1e-4, 1.5
 
 
 class Vae(nn.Module):
-    """Images [N, C, H, W] with sides that 4 divides -> reconstructions, mean and log variance of 32 numbers."""
+    """Images [N, C, H, W] with sides that 4 divides -> reconstructions, mean and log variance of `code` numbers."""
 
     def __init__(self, shape: tuple[int, ...], width: int = 16, code: int = 32) -> None:
         super().__init__()
@@ -86,15 +92,15 @@ def usual_weight(other: Tensor, adversarial: Tensor, last: Tensor) -> Tensor:
     return (norms[0] / (norms[1] + 1e-4)).clamp(0, 1e4).detach()
 
 
-def play(arm: str, seed: int, steps: int, images: Tensor) -> Vae:
+def play(arm: str, seed: int, steps: int, code: int, images: Tensor) -> Vae:
     """One training."""
     torch.manual_seed(seed)
     name, _, share = arm.partition("@")
     name, _, way = name.partition("-")
-    settings = {"most": 1.0, "lr": 1e-3, "gamma": 1.0, **(WAYS[way] if way else {})}
+    settings = {"weight": 1.0, "most": 1.0, "lr": 1e-3, "gamma": 1.0, **(WAYS[way] if way else {})}
     first = steps if not share else round(float(share) * steps)
     shape = tuple(images.shape[1:])
-    vae, d = Vae(shape), Patch(shape[0], width=16, layers=2)
+    vae, d = Vae(shape, code=code), Patch(shape[0], width=16, layers=2)
     optimizer = torch.optim.Adam(vae.parameters(), 1e-3)
     d_optimizer = torch.optim.Adam(d.parameters(), 1e-3, (0.5, 0.9))
     adversary = gankit.Adversary(
@@ -107,7 +113,9 @@ def play(arm: str, seed: int, steps: int, images: Tensor) -> Vae:
         options={"r1": {"gamma": settings["gamma"]}},
         penalty_every=4,
     )
-    entrance = gankit.Entrance(wait=100, ramp=200, last_layer=vae.last.weight, most=settings["most"])
+    entrance = gankit.Entrance(
+        wait=100, ramp=200, last_layer=vae.last.weight, weight=settings["weight"], most=settings["most"]
+    )
     for step in range(steps):
         real = images[torch.randint(len(images), (BATCH,))]
         fake, mean, log_variance = vae(real)
@@ -136,6 +144,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--code", type=int, default=32, help="numbers between encoder and decoder")
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--out", default="runs/entering")
     arguments = parser.parse_args()
@@ -156,7 +165,7 @@ def main() -> None:
         for arm in arguments.arms.split(","):
             if any((line["arm"], line["seed"]) == (arm, seed) for line in lines(out)):
                 continue
-            vae = play(arm, seed, arguments.steps, floats[order[:cut]])
+            vae = play(arm, seed, arguments.steps, arguments.code, floats[order[:cut]])
             line = {"arm": arm, "seed": seed, **scores(vae, floats[held], real, space)}
             with (out / "results.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PARTS = "arithmetic,memory,graphs"
+PARTS = "memory,graphs"
 
 
 def gpu(out: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -25,8 +25,6 @@ def test_parts_in_miniature(tmp_path: Path) -> None:
     assert list(figures) == PARTS.split(",")
     assert all(figures.values())
     # They were measured here, not only gone through.
-    errors = {line["name"]: line["value"] for line in figures["arithmetic"]}
-    assert 0 < errors["wgan-gp, gradients in fp32"] < 1e-5 < errors["wgan-gp, gradients in bf16"] < 0.3
     assert {line["name"]: line["value"] for line in figures["memory"]} == {"out of memory": 2}  # 256, 128, 64
     assert "no CUDA graphs, the steps go on without them" in figures["graphs"][-1]["note"]
 

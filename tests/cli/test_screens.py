@@ -53,16 +53,16 @@ SCREENS = [
 ]
 
 
-@pytest.mark.parametrize("columns", [80, 60])
 @pytest.mark.parametrize("typed", SCREENS)
-def test_a_screen_fits_its_columns_and_nothing_is_cut(typed: str, columns: int, folder: Path) -> None:
-    narrow, wide = (gankit(*typed.split(), cwd=folder, COLUMNS=str(width)) for width in (columns, 400))
-    assert (narrow.returncode, wide.returncode) == (0, 0), narrow.stderr
-    lines = [line.rstrip() for line in narrow.stdout.splitlines()]
-    assert lines
-    assert max(map(len, lines)) <= columns
-    shown = re.sub(r"\s", "", wide.stdout)
-    assert "…" in shown or not any("…" in line for line in lines)
+def test_a_screen_fits_its_columns_and_nothing_is_cut(typed: str, folder: Path) -> None:
+    cut = "…" in gankit(*typed.split(), cwd=folder, COLUMNS="400").stdout
+    for columns in (80, 60):
+        narrow = gankit(*typed.split(), cwd=folder, COLUMNS=str(columns))
+        assert narrow.returncode == 0, narrow.stderr
+        lines = [line.rstrip() for line in narrow.stdout.splitlines()]
+        assert lines
+        assert max(map(len, lines)) <= columns
+        assert cut or not any("…" in line for line in lines)
 
 
 def test_a_pipe_gets_whole_lines(folder: Path) -> None:

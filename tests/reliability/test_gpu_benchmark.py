@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-PARTS = "check,fp16,waiting,double_backward,data,resume,kill,processes,speed,recipes,quality"
+PARTS = "check,arithmetic,fp16,waiting,double_backward,data,resume,kill,processes,speed,recipes,quality"
 
 
 def test_the_longer_parts_in_miniature(tmp_path: Path) -> None:
@@ -16,3 +16,5 @@ def test_the_longer_parts_in_miniature(tmp_path: Path) -> None:
     parts = json.loads((tmp_path / "gpu.json").read_text())["parts"]
     assert {part: lines[-1]["ended"] for part, lines in parts.items()} == dict.fromkeys(PARTS.split(","), "done")
     assert all(len(lines) > 1 for lines in parts.values())
+    errors = {line["name"]: line["value"] for line in parts["arithmetic"] if "name" in line}
+    assert 0 < errors["wgan-gp, gradients in fp32"] < 1e-5 < errors["wgan-gp, gradients in bf16"] < 0.3
