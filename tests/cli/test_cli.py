@@ -8,8 +8,10 @@ import pty
 import re
 import signal
 import subprocess
+import sys
 import time
 import zipfile
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
@@ -345,6 +347,23 @@ def test_a_signal_outside_a_run_is_one_line_and_leaves_nothing(folder: Path, tmp
     _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (128 + number, "stopped at once\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_the_command_starts_is_no_traceback() -> None:
+    (script,) = entry_points(group="console_scripts", name="gankit")
+    program = f"""
+import os, signal, sys
+
+class Interrupt:  # when what follows the first lines of the command is looked for
+    def find_spec(self, name, path=None, target=None):
+        if name == "gankit.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+import {script.module}
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_skipped_image_is_named_and_the_rest_is_used(bad: Path) -> None:
