@@ -30,7 +30,7 @@ class Entrance(nn.Module):
     def __init__(
         self,
         *,
-        weight: float = 1.0,
+        weight: float = 0.5,
         wait: int = 500,
         ramp: int = 1000,
         last_layer: nn.Parameter | None = None,
@@ -39,7 +39,8 @@ class Entrance(nn.Module):
     ) -> None:
         """How the adversarial loss enters.
 
-        weight: at the end of the ramp, > 0; times the ratio where there is a `last_layer`.
+        weight: at the end of the ramp, > 0; times the ratio where there is a `last_layer`. Below 1 the other loss is
+            the stronger one wherever the two disagree; at 1 nothing holds its error back.
         wait: steps in which D learns and its loss does not count; ramp: steps from 0 to all of the weight.
         most: the largest ratio. memory: the share of the averages that stays in each step, in [0, 1).
         """

@@ -14,7 +14,7 @@ def test_nothing_while_d_learns_then_a_ramp_then_all() -> None:
     entrance = Entrance(weight=0.5, wait=2, ramp=4)
     loss = torch.ones((), requires_grad=True)
     assert [float(entrance(loss, 2 * loss).detach()) for _ in range(8)] == [0, 0, 0.25, 0.5, 0.75, 1, 1, 1]
-    at_once = [Entrance(wait=wait, ramp=0)(loss, loss).detach().item() for wait in (0, 1)]
+    at_once = [Entrance(weight=1, wait=wait, ramp=0)(loss, loss).detach().item() for wait in (0, 1)]
     assert at_once == [1, 0]
 
 
@@ -25,6 +25,20 @@ def test_a_loss_that_does_not_count_sends_no_gradient_and_no_nan() -> None:
     assert layer.weight.grad.tolist() == [[1, 1]]
 
 
+@pytest.mark.parametrize(("weight", "left"), [({}, 0.95**50), ({"weight": 1}, 1)])
+def test_by_default_the_other_loss_holds_its_error_back(weight: dict[str, float], left: float) -> None:
+    """x²/2 against -x, whose gradients are brought to one norm: x - weight |x|. At 1 every x is a state of rest."""
+    x = nn.Parameter(torch.ones(1))
+    entrance = Entrance(**weight, wait=0, ramp=0, last_layer=x, memory=0)
+    optimizer = torch.optim.SGD([x], 0.1)
+    for _ in range(50):
+        optimizer.zero_grad()
+        other = x.square().sum() / 2
+        (other + entrance(other, -x.sum())).backward()
+        optimizer.step()
+    assert x.item() == pytest.approx(left, rel=1e-4)
+
+
 def losses(layer: nn.Parameter, other: float, adversarial: float) -> tuple[Tensor, Tensor]:
     """Two losses whose gradients at a layer of four numbers have these norms."""
     return other * layer.sum() / 2, adversarial * layer.sum() / 2
@@ -32,7 +46,7 @@ def losses(layer: nn.Parameter, other: float, adversarial: float) -> tuple[Tenso
 
 def test_the_ratio_is_that_of_averaged_norms_and_has_a_bound() -> None:
     layer = nn.Parameter(torch.ones(4))
-    entrance = Entrance(wait=0, ramp=0, last_layer=layer, most=10, memory=0.5)
+    entrance = Entrance(weight=1, wait=0, ramp=0, last_layer=layer, most=10, memory=0.5)
     entrance(*losses(layer, 3.0, 1.5))
     assert float(entrance.ratio) == pytest.approx(2)  # of one step, it is the ratio of VQGAN
     weighed = entrance(*losses(layer, 1.0, 0.5))  # (3 + 1) / 2 and (1.5 + 0.5) / 2
@@ -84,7 +98,7 @@ def test_what_makes_no_sense_is_refused() -> None:
 
 def test_validation_without_gradients_counts_nothing() -> None:
     layer = nn.Parameter(torch.ones(4))
-    entrance = Entrance(wait=0, ramp=0, last_layer=layer, most=5)
+    entrance = Entrance(weight=1, wait=0, ramp=0, last_layer=layer, most=5)
     entrance(*losses(layer, 3.0, 1.5))
     with torch.no_grad():
         assert float(entrance(*losses(layer, 1.0, 1.0))) == pytest.approx(2 * 2)
