@@ -135,7 +135,7 @@ def main() -> None:
     streams.protect()
     try:
         with stop_requests():
-            code = app(standalone_mode=False)  # the code of an early exit, else None
+            code = app(prog_name="gankit", standalone_mode=False)  # the code of an early exit, else None
         lost = streams.lost_output()
         if lost is not None and not code:
             hint = "what the command stores is stored; the text is lost: free some space, or print elsewhere"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,3 +113,10 @@ def test_a_bare_command_shows_where_to_begin(
             ["gankit", "train"],
             ["gankit", "sample"],
         ]
+
+
+def test_as_a_module_it_is_the_same_command() -> None:
+    command = [sys.executable, "-m", "gankit", "variants", "gan"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    said = "error: gankit variants: no such command 'gan' — gankit variants show gan\n"
+    assert (done.returncode, done.stderr) == (2, said)
