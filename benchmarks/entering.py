@@ -148,6 +148,7 @@ def main() -> None:
     arguments = parser.parse_args()
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
+    keep(out, {name: getattr(arguments, name) for name in ("data", "size", "features", "steps", "code")})
     torch.set_flush_denormal(True)
     catalogues = core.compose_catalogues([])
     data = load_dataset(
@@ -170,6 +171,14 @@ def main() -> None:
             print(line, flush=True)
     (out / "table.md").write_text(table(lines(out)))
     print((out / "table.md").read_text())
+
+
+def keep(out: Path, settings: dict[str, Any]) -> None:
+    """What all runs of OUT have in common; the results of others do not belong among them."""
+    file = out / "settings.json"
+    if file.exists() and (stored := json.loads(file.read_text())) != settings:
+        raise SystemExit(f"{out} has results of {stored}: another --out, or those settings")
+    file.write_text(json.dumps(settings))
 
 
 @torch.no_grad()

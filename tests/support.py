@@ -93,6 +93,12 @@ def python() -> str:
     return str(Path(os.environ["GANKIT_WARM_SERVER"]).with_name("python"))
 
 
+def unlaunched() -> dict[str, str]:
+    """This environment without what torchrun sets, for one thread."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    return {**{k: v for k, v in os.environ.items() if k not in names}, "OMP_NUM_THREADS": "1"}
+
+
 def environment_in(place: Path) -> Path:
     """A new virtual environment in `place` that sees the packages of this one, gankit included; its Python, as `python()`."""
     venv.create(place, with_pip=False, symlinks=True)

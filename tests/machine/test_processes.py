@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support import GANKIT, ROOT, gankit, python
+from support import GANKIT, ROOT, gankit, python, unlaunched
 from support_runs import assert_same_state
 from two_processes import COUPLED, games
 
@@ -21,11 +21,6 @@ import gankit as api
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 SMALL = ["--variant", "gan", "--data", "ring8", "--device", "cpu", "--batch", "16"]
-
-
-def environment(cwd: Path) -> dict[str, str]:
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-    return {**{k: v for k, v in os.environ.items() if k not in names}, "OMP_NUM_THREADS": "1"}
 
 
 def test_two_processes_give_the_gradients_of_one_in_every_game(tmp_path: Path) -> None:
@@ -36,7 +31,7 @@ def test_two_processes_give_the_gradients_of_one_in_every_game(tmp_path: Path) -
         started = [
             subprocess.Popen(
                 [python(), str(script), str(rank), str(size), str(tmp_path / "store"), str(out)],
-                env=environment(tmp_path),
+                env=unlaunched(),
             )
             for rank, out in enumerate(outs)
         ]
@@ -143,7 +138,7 @@ def test_a_rank_that_is_no_number_does_not_hurt_other_commands(tmp_path: Path) -
 
 
 def start(command: list[str], cwd: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen(command, cwd=cwd, env=environment(cwd), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=cwd, env=unlaunched(), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list((cwd / "run" / "checkpoints").glob("step-*")):
         assert process.poll() is None, process.communicate()[1]
@@ -168,7 +163,7 @@ def torchrun(source: str, cwd: Path, *arguments: str) -> subprocess.CompletedPro
     """Run a script in two processes, with an empty cache."""
     (cwd / "script.py").write_text(source)
     command = [python(), *TORCHRUN, "script.py", *arguments]
-    variables = {**environment(cwd), "GANKIT_HOME": str(cwd / "home")}
+    variables = {**unlaunched(), "GANKIT_HOME": str(cwd / "home")}
     with subprocess.Popen(
         command,
         cwd=cwd,

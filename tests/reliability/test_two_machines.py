@@ -1,13 +1,13 @@
 """Two launchers of torchrun on one machine, as if they were two machines."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+from support import unlaunched
 
 SMALL = ["--variant", "gan", "--device", "cpu", "--batch", "16"]
 LAUNCHER = [
@@ -23,11 +23,6 @@ LAUNCHER = [
 ]
 
 
-def environment() -> dict[str, str]:
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-    return {**{k: v for k, v in os.environ.items() if k not in names}, "OMP_NUM_THREADS": "1"}
-
-
 def test_two_launchers_as_of_two_machines_play_one_run(tmp_path: Path) -> None:
     """Each has its own copy of the data, under another name."""
     with socket.socket() as probe:
@@ -39,7 +34,7 @@ def test_two_launchers_as_of_two_machines_play_one_run(tmp_path: Path) -> None:
         command = [*LAUNCHER, *endpoint, "-m", "gankit", "train", *SMALL, "--steps", "3", "--out", "run"]
         started.append(
             subprocess.Popen(
-                [*command, "--data", copy], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
+                [*command, "--data", copy], cwd=tmp_path, env=unlaunched(), stdout=subprocess.PIPE, text=True
             )
         )
     said = [process.communicate(timeout=120)[0] for process in started]
