@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import filelock
 
-from gankit.base.files import write_durably
+from gankit.base.files import expanded, write_durably
 from gankit.errors import InputError, ResourceError
 
 log = logging.getLogger("gankit")
@@ -21,7 +21,7 @@ def home() -> Path:
     """$GANKIT_HOME, or the user's cache folder."""
     configured = os.environ.get("GANKIT_HOME")
     if configured:
-        return Path(configured).expanduser()
+        return expanded(configured)
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("gankit"))

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gankit.base.text import printable
 from gankit.errors import GankitError, InputError, ResourceError
 
 if TYPE_CHECKING:
@@ -43,6 +44,14 @@ def json_text(value: object, **form: Any) -> str:
 def sha256(data: bytes) -> str:
     """The hex digest of some bytes."""
     return hashlib.sha256(data).hexdigest()
+
+
+def expanded(text: str) -> Path:
+    """The path that a user wrote, whose ~ is a home folder; InputError for an unknown ~user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{printable(text)}: {error}", hint="write the whole path") from error
 
 
 def write_new(path: Path, data: bytes) -> None:
@@ -140,9 +149,14 @@ def make_folder(folder: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files of killed writes in a folder. No other process may be writing there."""
     for path in folder.glob(".*.tmp"):
-        if _TEMPORARY.fullmatch(path.name):
+        if is_temporary(path):
             with suppress(OSError):
                 path.unlink()
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether the name is one that `whole_file` makes."""
+    return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def cannot_write(path: Path, error: OSError) -> GankitError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated, NoReturn
@@ -9,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gankit.base.signals import stop_requests
+from gankit.base.text import printable
 from gankit.cli import (
     advise,
     average,
@@ -42,7 +44,7 @@ from gankit.cli import (
     verify,
 )
 from gankit.cli.help import in_words
-from gankit.errors import GankitError, ResourceError, Stopped
+from gankit.errors import GankitError, InputError, ResourceError, Stopped
 
 app = typer.Typer(
     name="gankit",
@@ -146,6 +148,11 @@ def main() -> None:
         _fail(usage.refusal(error))
     except GankitError as error:
         _fail(error)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        name = printable(str(error.filename))
+        _fail(InputError(f"{name[:60]}…: no file has so long a name", hint="check the path"))
     else:
         raise SystemExit(code or 0)
 

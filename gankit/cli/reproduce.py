@@ -63,8 +63,8 @@ def _print(result: Reproduction) -> None:
     table = Table("score", "measured", "expected", "", box=None, pad_edge=False)
     words = {True: "within", False: "outside", None: ""}
     for name, judged in result.scores.items():
-        measured = text_of(name, judged.mean)
-        if len(judged.values) > 1:
+        measured = text_of(name, judged.mean) if judged.mean is not None else "none in some seed"
+        if len(judged.values) > 1 and judged.mean is not None:
             measured += f" (mean of {len(judged.values)})"
         expected = _ends(name, judged.expected) if judged.expected is not None else ""
         title = title_of(name, None) + (" *" if result.critic_space else "")

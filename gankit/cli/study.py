@@ -49,7 +49,7 @@ Trials = Annotated[int | None, typer.Option(min=1, help="Trials of a search, per
 Sampler = Annotated[
     Literal["random", "tpe"] | None, typer.Option(help="How settings are drawn (random).", rich_help_panel=STUDY)
 ]
-Prune = Annotated[bool, typer.Option("--prune", help="End trials below the median (tpe).", rich_help_panel=STUDY)]
+Prune = Annotated[bool, typer.Option("--prune", help="End trials worse than the median (tpe).", rich_help_panel=STUDY)]
 SearchSeed = Annotated[int | None, typer.Option(min=0, help="Seed of the draws (0).", rich_help_panel=STUDY)]
 Storage = Annotated[
     str | None, typer.Option(metavar="URL", help="Database for Optuna (a file in STUDY).", rich_help_panel=STUDY)

@@ -45,6 +45,8 @@ class Dataset:
     """What was inferred from the source, for the user."""
     conditions: Tensor | None = None
     """Condition vectors y float32 [N, K], named by `spec.attributes`; None: a conditional run uses the labels."""
+    levels: tuple[float, float] | None = (0, 255)
+    """The values of the source that became 0 and 255 in images; None where files of several kinds have several."""
 
     def __post_init__(self) -> None:
         problem = self._problem()
@@ -99,6 +101,7 @@ class Dataset:
             labels=None if numbers is None else torch.from_numpy(numbers),
             notes=(*notes, *read.notes),
             conditions=None if conditions is None else torch.from_numpy(as_conditions(conditions, count, what)),
+            levels=read.levels,
         )
 
     def __len__(self) -> int:

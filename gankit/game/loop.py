@@ -43,6 +43,8 @@ class TrainingLoop(Game):
         super().__init__(networks, loss, config, next(networks.generator.parameters()).device)
         self.ema = Ema(networks.generator, config.ema_halflife_images)
         """The average of the generator that is sampled."""
+        self.averages: list[Ema] = []
+        """Further averages of the generator, which move when `ema` does. A part that holds their modules keeps them."""
         of_loss = {f"loss.{name}": parameter for name, parameter in loss.named_parameters()}
         self.players |= {
             "generator": self._new_player(
@@ -113,7 +115,8 @@ class TrainingLoop(Game):
         if any(self.phases[name].player == "generator" for name in due):
             batch = len(data.real) * processes.size()
             images = {"images": batch * (self.steps - moved_before), "images_seen": batch * self.steps}
-            self.ema.update(self.networks.generator, total=self.total_images, **images)
+            for average in (self.ema, *self.averages):
+                average.update(self.networks.generator, total=self.total_images, **images)
         return stats
 
     def _batch_of(self, name: str, data: Batch) -> Batch:

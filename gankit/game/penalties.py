@@ -41,7 +41,7 @@ def input_gradients(scores: Tensor, points: Tensor) -> Tensor:
 
 def gradient_norms(critic: Critic, points: Tensor) -> Tensor:
     """L2 norms [N] of the critic's gradients at `points` [N, …], which must be leaves; a norm of 0 has derivative 0."""
-    norms: Tensor = torch.linalg.vector_norm(input_gradients(critic(points), points), dim=1)
+    norms: Tensor = torch.linalg.vector_norm(input_gradients(scores_of(critic(points)), points), dim=1)
     return norms
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gankit.base.files import expanded
 from gankit.base.text import did_you_mean
 from gankit.errors import InputError, PluginError
 
@@ -116,7 +117,7 @@ def find(requested: str, group: str) -> Plugin:
     InputError for an unknown or excluded one, PluginError if several packages have it.
     """
     if requested.endswith(".py") or os.sep in requested:
-        path = Path(requested).expanduser().resolve()
+        path = expanded(requested).resolve()
         if not path.is_file() or path.suffix != ".py":
             raise InputError(
                 f"no such plugin file: {requested}", hint="give the path of a .py file, or a plugin's name"

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gankit.base.files import expanded
 from gankit.base.text import did_you_mean, printable
 from gankit.errors import InputError, PluginError
 from gankit.host.discovery import Plugin, installed, normalise
@@ -75,7 +76,7 @@ def discover() -> list[RecipeFile]:
 def find(requested: str) -> RecipeFile:
     """The recipe meant by NAME, DIST:NAME or ./file.toml; InputError, or PluginError if several packages have it."""
     if os.sep in requested or requested.endswith(SUFFIX):
-        path = Path(requested).expanduser()
+        path = expanded(requested)
         if path.suffix != SUFFIX or not path.is_file():
             raise InputError(
                 f"no such recipe file: {printable(requested)}", hint="give a .toml file, or a recipe's name"

@@ -60,9 +60,9 @@ def _state_of(plugin: discovery.Plugin, clashes: bool, try_plugin: TryPlugin | N
 
 
 def _declared_api(source: bytes) -> int | None:
-    """N of the first `VariantInfo(api=N, …)` in a module; None when there is none, or N is computed."""
+    """N of the first `VariantInfo(api=N, …)` or `ExtensionInfo(api=N, …)`; None if there is none, or N is computed."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("VariantInfo"):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("VariantInfo", "ExtensionInfo")):
             for keyword in node.keywords:
                 if keyword.arg == "api" and isinstance(keyword.value, ast.Constant):
                     return keyword.value.value if isinstance(keyword.value.value, int) else None

@@ -21,6 +21,7 @@ from gankit.store.run_folder import RunFolder
 
 SUFFIXES = (*FORMATS, ".mp4")
 HOLD_MS = 2000  # how long the last picture stands
+FRAME_MS = 20  # the shortest time of a picture that viewers keep to
 MOST_FRAMES = 600
 WIDEST = 1024  # pixels; larger grids are reduced to this
 
@@ -48,12 +49,13 @@ def film(run: Path, out: Path, *, seconds: float = 8.0, captions: bool = True) -
         raise InputError(
             f"{printable(run)} has {len(pictures)} pictures: no film", hint="gankit resume, or train longer"
         )
-    numbers = _spread(sorted(pictures), MOST_FRAMES)
+    most = max(2, min(MOST_FRAMES, round(1000 * seconds / FRAME_MS)))
+    numbers = _spread(sorted(pictures), most)
     frames: list[Image.Image] = []
     for place, number in enumerate(numbers):
         frames.append(_frame(pictures[number], f"{number:,} images" if captions else None, frames))
         progress.tell("pictures", place + 1, len(numbers))
-    each = max(20, round(1000 * seconds / len(frames)))
+    each = max(FRAME_MS, round(1000 * seconds / len(frames)))
     durations = [each] * (len(frames) - 1) + [each + HOLD_MS]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

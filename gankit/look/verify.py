@@ -31,7 +31,9 @@ class Verified:
 def verify(
     variants: Sequence[str] = (), *, extensions: Sequence[str] = (), device: str = "auto", precision: str = "auto"
 ) -> Verified:
-    """Check the vectors of the named variants and extensions, or of all installed ones.
+    """Check the vectors of the named variants, or of all installed ones, and of the named extensions.
+
+    Without any name those of all installed extensions are checked too.
 
     `precision` is fp64 or a precision of training, in which the critic runs; 'auto' is the default of training.
     """
@@ -40,9 +42,11 @@ def verify(
     if name not in TOLERANCE:
         raise InputError(f"unknown precision '{precision}'", hint=f"auto, {', '.join(TOLERANCE)}")
     plugins = [discovery.find(variant, discovery.VARIANTS) for variant in variants]
-    plugins += [discovery.find(extension, discovery.EXTENSIONS) for extension in extensions]
-    if not plugins:
-        plugins = discovery.discover(discovery.VARIANTS) + discovery.discover(discovery.EXTENSIONS)
+    plugins = plugins or discovery.discover(discovery.VARIANTS)
+    if variants or extensions:
+        plugins += [discovery.find(extension, discovery.EXTENSIONS) for extension in extensions]
+    else:
+        plugins += discovery.discover(discovery.EXTENSIONS)
     checked: list[tuple[str, Checked]] = []
     without = []
     for plugin in plugins:

@@ -130,7 +130,7 @@ class Adversary(nn.Module):
         """
         self.optimizer.zero_grad()
         self._game.pending = 0
-        loss = self.d_loss(real, fake, condition, labels)
+        loss = self._loss_of_d(real, fake, condition, labels)
         self._game.players[D].scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return self.d_update()
 
@@ -140,7 +140,16 @@ class Adversary(nn.Module):
         """What D minimises, for a caller that does the backward pass itself; then comes `d_update`.
 
         For accumulated gradients it is called, divided and backpropagated several times before one `d_update`.
+        InputError with fp16, whose losses are scaled in `d_step`.
         """
+        if self._game.players[D].scaler.is_enabled():
+            raise InputError(
+                "d_loss gives a loss that is not scaled, and fp16 needs one that is",
+                hint="d_step, precision='bf16', or precision=None and a GradScaler of yours",
+            )
+        return self._loss_of_d(real, fake, condition, labels)
+
+    def _loss_of_d(self, real: Tensor, fake: Tensor, condition: Tensor | None, labels: Tensor | None) -> Tensor:
         if not torch.is_grad_enabled():
             raise InputError("D's step within torch.no_grad()", hint="with torch.enable_grad(), or not in validation")
         self._check(real=real, fake=fake, condition=condition)
@@ -151,7 +160,7 @@ class Adversary(nn.Module):
         return self._game.objective(self._open, batch)
 
     def d_update(self) -> dict[str, Tensor]:
-        """D's gradients are there (unscaled): average them over processes, let parts see them, and move D."""
+        """D's gradients are there: average them over processes, let parts see them, and move D."""
         if self._open is None:
             raise InputError("there is no step of the discriminator to finish", hint="d_loss and its backward() first")
         if all(parameter.grad is None for parameter in self._game.players[D].parameters.values()):

@@ -25,7 +25,7 @@ def first_not_finite(run: Run, play_step: Callable[[], object]) -> str | None:
     `play_step` makes the next step of the run once more. None: there is no checkpoint, or it did not happen again
     within two minutes. The networks of the run are changed, its counters are not.
     """
-    until, counters = run.step, (run.step, run.train_s, run.resumed_at)
+    until, counters = run.step, (run.step, run.train_s, run.resumed_at, run.attempt_s)
     try:
         if not run.restore():
             return None
@@ -35,7 +35,7 @@ def first_not_finite(run: Run, play_step: Callable[[], object]) -> str | None:
                 play_step()
         return f"{watch.found} in step {run.step:,}" if watch.found else None
     finally:
-        run.step, run.train_s, run.resumed_at = counters
+        run.step, run.train_s, run.resumed_at, run.attempt_s = counters
 
 
 class _Watch(ExitStack):

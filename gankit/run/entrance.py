@@ -69,7 +69,7 @@ class Entrance(nn.Module):
             self.steps += 1
         share = self.share
         if share == 0:
-            return adversarial.detach() * 0  # no backward pass through D, and no NaN of it
+            return torch.zeros_like(adversarial.detach())  # no backward pass through D, and no NaN of it
         return self.weight * share * self.ratio.to(adversarial.device) * adversarial
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -46,6 +47,9 @@ class GuestGame(Game):
         self.logits = plan.composition.info.scores == "logits"
         parameters = dict(networks.discriminator.named_parameters())
         self.players = {D: self._new_player(parameters, config.d_lr, config.d_optimizer, config.d_betas)}
+        self.caller = copy.copy(self.players[D])
+        """Who moves in the other phase, as parts see it: its loss is not scaled here."""
+        self.caller.scaler = torch.amp.GradScaler(device.type, enabled=False)
         self.phases = {
             D: Phase(D, loss.discriminator, prefix="d", fakes="detached", penalised=True, frozen=()),
             G: Phase(G, loss.generator, prefix="g", fakes="attached", frozen=(D,)),
@@ -68,10 +72,11 @@ class GuestGame(Game):
         if name == D:
             self._set_schedules()
             self.pending += size
-        player = self.players[D]
+        player = self.players[D] if name == D else self.caller
+        images = self.seen + (self.pending or size)
         return Step(
-            phase, name, player, number=self.steps, images=self.seen + (self.pending or size),
-            images_since=(self.steps + 1 - phase.last) * size, penalty_gain=self.penalty_gain(name),
+            phase, name, player, number=self.steps, images=images,
+            images_since=images - self.seen, penalty_gain=self.penalty_gain(name),
         )  # fmt: skip
 
     def objective(self, step: Step, batch: Batch) -> Tensor:

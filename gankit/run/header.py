@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -34,4 +35,7 @@ def shareable_config(plan: Plan, data: str) -> dict[str, Any]:
     """The configuration with names in place of paths."""
     names = [plugin.name for plugin in plan.composition.plugins]
     anonymous = {"variant": names[0], "extensions": names[1:], "data": data, "init_from": None}
+    space, at, argument = (plan.config.eval_features or "").partition("@")
+    if at:
+        anonymous["eval_features"] = f"{space}@{PurePath(argument).name}"
     return {**to_json(plan.config), **anonymous}

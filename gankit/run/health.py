@@ -1,6 +1,7 @@
 """Signs that a run goes wrong, read from the statistics that it writes: what, since when, by what figure, what to do.
 
-`gankit diagnose` looks at all lines of stats.jsonl; a run that is going looks after each new one, and warns once.
+`gankit diagnose` looks at the lines of stats.jsonl, of a long run at the first and the last thousand; a run that is
+going looks after each new one, and warns once.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gankit.base.files import MAX_JSON_BYTES
 from gankit.errors import InputError
 from gankit.measure.record import YOUNG
 
 Line = Mapping[str, Any]
 
 LINES = 5  # in a row must agree
+KEPT_LINES = 1_000  # of the first and of the last statistics
+MAX_LINE_BYTES = 1 << 20
 DIVERSITY = 0.5  # of the real data's, below which fakes of different z are called alike
 SURE = 0.99  # D's probability of being right, beyond which it teaches G little
 VANISHED = 1e-3  # of its early value: G's gradient
@@ -48,24 +50,31 @@ def findings(lines: Sequence[Line], scores: str = "raw") -> list[Finding]:
 
 
 def read_stats(path: Path) -> list[Line]:
-    """The readable lines of stats.jsonl; the last one may have been cut by a crash."""
+    """The readable lines of stats.jsonl; the last one may have been cut by a crash.
+
+    Of a long run only the first and the last KEPT_LINES.
+    """
+    lines: list[Line] = []
     try:
         if not path.exists():
             return []
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise InputError(f"{path}: larger than {MAX_JSON_BYTES} bytes", hint="this is not a run's statistics")
-        texts = path.read_text("utf-8", errors="replace").splitlines()
+        with path.open("rb") as file:
+            while text := file.readline(MAX_LINE_BYTES):
+                try:
+                    line: Any = json.loads(text)
+                except ValueError:
+                    continue
+                if isinstance(line, dict) and isinstance(line.get("images_seen"), int):
+                    lines.append(line)
+                    drop_middle(lines)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", hint="check its permissions") from error
-    lines: list[Line] = []
-    for text in texts:
-        try:
-            line: Any = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("images_seen"), int):
-            lines.append(line)
     return lines
+
+
+def drop_middle(lines: list[Line]) -> None:
+    """Keep the first and the last KEPT_LINES."""
+    del lines[KEPT_LINES:-KEPT_LINES]
 
 
 def _since(lines: Sequence[Line], name: str, bad: Any, after: int = YOUNG) -> tuple[int, float] | None:

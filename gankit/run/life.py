@@ -85,8 +85,6 @@ def live(
                 run.write_status("finished")
         else:
             watchers = Watchers((StatsWriter(), SampleGrids(), evaluations), on_step) if first else Watchers()
-            if plan.config.on_diverge == "rollback":
-                run.save_checkpoint()  # something to go back to
             while True:
                 try:
                     with progress.to(None):  # the training has a display of its own

@@ -93,7 +93,7 @@ class Run:
     resumed_at: int = 0
     """Images seen when this attempt began."""
     attempt_s: float = 0.0
-    """Seconds of training in this attempt."""
+    """Seconds of training since then."""
     stats: dict[str, float] = field(default_factory=dict)
     """The last means that were read from the device, by name."""
     scores: dict[str, Score] = field(default_factory=dict)
@@ -320,7 +320,7 @@ class Run:
         self._refreshed_at = -1
         self.rollbacks = max(self.rollbacks, int(finite(found.progress.get("rollbacks", 0))))
         self.train_s = finite(found.progress["train_s"])
-        self.resumed_at = self.images_seen
+        self.resumed_at, self.attempt_s = self.images_seen, 0.0
         now = self._circumstances()
         self.changed = [
             f"{name} {found.progress[name]} is now {value}"

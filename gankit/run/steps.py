@@ -38,6 +38,8 @@ def play(run: Run, sampler: Sampler, request: StopRequest, watchers: Watchers) -
     error: BaseException | None = None
     try:
         _begin(run, watchers)
+        if run.config.on_diverge == "rollback":
+            run.save_checkpoint()  # something to go back to
         before = saved_at = time.monotonic()
         stop = run.all_images_seen or agreement.reached(run.step, done=run.share_done >= 1).stop
         while not stop:

@@ -31,7 +31,7 @@ def start_from(path: Path, loop: TrainingLoop, data: DataSpec, space: LatentSpac
         return f"the averaged generator of {path} ({header.images_seen:,} images)"
     if RunFolder(path).generator.is_file():
         _check_kind(path, generator_file.read(RunFolder(path).generator)[0], data, space)
-    found = checkpoint.read_latest(RunFolder(path).checkpoints)
+    found = checkpoint.newest(RunFolder(path).checkpoints)
     if found is None:
         raise InputError(f"{path} holds no checkpoint", hint="--init-from takes a run folder or a .safetensors file")
     state = {name: value for name, value in below("loop", found.state).items() if isinstance(value, Tensor)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import IO
@@ -28,17 +29,21 @@ def write_metadata(
         writer.writerow([name, *(_cell(a, value) for a, value in zip(attributes, y.tolist(), strict=True))])
 
 
-def other_rows(stream: IO[str], folders: Iterable[str], seeds: Iterable[int]) -> Iterator[list[str]]:
-    """The rows of an earlier table but for those of samples that are made again."""
-    again, numbers = set(folders), set(seeds)
+def other_rows(stream: IO[str], names: Iterable[str]) -> Iterator[list[str]]:
+    """The rows of an earlier table but for those of the samples `names`, which are made again."""
+    again = set(map(_identity, names))
     rows = csv.reader(stream)
     next(rows, None)
     for row in rows:
-        path = PurePosixPath(row[0] if row else "")
-        folder = f"{path.parent}/" if path.parent.name else ""
-        seed = path.stem.removeprefix("seed")
-        if not (folder in again and seed.isdecimal() and int(seed) in numbers):
+        if row and _identity(row[0]) not in again:
             yield row
+
+
+def _identity(name: str) -> tuple[str, str, int]:
+    """'cats/seed000012.png' -> ('cats', 'seed', 12): the same sample, whatever its format and its number of zeros."""
+    path = PurePosixPath(name)
+    match = re.fullmatch(r"(\D*)([0-9]+)", path.stem)
+    return str(path.parent), match[1] if match else path.stem, int(match[2]) if match else -1
 
 
 def _cell(attribute: Attribute, value: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -231,6 +231,3 @@ def _activations(trained: TrainedGenerator, latents: Tensor) -> Tensor:
         if start + BATCH >= room:
             break
     return torch.cat(found)[:room]
-
-
-METHODS: Mapping[str, Any] = {"sefa": sefa, "ganspace": ganspace}

@@ -141,7 +141,7 @@ def _write_metadata(request: Request, stream: IO[str], before: IO[str]) -> None:
     """The attributes of all samples of a folder or zip; `before` is the table that the folder had."""
     names = (item.name for item in request.items)
     samples = zip(names, (y for part in request.conditions() for y in part), strict=True)
-    kept = metadata.other_rows(before, {item.folder for item in request.items}, request.seeds)
+    kept = metadata.other_rows(before, (item.name for item in request.items))
     metadata.write_metadata(stream, request.generator.data.attributes, samples, kept)
 
 

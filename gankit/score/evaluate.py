@@ -16,7 +16,7 @@ from gankit import core
 from gankit.base.files import append_line
 from gankit.base.seeds import derive_seed
 from gankit.base.text import printable
-from gankit.contracts import Kind
+from gankit.contracts import DataSpec, Kind
 from gankit.data import Dataset, Preparation, load_dataset
 from gankit.errors import GankitError, InputError, ResourceError
 from gankit.host import discovery
@@ -164,7 +164,9 @@ def score_run(run: Path, evaluator: Evaluator, options: LoadOptions) -> Evaluati
         raise InputError(f"{opened.file} was trained on other data than it is scored with", hint="bring them back")
     first = evaluator.seed * evaluator.n  # as in `score`
     source = latent_source(trained.module, trained.space, first, trained.device, evaluator.train.conditions)
-    return opened.evaluation(evaluator.protocol, evaluator.score(source), evaluator.real.name, started)
+    known = evaluator.space.feature_space in trained.header.critic_spaces
+    protocol = replace(evaluator.protocol, critic_space=known)
+    return opened.evaluation(protocol, evaluator.score(source), evaluator.real.name, started)
 
 
 def _score_set(path: Path, settings: EvalSettings) -> Evaluation:
@@ -282,6 +284,8 @@ def _real_data(
     how = Preparation.of(given if settings.against else {**stored, **given})
     if how.size is None and header.spec.is_image:
         how = replace(how, size=(header.shape[1], header.shape[2]))
+    if settings.against:
+        how = _in_units(how, header.spec)
     try:
         real, train = real_data_of(data, settings.split, how, composition)
     except ResourceError as error:  # a data set that cannot be downloaded
@@ -300,6 +304,11 @@ def _real_data(
             f"{file} makes {list(header.shape)}, '{real.name}' holds {list(real.spec.shape)}",
             hint="give the data it was trained on, or --size and --channels",
         )
+    if real.spec.units != header.spec.units:
+        raise _other_levels(f"'{real.name}'", real.spec.units, header.spec.units)
+    if settings.against:
+        for line in real.describe().splitlines():  # also what was inferred: it changes the scores
+            log.info("%s", line)
     if not settings.against and train.fingerprint != header.data_fingerprint:
         raise InputError(
             f"'{printable(data)}' is not the data that {file} was trained on: it has changed since",
@@ -327,4 +336,23 @@ def real_data_of(
     train = load_dataset(data, catalogue, how=how)
     if split == "train":
         return train, train
-    return load_dataset(data, catalogue, split=split, how=replace(how, labels=None)), train  # it needs no labels
+    how = _in_units(replace(how, labels=None), train.spec)  # it needs no labels
+    real = load_dataset(data, catalogue, split=split, how=how)
+    if real.levels is not None and train.levels is not None and real.levels != train.levels:
+        raise _other_levels(f"the split '{printable(split)}'", real.levels, train.levels)
+    return real, train
+
+
+def _in_units(how: Preparation, spec: DataSpec) -> Preparation:
+    """How signals are read in the units of others, unless the user decides otherwise: their own would differ."""
+    return replace(how, value_range=spec.units) if spec.kind == "signals" and how.value_range is None else how
+
+
+def _other_levels(what: str, found: tuple[float, float], wanted: tuple[float, float]) -> InputError:
+    """For real samples that were not brought to the numbers of a generator as its training data were."""
+    low, high = wanted
+    return InputError(
+        f"{what} was read with {found[0]:g} and {found[1]:g} as the ends of its range, "
+        f"the training data with {low:g} and {high:g}",
+        hint=f"--range={low:g},{high:g} if these mean the same in both",
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gankit.base.files import append_line, read_json, write_json
+from gankit.base.text import printable
 from gankit.errors import InputError
 from gankit.host import recipes
 from gankit.host.recipes import RecipeFile
@@ -38,9 +39,10 @@ log = logging.getLogger("gankit")
 class Judged:
     """One score over all seeds, and what was expected of it."""
 
-    values: tuple[float, ...]
-    """The score of each seed."""
-    mean: float
+    values: tuple[float | None, ...]
+    """The score of each seed; None where the samples of a seed gave none, such as the JSD without a good sample."""
+    mean: float | None
+    """None unless each seed has the score."""
     expected: Mapping[str, float | None] | None = None
     """`low`, `high` and `value`; None where the recipe expects nothing of this score."""
     within: bool | None = None
@@ -131,6 +133,9 @@ def _one_seed(
     if path.is_file():
         stored = read_json(path)
         if stored.get("recipe", {}).get("digest") == recipe.digest and isinstance(stored.get("scores"), dict):
+            if stored.get("data") != settings.get("data"):
+                before, now = (printable(given.get("data") or "the data of the recipe") for given in (stored, settings))
+                raise InputError(f"{folder} was trained on {before}, not on {now}", hint="another folder: --out OUT")
             log.info("%s is scored already", folder)
             return stored
     observers, on_step = observer()
@@ -141,6 +146,7 @@ def _one_seed(
         "schema": SCHEMA,
         "recipe": recipe.identity,
         "seed": settings["seed"],
+        "data": settings.get("data"),
         "images_seen": result.images_seen,
         "train_s": round(result.train_s, 1),
         "scores": {name: score.value for name, score in evaluation.scores.items()},
@@ -168,17 +174,19 @@ def _score(run: Path, expected: Expectation, device: str) -> Evaluation:
 
 def _judge(recipe: RecipeFile, expected: Expectation, per_seed: Sequence[Mapping[str, float]]) -> dict[str, Judged]:
     """The mean of each score over the seeds, beside its interval."""
-    missing = [name for name in expected.scores if name not in per_seed[0]]
+    of_good_samples = ("jsd", "kl") if expected.command == "modes" else ()
+    computed = list(dict.fromkeys([*(name for scores in per_seed for name in scores), *of_good_samples]))
+    missing = [name for name in expected.scores if name not in computed]
     if missing:
         raise InputError(
             f"recipe '{recipe.name}' expects {', '.join(missing)}, which its protocol does not compute",
-            hint=f"computed are {', '.join(per_seed[0])}: correct [expect] in {recipe.path}",
+            hint=f"computed are {', '.join(computed)}: correct [expect] in {recipe.path}",
         )
     judged = {}
-    for name in per_seed[0]:
-        values = tuple(float(scores[name]) for scores in per_seed)
-        mean, interval = statistics.fmean(values), expected.scores.get(name)
-        judged[name] = (
-            Judged(values, mean) if interval is None else Judged(values, mean, to_json(interval), interval.holds(mean))
-        )
+    for name in computed:
+        values = [scores.get(name) for scores in per_seed]
+        mean = None if None in values else statistics.fmean(value for value in values if value is not None)
+        interval = expected.scores.get(name)
+        within = None if interval is None else mean is not None and interval.holds(mean)
+        judged[name] = Judged(tuple(values), mean, None if interval is None else to_json(interval), within)
     return judged

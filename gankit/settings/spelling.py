@@ -8,14 +8,16 @@ MAX_DIGITS = 20
 
 
 def parse_count(text: str) -> int:
-    """'50000', '500k' -> 500000, '2M' -> 2000000; ValueError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmM]?)", text.strip().replace("_", "").replace(",", ""))
+    """'50000', '50,000', '500k' -> 500000, '1.5M' -> 1500000; ValueError for anything else, such as '1,5M'."""
+    whole = r"(\d+|\d{1,3}(?:,\d{3})+)"
+    match = re.fullmatch(rf"{whole}\s*([kKmM]?)|{whole}(\.\d+)\s*([kKmM])", text.strip().replace("_", ""))
     if match is None:
         raise ValueError("not a count: write 50000, 50k or 2M")
-    if len(match[1]) > MAX_DIGITS:
+    digits, fraction = (match[1] or match[3]).replace(",", ""), match[4] or ""
+    if len(digits + fraction) > MAX_DIGITS:
         raise ValueError("a count this large is never reached: write 50000, 50k or 2M")
-    factor = {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()]
-    return round(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor
+    factor = {"": 1, "k": 1_000, "m": 1_000_000}[(match[2] or match[5] or "").lower()]
+    return round(float(digits + fraction) * factor) if fraction else int(digits) * factor
 
 
 def parse_duration(text: str) -> float:

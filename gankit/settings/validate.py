@@ -166,7 +166,7 @@ def _number(hint: Any, facts: Facts, value: object) -> float | Schedule | None:
     if facts.kind == "count" and isinstance(value, str) and not is_spelling(value):
         value = parse_count(value)
     schedule = Schedule.parse(value)
-    for number in schedule.values:
+    for number in (*schedule.values, *([0.0] if schedule.warmup is not None else [])):
         _check_bounds(number, facts.bounds)
     if not schedule.is_constant:
         return schedule

@@ -95,11 +95,12 @@ class GeneratorHeader:
 
         `settings` is equal for runs that differ only by their seed.
         """
-        settings = {key: value for key, value in self.config.items() if key not in REPETITION_CHANGES}
+        config = {key: value for key, value in self.config.items() if key not in REPETITION_CHANGES}
+        settings = [config, self.options, self.extension_options]
         return {
             "kind": "generator",
             "variant": self.variant.name,
-            "settings": sha256(canonical_json([settings, self.options]).encode())[:16],
+            "settings": sha256(canonical_json(settings).encode())[:16],
             "training_seed": self.seed,
             "tensors_sha256": self.tensors_sha256,
         }

@@ -24,6 +24,7 @@ from gankit.base.files import (
     append_line,
     cannot_write,
     fsync_path,
+    is_temporary,
     make_folder,
     read_json,
     remove_leftovers,
@@ -41,8 +42,9 @@ log = logging.getLogger("gankit")
 
 SCHEMA = 1
 RUNS = Path("runs")
-# Files that a process may leave behind if it dies while it makes a run folder.
-BEFORE_RUN_JSON = {"environment.json", "config.json", "command.txt", "samples", "LOCK"}
+LOCK = "LOCK"
+BEFORE_RUN_JSON = {LOCK, "environment.json", "config.json", "command.txt", "samples"}
+"""What a process may leave behind if it dies while it makes a run folder, the lock first and `samples` empty."""
 
 
 class RunInUse(ResourceError):  # noqa: N818 - nothing went wrong
@@ -149,7 +151,7 @@ class RunFolder:
 
         The kernel holds the lock and releases it whenever the process ends; the file only names the process.
         """
-        path = self.path / "LOCK"
+        path = self.path / LOCK
         lock = filelock.FileLock(path)
         try:
             lock.acquire(blocking=False)
@@ -216,7 +218,7 @@ def create(path: Path) -> RunFolder:
     """Make an empty run folder, or use an existing one that is empty or a run."""
     try:
         make_folder(path)
-        foreign = [entry for entry in path.iterdir() if entry.name not in BEFORE_RUN_JSON and entry.suffix != ".tmp"]
+        foreign = any(not _left_behind(entry) for entry in path.iterdir())
     except NotADirectoryError as error:
         raise InputError(f"--out {path}: not a folder", hint="choose another place") from error
     except FileExistsError as error:
@@ -228,6 +230,15 @@ def create(path: Path) -> RunFolder:
     if not os.access(path, os.W_OK):
         raise ResourceError(f"cannot write {path}: permission denied", hint="choose another place with --out")
     return RunFolder(path)
+
+
+def _left_behind(entry: Path) -> bool:
+    """Whether a file or folder is of a process that died while it made a run folder, and not the user's."""
+    if is_temporary(entry):
+        return True
+    if entry.name not in BEFORE_RUN_JSON or not entry.with_name(LOCK).is_file():
+        return False
+    return entry.name != "samples" or (entry.is_dir() and all(map(is_temporary, entry.iterdir())))
 
 
 def create_numbered(prefix: str) -> RunFolder:

@@ -27,8 +27,8 @@ class Sampler(Protocol):
     def tell(self, trial: Trial, end: Record) -> None:
         """A trial of the search has ended."""
 
-    def prune(self, trial: Trial, images: int, value: float) -> bool:
-        """Whether a trial shall end that has this score after so many images."""
+    def prune(self, trial: Trial, images: int, cost: float) -> bool:
+        """Whether a trial shall end whose score after so many images is this, as a cost: less is better."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class RandomSampler:
     def tell(self, trial: Trial, end: Record) -> None:
         """Nothing depends on it."""
 
-    def prune(self, trial: Trial, images: int, value: float) -> bool:
+    def prune(self, trial: Trial, images: int, cost: float) -> bool:
         """Never."""
         return False
 

@@ -34,7 +34,7 @@ class Search:
     sampler: Literal["random", "tpe"] = option("random", help="random, as in the paper, or Optuna's TPE")
     trials: int = option(50, ge=1, le=1_000_000, help="trials of each cell; the first one has the cell's own settings")
     seed: int = option(0, ge=0, lt=2**63, help="the number from which the drawn settings are derived")
-    prune: bool = option(False, help="end trials early that score below the median (tpe only)")
+    prune: bool = option(False, help="end trials early that score worse than the median (tpe only)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,11 +143,13 @@ def _p(value: float) -> str:
 def _limits(rows: Sequence[Row], pairs: Sequence[Comparison]) -> list[str]:
     if not pairs or any(pair.winner is not None for pair in pairs):
         return []
-    fewest, needed = min(len(row.runs) for row in rows), statistics.seeds_needed(len(rows))
-    if fewest >= needed:
+    counts = {row.cell: len(row.costs) for row in rows if row.costs}
+    if any(statistics.can_differ(counts[pair.a], counts[pair.b], len(pairs)) for pair in pairs):
         return []
+    fewest, most, needed = min(counts.values()), max(counts.values()), statistics.seeds_needed(len(counts))
+    seeds = plural(most, "seed") if fewest == most else f"{fewest} to {plural(most, 'seed')}"
     return [
-        f"with {plural(fewest, 'seed')} a cell and {plural(len(pairs), 'pair')} no difference can be shown, "
+        f"with {seeds} a cell and {plural(len(pairs), 'pair')} no difference can be shown, "
         f"however large: {needed} seeds are enough for the largest"
     ]
 

@@ -33,7 +33,7 @@ class Result:
     floors: Mapping[str, float]
     """The same scores of real data; without those that have none."""
     choice: float | None
-    """The metric of the study by the seed of the choice."""
+    """The metric of the study by the seed of the choice; None for a trial that is not to be chosen."""
     images_seen: int | None
     seconds: float
     """Training, scores and overhead together."""

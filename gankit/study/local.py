@@ -10,13 +10,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gankit.base.files import cannot_write, json_text
 from gankit.base.signals import StopRequest, stop_requests
+from gankit.base.text import printable
 from gankit.errors import ResourceError
 from gankit.settings.option import to_json
 from gankit.study.agenda import Agenda
@@ -28,6 +30,8 @@ from gankit.study.plans import evaluation_seeds
 TICK_S = 0.2
 PATIENCE_S = 300.0  # seconds that a worker has to write its last checkpoint
 CLOSING_S = 10.0  # seconds after which a worker without a head is killed
+
+LOG = "workers.log"
 
 Message = dict[str, Any]
 
@@ -126,7 +130,7 @@ class LocalHead(Head):
         agenda: Agenda,
         folder: StudyFolder,
         machine: Machine,
-        kinds: Iterable[Mapping[str, Any]],
+        kinds: Iterable[Sequence[Mapping[str, Any]]],
         watch: Watch | None = None,
     ) -> None:
         """`kinds` are settings whose data and scores are checked before the first trial."""
@@ -144,9 +148,9 @@ class LocalHead(Head):
             return
         self.doing = "starting"
         try:
-            log = os.open(self.folder.path / "workers.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
+            log = os.open(self.folder.path / LOG, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
         except OSError as error:
-            raise cannot_write(self.folder.path / "workers.log", error) from error
+            raise cannot_write(self.folder.path / LOG, error) from error
         with stop_requests() as request:
             request.polite = True
             try:
@@ -211,7 +215,7 @@ class LocalHead(Head):
         elif event == "score":
             assert worker.trial is not None
             assert self.agenda.sampler is not None
-            worker.send(prune=self.agenda.sampler.prune(worker.trial, message["images"], message["value"]))
+            worker.send(prune=self.agenda.sampler.prune(worker.trial, message["images"], message["cost"]))
         elif event == "end":
             trial, worker.trial = worker.trial, None
             assert trial is not None
@@ -222,7 +226,7 @@ class LocalHead(Head):
     def _prepare(self, worker: Worker) -> None:
         """Let a worker check the next data set, with the evaluation seeds that the study uses."""
         seeds = evaluation_seeds(self.agenda.definition)
-        worker.send(do="prepare", settings=self._unprepared[0], seeds=seeds)
+        worker.send(do="prepare", games=self._unprepared[0], seeds=seeds)
 
     def _give(self, worker: Worker) -> None:
         """Give the next trial to an idle worker, or send it home when none will come."""
@@ -239,7 +243,11 @@ class LocalHead(Head):
         self._forget(worker)
         why = worker.why()
         if not worker.ready or (self._unprepared and worker.trial is None):
-            raise ResourceError(f"a {why} at its start", hint=f"see {self.folder.path / 'workers.log'}")
+            # A new folder without a trial is removed with its log, so the message says what the log ends with.
+            last = _last_line(self.folder.path / LOG)
+            raise ResourceError(
+                f"a {why} at its start" + (f": {last}" if last else ""), hint="gankit doctor checks the installation"
+            )
         if worker.trial is not None:
             self.lose(worker.trial, why)
 
@@ -257,7 +265,7 @@ class LocalHead(Head):
                 for message in messages or ():
                     if message["event"] in ("end", "score"):  # a worker waits for the answer to a score
                         self._hear(stopping, message)
-                if messages is None:
+                if messages is None or stopping.trial is None:  # gone, or done before it heard the signal
                     self._forget(stopping)
         assert request.signal_number is not None
         raise self.stopped(request.signal_number)
@@ -267,3 +275,11 @@ class LocalHead(Head):
             worker.process.kill()
             self._forget(worker)
         self._selector.close()
+
+
+def _last_line(log: Path) -> str:
+    """What the workers wrote last, as far as a message has room for it."""
+    with suppress(OSError):
+        lines = log.read_bytes()[-4096:].decode(errors="replace").split("\n")
+        return printable(next((line.strip() for line in reversed(lines) if line.strip()), ""))[:200]
+    return ""

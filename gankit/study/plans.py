@@ -47,15 +47,16 @@ def spaces_of(definition: Definition, plans: Mapping[str, Plan]) -> dict[str, Sp
     return {cell.name: space_of(plans[cell.name], cell, ranges) for cell in definition.cells}
 
 
-def kinds_of_data(definition: Definition, plans: Mapping[str, Plan]) -> list[Mapping[str, Any]]:
-    """The settings of one cell for each combination of data and extensions, which decide how runs are scored."""
+def kinds_of_data(definition: Definition, plans: Mapping[str, Plan]) -> list[list[Mapping[str, Any]]]:
+    """For each combination of data and extensions, which decide how runs are scored: a cell's settings per variant."""
     from gankit.data import Preparation
 
-    kinds: dict[tuple[object, ...], Mapping[str, Any]] = {}
+    kinds: dict[tuple[object, ...], dict[str, Mapping[str, Any]]] = {}
     for cell in definition.cells:
         config = plans[cell.name].config
-        kinds.setdefault((config.data, repr(Preparation.of(vars(config))), config.extensions), cell.settings)
-    return list(kinds.values())
+        kind = (config.data, repr(Preparation.of(vars(config))), config.extensions)
+        kinds.setdefault(kind, {}).setdefault(config.variant, cell.settings)
+    return [list(games.values()) for games in kinds.values()]
 
 
 def evaluation_seeds(definition: Definition) -> list[int]:
@@ -75,9 +76,9 @@ def facts_of(definition: Definition, device: str, bench: Bench | None = None) ->
     found = versions()
     for plan in plans.values():
         found |= plan.code
-    for settings in kinds_of_data(definition, plans) if bench is not None else ():
+    for games in kinds_of_data(definition, plans) if bench is not None else ():
         assert bench is not None
-        found[f"the data {settings.get('data')}"] = bench.prepare(settings, evaluation_seeds(definition))
+        found[f"the data {games[0].get('data')}"] = bench.prepare(games, evaluation_seeds(definition))
     return found
 
 

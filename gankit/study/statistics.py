@@ -147,10 +147,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def can_differ(a: int, b: int, pairs: int, *, alpha: float = 1 - LEVEL) -> bool:
+    """Whether one pair of cells with `a` and `b` runs can be shown to differ, after Holm's correction for `pairs`."""
+    return 2 * pairs / math.comb(a + b, a) < alpha
+
+
 def seeds_needed(cells: int, *, alpha: float = 1 - LEVEL) -> int:
     """Fewest seeds per cell with which the pair that differs most can be shown to differ, after Holm's correction."""
     pairs = math.comb(cells, 2)
-    return next((n for n in range(2, 100) if 2 * pairs / math.comb(2 * n, n) < alpha), 100)
+    return next((n for n in range(2, 100) if can_differ(n, n, pairs, alpha=alpha)), 100)
 
 
 # -- a search ----------------------------------------------------------------------------------------------------------

@@ -180,7 +180,7 @@ def _sampler(
     else:
         from gankit.study.tpe import TpeSampler
 
-        sampler = TpeSampler(spaces, search, storage, folder.optuna)
+        sampler = TpeSampler(spaces, search, definition.score.metric, storage, folder.optuna)
         try:
             yield sampler
         finally:

@@ -32,13 +32,14 @@ NUMBER = "gankit_number"
 class TpeSampler:
     """Each draw depends on the results so far: `ask` and `tell` of Optuna, one of its studies for each cell."""
 
-    def __init__(self, spaces: Mapping[str, Space], search: Search, storage: str | None, file: Path) -> None:
+    def __init__(
+        self, spaces: Mapping[str, Space], search: Search, metric: str, storage: str | None, file: Path
+    ) -> None:
         _require_optuna()
-        self.spaces, self.search = spaces, search
+        self.spaces, self.search, self.metric = spaces, search, metric
         self._storage, self._name = _open(storage, file)
         self._studies: dict[str, Study] = {}
         self._asked: dict[tuple[str, int], OptunaTrial] = {}
-        self._higher_is_better: set[str] = set()
 
     def catch_up(self, planned: Iterable[Trial], ends: Mapping[str, Record]) -> None:
         """Tell Optuna what the journal knows and it does not; what it knows alone was never started and is given up."""
@@ -79,9 +80,7 @@ class TpeSampler:
         states = optuna.trial.TrialState
         state = states.COMPLETE if value is not None else states.PRUNED if end["status"] == "pruned" else states.FAIL
         if value is not None:
-            if any(score.get("higher_is_better") for score in end["scores"].values()):
-                self._higher_is_better.add(trial.cell)
-            value = self._signed(trial.cell, value)
+            value *= -1 if end["scores"][self.metric]["higher_is_better"] else 1  # Optuna minimises
         if asked is not None:
             study.tell(asked, value, state=state)
         elif value is not None:
@@ -96,14 +95,14 @@ class TpeSampler:
                     )
                 )
 
-    def prune(self, trial: Trial, images: int, value: float) -> bool:
-        """Whether the score lies below the median of the other trials after as many images."""
+    def prune(self, trial: Trial, images: int, cost: float) -> bool:
+        """Whether the score is worse than the median of the other trials after as many images."""
         asked = self._asked.get((trial.cell, trial.number))
         if asked is None or not self.search.prune:
             return False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a resumed trial reports some scores again
-            asked.report(self._signed(trial.cell, value), images)
+            asked.report(cost, images)
         return bool(asked.should_prune())
 
     def close(self) -> None:
@@ -132,10 +131,6 @@ class TpeSampler:
 
         seed = derive_seed(self.search.seed, "tpe", cell, number) % 2**32
         return optuna.samplers.TPESampler(seed=seed)
-
-    def _signed(self, cell: str, value: float) -> float:
-        """What Optuna minimises."""
-        return -value if cell in self._higher_is_better else value
 
 
 def _distribution(space: Range, whole: bool) -> BaseDistribution:

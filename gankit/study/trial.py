@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import platform
 import time
 import traceback
@@ -19,7 +20,7 @@ from gankit.machine.device import choose_device
 from gankit.measure.evaluator import Evaluator
 from gankit.measure.record import FILE as SCORES
 from gankit.measure.record import Evaluation, versions
-from gankit.run.build import estimate
+from gankit.run.build import build_loop, data_spec, estimate, latent_space, own_streams
 from gankit.run.health import findings, read_stats
 from gankit.run.plan import Plan, plan_run
 from gankit.run.run import Run, RunResult
@@ -40,7 +41,7 @@ REPORTS = 10  # scores during training by which a trial may be pruned
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 Report = Callable[[int, float], bool]
-"""Takes images seen and the metric during training; returns whether the trial shall end."""
+"""Takes images seen and the metric during training as a cost (less is better); returns whether the trial shall end."""
 
 
 class Pruned(GankitError):  # noqa: N818 - nothing went wrong
@@ -73,7 +74,10 @@ class Bench:
             if sign is not None:
                 record |= {"status": "collapsed", "message": sign.figure}
             evaluation = self._score(trial, plan, folder, clock)
-            record |= self._scored(trial, evaluation)
+            record |= self._scored(evaluation)
+            value = evaluation.scores[self.scoring.metric].value
+            if trial.phase == "search" and record["status"] == "ok" and math.isfinite(value):
+                record["choice"] = value
         except Stopped:
             raise
         except GankitError as error:
@@ -86,13 +90,15 @@ class Bench:
         record["message"] = " ".join(str(record["message"]).split())
         return {**record, **clock.record(result, folder), "versions": versions(), "machine": self._machine()}
 
-    def prepare(self, settings: Mapping[str, Any], seeds: Sequence[int]) -> str:
-        """Check that runs of these settings can be trained and scored with these evaluation seeds.
+    def prepare(self, games: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> str:
+        """Check that runs of these settings, which share their data, can be scored with these evaluation seeds.
 
         Real features are computed and cached, for this process and for others. Returns the fingerprint of the data.
         """
-        plan = plan_run([self._layer(settings)])
-        evaluators = [self._evaluator(plan, seed) for seed in seeds]
+        plans = [plan_run([self._layer(settings)]) for settings in games]
+        evaluators = [self._evaluator(plans[0], seed) for seed in seeds]
+        for plan in plans:
+            self._refuse_space_of_critic(plan, evaluators[0])
         names = list(dict.fromkeys(name for evaluator in evaluators for name in evaluator.floor))
         if names and self.scoring.metric not in names:
             raise InputError(
@@ -103,7 +109,7 @@ class Bench:
 
     def cost(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Measured: images per second of training, seconds of the scores; estimated: bytes on the disk."""
-        self.prepare(settings, [self.scoring.report_seed])
+        self.prepare([settings], [self.scoring.report_seed])
         plan = plan_run([self._layer(settings)])
         evaluator = self._evaluator(plan, self.scoring.report_seed)
         speed = measure(plan, evaluator.train)
@@ -146,15 +152,14 @@ class Bench:
         clock.score_s = time.monotonic() - started
         return evaluation
 
-    def _scored(self, trial: Trial, evaluation: Evaluation) -> Record:
+    def _scored(self, evaluation: Evaluation) -> Record:
         scores = {
             name: {"value": s.value, "floor": s.floor, "higher_is_better": s.higher_is_better}
             for name, s in evaluation.scores.items()
         }
         if self.scoring.metric not in scores:
             raise InputError(f"no score is called '{self.scoring.metric}'", hint=f"there are {', '.join(scores)}")
-        choice = scores[self.scoring.metric]["value"] if trial.phase == "search" else None
-        return {"scores": scores, "choice": choice, "protocol": to_json(evaluation.protocol)}
+        return {"scores": scores, "protocol": to_json(evaluation.protocol)}
 
     def _settings(self, seed: int) -> EvalSettings:
         scoring = self.scoring
@@ -186,6 +191,24 @@ class Bench:
             device = choose_device(self.device)
             self._evaluators[key] = evaluator_of(real, train, settings, plan.composition, device)
         return self._evaluators[key]
+
+    def _refuse_space_of_critic(self, plan: Plan, evaluator: Evaluator) -> None:
+        """InputError where the critic of a game is built on the space of the scores: it would look better than it is.
+
+        Another space for this game alone would make its scores incomparable with those of other cells.
+        """
+        train, device = evaluator.train, choose_device(self.device)
+        try:
+            with own_streams(device):
+                game = build_loop(plan, data_spec(train, latent_space(plan, train)), device, rehearsed=False)
+        except Exception:  # what cannot be built is the result of its trials, and no reason to refuse the others
+            return
+        if evaluator.space.feature_space in game.critic_spaces:
+            raise InputError(
+                f"the critic of '{plan.config.variant}' is built on {evaluator.space.feature_space}, by which the runs "
+                "would be scored",
+                hint="another space for all of them: --features classifier where there are labels, or statistics",
+            )
 
     def _machine(self) -> str:
         return f"{platform.node()}, {device_name(self.device)}"
@@ -220,9 +243,9 @@ class _Judge:
         if self.report is None or run.all_images_seen or self.metric not in run.scores or run.scores is self.reported:
             return
         self.reported = run.scores
-        value = run.scores[self.metric].value
-        if self.report(run.images_seen, value):
-            raise Pruned(f"{self.metric} {value:.4g} at {run.images_seen:,} images is below the median")
+        score = run.scores[self.metric]
+        if self.report(run.images_seen, -score.value if score.higher_is_better else score.value):
+            raise Pruned(f"{self.metric} {score.value:.4g} at {run.images_seen:,} images is worse than the median")
 
 
 def _when_free(train: Callable[[], RunResult], patience_s: float = 30.0) -> RunResult:

@@ -81,14 +81,14 @@ def _work(channel: Channel) -> None:
     bench = Bench(Scoring(**scoring), start["device"])
     channel.send(event="ready", pid=os.getpid())
 
-    def report(images: int, value: float) -> bool:
-        channel.send(event="score", images=images, value=value)
+    def report(images: int, cost: float) -> bool:
+        channel.send(event="score", images=images, cost=cost)
         return bool(channel.receive()["prune"])
 
     while True:
         order = channel.receive()
         if order["do"] == "prepare":
-            bench.prepare(order["settings"], order["seeds"])
+            bench.prepare(order["games"], order["seeds"])
             channel.send(event="prepared")
         else:
             record = bench.run(Trial(**order["trial"]), Path(order["folder"]), report if order["report"] else None)

@@ -1,7 +1,7 @@
 """Balance: the gradient that G gets from D is divided by its own running norm (Adversarial Flow Models, 2025).
 
-A term beside the adversarial one (a transport cost, InfoGAN's codes, a reconstruction) then weighs the same however
-steep D is, at every size of image and all through the run.
+A term that does not pass D (a transport cost, a reconstruction) then weighs the same however steep D is, at every size
+of image and all through the run. Terms that come through D (InfoGAN's codes, ACGAN's class) are scaled with it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,10 +50,13 @@ class Balance(Part):
         """The gradient [N, …] of the scaled mean loss -> what G is given in its place."""
         n = len(gradient)
         squares = (n * gradient.float() / scale).flatten(1).square().sum(1)
-        grows = 1 - self.options.decay
-        self.squares.lerp_(batch_mean(squares), grows)
+        mean = batch_mean(squares)
+        # fp16 overflows now and then, and such a step is not made: it must not stay in the running mean either.
+        grows = torch.where(mean.isfinite(), 1 - self.options.decay, 0.0)
+        self.squares.lerp_(mean.nan_to_num(0, 0, 0), grows)
         self.counted.lerp_(torch.ones_like(self.counted), grows)
-        return gradient * (self.options.norm / (self.squares / self.counted).sqrt().clamp(min=1e-12)).to(gradient.dtype)
+        rms = (self.squares / self.counted.clamp(min=1e-12)).sqrt()
+        return gradient * (self.options.norm / rms.clamp(min=1e-12)).to(gradient.dtype)
 
     def after_update(self, step: Step) -> Mapping[str, Tensor]:
         if step.phase.player != "generator":

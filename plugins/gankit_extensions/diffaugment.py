@@ -91,7 +91,7 @@ class Augment(Part):
 def refuse_points(data: DataSpec, who: str) -> None:
     """InputError for data that are no images."""
     if not data.is_image:
-        raise InputError(f"{who} changes images, and the data are points", hint=f"leave out --with {who}")
+        raise InputError(f"{who} changes images, and the data are {data.kind}", hint=f"leave out --with {who}")
 
 
 class Extension:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
-from gankit.plugin import Ema, ExtensionInfo, InputError, Part, Run, Step, TrainingLoop, hookimpl, option, write_durably
+from gankit.plugin import Ema, ExtensionInfo, InputError, Part, Run, TrainingLoop, hookimpl, option, write_durably
 
 
 @dataclass(frozen=True)
@@ -15,19 +15,11 @@ class Options:
 
 
 class Averages(Part):
-    """Averages that move whenever the generator has moved."""
+    """The averages in every checkpoint."""
 
-    def __init__(self, generator: nn.Module, halflives: Sequence[int]) -> None:
+    def __init__(self, averages: Mapping[int, Ema]) -> None:
         super().__init__()
-        self.generator = [generator]  # in a list, for it is no module of this part
-        self.averages = {n: Ema(generator, n) for n in halflives}
-        self.modules_by_halflife = nn.ModuleDict({str(n): average.module for n, average in self.averages.items()})
-
-    def after_update(self, step: Step) -> Mapping[str, Tensor]:
-        if step.phase.player == "generator":
-            for average in self.averages.values():
-                average.update(self.generator[0], images=step.images_since, images_seen=step.images)
-        return {}
+        self.modules_by_halflife = nn.ModuleDict({str(n): average.module for n, average in averages.items()})
 
 
 class EmaSweep:
@@ -46,9 +38,9 @@ class EmaSweep:
 
     @hookimpl
     def gankit_parts(self, loop: TrainingLoop) -> Sequence[Part]:
-        part = Averages(loop.networks.generator, self.halflives)
-        self.averages = part.averages
-        return [part]
+        self.averages = {n: Ema(loop.networks.generator, n) for n in self.halflives}
+        loop.averages += self.averages.values()
+        return [Averages(self.averages)]
 
     @hookimpl
     def gankit_checkpoint(self, run: Run, path: Path) -> None:

@@ -3,11 +3,11 @@
 `gankit average RUN` does that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from gankit.plugin import (
     ExtensionInfo,
@@ -16,7 +16,6 @@ from gankit.plugin import (
     PowerEma,
     Record,
     Run,
-    Step,
     TrainingLoop,
     hookimpl,
     option,
@@ -31,19 +30,11 @@ class Options:
 
 
 class PowerAverages(Part):
-    """Averages that move whenever the generator has moved; they are part of every checkpoint."""
+    """The averages in every checkpoint."""
 
-    def __init__(self, generator: nn.Module, stds: Sequence[float]) -> None:
+    def __init__(self, averages: Sequence[PowerEma]) -> None:
         super().__init__()
-        self.generator = [generator]  # in a list, for it is no module of this part
-        self.averages = [PowerEma(generator, std) for std in stds]
-        self.copies = nn.ModuleList(average.module for average in self.averages)
-
-    def after_update(self, step: Step) -> Mapping[str, Tensor]:
-        if step.phase.player == "generator":
-            for average in self.averages:
-                average.update(self.generator[0], images=step.images_since, images_seen=step.images)
-        return {}
+        self.copies = nn.ModuleList(average.module for average in averages)
 
 
 class PowerEmaFiles:
@@ -57,13 +48,14 @@ class PowerEmaFiles:
             raise InputError(f"power-ema: '{options.stds}' are not numbers", hint="stds=0.05,0.1") from None
         if len(self.stds) < 2:
             raise InputError("power-ema: another average is made of two at least", hint="stds=0.05,0.1")
-        self.part: PowerAverages | None = None
+        self.averages: list[PowerEma] = []
         self.moment = 0
 
     @hookimpl
     def gankit_parts(self, loop: TrainingLoop) -> Sequence[Part]:
-        self.part = PowerAverages(loop.networks.generator, self.stds)
-        return [self.part]
+        self.averages = [PowerEma(loop.networks.generator, std) for std in self.stds]
+        loop.averages += self.averages
+        return [PowerAverages(self.averages)]
 
     @hookimpl
     def gankit_record(self, run: Run, record: Record) -> None:
@@ -80,11 +72,10 @@ class PowerEmaFiles:
 
     def write(self, run: Run) -> None:
         """The averages as they are now, in the place of earlier ones of the same moment."""
-        assert self.part is not None
         self.moment = self.moment_of(run)
         folder = run.path / "averages"
         folder.mkdir(exist_ok=True)
-        for average in self.part.averages:
+        for average in self.averages:
             write_durably(folder / f"{self.moment:04d}-{average.std:g}.safetensors", run.pack_generator(average))
 
 

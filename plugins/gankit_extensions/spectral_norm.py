@@ -7,7 +7,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from gankit.plugin import InputError, hookimpl
 
-LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+LAYERS = (
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d
+)  # fmt: skip
 
 
 @hookimpl(wrapper=True)

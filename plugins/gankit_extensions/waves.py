@@ -62,7 +62,7 @@ class Extension:
     @hookimpl
     def gankit_discriminator(self, data: DataSpec, output: CriticOutput) -> nn.Module:
         if len(data.shape) != 1:
-            raise InputError("waves is for points, and these are images", hint="leave out --with waves")
+            raise InputError(f"waves is for points, and these are {data.kind}", hint="leave out --with waves")
         if output.code:
             raise InputError("waves gives a score, and this loss reads a reconstruction", hint="leave out --with waves")
         return Discriminator(data.shape[0], data.condition, output, self.options)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gankit.plugin import AdversarialLoss, CriticOutput, DataSpec, TrainConfig, VariantInfo, Vector, hookimpl, option
-from gankit_variants.gan import GanLoss, Maxout
+from gankit_variants.gan import GanLoss, Maxout, bounded
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ def gankit_variant() -> VariantInfo:
 @hookimpl
 def gankit_generator(data: DataSpec, z_dim: int, options: Options) -> nn.Module | None:
     if options.networks == "original":
-        return OriginalGenerator(data.shape, z_dim, data.condition)
+        return OriginalGenerator(bounded(data), z_dim, data.condition)
     return None
 
 
 @hookimpl
 def gankit_discriminator(data: DataSpec, options: Options) -> nn.Module | None:
     if options.networks == "original":
-        return OriginalDiscriminator(data.shape, data.condition)
+        return OriginalDiscriminator(bounded(data), data.condition)
     return None
 
 

@@ -47,7 +47,7 @@ def perturb(real: Tensor, noise: str, u: Tensor, alpha: Tensor) -> Tensor:
     std = batch_std(real)
     if noise == "one-sided":
         return real + alpha * 0.5 * std * u
-    moved = (real + std * (u - 0.5)).clamp(-1, 1) if real.ndim == 4 else real + std * (u - 0.5)
+    moved = (real + std * (u - 0.5)).clamp(-1, 1) if real.ndim > 2 else real + std * (u - 0.5)
     return real + alpha * (moved - real)
 
 

@@ -133,10 +133,17 @@ def gankit_discriminator(data: DataSpec, options: Options, output: CriticOutput)
     return OriginalDiscriminator(_unconditional(data)) if options.networks == "original" else None
 
 
+def bounded(data: DataSpec) -> tuple[int, ...]:
+    """The shape of samples in [-1, 1]; InputError for points, which a tanh cannot reach."""
+    if data.kind == "points":
+        raise InputError("the original networks end in a tanh, and points are not bounded", hint="-s networks=core")
+    return data.shape
+
+
 def _unconditional(data: DataSpec) -> tuple[int, ...]:
     if data.condition:
         raise InputError("the original networks of the GAN are unconditional", hint="--variant cgan has such networks")
-    return data.shape
+    return bounded(data)
 
 
 @hookimpl

@@ -103,6 +103,11 @@ def test_labels_of_stylegan_make_the_classes_and_its_folders_do_not(tmp_path: Pa
         ("labels.tsv", "image_id\tclass\na.png\tcat\nb.png\tdog\n"),
         ("metadata.csv", "file_name,text\na.png,cat\nb.png,dog\n"),
         ("metadata.jsonl", '{"file_name": "a.png", "label": "cat"}\n{"file_name": "b.png", "label": "dog"}\n'),
+        ("metadata.csv", "id,file_name,label\nb,a.png,cat\na,b.png,dog\n"),
+        (
+            "metadata.jsonl",
+            '{"id": "b", "file_name": "a.png", "label": "cat"}\n{"id": "a", "file_name": "b.png", "label": "dog"}\n',
+        ),
         ("labels.json", '{"a.png": "cat", "b.png": "dog"}'),
         ("labels.json", '[["a.png", "cat"], ["b.png", "dog"]]'),
     ],

@@ -92,6 +92,22 @@ def test_a_small_part_of_the_range_is_stretched_and_said(
     assert bool(dataset.notes) == bool(note)
 
 
+def test_the_levels_of_large_images_are_those_of_all_of_them(tmp_path: Path) -> None:
+    array = RNG.integers(0, 4096, (4, 600, 600)).astype(np.uint16)
+    array[0] //= 14  # the first one is dark
+    dataset = of_array(tmp_path, array)
+    assert "0 black and 4095 white" in dataset.describe()
+    assert np.abs(dataset.samples[:, 0].numpy() - array * (255 / 4095)).max() <= 1
+
+
+def test_a_range_holds_for_all_channels_of_images_that_are_no_colours() -> None:
+    array = np.full((4, 8, 8, 6), 100, np.uint8)
+    array[0], array[1] = 50, 0
+    named = Dataset.from_arrays("named", array, kind="images")
+    ranged = load_dataset("named", {"named": lambda: named}, how=Preparation(value_range=(0, 100)))
+    assert ranged.samples[:, :, 0, 0].tolist() == [[128] * 6, [0] * 6, [255] * 6, [255] * 6]
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, bool, np.float32])
 def test_masks_are_black_and_white(tmp_path: Path, kind: type) -> None:
     mask = RNG.integers(0, 2, (20, 8, 8))

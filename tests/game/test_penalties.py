@@ -56,6 +56,8 @@ def test_one_sided_penalties_cost_nothing_below_the_target(
 def test_norms_are_per_sample_over_all_axes_and_not_over_the_batch() -> None:
     points = leaf(double([[3.0, 4.0], [1.0, 0.0]]).reshape(2, 1, 1, 2))
     assert gradient_norms(half_square, points).tolist() == pytest.approx([5.0, 1.0])
+    with_heads = lambda x: torch.stack([half_square(x), *[torch.zeros(len(x), dtype=x.dtype)] * 9], 1)  # noqa: E731
+    assert gradient_norms(with_heads, points).tolist() == pytest.approx([5.0, 1.0])  # type: ignore[arg-type]
     assert gradient_penalty(half_square, points).mean().item() == pytest.approx(8.0)  # whole batch: 16.80
 
 

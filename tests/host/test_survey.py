@@ -25,6 +25,8 @@ def test_what_is_wrong_with_a_plugin_is_seen_without_importing_it(site: Path) ->
     install(site, "sound", TINY_VARIANT, variants=("fine",))
     install(site, "cut-off", "def gankit_loss(:", variants=("cut",))
     install(site, "tomorrow", TINY_VARIANT.replace("api=1", "api=2"), variants=("next",))
+    soon = "from gankit.plugin import ExtensionInfo, hookimpl\n\n\n@hookimpl\ndef gankit_extension():\n    return ExtensionInfo(api=2)\n"
+    install(site, "soon", soon, extensions=("later",))
     install(site, "twin", TINY_VARIANT, variants=("lsgan",))
     install(site, "hollow", "", extensions=("gone",))
     (site / "hollow.py").unlink()
@@ -34,6 +36,7 @@ def test_what_is_wrong_with_a_plugin_is_seen_without_importing_it(site: Path) ->
         "sound:fine": "ok",
         "cut-off:cut": "broken",
         "tomorrow:next": "too new",
+        "soon:later": "too new",
         "twin:lsgan": "clash",
         "hollow:gone": "broken",
         "imports-badly:bad": "ok",

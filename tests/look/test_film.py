@@ -47,6 +47,8 @@ def test_many_pictures_are_thinned_to_the_first_the_last_and_some_between(runs: 
 
     assert film._spread(list(range(10)), 4) == [0, 3, 6, 9]
     assert film._spread([1, 2], 4) == [1, 2]
+    short = film.film(runs / "digits", tmp_path / "short.webp", seconds=0.05)
+    assert (short.frames, short.seconds) == (2, pytest.approx(0.05 + film.HOLD_MS / 1000, abs=0.011))
 
 
 def test_ffmpeg_is_given_every_picture_and_its_failure_leaves_nothing(

@@ -62,6 +62,13 @@ def test_precisions(precision: str) -> None:
     assert {value.tolerance for _, value in found.checked} == {{"fp64": 1e-9, "fp32": 2e-6, "bf16": 2e-2}[precision]}
 
 
+def test_an_extension_is_checked_beside_the_variants_named_or_all() -> None:
+    everything = {plugin.name for plugin in discovery.discover(discovery.VARIANTS)}
+    with_all = verify(extensions=["centre"], device="cpu", precision="fp64")
+    assert {name for name, _ in with_all.checked} | set(with_all.without) == {*everything, "centre"}
+    assert {name for name, _ in verify(["gan"], extensions=["r1"], device="cpu").checked} == {"gan", "r1"}
+
+
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(InputError, match="unknown precision 'fp8'"):
         verify(["gan"], device="cpu", precision="fp8")

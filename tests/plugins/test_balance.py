@@ -41,6 +41,14 @@ def test_the_norm_is_that_of_a_running_mean_of_squares() -> None:
     )
 
 
+def test_a_batch_that_overflows_leaves_no_trace() -> None:
+    loop = loop_with("balance", shape=(2,))
+    gradients(loop, 2.0)
+    for slope in (float("inf"), float("nan")):
+        gradients(loop, slope)
+    assert float(4 * gradients(loop, 4.0)[0, 0]) == pytest.approx(4 / (1.96 / 0.19) ** 0.5)
+
+
 def test_nothing_is_changed_in_the_discriminators_phase() -> None:
     loop = loop_with("balance", shape=(2,))
     samples = torch.zeros(4, 2, requires_grad=True)

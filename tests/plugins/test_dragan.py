@@ -22,3 +22,7 @@ def test_dragans_centred_noise_stays_within_the_range_of_images() -> None:
     assert moved.flatten().tolist() == [-1.0, 1.0]
     inwards = dragan.perturb(real, "centred", torch.tensor([1.0, 0.0]).reshape(2, 1, 1, 1), torch.ones(2, 1, 1, 1))
     assert inwards.flatten().tolist() == pytest.approx([-0.5, 0.5])
+    signals, volumes = real.reshape(2, 1, 1), real.reshape(2, 1, 1, 1, 1)
+    for samples in (signals, volumes):
+        outwards = torch.tensor([0.0, 1.0]).reshape(samples.shape)
+        assert dragan.perturb(samples, "centred", outwards, torch.ones_like(samples)).flatten().tolist() == [-1.0, 1.0]

@@ -11,7 +11,7 @@ from support_plugins import FAKE, MNIST, REAL, batch_of, double
 from gankit.contracts import DataSpec
 from gankit.errors import InputError
 from gankit.run.build import count_parameters
-from gankit_variants import gan
+from gankit_variants import cgan, gan
 
 
 def test_gan_smoothing_pulls_the_real_score_to_log_nine() -> None:
@@ -54,3 +54,6 @@ def test_maxout_takes_the_largest_piece_of_each_unit() -> None:
 def test_the_original_networks_refuse_what_they_were_not_made_for() -> None:
     with pytest.raises(InputError, match="unconditional"):
         gan.gankit_generator(DataSpec(MNIST, ("a", "b"), 2), 10, gan.Options(networks="original"))
+    for variant, data in ((gan, DataSpec((2,))), (cgan, DataSpec((2,), ("a", "b"), 2))):
+        with pytest.raises(InputError, match="points are not bounded"):
+            variant.gankit_generator(data, 10, variant.Options(networks="original"))

@@ -9,6 +9,7 @@ import torch
 from support_plugins import loop_with
 from support_runs import assert_same_state
 from torch import nn
+from torch.nn.utils import parametrize
 
 import gankit
 from gankit.contracts import Batch
@@ -29,6 +30,14 @@ def test_spectral_norm_divides_by_the_largest_singular_value() -> None:
     for layer in layers:
         weight = layer.weight.detach().flatten(1)
         assert float(torch.linalg.matrix_norm(weight, 2)) == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("shape", [(2, 64), (1, 8, 8, 8)])
+def test_every_layer_for_signals_and_volumes_is_normalised(shape: tuple[int, ...]) -> None:
+    discriminator = loop_with("spectral-norm", variant="hinge", shape=shape).networks.discriminator
+    convolutions = [m for m in discriminator.modules() if isinstance(m, nn.Conv1d | nn.Conv3d)]
+    assert convolutions
+    assert all(parametrize.is_parametrized(layer, "weight") for layer in convolutions)
 
 
 def test_the_vectors_of_the_power_iteration_move_in_training_and_are_saved() -> None:

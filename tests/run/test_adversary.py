@@ -187,6 +187,43 @@ def test_accumulated_gradients_are_those_of_the_whole_batch() -> None:
         parts.d_update()
 
 
+def test_parts_are_told_all_accumulated_samples() -> None:
+    told: list[tuple[str, int, int]] = []
+
+    class Listener(Part):
+        def after_update(self, step: Step) -> dict[str, Tensor]:
+            told.append((step.name, step.images, step.images_since))
+            return {}
+
+        def terms(self, critic: Critic, batch: Batch, step: Step) -> dict[str, Tensor]:
+            told.append((step.name, step.images, step.images_since))
+            return {}
+
+    own = adversary(parts=[Listener()])
+    real, fake = samples(8)
+    for _ in range(2):
+        own.g_loss(fake.clone().requires_grad_(), real)
+        for rows in (slice(0, 4), slice(4, 8)):
+            (own.d_loss(real[rows], fake[rows]) / 2).backward()
+        own.d_update()
+    assert told == [
+        ("generator", 8, 8), *(("discriminator", *counts) for counts in ((4, 4), (8, 8), (8, 8))),
+        ("generator", 16, 8), *(("discriminator", *counts) for counts in ((12, 4), (16, 8), (16, 8))),
+    ]  # fmt: skip
+
+
+def test_fp16_scales_the_loss_of_d_alone_and_only_within_a_step() -> None:
+    own = adversary(precision="fp16", parts=["balance"])
+    real, fake = samples(4)
+    with pytest.raises(InputError, match="d_loss gives a loss that is not scaled"):
+        own.d_loss(real, fake)
+    own.d_step(real, fake)
+    fake = fake.clone().requires_grad_()
+    own.g_loss(fake).backward()
+    assert fake.grad is not None
+    assert float((4 * fake.grad).flatten(1).norm(dim=1).square().mean().sqrt()) == pytest.approx(1, rel=0.05)
+
+
 def test_the_callers_autocast_is_in_force_and_penalties_are_in_full_precision() -> None:
     seen: list[torch.dtype] = []
     d = network()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from support_runs import assert_same_state
 
 import gankit as api
 from gankit.data import Sampler
+from gankit.sample.metadata import other_rows
 
 SMALL = ("--batch", 8, "--z-dim", 8, "--device", "cpu")
 NAMES = ("Smiling", "Male", "hair=black", "hair=red", "age")
@@ -289,3 +291,13 @@ def test_advice_names_the_attributes(place: Path) -> None:
     assert reasons["conditional"]["value"] is False
     assert "5 attributes" in reasons["conditional"]["because"]
     assert "5 attributes" in gankit("advise", "faces", "--no-measure", cwd=place).stdout
+
+
+def test_rows_of_samples_that_are_made_again_are_replaced_whatever_they_are_made_of() -> None:
+    kept = other_rows(
+        io.StringIO(
+            "file_name,age\nseed000001.png,1\nlatent000001.png,2\na/seed000001.png,3\nmine.png,4\nseed2.png,5\n"
+        ),
+        ["latent000001.png", "seed000002.webp"],
+    )
+    assert [row[1] for row in kept] == ["1", "3", "4"]

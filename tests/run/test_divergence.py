@@ -38,6 +38,13 @@ def test_divergence_stops_the_run_and_keeps_the_last_good_state() -> None:
 
 
 @pytest.mark.usefixtures("tiny_data")
+def test_fakes_that_overflow_are_a_divergence_too() -> None:
+    """G moves beyond all numbers in the very step of a line, whose other statistics were taken before it moved."""
+    with pytest.raises(DivergedError, match="diversity is no longer finite"):
+        train(steps=1, g_lr=1e38, out="a")
+
+
+@pytest.mark.usefixtures("tiny_data")
 def test_divergence_before_the_first_checkpoint_does_not_promise_one() -> None:
     with pytest.raises(DivergedError) as caught:
         train(steps=300, d_lr=1e30, out="a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from support_runs import SMALL, state_of, stats_of, train
 
 import gankit
 from gankit.errors import InputError, PluginError, ResourceError
+from gankit.run.header import shareable_config
+from gankit.run.plan import plan_run
+from gankit.settings.layers import Layer
 
 pytestmark = pytest.mark.usefixtures("tiny_data")
 
@@ -66,6 +70,11 @@ def test_a_path_is_not_shared_with_the_file() -> None:
     assert "/" not in json.dumps(header.config)
 
 
+def test_nor_is_the_path_of_a_feature_space() -> None:
+    plan = plan_run([Layer("test", {"variant": "gan", "eval_features": "classifier@/home/me/mine.npz"})])
+    assert shareable_config(plan, "tiny")["eval_features"] == "classifier@mine.npz"
+
+
 def test_other_settings_in_the_same_folder_are_refused_with_the_difference() -> None:
     train(steps=2, out="a")
     with pytest.raises(InputError, match="seed 0 -> 3"):
@@ -117,7 +126,30 @@ def test_a_build_that_fails_leaves_no_folder() -> None:
 
 
 def test_a_process_that_died_while_it_made_the_folder_does_not_block_it() -> None:
-    Path("a").mkdir()
-    Path("a/environment.json").write_text("{}")
-    Path("a/.config.json.0123abcd.tmp").write_text("{")
+    Path("a/samples").mkdir(parents=True)
+    for name in ("LOCK", "environment.json", ".config.json.0123abcd.tmp"):
+        Path("a", name).write_text("{")
     assert train(steps=2, out="a").step == 2
+
+
+@pytest.mark.parametrize("name", ["samples/0.png", "config.json", "notes.tmp", "samples"])
+def test_a_folder_of_the_users_that_looks_like_one_of_ours_is_left_alone(name: str) -> None:
+    for number in range(3):
+        Path("mine/samples").mkdir(parents=True, exist_ok=True)
+        Image.new("L", (16, 16), 60 * number).save(f"mine/samples/{number}.png")
+    Path("mine", "LOCK").write_text("x")
+    if name == "config.json":
+        shutil.rmtree("mine/samples")
+        Path("mine/LOCK").unlink()
+    if name == "notes.tmp":
+        shutil.rmtree("mine/samples")
+    if not Path("mine", name).exists():
+        Path("mine", name).write_text("precious")
+    before = sorted(Path("mine").rglob("*"))
+    for more in ({}, {"init_from": "nowhere"}):
+        with pytest.raises(InputError, match="not empty and not a run"):
+            train(steps=1, out="mine", **more)
+    if Path("mine/samples").exists():
+        with pytest.raises(InputError, match="not empty and not a run"):
+            gankit.train("lsgan", data="mine/samples", out="mine", steps=1, **SMALL)
+    assert sorted(Path("mine").rglob("*")) == before

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gankit.run.health import findings
+from gankit.base.files import MAX_JSON_BYTES
+from gankit.run.health import KEPT_LINES, findings, read_stats
 
 
 def lines(count: int = 20, **columns: Callable[[int], float]) -> list[dict[str, float]]:
     return [
         {"images_seen": 2000 * n, **{k.replace("__", "/"): f(n) for k, f in columns.items()}} for n in range(1, count)
     ]
+
+
+def test_of_a_long_run_the_first_and_the_last_statistics_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "stats.jsonl"
+    count = 5 * KEPT_LINES // 2
+    path.write_text("".join(json.dumps({"images_seen": n, "x": "y" * 30_000}) + "\n" for n in range(count)) + '{"imag')
+    assert path.stat().st_size > MAX_JSON_BYTES
+    found = [line["images_seen"] for line in read_stats(path)]
+    assert found == [*range(KEPT_LINES), *range(count - KEPT_LINES, count)]
 
 
 def test_a_healthy_run_has_no_findings() -> None:

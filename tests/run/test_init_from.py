@@ -49,6 +49,16 @@ def test_a_new_run_starts_with_the_networks_of_an_old_one(
     assert str(tmp_path.parent) not in json.dumps(header.config)  # the file for sharing names no place
 
 
+def test_the_old_run_is_only_read_even_where_a_checkpoint_is_damaged(old: gankit.RunResult, tmp_path: Path) -> None:
+    shutil.copytree(old.folder, tmp_path / "old")
+    newest = max((tmp_path / "old" / "checkpoints").iterdir())
+    shutil.copytree(newest, newest.with_name("step-000000999"))
+    (newest.with_name("step-000000999") / checkpoint.STATE).write_bytes(b"cut")
+    before = sorted((tmp_path / "old").rglob("*"))
+    gankit.train("gan", steps=1, out=tmp_path / "new", init_from=tmp_path / "old", **RING8)
+    assert sorted((tmp_path / "old").rglob("*")) == before
+
+
 def test_a_discriminator_of_another_game_starts_anew_and_another_generator_is_refused(
     old: gankit.RunResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -94,6 +94,25 @@ def test_another_recipe_in_the_same_folder_is_refused() -> None:
         reproduce(recipe("fid = { low = 0 }", RECIPE.replace("batch = 16", "batch = 8")), settings=CPU)
 
 
+def test_scores_of_other_data_are_not_taken_for_these() -> None:
+    name = recipe("fid = { low = 0 }", RECIPE.replace('data = "ring8"\n', ""))
+    reproduce(name, settings={**CPU, "data": "ring8"})
+    with pytest.raises(InputError, match="seed-0 was trained on ring8, not on grid25"):
+        reproduce(name, settings={**CPU, "data": "grid25"})
+
+
+def test_a_score_that_one_seed_has_not_is_outside_and_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = recipe("fid = { low = 0 }\n")
+    reproduce(name, settings=CPU, seeds=2)
+    first = Path("runs/reproduce-mine/seed-0/reproduce.json")
+    first.write_text(json.dumps(stored(str(first)) | {"scores": {"held": 1.0}}))
+    result = reproduce(name, settings=CPU, seeds=2)
+    assert result.within is False
+    assert result.scores["fid"].values[0] is None
+    assert (result.scores["fid"].mean, result.scores["held"].values) == (None, (1.0, None))
+    assert stored("runs/reproduce-mine/reproduce.json")["scores"]["fid"]["mean"] is None
+
+
 @pytest.mark.parametrize(
     ("scores", "text", "message"),
     [

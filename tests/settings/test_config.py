@@ -22,7 +22,7 @@ from gankit.settings.config import (
 )
 from gankit.settings.layers import Layer, read_toml, resolve
 from gankit.settings.option import differences, option, schedules_in, to_json
-from gankit.settings.schedule import Schedule
+from gankit.settings.schedule import Number, Schedule
 from gankit.settings.spelling import parse_count, parse_duration
 from gankit.settings.validate import validate
 
@@ -63,12 +63,26 @@ def test_options_merge_by_key_and_are_converted_from_strings() -> None:
     assert resolved.sources["options.smoothing"] == "flag"
 
 
+def test_a_bound_holds_at_the_start_of_a_warm_up_too() -> None:
+    @dataclass(frozen=True)
+    class Clipping:
+        clip: Number = option(0.01, gt=0, help="the bound of the weights")
+
+    with pytest.raises(InputError, match="0 should be greater than 0"):
+        resolve(layers(flag={"options": {"clip": "constant(0.01, warmup=10k)"}}), INFO.config, Clipping)
+
+
 def test_human_spellings() -> None:
     config = resolve(
         layers(flag={"images": "2M", "time_s": "1h30m", "betas": "0,0.99", "size": 64}), INFO.config, INFO.options
     ).config
     assert (config.images, config.time_s, config.betas, config.size) == (2_000_000, 5400.0, (0.0, 0.99), "64")
     assert parse_count("1.5k") == 1500
+    assert parse_count("1,500") == parse_count("1_500") == 1500
+    assert parse_count("1,500k") == 1_500_000
+    for text in ("1,5M", "2,5k", "1.5", "1,50", "1,5000", "0,001.5k,", ",5"):
+        with pytest.raises(ValueError, match="not a count"):
+            parse_count(text)
     assert parse_duration("90") == 90
     assert parse_duration("2h") == 7200
 

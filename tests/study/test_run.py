@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from support import GANKIT, gankit, python
 
+from gankit.errors import InputError
 from gankit.study import journal
 
 BASE = "--data ring8 --batch 64 --z-dim 2 --precision fp32 --device cpu -n 200"
@@ -92,6 +93,36 @@ def test_trials_share_the_real_side_of_their_scores(
         assert record["scores"]["fid"]["value"] == scores(whole)[trial.id]
         assert record["overhead_s"] >= 0
     assert extracted == ["features of the samples"] * 2  # real features come from the cache of the machine
+
+
+def test_a_collapsed_trial_is_scored_and_never_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gankit.run.health import Finding
+    from gankit.study import trial as module
+    from gankit.study.definition import Scoring, Trial
+
+    found: list[Finding] = []
+    monkeypatch.setattr(module, "findings", lambda *_: found)
+    bench = module.Bench(Scoring(n=100, features="points"), "cpu")
+    settings = {"variant": "gan", "data": "ring8", "images": 640, "z_dim": 2, "seed": 0, "precision": "fp32"}
+    trial = Trial(id="x", cell="gan", phase="search", number=0, seed=0, settings=settings)
+    healthy = bench.run(trial, tmp_path / "x")
+    assert healthy["choice"] == healthy["scores"]["fid"]["value"]
+    found.append(Finding("collapse", 64, "the samples are alike", "start again"))
+    collapsed = bench.run(trial, tmp_path / "x")
+    assert (collapsed["status"], collapsed["choice"]) == ("collapsed", None)
+    assert collapsed["scores"] == healthy["scores"]
+
+
+def test_a_study_is_not_scored_in_the_space_of_a_critic(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gankit.game.game import Game
+    from gankit.study.definition import Scoring
+    from gankit.study.trial import Bench
+
+    monkeypatch.setattr(Game, "critic_spaces", ("points",))
+    bench = Bench(Scoring(n=100), "cpu")
+    with pytest.raises(InputError, match="the critic of 'lsgan' is built on points") as caught:
+        bench.prepare([{"variant": "lsgan", "data": "ring8", "images": 640, "z_dim": 2}], [0])
+    assert "--features" in str(caught.value.hint)
 
 
 def test_the_same_command_again_does_nothing_and_a_larger_one_adds(whole: Path, place: Path) -> None:

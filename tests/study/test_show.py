@@ -87,6 +87,14 @@ def test_what_cannot_be_shown_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_a_cell_without_runs_does_not_hide_what_the_others_can_show(tmp_path: Path) -> None:
+    write_study(tmp_path / "s", {"a": GOOD[:4], "b": BAD[:4], "c": []}, unfinished=0)
+    assert any("a is better than b" in sentence for sentence in findings(read_table(tmp_path / "s")))
+    write_study(tmp_path / "t", {"a": GOOD[:4], "b": BAD[:2]})
+    (said,) = [sentence for sentence in findings(read_table(tmp_path / "t")) if "no difference" in sentence]
+    assert said.startswith("with 2 to 4 seeds a cell and 1 pair no difference can be shown, however large: 4 seeds")
+
+
 def test_outliers_are_omitted_only_when_asked_and_that_is_printed(tmp_path: Path) -> None:
     write_study(tmp_path / "s", {"a": [*GOOD, 87.0, "collapsed"], "b": BAD})
     assert "omitted" not in gankit("study", "show", "s", cwd=tmp_path).stdout

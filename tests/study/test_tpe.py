@@ -14,7 +14,7 @@ from gankit.study.definition import Definition, Trial
 from gankit.study.journal import append, read
 from gankit.study.reading import from_flags
 from gankit.study.space import Space
-from gankit.study.tpe import TpeSampler
+from gankit.study.tpe import NUMBER, TpeSampler
 
 optuna = pytest.importorskip("optuna")
 
@@ -26,9 +26,10 @@ SPACE = Space(
 )
 
 
-def definition(trials: int, prune: bool = False) -> Definition:
+def definition(trials: int, prune: bool = False, metric: str = "fid") -> Definition:
     return from_flags(
         {"variant": "gan", "images": 1_000},
+        score={"metric": metric},
         search={"ranges": "wide", "trials": trials, "sampler": "tpe", "prune": prune},
     )
 
@@ -36,7 +37,7 @@ def definition(trials: int, prune: bool = False) -> Definition:
 def open_study(folder: Path, trials: int, storage: str | None = None, prune: bool = False) -> tuple[Agenda, TpeSampler]:
     study = definition(trials, prune)
     assert study.search is not None
-    sampler = TpeSampler({"gan": SPACE}, study.search, storage, folder / "optuna.log")
+    sampler = TpeSampler({"gan": SPACE}, study.search, study.score.metric, storage, folder / "optuna.log")
     agenda = Agenda(study, read(folder / "journal.jsonl"), sampler)
     sampler.catch_up(agenda.planned.values(), agenda.ends)
     return agenda, sampler
@@ -102,6 +103,24 @@ def test_optunas_storage_may_be_a_database(tmp_path: Path, undisturbed: list[dic
     sampler.close()
     with pytest.raises(InputError, match="--storage nowhere"):
         open_study(tmp_path, 14, "nowhere")
+
+
+@pytest.mark.parametrize(("metric", "other"), [("fid", "precision"), ("precision", "fid")])
+def test_the_metric_of_the_study_says_which_way_is_better(tmp_path: Path, metric: str, other: str) -> None:
+    study = definition(6, metric=metric)
+    assert study.search is not None
+    sampler = TpeSampler({"gan": SPACE}, study.search, metric, None, tmp_path / "optuna.log")
+    agenda = Agenda(study, [], sampler)
+    for number in range(6):
+        found = agenda.next()
+        assert found is not None
+        scores = {
+            name: {"value": float(number), "floor": 0.1, "higher_is_better": name == "precision"}
+            for name in (metric, other)
+        }
+        agenda.end(found[0], {"status": "ok", "scores": scores, "choice": float(number)})
+    best = sampler._study("gan").best_trial.user_attrs[NUMBER]
+    assert best == (5 if metric == "precision" else 0)
 
 
 def test_a_trial_below_the_median_is_pruned(tmp_path: Path) -> None:

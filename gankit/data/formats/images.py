@@ -134,6 +134,7 @@ class ImageRows:
             labels=None if labels.numbers is None else torch.from_numpy(labels.numbers),
             conditions=None if labels.vectors is None else torch.from_numpy(labels.vectors),
             notes=(*page_notes(kept, self.form, self.how), *labels.notes, *skipped, *self.files.notes),
+            levels=self.form.levels({page.header.depth for page in kept}),
         )
 
     def _named(self, broken: Mapping[int, str]) -> dict[int, str]:

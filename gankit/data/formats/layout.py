@@ -12,7 +12,7 @@ import numpy as np
 from gankit.contracts import Kind
 from gankit.data.formats import Array
 from gankit.data.formats.columns import class_order
-from gankit.data.formats.levels import levels_of, levels_of_signals
+from gankit.data.formats.levels import Levels, levels_of, levels_of_signals
 from gankit.data.formats.limits import allocate
 from gankit.errors import InputError
 from gankit.modality import BY_NAME, MODALITIES
@@ -32,6 +32,8 @@ class Read(NamedTuple):
     """What was inferred."""
     units: tuple[float, float] = (-1.0, 1.0)
     """See `DataSpec.units`."""
+    levels: tuple[float, float] = (0, 255)
+    """See `Dataset.levels`."""
 
 
 def as_samples(
@@ -59,9 +61,10 @@ def as_samples(
         for index, signal in enumerate(ordered):
             signals[index] = levels.to_unit(signal)
         said = (levels.note,) if levels.note else ()
-        return Read(signals, (*notes, *layout_notes, *said), (levels.black, levels.white))
-    pixels, range_notes = _as_bytes(ordered, what, value_range)
-    return Read(pixels, (*notes, *layout_notes, *range_notes))
+        return Read(signals, (*notes, *layout_notes, *said), units=levels.ends)
+    pixels, levels = _as_bytes(ordered, what, value_range)
+    said = (levels.note,) if levels.note else ()
+    return Read(pixels, (*notes, *layout_notes, *said), levels=levels.ends)
 
 
 def as_labels(labels: Array, count: int, classes: tuple[str, ...], what: str) -> tuple[Array, tuple[str, ...]]:
@@ -199,23 +202,22 @@ def _channels_first(array: Array, last_layout: str, first_layout: str) -> tuple[
 _ORDERS = {"signals": _signals, "images": _images, "volumes": _volumes}
 
 
-def _as_bytes(images: Array, what: str, given: tuple[float, float] | None) -> tuple[Array, tuple[str, ...]]:
-    """Contiguous uint8 images and a note on their levels; an array that is already one is returned unchanged."""
+def _as_bytes(images: Array, what: str, given: tuple[float, float] | None) -> tuple[Array, Levels]:
+    """Contiguous uint8 images and their levels; an array that is already one is returned unchanged."""
     if images.dtype.kind == "f":
         _check_finite(images, what)
     if images.dtype == bool:
         images = images.astype(np.uint8)
     levels = levels_of(images, given, what)
-    notes = (levels.note,) if levels.note else ()
     if images.dtype == np.uint8 and images.flags.c_contiguous and levels.unchanged:
-        return images, notes
+        return images, levels
     pixels = allocate(images.size, what).reshape(images.shape)
     if levels.unchanged and images.dtype.kind != "f":
         np.copyto(pixels, images, casting="unsafe")
-        return pixels, notes
+        return pixels, levels
     for index, image in enumerate(images):  # one at a time, because a float copy of all might not fit
         pixels[index] = levels.to_bytes(image)
-    return pixels, notes
+    return pixels, levels
 
 
 def _check_finite(array: Array, what: str) -> None:

@@ -31,9 +31,14 @@ class Levels:
     note: str = ""
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Black and white."""
+        return self.black, self.white
+
+    @property
     def unchanged(self) -> bool:
         """Whether bytes stay as they are."""
-        return (self.black, self.white) == (0, 255)
+        return self.ends == (0, 255)
 
     def to_bytes(self, values: Array) -> Array:
         """Any numbers -> uint8 of the same shape; what lies beyond black and white is clipped."""
@@ -130,8 +135,9 @@ def _of_integers(values: Array, low: int, high: int, what: str) -> Levels:
         return Levels(0, white, note=_note(low, high, 0, white))
     if high <= 255:
         return Levels(0, 255)
-    usual = int(np.quantile(_some(values), 1 - FEW))  # a dead pixel of a camera is no white
-    white = max(255, 2 ** usual.bit_length() - 1)
+    white = 255
+    while white < high and _share(values, white, np.inf) >= FEW:  # a dead pixel of a camera is no white
+        white = 2 * white + 1
     clipped = f"; fewer than 1 in {1 / FEW:,.0f} values are larger and were clipped" if high > white else ""
     return Levels(0, white, note=_note(low, high, 0, white) + clipped)
 
@@ -182,11 +188,6 @@ def _plausible(values: Array, low: float, high: float, black: float, white: floa
 def _share(values: Array, low: float, high: float) -> float:
     """The share of the values that lie between two numbers."""
     return sum(int(np.count_nonzero((part > low) & (part < high))) for part in _parts(values)) / values.size
-
-
-def _some(values: Array) -> Array:
-    """The values of some images, evenly taken."""
-    return values[:: max(1, values.size // _BLOCK)]
 
 
 def _two_values(values: Array, low: int, high: int) -> Levels | None:

@@ -28,7 +28,7 @@ from gankit.base.text import printable
 from gankit.data.dataset import DatasetFactory
 from gankit.data.formats.limits import scratch
 from gankit.data.formats.pack import START, SUFFIX, PackHeader, mapped_samples, seal
-from gankit.data.formats.rows import Rows, noted, stretch
+from gankit.data.formats.rows import Rows, stretch, with_levels
 from gankit.data.loading import open_rows
 from gankit.data.preparation import AS_THEY_ARE, Preparation
 from gankit.errors import InputError, ResourceError, Stopped
@@ -84,8 +84,9 @@ def pack_dataset(
                 ) from None
             rows.check(partial.broken)
             shape = (len(rows) - len(partial.broken), *rows.shape)
-            note = stretch(np.memmap(file, np.uint8, "r+", START, shape)) if rows.infers_levels else ""
-            dataset = noted(rows.dataset(mapped_samples(file, shape), partial.broken), note)
+            dataset = rows.dataset(mapped_samples(file, shape), partial.broken)
+            if rows.infers_levels:
+                dataset = with_levels(dataset, stretch(np.memmap(file, np.uint8, "r+", START, shape)))
             header = seal(file, dataset, source, how)
             os.replace(partial.path, out)
             fsync_path(out.parent)

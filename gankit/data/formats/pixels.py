@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
@@ -174,6 +174,12 @@ class Form(NamedTuple):
     integers: Levels = SIXTEEN_BITS  # of files of 16 and of 32 bits
     floats: Levels = FLOATS  # of files of floats
     background: Colour = WHITE
+
+    def levels(self, depths: Collection[Depth]) -> tuple[float, float] | None:
+        """Black and white of files of these depths; None if they are not the same in all of them."""
+        of_depth = {"16 bits": self.integers, "32 bits": self.integers, "floats": self.floats}
+        found = {of_depth.get(depth, self.bytes).ends for depth in depths}
+        return found.pop() if len(found) == 1 else None
 
 
 def stored_values(image: Image.Image, frame: int) -> Array:

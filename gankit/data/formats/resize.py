@@ -100,7 +100,8 @@ class DatasetRows:
         def one(place: int) -> None:
             pixels = converted(source[place], self.shape[0], self.background or WHITE)
             if not self.levels.unchanged:
-                pixels = np.concatenate([self.levels.table[pixels[:3]], pixels[3:]])
+                colours = 3 if len(pixels) == 4 else len(pixels)  # a fourth channel is alpha
+                pixels = np.concatenate([self.levels.table[pixels[:colours]], pixels[colours:]])
             if pixels.shape[1:] == size:
                 into[place] = pixels
                 return
@@ -123,7 +124,9 @@ class DatasetRows:
         notes += ["nothing is transparent, so --background is not used"] if self.background and before != 4 else []
         notes += [self.levels.note] if self.levels.note else []
         spec = dataclasses.replace(self.source.spec, shape=self.shape)
-        return dataclasses.replace(self.source, spec=spec, samples=samples, notes=(*self.source.notes, *notes))
+        levels = self.source.levels if self.levels.unchanged else self.levels.ends
+        notes = [*self.source.notes, *notes]
+        return dataclasses.replace(self.source, spec=spec, samples=samples, notes=tuple(notes), levels=levels)
 
 
 def resized(pixels: Array, size: tuple[int, int]) -> Array:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gankit.data.dataset import Dataset
 from gankit.data.formats import Array
-from gankit.data.formats.levels import levels_of_bytes
+from gankit.data.formats.levels import Levels, levels_of_bytes
 from gankit.data.formats.limits import allocate
 
 
@@ -63,19 +63,23 @@ def load_rows(rows: Rows) -> Dataset:
     broken = rows.decode(range(len(rows)), samples)
     rows.check(broken)
     samples = samples[: len(rows) - len(broken)]
-    return noted(rows.dataset(torch.from_numpy(samples), broken), stretch(samples) if rows.infers_levels else "")
+    dataset = rows.dataset(torch.from_numpy(samples), broken)
+    return with_levels(dataset, stretch(samples)) if rows.infers_levels else dataset
 
 
-def stretch(images: Array) -> str:
-    """Stretch decoded images, uint8 [N, C, H, W], in place if they use a small part of the range; a note, or ''."""
+def stretch(images: Array) -> Levels:
+    """Stretch decoded images, uint8 [N, C, H, W], in place if they use a small part of the range -> how it was done."""
     levels = levels_of_bytes(images)
     if not levels.unchanged:
         table = levels.table
         for image in images:
             image[:3] = table[image[:3]]
-    return levels.note
+    return levels
 
 
-def noted(dataset: Dataset, note: str) -> Dataset:
-    """The data set with one more note, if there is one."""
-    return replace(dataset, notes=(*dataset.notes, note)) if note else dataset
+def with_levels(dataset: Dataset, levels: Levels) -> Dataset:
+    """The data set, whose decoded images have been stretched."""
+    if levels.unchanged:
+        return dataset
+    ends = levels.ends if dataset.levels == (0, 255) else None
+    return replace(dataset, notes=(*dataset.notes, levels.note), levels=ends)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
-from gankit.base.files import sha256
+from gankit.base.files import expanded, sha256
 from gankit.base.text import printable
 from gankit.data import Dataset
 from gankit.errors import InputError, ResourceError
@@ -95,7 +95,7 @@ def inception(data: Dataset, argument: str) -> FeatureSpace:
             raise _nothing_found(mode)
         log.info("inception: weights from %s", printable(path))
     else:
-        path = Path(argument).expanduser()
+        path = expanded(argument)
         if not _is_file(path):
             raise InputError(
                 f"features 'inception@{printable(argument)}': neither a way of resizing nor a file",

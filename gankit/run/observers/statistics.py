@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gankit.base.seeds import derive_seed
 from gankit.hookspecs import Record
-from gankit.run.health import findings, read_stats
+from gankit.run.health import drop_middle, findings, read_stats
 from gankit.run.observers.common import drop_later_lines
 from gankit.run.run import Run
 from gankit.sample.pictures import generate
@@ -19,9 +19,6 @@ from gankit.sample.pictures import generate
 log = logging.getLogger("gankit")
 
 STATS_EVERY_IMAGES = 2_000
-
-
-KEPT_LINES = 1_000  # of the first and of the last statistics, in memory
 
 
 def statistics_every(batch: int) -> int:
@@ -56,17 +53,17 @@ class StatsWriter:
         """One line, and the same numbers in `run.stats`; raises DivergedError when one is not finite."""
         means = run.meter.read()
         run.meter.reset()
-        broken = [name for name, value in means.items() if not math.isfinite(value)]
+        health = self.diversity.measure(run)
+        broken = [name for name, value in {**means, **health}.items() if not math.isfinite(value)]
         if broken:
             raise run.diverged(f"{', '.join(broken)} {'are' if len(broken) > 1 else 'is'}")
         run.stats = means
         timing = {"wall_s": round(run.train_s, 3), "images_per_s": round(run.images_per_s, 1)}
-        health = self.diversity.measure(run)
         scheduled = run.loop.scheduled()
         record = {"step": run.step, "images_seen": run.images_seen, **timing, **means, **scheduled, **health}
         run.folder.append_line("stats.jsonl", record)
         self.lines.append(record)
-        del self.lines[KEPT_LINES:-KEPT_LINES]
+        drop_middle(self.lines)
         run.plan.composition.hook.gankit_record(run=run, record=Record("statistics", {**means, **scheduled, **health}))
         for finding in findings(self.lines, self._scores(run)):
             if finding.kind not in self.warned:
