@@ -4,9 +4,13 @@
     python benchmarks/additions.py --data PATH_OF_CIFAR10 --size 32 --only diffaugment,projected
 
 `hands:200` is 200 of the photos, drawn by a fixed seed; scores are always against all of them. Every row is a game
-beside the one that it is compared with, which differs by the addition alone. The same command again goes on where it
-was stopped, and seeds are the outer loop: every row has one result before any has two. OUT/additions.md is written
-after each run. Everything is on one thread, and seconds are those of the process, not of the clock on the wall.
+beside the one that it is compared with, which differs by the addition alone. Everything is on one thread, and seconds
+are those of the process, not of the clock on the wall.
+
+The same command again goes on where it was stopped, and seeds are the outer loop: every row has one result before any
+has two. RESULTS has a line for each run, with its machine. It is kept in the repository, so that the hours of many
+sessions add up: what was run anywhere is not run again, and a pair is compared where both of its runs are of one kind
+of machine. OUT/additions.md is written after each run.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import platform
 import signal
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +32,10 @@ import torch
 
 import gankit
 from gankit import core
+from gankit.base.files import append_line
 from gankit.data import load_dataset
 from gankit.errors import Stopped
-from gankit.measure.record import FILE, Evaluation, read_lines
+from gankit.measure.record import FILE, read_lines
 
 
 @dataclass(frozen=True)
@@ -66,15 +71,21 @@ ROWS: dict[str, tuple[Game, Game]] = {
 
 @dataclass(frozen=True)
 class Result:
-    """One run."""
+    """One run: a line of RESULTS."""
 
+    machine: str
+    seconds: int
+    """Of the process, in training."""
+    data: str
+    game: str
+    """See `key`."""
+    seed: int
     images: int
-    evaluation: Evaluation
-
-    @property
-    def fid(self) -> float:
-        """The Fréchet distance to all real images."""
-        return self.evaluation.scores["fid"].value
+    features: str
+    fid: float
+    """The Fréchet distance to all real images."""
+    precision: float
+    recall: float
 
 
 def main() -> None:
@@ -84,18 +95,52 @@ def main() -> None:
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     rows = arguments.only.split(",") if arguments.only else list(ROWS)
-    done: dict[tuple[str, str, str], list[Result]] = {}
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
     for seed in range(arguments.seeds):
-        for data in arguments.data.split(","):
-            source, against = sources(data, out)
+        for place in arguments.data.split(","):
+            data, (source, against) = short(place), sources(place, out)
             for row in rows:
-                for game in ROWS[row]:
-                    results = done.setdefault((data, *key(game)), [])
-                    if len(results) <= seed:
-                        results.append(run(game, source, against, seed, out, arguments))
-                        (out / "additions.md").write_text(table(rows, done, arguments))
-                        print(f"{data} {' '.join(key(game))} seed {seed}: FID {results[-1].fid:.1f}", flush=True)
-    print((out / "additions.md").read_text())
+                while (missing := next_of(row, data, seed, known(arguments))) is not None:
+                    result = run(missing, data, source, against, seed, out, arguments)
+                    append_line(arguments.results, asdict(result))
+                    (out / "additions.md").write_text(table(rows, known(arguments), arguments))
+                    print(f"{data} {result.game} seed {seed}: FID {result.fid:.1f}", flush=True)
+    print(table(rows, known(arguments), arguments))
+
+
+def known(arguments: argparse.Namespace) -> list[Result]:
+    """The lines of RESULTS with these seconds and features, by whatever process they were written."""
+    lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
+    found = [Result(**json.loads(line)) for line in lines]
+    return [result for result in found if (result.seconds, result.features) == (arguments.seconds, arguments.features)]
+
+
+def short(data: str) -> str:
+    """A name, or the last two parts of a path: 'cifar10/train.zip'."""
+    return "/".join(Path(data).parts[-2:])
+
+
+def pair_of(row: str, data: str, seed: int, results: list[Result]) -> tuple[Result, Result] | None:
+    """The runs without and with an addition, both of one kind of machine."""
+    with_, without = (
+        {r.machine: r for r in results if (r.data, r.game, r.seed) == (data, key(game), seed)} for game in ROWS[row]
+    )
+    return next(((without[machine], with_[machine]) for machine in without if machine in with_), None)
+
+
+def next_of(row: str, data: str, seed: int, results: list[Result]) -> Game | None:
+    """What is to be run here for a row; None where a pair is there."""
+    if pair_of(row, data, seed, results) is not None:
+        return None
+    here = {(r.data, r.game, r.seed) for r in results if r.machine == machine()}
+    return next(game for game in reversed(ROWS[row]) if (data, key(game), seed) not in here)
+
+
+def machine() -> str:
+    """The kind of processor, and torch."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{model or platform.processor() or platform.machine()}, torch {torch.__version__}"
 
 
 def parse() -> argparse.Namespace:
@@ -109,13 +154,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--features", default="classifier", help="lite0 is the critic's own space of two rows")
     parser.add_argument("--only", help=f"some of: {', '.join(ROWS)}")
     parser.add_argument("--out", default="runs/additions")
+    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results") / "additions.jsonl")
     return parser.parse_args()
 
 
-def key(game: Game) -> tuple[str, str]:
-    """A name for the folder of a game, and how it differs from others of that variant."""
+def key(game: Game) -> str:
+    """The variant, and how the game differs from others of it: 'gan-diffaugment+lecam'."""
     options = [f"{name}={value}" for name, value in game.options.items()]
-    return game.variant, "+".join([*game.extensions, *options, *(["labels"] if game.conditional else [])]) or "plain"
+    more = [*game.extensions, *options, *(["labels"] if game.conditional else [])]
+    return f"{game.variant}-{'+'.join(more) or 'plain'}"
 
 
 def sources(data: str, out: Path) -> tuple[str, str]:
@@ -156,9 +203,11 @@ class Budget:
             signal.raise_signal(signal.SIGINT)  # as Ctrl-C: the state is written
 
 
-def run(game: Game, source: str, against: str, seed: int, out: Path, arguments: argparse.Namespace) -> Result:
+def run(
+    game: Game, data: str, source: str, against: str, seed: int, out: Path, arguments: argparse.Namespace
+) -> Result:
     """Train (or go on) for the seconds, and score what has no score yet."""
-    folder = out / "-".join([Path(source).stem.replace(":", "-"), *key(game), str(seed)])
+    folder = out / "-".join([Path(source).stem, key(game), str(seed)])
     budget = Budget(folder.with_suffix(".json"), arguments.seconds)
     if budget.left:
         with contextlib.suppress(Stopped):
@@ -183,22 +232,23 @@ def run(game: Game, source: str, against: str, seed: int, out: Path, arguments: 
     if scored is None:
         settings = {"features": arguments.features, "metrics": "fid,pr", "n": arguments.n, "n_real": "all"}
         scored = gankit.evaluate(folder, against=against, size=arguments.size, device="cpu", **settings)
-    return Result(images, scored)
+    scores = {name: scored.scores[name].value for name in ("fid", "precision", "recall")}
+    return Result(machine(), arguments.seconds, data, key(game), seed, images, arguments.features, **scores)
 
 
-def table(rows: list[str], done: dict[tuple[str, str, str], list[Result]], arguments: argparse.Namespace) -> str:
+def table(rows: list[str], results: list[Result], arguments: argparse.Namespace) -> str:
     """A line for each addition and data set: FID without and with it, and the interval of the ratio."""
     lines = [
-        f"{arguments.seconds} s of one thread, {platform.processor() or platform.machine()}, torch "
-        f"{torch.__version__}; {arguments.features}, {arguments.n:,} samples against all",
+        f"{arguments.seconds} s of one thread; {arguments.features}, {arguments.n:,} samples against all; "
+        + "; ".join(sorted({result.machine for result in results})),
         "",
         "| data | addition | FID without | FID with | ratio, 95 % | images without → with | |",
         "|---|---|---|---|---|---|---|",
     ]
-    for data in arguments.data.split(","):
+    for data in map(short, arguments.data.split(",")):
         for row in rows:
-            with_, without = (done.get((data, *key(game)), []) for game in ROWS[row])
-            pairs = list(zip(without, with_, strict=False))
+            found = (pair_of(row, data, seed, results) for seed in range(arguments.seeds))
+            pairs = [pair for pair in found if pair is not None]
             if not pairs:
                 continue
             low, high = interval([math.log(b.fid / a.fid) for a, b in pairs])
