@@ -4,9 +4,10 @@
 
 The same command again goes on where it was stopped: a finished run is not trained again, a scored one not scored.
 Seeds are the outer loop, so that every variant has one result before any has two. OUT/quality.md is the table, written
-after each run; OUT/<variant>.png the grid, OUT/<variant>-strip.png ten samples. Other experiments, each with an --out
-of its own: `--with EXTENSION`, `--polygons` (with `--data triangles`: the F1 of `gankit manifold`), and
-`--set VARIANT:KEY=VALUE`.
+after each run; OUT/<variant>.png the grid, OUT/<variant>-strip.png ten samples. RESULTS has a line for each run and is
+kept in the repository: what was run in another session is not run again. Other experiments, each with an --out of its
+own: `--with EXTENSION`, `--polygons` (with `--data triangles`: the F1 of `gankit manifold`), and `--set
+VARIANT:KEY=VALUE`.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ import platform
 import shutil
 import statistics
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 import gankit
+from gankit.base.files import append_line
 from gankit.host import discovery
-from gankit.measure.record import FILE, Evaluation, read_lines
+from gankit.measure.record import FILE, read_lines
 from gankit.modality.images import grid
 from gankit.sample.generator import LoadOptions
 from gankit.score.manifold import evaluate_manifold
@@ -36,13 +39,18 @@ COLUMNS = {"fid": "FID", "precision": "precision", "recall": "recall", "density"
 
 @dataclass(frozen=True)
 class Result:
-    """One run: its scores, and how fast it was trained."""
+    """One run, a line of RESULTS: what it was, its scores, and how fast it was trained."""
 
+    experiment: dict[str, Any]
+    """See `experiment`."""
     variant: str
     seed: int
-    images: int
+    machine: str
     images_per_s: float
-    evaluation: Evaluation
+    features: str
+    scores: dict[str, float]
+    floor: float
+    """FID of real images."""
     f1: float | None
 
 
@@ -52,12 +60,14 @@ def main() -> None:
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     names = arguments.variants or sorted({plugin.name for plugin in discovery.discover(discovery.VARIANTS)})
-    results: list[Result] = []
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
     for seed in range(arguments.seeds):
         for name in names:
-            results.append(run(name, seed, out, arguments))
-            (out / "quality.md").write_text(table(results, arguments))
-            print(f"{name} seed {seed}: FID {results[-1].evaluation.scores['fid'].value:.2f}", flush=True)
+            if not any((r.variant, r.seed) == (name, seed) for r in known(arguments)):
+                result = run(name, seed, out, arguments)
+                append_line(arguments.results, asdict(result))
+                print(f"{name} seed {seed}: FID {result.scores['fid']:.2f}", flush=True)
+            (out / "quality.md").write_text(table([r for r in known(arguments) if r.variant in names], arguments))
     print((out / "quality.md").read_text())
 
 
@@ -75,7 +85,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--with", dest="extensions", action="append", default=[])
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="VARIANT:KEY=VALUE")
     parser.add_argument("--polygons", action="store_true")
+    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results") / "quality.jsonl")
     return parser.parse_args()
+
+
+def experiment(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What all runs of a table have in common."""
+    names = ("images", "n", "precision", "extensions", "settings", "polygons")
+    return {"data": "/".join(Path(arguments.data).parts[-2:]), **{name: getattr(arguments, name) for name in names}}
+
+
+def known(arguments: argparse.Namespace) -> list[Result]:
+    """The lines of RESULTS of this experiment, by whatever process they were written."""
+    lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
+    return [r for r in (Result(**json.loads(line)) for line in lines) if r.experiment == experiment(arguments)]
 
 
 def run(name: str, seed: int, out: Path, arguments: argparse.Namespace) -> Result:
@@ -106,8 +129,19 @@ def run(name: str, seed: int, out: Path, arguments: argparse.Namespace) -> Resul
             scores = evaluate_manifold(folder, LoadOptions(device=arguments.device)).scores
             found.write_text(json.dumps({key: score.value for key, score in scores.items()}))
         f1 = json.loads(found.read_text())["f1"]
-    speed = trained.images_seen / trained.train_s
-    return Result(name, seed, trained.images_seen, speed, scored, f1)
+    scores = {key: scored.scores[key].value for key in COLUMNS}
+    floor = scored.scores["fid"].floor
+    assert floor is not None
+    speed = round(trained.images_seen / trained.train_s, 1)
+    where = f"{processor()}, torch {torch.__version__}, {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s)"
+    return Result(experiment(arguments), name, seed, where, speed, scored.protocol.features, scores, floor, f1)
+
+
+def processor() -> str:
+    """The kind of processor."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return model or platform.processor() or platform.machine()
 
 
 def strip(checkpoint: Path, path: Path) -> None:
@@ -137,12 +171,10 @@ def own_settings(name: str, given: list[str]) -> dict[str, object]:
 
 def table(results: list[Result], arguments: argparse.Namespace) -> str:
     """Mean and range over the seeds, best FID first."""
-    protocol, sample = results[0].evaluation.protocol, results[0].evaluation.scores
-    floor = sample["fid"].floor
     lines = [
         f"{arguments.images} images, {len({r.seed for r in results})} seed(s), {arguments.precision} precision, "
-        f"torch {torch.__version__}, {platform.machine()}, {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s); "
-        f"space {protocol.features}, {protocol.n:,} samples against {protocol.n_real:,}; FID floor {floor:.3f}",
+        f"{'; '.join(sorted({r.machine for r in results}))}; space {results[0].features}, {arguments.n:,} samples; "
+        f"FID floor {results[0].floor:.3f}",
         "",
         "| variant | " + " | ".join(COLUMNS.values()) + (" | F1" if arguments.polygons else "") + " | images/s |",
         "|---" * (len(COLUMNS) + 2 + arguments.polygons) + "|",
@@ -150,10 +182,10 @@ def table(results: list[Result], arguments: argparse.Namespace) -> str:
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.variant, []).append(result)
-    order = sorted(groups, key=lambda name: statistics.mean(r.evaluation.scores["fid"].value for r in groups[name]))
+    order = sorted(groups, key=lambda name: statistics.mean(r.scores["fid"] for r in groups[name]))
     for name in order:
         group = groups[name]
-        cells = [summary([r.evaluation.scores[key].value for r in group]) for key in COLUMNS]
+        cells = [summary([r.scores[key] for r in group]) for key in COLUMNS]
         cells += [summary([r.f1 for r in group if r.f1 is not None])] if arguments.polygons else []
         cells.append(f"{statistics.mean(r.images_per_s for r in group):,.0f}")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
