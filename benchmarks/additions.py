@@ -19,7 +19,6 @@ import argparse
 import contextlib
 import json
 import math
-import platform
 import signal
 import statistics
 import time
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import records
 import torch
 
 import gankit
@@ -73,15 +73,14 @@ ROWS: dict[str, tuple[Game, Game]] = {
 class Result:
     """One run: a line of RESULTS."""
 
+    experiment: dict[str, Any]
+    """See `experiment`."""
     machine: str
-    seconds: int
-    """Of the process, in training."""
     data: str
     game: str
     """See `key`."""
     seed: int
     images: int
-    features: str
     fid: float
     """The Fréchet distance to all real images."""
     precision: float
@@ -98,7 +97,7 @@ def main() -> None:
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     for seed in range(arguments.seeds):
         for place in arguments.data.split(","):
-            data, (source, against) = short(place), sources(place, out)
+            data, (source, against) = records.short(place), sources(place, out)
             for row in rows:
                 while (missing := next_of(row, data, seed, known(arguments))) is not None:
                     result = run(missing, data, source, against, seed, out, arguments)
@@ -109,15 +108,14 @@ def main() -> None:
 
 
 def known(arguments: argparse.Namespace) -> list[Result]:
-    """The lines of RESULTS with these seconds and features, by whatever process they were written."""
-    lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
-    found = [Result(**json.loads(line)) for line in lines]
-    return [result for result in found if (result.seconds, result.features) == (arguments.seconds, arguments.features)]
+    """The lines of RESULTS of this experiment."""
+    found = [Result(**line) for line in records.read(arguments.results)]
+    return [result for result in found if result.experiment == experiment(arguments)]
 
 
-def short(data: str) -> str:
-    """A name, or the last two parts of a path: 'cifar10/train.zip'."""
-    return "/".join(Path(data).parts[-2:])
+def experiment(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What all runs of a table have in common."""
+    return {name: getattr(arguments, name) for name in ("seconds", "size", "n", "features")}
 
 
 def pair_of(row: str, data: str, seed: int, results: list[Result]) -> tuple[Result, Result] | None:
@@ -132,15 +130,8 @@ def next_of(row: str, data: str, seed: int, results: list[Result]) -> Game | Non
     """What is to be run here for a row; None where a pair is there."""
     if pair_of(row, data, seed, results) is not None:
         return None
-    here = {(r.data, r.game, r.seed) for r in results if r.machine == machine()}
+    here = {(r.data, r.game, r.seed) for r in results if r.machine == records.machine()}
     return next(game for game in reversed(ROWS[row]) if (data, key(game), seed) not in here)
-
-
-def machine() -> str:
-    """The kind of processor, and torch."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return f"{model or platform.processor() or platform.machine()}, torch {torch.__version__}"
 
 
 def parse() -> argparse.Namespace:
@@ -154,7 +145,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--features", default="classifier", help="lite0 is the critic's own space of two rows")
     parser.add_argument("--only", help=f"some of: {', '.join(ROWS)}")
     parser.add_argument("--out", default="runs/additions")
-    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results") / "additions.jsonl")
+    parser.add_argument("--results", type=Path, default=records.RESULTS / "additions.jsonl")
     return parser.parse_args()
 
 
@@ -233,7 +224,7 @@ def run(
         settings = {"features": arguments.features, "metrics": "fid,pr", "n": arguments.n, "n_real": "all"}
         scored = gankit.evaluate(folder, against=against, size=arguments.size, device="cpu", **settings)
     scores = {name: scored.scores[name].value for name in ("fid", "precision", "recall")}
-    return Result(machine(), arguments.seconds, data, key(game), seed, images, arguments.features, **scores)
+    return Result(experiment(arguments), records.machine(), data, key(game), seed, images, **scores)
 
 
 def table(rows: list[str], results: list[Result], arguments: argparse.Namespace) -> str:
@@ -245,7 +236,7 @@ def table(rows: list[str], results: list[Result], arguments: argparse.Namespace)
         "| data | addition | FID without | FID with | ratio, 95 % | images without → with | |",
         "|---|---|---|---|---|---|---|",
     ]
-    for data in map(short, arguments.data.split(",")):
+    for data in map(records.short, arguments.data.split(",")):
         for row in rows:
             found = (pair_of(row, data, seed, results) for seed in range(arguments.seeds))
             pairs = [pair for pair in found if pair is not None]

@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from records import processor
 
 from gankit.data.formats import Array
 from gankit.data.formats.pixels import Form, read_pixels
@@ -84,8 +83,7 @@ def main() -> None:
             other = np.abs(decode(photos[0], side).astype(int) - whole(photos[0], side))
             row[f"{name}_difference"] = {"mean": round(float(other.mean()), 3), "max": int(other.max())}
         rows[f"{height}x{width} -> {side}x{side}, at 1/{reduction((height, width), (side, side))}"] = row
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    print(json.dumps({"cpu": model[1] if model else "unknown", "cases": rows}, indent=2))
+    print(json.dumps({"cpu": processor(), "cases": rows}, indent=2))
 
 
 if __name__ == "__main__":

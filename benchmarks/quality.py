@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import tomllib
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import records
 
 import gankit
 from gankit.base.files import append_line
@@ -85,20 +84,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--with", dest="extensions", action="append", default=[])
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="VARIANT:KEY=VALUE")
     parser.add_argument("--polygons", action="store_true")
-    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results") / "quality.jsonl")
+    parser.add_argument("--results", type=Path, default=records.RESULTS / "quality.jsonl")
     return parser.parse_args()
 
 
 def experiment(arguments: argparse.Namespace) -> dict[str, Any]:
     """What all runs of a table have in common."""
     names = ("images", "n", "precision", "extensions", "settings", "polygons")
-    return {"data": "/".join(Path(arguments.data).parts[-2:]), **{name: getattr(arguments, name) for name in names}}
+    return {"data": records.short(arguments.data), **{name: getattr(arguments, name) for name in names}}
 
 
 def known(arguments: argparse.Namespace) -> list[Result]:
-    """The lines of RESULTS of this experiment, by whatever process they were written."""
-    lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
-    return [r for r in (Result(**json.loads(line)) for line in lines) if r.experiment == experiment(arguments)]
+    """The lines of RESULTS of this experiment."""
+    found = [Result(**line) for line in records.read(arguments.results)]
+    return [result for result in found if result.experiment == experiment(arguments)]
 
 
 def run(name: str, seed: int, out: Path, arguments: argparse.Namespace) -> Result:
@@ -133,15 +132,8 @@ def run(name: str, seed: int, out: Path, arguments: argparse.Namespace) -> Resul
     floor = scored.scores["fid"].floor
     assert floor is not None
     speed = round(trained.images_seen / trained.train_s, 1)
-    where = f"{processor()}, torch {torch.__version__}, {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s)"
+    where = f"{records.machine()}, {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s)"
     return Result(experiment(arguments), name, seed, where, speed, scored.protocol.features, scores, floor, f1)
-
-
-def processor() -> str:
-    """The kind of processor."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return model or platform.processor() or platform.machine()
 
 
 def strip(checkpoint: Path, path: Path) -> None:

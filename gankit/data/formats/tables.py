@@ -146,10 +146,10 @@ def _fields(records: Sequence[dict[str, Any]], where: str) -> dict[str, list[Any
 
 def _with_files(source: str, columns: dict[str, list[Any]], where: str, is_image: Callable[[str], bool]) -> Table:
     """The table, once the column that names the files is found: by its name, the first of FILE_COLUMNS, or values."""
-    known = [name for name in columns if name.lower() in FILE_COLUMNS]
-    known.sort(key=lambda name: FILE_COLUMNS.index(name.lower()))
+    known = (name for name in columns if name.lower() in FILE_COLUMNS)
+    by_name = sorted(known, key=lambda name: FILE_COLUMNS.index(name.lower()))
     by_value = (name for name, cells in columns.items() if any(cell and is_image(cell) for cell in cells))
-    file = next(iter(known), None) or next(by_value, None)
+    file = next(itertools.chain(by_name, by_value), None)
     if file is None:
         raise InputError(
             f"{where}: of its columns ({printable(', '.join(list(columns)[:8]))}) none is known to hold the files",

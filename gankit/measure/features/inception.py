@@ -116,8 +116,9 @@ def _places() -> Iterator[Path]:
     environment = os.environ.get
     configured = environment("GANKIT_WEIGHTS")
     if configured:
-        yield Path(configured).expanduser()
-        yield from (Path(configured).expanduser() / name for name in (*PTH_NAMES, SCRIPT_NAME))
+        place = expanded(configured)
+        yield place
+        yield from (place / name for name in (*PTH_NAMES, SCRIPT_NAME))
     caches = Path(environment("XDG_CACHE_HOME") or "~/.cache").expanduser()
     hub = Path(environment("TORCH_HOME") or caches / "torch").expanduser() / "hub" / "checkpoints"
     yield from (hub / name for name in PTH_NAMES)
