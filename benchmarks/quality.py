@@ -6,14 +6,13 @@ The same command again goes on where it was stopped: a finished run is not train
 Seeds are the outer loop, so that every variant has one result before any has two. OUT/quality.md is the table, written
 after each run; OUT/<variant>.png the grid, OUT/<variant>-strip.png ten samples. RESULTS has a line for each run and is
 kept in the repository: what was run in another session is not run again. Other experiments, each with an --out of its
-own: `--with EXTENSION`, `--polygons` (with `--data triangles`: the F1 of `gankit manifold`), and `--set
-VARIANT:KEY=VALUE`.
+own: `--with EXTENSION`, `--polygons` (with `--data triangles`: the scores of `gankit manifold` in place of those of
+`gankit eval`), and `--set VARIANT:KEY=VALUE`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -28,12 +27,13 @@ import records
 import gankit
 from gankit.base.files import append_line
 from gankit.host import discovery
-from gankit.measure.record import FILE, read_lines
+from gankit.measure.record import FILE, Evaluation, read_lines
 from gankit.modality.images import grid
 from gankit.sample.generator import LoadOptions
 from gankit.score.manifold import evaluate_manifold
 
 COLUMNS = {"fid": "FID", "precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage"}
+POLYGON_COLUMNS = {"f1": "F1", "precision": "precision", "recall": "recall"}
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Result:
     seed: int
     machine: str
     images_per_s: float
-    features: str
+    features: str | None
+    """None for polygons, whose manifold is known."""
     scores: dict[str, float]
-    floor: float
-    """FID of real images."""
-    f1: float | None
+    floor: dict[str, float | None]
+    """The scores of other real images."""
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
             if not any((r.variant, r.seed) == (name, seed) for r in known(arguments)):
                 result = run(name, seed, out, arguments)
                 append_line(arguments.results, asdict(result))
-                print(f"{name} seed {seed}: FID {result.scores['fid']:.2f}", flush=True)
+                print(f"{name} seed {seed}: {result.scores}", flush=True)
             (out / "quality.md").write_text(table([r for r in known(arguments) if r.variant in names], arguments))
     print((out / "quality.md").read_text())
 
@@ -117,23 +117,38 @@ def run(name: str, seed: int, out: Path, arguments: argparse.Namespace) -> Resul
     if seed == 0:
         shutil.copyfile(trained.picture, out / f"{name}.png")
         strip(trained.generator, out / f"{name}-strip.png")
-    stored = read_lines(folder / FILE) if (folder / FILE).exists() else []
-    scored = next((line for line in reversed(stored) if line.images_seen == trained.images_seen), None)
-    if scored is None or "fid" not in scored.scores:
-        scored = gankit.evaluate(folder, n=arguments.n, device=arguments.device)
-    f1 = None
-    if arguments.polygons:
-        found = folder / "manifold.json"
-        if not found.exists():
-            scores = evaluate_manifold(folder, LoadOptions(device=arguments.device)).scores
-            found.write_text(json.dumps({key: score.value for key, score in scores.items()}))
-        f1 = json.loads(found.read_text())["f1"]
-    scores = {key: scored.scores[key].value for key in COLUMNS}
-    floor = scored.scores["fid"].floor
-    assert floor is not None
+    evaluation = manifold(folder, arguments) if arguments.polygons else images(folder, trained.images_seen, arguments)
+    found = {key: evaluation.scores[key] for key in columns(arguments)}
     speed = round(trained.images_seen / trained.train_s, 1)
-    where = f"{records.machine()}, {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s)"
-    return Result(experiment(arguments), name, seed, where, speed, scored.protocol.features, scores, floor, f1)
+    return Result(
+        experiment(arguments),
+        name,
+        seed,
+        f"{records.machine()}, {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s)",
+        speed,
+        None if arguments.polygons else evaluation.protocol.features,
+        {key: score.value for key, score in found.items()},
+        {key: score.floor for key, score in found.items()},
+    )
+
+
+def columns(arguments: argparse.Namespace) -> dict[str, str]:
+    """Name of a score -> its title."""
+    return POLYGON_COLUMNS if arguments.polygons else COLUMNS
+
+
+def images(folder: Path, images_seen: int, arguments: argparse.Namespace) -> Evaluation:
+    """The scores of `gankit eval`, from before if they are there."""
+    stored = read_lines(folder / FILE) if (folder / FILE).exists() else []
+    scored = next((line for line in reversed(stored) if line.images_seen == images_seen), None)
+    if scored is None or "fid" not in scored.scores:
+        return gankit.evaluate(folder, n=arguments.n, device=arguments.device)
+    return scored
+
+
+def manifold(folder: Path, arguments: argparse.Namespace) -> Evaluation:
+    """The scores of `gankit manifold`."""
+    return evaluate_manifold(folder, LoadOptions(device=arguments.device))
 
 
 def strip(checkpoint: Path, path: Path) -> None:
@@ -162,23 +177,28 @@ def own_settings(name: str, given: list[str]) -> dict[str, object]:
 
 
 def table(results: list[Result], arguments: argparse.Namespace) -> str:
-    """Mean and range over the seeds, best FID first."""
+    """Mean and range over the seeds, the best of the first column first."""
+    (leading, title), first = next(iter(columns(arguments).items())), results[0]
+    floor = first.floor[leading]
     lines = [
         f"{arguments.images} images, {len({r.seed for r in results})} seed(s), {arguments.precision} precision, "
-        f"{'; '.join(sorted({r.machine for r in results}))}; space {results[0].features}, {arguments.n:,} samples; "
-        f"FID floor {results[0].floor:.3f}",
+        f"{'; '.join(sorted({r.machine for r in results}))}"
+        + ("" if first.features is None else f"; space {first.features}, {arguments.n:,} samples")
+        + ("" if floor is None else f"; {title} floor {floor:.3f}"),
         "",
-        "| variant | " + " | ".join(COLUMNS.values()) + (" | F1" if arguments.polygons else "") + " | images/s |",
-        "|---" * (len(COLUMNS) + 2 + arguments.polygons) + "|",
+        "| variant | " + " | ".join(columns(arguments).values()) + " | images/s |",
+        "|---" * (len(columns(arguments)) + 2) + "|",
     ]
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.variant, []).append(result)
-    order = sorted(groups, key=lambda name: statistics.mean(r.scores["fid"] for r in groups[name]))
-    for name in order:
+
+    def mean(name: str) -> float:
+        return statistics.mean(result.scores[leading] for result in groups[name])
+
+    for name in sorted(groups, key=mean, reverse=arguments.polygons):
         group = groups[name]
-        cells = [summary([r.scores[key] for r in group]) for key in COLUMNS]
-        cells += [summary([r.f1 for r in group if r.f1 is not None])] if arguments.polygons else []
+        cells = [summary([r.scores[key] for r in group]) for key in columns(arguments)]
         cells.append(f"{statistics.mean(r.images_per_s for r in group):,.0f}")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
