@@ -191,7 +191,9 @@ class Budget:
             self.written = now
             self.file.write_text(json.dumps({"seconds": used}))
         if used >= self.seconds:
-            signal.raise_signal(signal.SIGINT)  # as Ctrl-C: the state is written
+            signal.raise_signal(
+                signal.SIGTERM
+            )  # as Ctrl-C, which a process in the background ignores: the state is written
 
 
 def run(
