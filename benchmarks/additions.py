@@ -36,6 +36,7 @@ from gankit.base.files import append_line
 from gankit.data import load_dataset
 from gankit.errors import Stopped
 from gankit.measure.record import FILE, read_lines
+from gankit.study.statistics import student_quantile
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,8 @@ def run(
             )
     images = gankit.load(folder).header.images_seen
     stored = read_lines(folder / FILE) if (folder / FILE).exists() else []
-    scored = next((line for line in reversed(stored) if line.images_seen == images), None)
+    same = [line for line in stored if (line.images_seen, line.protocol.n) == (images, arguments.n)]
+    scored = next((line for line in same if line.protocol.features.partition("@")[0] == arguments.features), None)
     if scored is None:
         settings = {"features": arguments.features, "metrics": "fid,pr", "n": arguments.n, "n_real": "all"}
         scored = gankit.evaluate(folder, against=against, size=arguments.size, device="cpu", **settings)
@@ -259,7 +261,7 @@ def interval(logs: list[float]) -> tuple[float, float]:
     """95 % interval of a ratio from logarithms of paired ratios, by Student's t."""
     if len(logs) < 2:
         return (math.exp(logs[0]), math.exp(logs[0]))
-    t = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776}.get(len(logs), 2.262)
+    t = student_quantile(0.975, len(logs) - 1)
     mean, half = statistics.mean(logs), t * statistics.stdev(logs) / math.sqrt(len(logs))
     return math.exp(mean - half), math.exp(mean + half)
 

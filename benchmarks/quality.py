@@ -140,7 +140,8 @@ def columns(arguments: argparse.Namespace) -> dict[str, str]:
 def images(folder: Path, images_seen: int, arguments: argparse.Namespace) -> Evaluation:
     """The scores of `gankit eval`, from before if they are there."""
     stored = read_lines(folder / FILE) if (folder / FILE).exists() else []
-    scored = next((line for line in reversed(stored) if line.images_seen == images_seen), None)
+    wanted = (images_seen, arguments.n)
+    scored = next((line for line in reversed(stored) if (line.images_seen, line.protocol.n) == wanted), None)
     if scored is None or "fid" not in scored.scores:
         return gankit.evaluate(folder, n=arguments.n, device=arguments.device)
     return scored

@@ -226,3 +226,9 @@ class Splits:
     def __call__(self) -> Dataset:
         """The training set."""
         return self.train()
+
+
+def spaced(count: int, most: int) -> Tensor:
+    """At most `most` of the indices 0..count-1 at equal distances, int64: all classes of a sorted set."""
+    n = min(count, most)
+    return torch.arange(n) * (count - 1) // max(1, n - 1)

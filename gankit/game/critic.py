@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gankit.contracts import Batch
-from gankit.errors import InputError
+from gankit.errors import InputError, PluginError
 from gankit.machine.double_backward import FastDoubleBackward
 from gankit.machine.precision import Precision
 
@@ -97,8 +97,13 @@ class Critic:
             condition = self.batch.condition if self.conditional else None
         if condition is None:
             return ()
+        if n % len(condition):
+            raise PluginError(
+                f"D is shown {n} samples, and the batch has {len(condition)} conditions",
+                hint="critic(samples, condition) takes those of a part of the batch",
+            )
         # Real and fake samples in one pass are twice the batch, each half with the same conditions.
-        return (condition if len(condition) == n else condition.repeat(n // len(condition), 1),)
+        return (condition.repeat(n // len(condition), 1),)
 
     def pair(self) -> Pair:
         """The scores of the real and the fake samples from one forward pass, which is made once in a phase.

@@ -269,11 +269,16 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> 
             f"{who} does not fit this gankit's hooks: {one_line(error)}",
             hint=f"{arguments}upgrade gankit, or the plugin",
         ) from error
-    for impl in manager.get_hookcallers(module) or ():
-        if impl.spec is None:
+    for caller in manager.get_hookcallers(module) or ():
+        if caller.spec is None:
             known = [name for name in vars(hookspecs) if name.startswith("gankit_")]
-            hint = f"{did_you_mean(impl.name, known)}hooks: {', '.join(known)}"
-            raise PluginError(f"{who} implements '{impl.name}', which is not a hook", hint=hint)
+            hint = f"{did_you_mean(caller.name, known)}hooks: {', '.join(known)}"
+            raise PluginError(f"{who} implements '{caller.name}', which is not a hook", hint=hint)
+        own = next(impl for impl in caller.get_hookimpls() if impl.plugin is module)
+        if (own.wrapper or own.hookwrapper) and caller.name not in BUILDERS:
+            raise PluginError(
+                f"{who} wraps {caller.name}, which only answers", hint=f"what can be wrapped: {', '.join(BUILDERS)}"
+            )
     return [f"{who}: {' '.join(str(warning.message).split())}" for warning in caught]
 
 

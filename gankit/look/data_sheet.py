@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gankit import core
 from gankit.base.seeds import derive_seed
-from gankit.data import Preparation
+from gankit.data import Preparation, spaced
 from gankit.data.loading import Survey, survey
 from gankit.errors import InputError
 from gankit.host import discovery
@@ -141,7 +141,7 @@ def preview(data: str, settings: Mapping[str, Any], n: int = 64) -> Image.Image:
     chosen = {key: value for key, value in settings.items() if value}
     dataset = load_data(plan_run([Layer("argument", {**chosen, "data": data})]))
     if dataset.spec.kind == "points":
-        return picture(dataset.samples[torch.linspace(0, len(dataset) - 1, min(len(dataset), POINTS_IN_PLOT)).long()])
+        return picture(dataset.samples[spaced(len(dataset), POINTS_IN_PLOT)])
     n = min(n, len(dataset))
     plan = plan_run([Layer("argument", {**chosen, "data": data, "batch": n, "precision": "fp32", "device": "cpu"})])
     device = torch.device("cpu")

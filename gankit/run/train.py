@@ -40,10 +40,10 @@ def train(
     """Train a GAN; the same call again continues a run that was stopped.
 
     `settings` are the fields of `RunConfig` plus `options` (the variant's own); what is absent or None comes from the
-    TOML file `config`, then the `recipe` (a name or a .toml file), then the variant, then core. If none of them chooses
-    the game, the advice for the data does (`gankit.run.advice`). Without `out` the run gets the next number below
-    runs/, unless an unfinished run of exactly these settings is there (`new=True` starts afresh all the same). Raises
-    GankitError for everything a user can mend.
+    TOML file `config`, then the `recipe` (a name or a .toml file), then the variant, then core. Without a variant, a
+    recipe and a `config` the advice for the data chooses the game (`gankit.run.advice`). Without `out` the run gets the
+    next number below runs/, unless an unfinished run of exactly these settings is there (`new=True` starts afresh all
+    the same). Raises GankitError for everything a user can mend.
 
     `observers` are objects with event hooks (`gankit_record` and others, marked with `hookimpl`); `on_step` is called
     after every step, for displays. Both are for watching, in the first process. `gankit.base.progress.to` shows the

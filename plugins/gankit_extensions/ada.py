@@ -52,14 +52,16 @@ class Ada(Part):
     p: Tensor
     signs: Tensor
     counted: Tensor
+    images: Tensor
 
-    def __init__(self, options: Options, boundary: float, batch: int) -> None:
+    def __init__(self, options: Options, boundary: float) -> None:
         super().__init__()
-        self.options, self.boundary, self.batch = options, boundary, batch
+        self.options, self.boundary = options, boundary
         self.pipeline = Pipeline(shares_of(options.transforms))
         self.register_buffer("p", torch.tensor(options.start))
         self.register_buffer("signs", torch.zeros(()))  # summed over the steps since p changed
         self.register_buffer("counted", torch.zeros(()))  # steps in that sum
+        self.register_buffer("images", torch.zeros(()))  # real samples of these steps, in all processes
 
     def shown(self, samples: Tensor, step: Step) -> Tensor:
         return self.pipeline(samples, self.p if self.options.p is None else self.options.p)
@@ -71,12 +73,14 @@ class Ada(Part):
         if step.critic.real is not None:  # a step in which real samples have no score is not counted
             self.signs += AdversarialLoss.mean((step.critic.real - self.boundary).sign())
             self.counted += 1
+            self.images += step.images_since
         due = self.counted == EVERY
-        move = EVERY * self.batch / self.options.images * (self.signs / EVERY - self.options.target).sign()
+        move = self.images / self.options.images * (self.signs / EVERY - self.options.target).sign()
         self.p += torch.where(due, move, 0.0)
         self.p.clamp_(0, 1)
         self.signs.masked_fill_(due, 0)
         self.counted.masked_fill_(due, 0)
+        self.images.masked_fill_(due, 0)
         return {"ada/p": self.p.clone()}
 
 
@@ -96,7 +100,7 @@ class Extension:
                 "ada's controller counts real samples that D takes for real, and this loss has no score for that",
                 hint="give p itself: -s ada.p=0.2, or a schedule like -s 'ada.p=linear(0, 0.5, 50%)'",
             )
-        return [Ada(self.options, loop.loss.boundary or 0.0, loop.config.batch)]
+        return [Ada(self.options, loop.loss.boundary or 0.0)]
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""DCGAN: strided convolutions with batch norm in both players, no pooling, no fully connected hidden layers (Radford et al., 2015)."""
+"""DCGAN: strided convolutions, batch norm in both players, no pooling and no dense layers inside (Radford et al.)."""
 
 import math
 from collections.abc import Sequence

@@ -91,7 +91,7 @@ def gankit_loss() -> AdversarialLoss:
 @hookimpl
 def gankit_parts(loop: TrainingLoop, options: Options) -> Sequence[Part]:
     if options.warm_up:
-        loop.phases["generator"].due = lambda: loop.due_every(warm_up(loop))
+        loop.d_steps = lambda: warm_up(loop)
     return [Clip(options.clip)]
 
 

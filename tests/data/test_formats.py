@@ -11,7 +11,7 @@ import torch
 from support import PIXELS, idx
 
 from gankit.base.text import printable
-from gankit.data import Dataset, Preparation, builtin_datasets, load_dataset, parse_size
+from gankit.data import Dataset, Preparation, builtin_datasets, load_dataset, parse_size, spaced
 from gankit.errors import InputError
 
 
@@ -218,3 +218,11 @@ def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
 
 def test_shown_paths_cannot_move_the_cursor_or_turn_the_text() -> None:
     assert printable("a\x1b[2J\u202egpj.\n\udcff é 猫") == "a\\x1b[2J\\u202egpj.\\n\\udcff é 猫"
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 1024, 20_000_000, 100_000_003, 3_000_000_001])
+def test_indices_at_equal_distances_are_within_a_set_of_any_size(count: int) -> None:
+    found = spaced(count, 1024)
+    assert len(found) == min(count, 1024)
+    assert (int(found[0]), int(found[-1])) == (0, count - 1)
+    assert (found.diff() > 0).all()

@@ -19,6 +19,7 @@ from gankit.game.loop import TrainingLoop
 from gankit.game.loss import AdversarialLoss, named
 from gankit.game.networks import Discriminator, Generator
 from gankit.game.parts import Part, Phase, Step
+from gankit.machine.precision import Precision
 from gankit.settings.config import TrainConfig
 from gankit.settings.schedule import Schedule
 
@@ -606,3 +607,17 @@ def test_fakes_that_are_kept_serve_one_backward_pass() -> None:
     loop.step(Batch(real()))
     assert (loop.phases["generator"].turns, loop.phases["again"].turns) == (1, 1)
     assert not all(map(torch.equal, average, loop.ema.module.parameters()))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_critic_on_a_part_of_a_batch_is_given_its_conditions(n: int) -> None:
+    class Told(nn.Module):
+        def forward(self, samples: Tensor, condition: Tensor) -> Tensor:
+            return samples[:, 0] + condition[:, 0]
+
+    batch = Batch(torch.zeros(4, 2), torch.zeros(4, 2), condition=torch.eye(4, 3))
+    critic = Critic(Told(), batch, Precision("fp32", torch.device("cpu")), conditional=True)
+    assert critic(batch.real[:n], batch.condition[:n]).tolist() == batch.condition[:n, 0].tolist()
+    assert len(critic(torch.cat([batch.real, batch.fake]))) == 8
+    with pytest.raises(PluginError, match=rf"D is shown {n} samples, and the batch has 4 conditions"):
+        critic(batch.real[:n])

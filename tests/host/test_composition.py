@@ -177,6 +177,15 @@ def test_an_extension_may_fill_what_the_variant_left_to_core_and_another_may_wra
     assert composition.hook.gankit_discriminator(data=spec, options=None, output=output, z_dim=8).wrapped
 
 
+@pytest.mark.parametrize("hook", ["gankit_parts", "gankit_datasets", "gankit_record"])
+def test_a_wrapper_that_would_never_be_called_is_refused(site: Path, hook: str) -> None:
+    source = f"from gankit.plugin import hookimpl\n@hookimpl(wrapper=True)\ndef {hook}():\n    return (yield)\n"
+    install(site, "gankit-wrap", source, extensions=("wrap",))
+    with pytest.raises(PluginError, match=f"wraps {hook}, which only answers") as caught:
+        core.compose(variant("lsgan"), [extension("wrap")])
+    assert "gankit_discriminator" in (caught.value.hint or "")
+
+
 def test_an_installed_extension_does_nothing_until_it_is_named(site: Path) -> None:
     install(site, "gankit-nets", OWN_DISCRIMINATOR, extensions=("nets",))
     assert supplier(core.compose(variant("lsgan")), "gankit_discriminator") == "core"

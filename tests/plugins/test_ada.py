@@ -67,16 +67,27 @@ def test_lsgan_takes_a_sample_for_real_above_one_half(score: float, moves: bool)
 
 def test_steps_whose_real_scores_are_not_known_are_not_counted() -> None:
     """p moves after four steps in which they are."""
-    loop, part = loop_with("ada"), ada.Ada(ada.Options(images=64, target=0.6), boundary=0.0, batch=4)
+    loop, part = loop_with("ada"), ada.Ada(ada.Options(images=64, target=0.6), boundary=0.0)
     found = []
     for number in range(6):
-        step = step_of(loop, "discriminator", images=4 * (number + 1))
+        step = step_of(loop, "discriminator", images=4 * (number + 1), images_since=4)
         step.critic = critic_of(Constant(1.0), IMAGES)
         if number not in (1, 3):
             step.critic(IMAGES.real)
         part.after_update(step)
         found.append((float(part.p), float(part.counted), float(part.signs)))
     assert found == [(0, 1, 1), (0, 1, 1), (0, 2, 2), (0, 2, 2), (0, 3, 3), (0.25, 0, 0)]
+
+
+def test_in_a_loop_of_ones_own_p_moves_by_the_images_that_were_shown() -> None:
+    """4 x 6 of 48 images are half of the way from 0 to 1, however the caller batches."""
+    adversary = gankit.Adversary(
+        Constant(1.0), "gan", shape=(3, 16, 16), parts=["ada"], options={"ada": {"images": 48, "target": 0.5}}, lr=0.0
+    )
+    for _ in range(4):
+        images = torch.zeros(6, 3, 16, 16)
+        stats = adversary.d_step(images, images)
+    assert float(stats["ada/p"]) == 0.5
 
 
 @pytest.mark.parametrize("variant", ["wgan", "wgan-gp", "r3gan"])

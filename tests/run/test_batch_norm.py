@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from support_runs import StopAt, assert_same_state, state_of
+from support_runs import StopAt, assert_same_state, state_of, stats_of
 from torch import Tensor, nn
 
 import gankit
 from gankit.base.seeds import derive_seed
+from gankit.data import Preparation, builtin_datasets, load_dataset, spaced
 from gankit.errors import Stopped
 from gankit.sample.averages import STATISTICS_BATCH, STATISTICS_SAMPLES
 
@@ -64,6 +65,19 @@ def test_statistics_are_resumed_bit_for_bit_and_training_does_not_notice_them(tm
     for run in (watched, resumed):
         assert_same_state(straight.folder, run.folder)
     assert resumed.generator.read_bytes() == straight.generator.read_bytes()
+
+
+def test_diversity_is_that_of_the_generator_which_is_saved_whenever_it_is_saved(tmp_path: Path) -> None:
+    """With statistics that have hardly left 0 and 1, samples of different z look alike."""
+    seldom = gankit.train("gan", steps=250, out=tmp_path / "seldom", d_steps=3, **LUCIC)
+    often = gankit.train("gan", steps=250, out=tmp_path / "often", d_steps=3, checkpoint_every=640, **LUCIC)
+    found = [stats_of(run.folder)[-1]["diversity"] for run in (seldom, often)]
+    z, _ = gankit.load(seldom.generator).space.draw(64, derive_seed(0, "diversity"))
+    with torch.no_grad():
+        spread = gankit.load(seldom.generator).module(z).double().var(0).mean().sqrt()
+    real = load_dataset("digits", builtin_datasets(), how=Preparation.of({"size": "8x8"}))
+    of_real = real.real(spaced(len(real), 1024)).double().var(0).mean().sqrt()
+    assert found == [pytest.approx(float(spread / of_real), rel=1e-5)] * 2
 
 
 @pytest.mark.parametrize(

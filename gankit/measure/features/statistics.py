@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gankit.base.files import tensors_digest
-from gankit.data import Dataset
+from gankit.data import Dataset, spaced
 from gankit.errors import InputError
 from gankit.measure.features.space import FeatureSpace
 from gankit.modality import modality_of
@@ -48,7 +48,7 @@ def statistics(data: Dataset, argument: str) -> FeatureSpace:
         raise InputError("features 'statistics' take no argument", hint="--features statistics")
     if data.spec.kind == "points":
         raise InputError("features 'statistics' are not for points", hint="use --features points")
-    chosen = torch.linspace(0, len(data) - 1, min(len(data), LOOKED_AT)).long()
+    chosen = spaced(len(data), LOOKED_AT)
     figures = torch.cat([statistics_of(data.real(part)) for part in torch.split(chosen, 256)]).double()
     return StatisticsSpace(figures.mean(0).float(), figures.std(0, correction=0).clamp_min(FLAT).float())
 

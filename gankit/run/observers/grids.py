@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from gankit.base.files import write_durably
 from gankit.base.seeds import derive_seed
 from gankit.contracts import SampleGrid
+from gankit.data import spaced
 from gankit.hookspecs import Record
 from gankit.run.observers.common import due, ends_well
 from gankit.run.run import Run
@@ -37,8 +37,7 @@ class SampleGrids:
                 data=run.data, z=z, condition=condition, options=plan.live.options
             )
         n = len(self.grid.z)
-        spread = torch.linspace(0, len(run.dataset) - 1, min(n, len(run.dataset))).long()  # all classes of a sorted set
-        self.real = run.dataset.real(spread)
+        self.real = run.dataset.real(spaced(len(run.dataset), n))
         run.folder.make_samples()
         write_durably(run.folder.samples / "real.png", png(picture(self.real, columns=self.grid.columns)))
         self.written_at = -1

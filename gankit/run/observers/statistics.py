@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from gankit.base.seeds import derive_seed
+from gankit.data import spaced
 from gankit.hookspecs import Record
 from gankit.run.health import drop_middle, findings, read_stats
 from gankit.run.observers.common import drop_later_lines
 from gankit.run.run import Run
-from gankit.sample.pictures import generate
 
 log = logging.getLogger("gankit")
 
@@ -91,14 +91,14 @@ class Diversity:
         if condition is not None and dataset.conditions is None and dataset.labels is not None:
             self.condition = condition[:1].expand(len(z), -1)
             pool = pool[dataset.labels == int(condition[0].argmax())]
-        real = dataset.real(pool[torch.linspace(0, len(pool) - 1, min(len(pool), 1024)).long()])
+        real = dataset.real(pool[spaced(len(pool), 1024)])
         self.of_real = self._spread(real)
 
     def measure(self, run: Run) -> dict[str, float]:
         """`diversity` of the averaged generator, as it is now; nothing where real samples do not differ."""
         if not self.of_real:
             return {}
-        return {"diversity": self._spread(generate(run.loop.generator, self.z, self.condition)) / self.of_real}
+        return {"diversity": self._spread(run.sample(self.z, self.condition)) / self.of_real}
 
     @staticmethod
     def _spread(samples: Tensor) -> float:
