@@ -36,6 +36,7 @@ BUILDERS = (
     "gankit_sample_grid",
 )
 NETWORKS = ("gankit_generator", "gankit_discriminator")
+EVENTS = ("gankit_run_start", "gankit_record", "gankit_checkpoint", "gankit_run_end")
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,10 @@ class Composition(Catalogues):
     def extension_options(self) -> dict[str, dict[str, Any]]:
         """Extension -> its options as JSON values, defaults included."""
         return {name: to_json(options) for name, options in self.chosen.items()}
+
+    def hooks_of(self, plugin: Plugin) -> set[str]:
+        """The hooks that a plugin implements or wraps."""
+        return {caller.name for caller in self.manager.get_hookcallers(self.manager.get_plugin(plugin.name)) or ()}
 
     def suppliers(self, builder: str) -> list[Supplier]:
         """The implementations of a builder in the order of their calls; the first answer that is not None counts."""

@@ -19,6 +19,7 @@ from gankit.game.game import Networks
 from gankit.game.loss import AdversarialLoss
 from gankit.game.parts import Part, Step
 from gankit.game.state import State
+from gankit.host.composition import BUILDERS, EVENTS
 from gankit.run.build import Untouched, follow_options, parts_of
 from gankit.run.guest import D, Elsewhere, FakesOnly, G, GuestGame, Scores, short_name
 from gankit.run.plan import Plan, plan_run
@@ -104,7 +105,9 @@ class Adversary(nn.Module):
             networks = Networks(Elsewhere(), Scores(module, built))
             self._game = GuestGame(networks, self.loss, plan, first.device, callers=precision is None)
             objects = [(type(part).__name__.lower(), part) for part in parts if isinstance(part, Part)]
-            for name, part in [*parts_of(plan, self._game, self.data), *objects]:
+            supplied = dict(parts_of(plan, self._game, self.data))
+            _refuse_idle(plan, supplied, of_a_variant=not isinstance(loss, AdversarialLoss))
+            for name, part in [*supplied.items(), *objects]:
                 self._game.add_part(name, part)
         follow_options(plan, self._game)
         if self._game.has_shares:
@@ -268,6 +271,24 @@ class Adversary(nn.Module):
             given = "no condition" if condition is None else f"conditions {list(condition.shape)}"
             raise InputError(
                 f"{given}: this adversary takes [{len(fake)}, {length}]", hint="condition=… says how many numbers"
+            )
+
+
+def _refuse_idle(plan: Plan, supplied: Mapping[str, Part], *, of_a_variant: bool) -> None:
+    """InputError for an extension that builds or watches what an adversary does not have: it would do nothing."""
+    built = set(BUILDERS) - ({"gankit_loss"} if of_a_variant else set())
+    for extension in plan.composition.extensions:
+        hooks = plan.composition.hooks_of(extension)
+        changed = sorted(hooks & built)
+        if changed:
+            raise InputError(
+                f"extension '{extension.name}' changes what gankit builds ({', '.join(changed)}), which is yours here",
+                hint="leave it out of `parts`, and build it into your discriminator or loss",
+            )
+        if hooks & set(EVENTS) and extension.name not in supplied:
+            raise InputError(
+                f"extension '{extension.name}' watches runs of gankit, and this loop is yours",
+                hint="leave it out of `parts`; `adversary.stats` has the numbers of each step",
             )
 
 

@@ -530,3 +530,22 @@ def test_what_cannot_be_an_adversary_is_one_line(make: Any, said: str | None) ->
     with pytest.raises(GankitError, match=said) as caught:
         make()
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("spectral-norm", r"changes what gankit builds \(gankit_discriminator\), which is yours here"),
+        ("waves", "changes what gankit builds"),
+        ("modulation", "changes what gankit builds"),
+        ("lucic-nets", "changes what gankit builds"),
+        ("./watching.py", "watches runs of gankit, and this loop is yours"),
+    ],
+)
+def test_an_extension_that_would_do_nothing_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("watching.py").write_text("from gankit.plugin import hookimpl\n@hookimpl\ndef gankit_record(): pass\n")
+    with pytest.raises(InputError, match=f"extension '{Path(part).stem}' {said}"):
+        adversary("gan", parts=[part])
