@@ -159,7 +159,7 @@ class Adversary(nn.Module):
         self._game.attend()
         condition = None if condition is None else condition.detach()
         batch = Batch(real.detach(), fake.detach(), None, labels, condition)  # type: ignore[arg-type]
-        self._open = self._game.begin(D, batch, len(real))
+        self._open = self._game.begin(D, len(real))
         return self._game.objective(self._open, batch)
 
     def d_update(self) -> dict[str, Tensor]:
@@ -187,7 +187,7 @@ class Adversary(nn.Module):
             raise InputError("g_loss: the fake samples carry no graph", hint="what your network made, undetached")
         batch = FakesOnly(fake, labels, condition) if real is None else Batch(real, fake, None, labels, condition)  # type: ignore[arg-type]
         with self._game.only(G):
-            step = self._game.begin(G, batch, len(fake))  # type: ignore[arg-type]
+            step = self._game.begin(G, len(fake))
             return self._game.objective(step, batch)  # type: ignore[arg-type]
 
     def verdict(self) -> str:

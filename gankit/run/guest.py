@@ -66,8 +66,8 @@ class GuestGame(Game):
                 else Precision(self.precision.name, device)
             )
 
-    def begin(self, name: str, batch: Batch, n: int) -> Step:
-        """The present step of a phase."""
+    def begin(self, name: str, n: int) -> Step:
+        """The present step of a phase, on `n` samples of this process."""
         phase, size = self.phases[name], n * processes.size()
         if name == D:
             self._set_schedules()

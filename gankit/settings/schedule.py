@@ -28,7 +28,6 @@ Kind = Literal["constant", "linear", "cosine", "steps"]
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the budget for which the value of a schedule is printed."""
 
-SPELLING = "write 2e-4, linear(2e-4, 0, 20M), cosine(2e-4, 5e-5, 50%-100%) or steps(2e-4, 1e-4@100k)"
 _CALL = re.compile(r"\s*(constant|linear|cosine|steps)\s*\((.*)\)\s*", re.DOTALL)
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 

