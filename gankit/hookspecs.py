@@ -215,7 +215,10 @@ def gankit_vectors() -> Sequence[Vector]:  # type: ignore[empty-body]
 
 @hookspec
 def gankit_run_start(run: Run) -> None:
-    """Networks are built and a checkpoint, if any, is restored; the first step comes next. First process only."""
+    """Networks are built and a checkpoint, if any, is restored; the first step comes next. First process only.
+
+    It comes again after each return to a checkpoint (`--on-diverge rollback`), which `gankit_run_end` precedes.
+    """
 
 
 @hookspec
