@@ -186,7 +186,8 @@ def gankit_parts(loop: TrainingLoop, options: object, data: DataSpec) -> Sequenc
     """Parts that take part in every step, in every process: augmentation, regularisers, clipping, controllers.
 
     They are asked for once, when the loop is built: the variant first, then extensions in the order of `--with`.
-    `options` are the variant's.
+    `options` are the variant's. In a `gankit.Adversary` the loop has no generator: `networks`, `players`, `phases`,
+    `parts`, `loss`, `config`, `precision`, `device` and `steps` are there, what samples, averages or plays is not.
     """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -87,7 +88,7 @@ def _gradients(loop: TrainingLoop, data: Batch, z: Tensor) -> list[Tensor]:
             most = max((phase.turns for phase in phases.values()), default=0)
             found = [torch.zeros_like(parameter) for parameter in own]
             for key, phase in phases.items():
-                batch = data if phase.fakes == "none" else Batch(data.real, fake, z, data.labels, data.condition)
+                batch = data if phase.fakes == "none" else replace(data, fake=fake, z=z)
                 step = loop._begin(key, batch)
                 step.penalty_gain = int(phase.penalised and loop.penalised)
                 with _Followed(own):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -101,12 +102,16 @@ class GraphedPhases:
         """Play a phase on a batch of real samples; what it returns is good until the next call."""
         if self.eager:
             return self.loop.play(name, data)
-        key = (name, self.loop.penalty_gain(name), *(None if t is None else (t.shape, t.dtype) for t in _tensors(data)))
+        key = (
+            name,
+            self.loop.penalty_gain(name),
+            *((place, own.shape, own.dtype) for place, own in _tensors(data).items()),
+        )
         if key not in self.graphs:
             self.rounds[key] = self.rounds.get(key, 0) + 1
             if self.rounds[key] <= WARM_UP:
                 return self.recorder.warm(lambda: self.loop.play(name, data))
-            static = Batch(data.real.clone(), labels=_clone(data.labels), condition=_clone(data.condition))
+            static = replace(data, fresh=None, **{place: own.clone() for place, own in _tensors(data).items()})
             try:
                 graph, outputs = self.recorder.record(lambda: self.loop.play(name, static))
             except RuntimeError as error:
@@ -116,9 +121,9 @@ class GraphedPhases:
                 return self.loop.play(name, data)
             self.graphs[key] = (graph, static, outputs)
         graph, static, outputs = self.graphs[key]
-        for own, given in zip(_tensors(static), _tensors(data), strict=True):
-            if own is not None and given is not None:
-                own.copy_(given)
+        given = _tensors(data)
+        for place, own in _tensors(static).items():
+            own.copy_(given[place])
         graph.replay()
         return dict(outputs)
 
@@ -130,12 +135,9 @@ class GraphedPhases:
         self.rounds.clear()
 
 
-def _tensors(data: Batch) -> tuple[Tensor | None, ...]:
-    return data.real, data.labels, data.condition
-
-
-def _clone(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.clone()
+def _tensors(data: Batch) -> dict[str, Tensor]:
+    """The tensors of a batch by the names of their fields, those that a later version adds included."""
+    return {name: value for name, value in vars(data).items() if isinstance(value, Tensor)}
 
 
 def record(loop: TrainingLoop, host_bound: list[str], processes: int) -> str | None:

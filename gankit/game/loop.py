@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -176,7 +177,7 @@ class _Fakes:
         z, fake = self.kept or self._draw(data, graph=self.keep or kind == "attached")
         self.kept = (z, fake) if self.keep and kind != "attached" else None  # a graph serves one backward pass
         fake = fake if kind == "attached" else fake.detach()
-        return Batch(data.real, fake, z, data.labels, data.condition)
+        return replace(data, fake=fake, z=z)
 
     def _draw(self, data: Batch, *, graph: bool) -> tuple[Tensor, Tensor]:
         z = self.loop.sample_z(len(data.real))

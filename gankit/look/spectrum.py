@@ -185,7 +185,7 @@ class _Look:
             raise _UntoldError("this discriminator reconstructs samples and does not score them")
         with torch.no_grad():
             fake = loop.generate(self.z, self.data.condition)
-        batch = Batch(self.data.real, fake, self.z, self.data.labels, self.data.condition)
+        batch = replace(self.data, fake=fake, z=self.z)
         discriminator = loop.networks.discriminator.eval()
         try:
             return slopes(Critic(discriminator, batch, loop.precision, conditional=output.condition != "none"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pytest
@@ -621,3 +621,23 @@ def test_a_critic_on_a_part_of_a_batch_is_given_its_conditions(n: int) -> None:
     assert len(critic(torch.cat([batch.real, batch.fake]))) == 8
     with pytest.raises(PluginError, match=rf"D is shown {n} samples, and the batch has 4 conditions"):
         critic(batch.real[:n])
+
+
+@pytest.mark.parametrize("phase", ["discriminator", "generator"])
+def test_a_batch_brings_fields_of_later_versions_to_every_phase(phase: str) -> None:
+    @dataclass
+    class Later(Batch):
+        weights: Tensor | None = None
+
+    class Weighs(Part):
+        seen: Mapping[str, Tensor | None] = {}
+
+        def terms(self, critic: Critic, batch: Batch, step: Step) -> Mapping[str, Tensor]:
+            self.seen = {**self.seen, step.name: getattr(batch, "weights", None)}
+            return {}
+
+    loop, weighs = make_loop(), Weighs()
+    loop.add_part("weighs", weighs)
+    loop.step(Later(real(), weights=torch.arange(4.0)))
+    assert weighs.seen[phase] is not None
+    assert weighs.seen[phase].tolist() == [0, 1, 2, 3]
