@@ -102,16 +102,14 @@ class GraphedPhases:
         """Play a phase on a batch of real samples; what it returns is good until the next call."""
         if self.eager:
             return self.loop.play(name, data)
-        key = (
-            name,
-            self.loop.penalty_gain(name),
-            *((place, own.shape, own.dtype) for place, own in _tensors(data).items()),
-        )
+        given = _tensors(data)
+        shapes = ((place, tensor.shape, tensor.dtype) for place, tensor in given.items())
+        key = (name, self.loop.penalty_gain(name), *shapes)
         if key not in self.graphs:
             self.rounds[key] = self.rounds.get(key, 0) + 1
             if self.rounds[key] <= WARM_UP:
                 return self.recorder.warm(lambda: self.loop.play(name, data))
-            static = replace(data, fresh=None, **{place: own.clone() for place, own in _tensors(data).items()})
+            static = replace(data, fresh=None, **{place: tensor.clone() for place, tensor in given.items()})
             try:
                 graph, outputs = self.recorder.record(lambda: self.loop.play(name, static))
             except RuntimeError as error:
@@ -121,7 +119,6 @@ class GraphedPhases:
                 return self.loop.play(name, data)
             self.graphs[key] = (graph, static, outputs)
         graph, static, outputs = self.graphs[key]
-        given = _tensors(data)
         for place, own in _tensors(static).items():
             own.copy_(given[place])
         graph.replay()
