@@ -71,7 +71,7 @@ def _parquet(request: Request) -> Iterator[Opened]:
 PARQUET_FOLDER = Format(
     "folder of Parquet files",
     "`train-00000-of-00002.parquet`, … in a folder",
-    "the same; names of files or folders are splits, and all shards of one are there",
+    "as a Parquet file (below); names of files or folders are splits, and all shards of one are there",
     claims=lambda request: request.path.is_dir() and bool(find_shards(request.path)),
     open=_parquet,
     labels=True,
