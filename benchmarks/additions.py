@@ -16,7 +16,6 @@ of machine. OUT/additions.md is written after each run.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
 import signal
@@ -177,21 +176,22 @@ class Budget:
     def __init__(self, file: Path, seconds: int) -> None:
         self.file, self.seconds = file, seconds
         self.before = json.loads(file.read_text())["seconds"] if file.exists() else 0.0
+        self.used = self.before
         self.start = self.written = time.process_time()
 
     @property
     def left(self) -> bool:
         """Whether there is some of it left."""
-        return self.before < self.seconds
+        return self.used < self.seconds
 
     def __call__(self, _: object) -> None:
         """After each step."""
         now = time.process_time()
-        used = self.before + now - self.start
-        if used >= self.seconds or now - self.written > 10:
+        self.used = self.before + now - self.start
+        if not self.left or now - self.written > 10:
             self.written = now
-            self.file.write_text(json.dumps({"seconds": used}))
-        if used >= self.seconds:
+            self.file.write_text(json.dumps({"seconds": self.used}))
+        if not self.left:
             signal.raise_signal(
                 signal.SIGTERM
             )  # as Ctrl-C, which a process in the background ignores: the state is written
@@ -204,7 +204,7 @@ def run(
     folder = out / "-".join([Path(source).stem, key(game), str(seed)])
     budget = Budget(folder.with_suffix(".json"), arguments.seconds)
     if budget.left:
-        with contextlib.suppress(Stopped):
+        try:
             gankit.train(
                 game.variant,
                 data=source,
@@ -220,6 +220,9 @@ def run(
                 on_step=budget,
                 **({"g_lr": 5e-4, "d_lr": 5e-4} if game.variant == "gan" else {}),  # as the recipe photos-64 has them
             )
+        except Stopped:
+            if budget.left:  # stopped by somebody, not by the budget: the same command goes on
+                raise
     images = gankit.load(folder).header.images_seen
     stored = read_lines(folder / FILE) if (folder / FILE).exists() else []
     same = [line for line in stored if (line.images_seen, line.protocol.n) == (images, arguments.n)]
