@@ -285,6 +285,11 @@ class Run:
         self.folder.remove_leftovers()
         found = checkpoint.read_latest(self.folder.checkpoints)
         if found is None:
+            if self.folder.generator.exists():  # it was trained, and from the start it would be overwritten
+                raise InputError(
+                    f"{self.folder.path} was trained, and none of its checkpoints is intact",
+                    hint=f"--init-from {self.folder.generator} starts another run with its weights",
+                )
             return False
         try:
             self._adopt(found)

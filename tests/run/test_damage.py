@@ -98,3 +98,13 @@ def test_a_checkpoint_of_another_run_is_not_taken_for_ones_own(tmp_path: Path) -
         InputError, match="does not hold the state of this run: ValueError: it was written by another run"
     ):
         gankit.resume(own.folder, steps=5)
+
+
+def test_a_run_that_has_lost_its_checkpoints_is_not_trained_anew_over_its_generator(tmp_path: Path) -> None:
+    result = gankit.train("gan", data="ring8", z_dim=2, steps=2, device="cpu", out=tmp_path / "run")
+    before = result.generator.read_bytes()
+    shutil.rmtree(result.folder / "checkpoints")
+    with pytest.raises(InputError, match="was trained, and none of its checkpoints is intact") as caught:
+        gankit.resume(result.folder, steps=4)
+    assert "--init-from" in (caught.value.hint or "")
+    assert result.generator.read_bytes() == before
