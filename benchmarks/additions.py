@@ -171,7 +171,10 @@ def sources(data: str, out: Path) -> tuple[str, str]:
 
 
 class Budget:
-    """Ends a run after so many seconds of this process's own time, which other work on the machine hardly changes."""
+    """Ends a run after so many seconds of this process's own time, which other work on the machine hardly changes.
+
+    It does so by SIGTERM, which writes the state as Ctrl-C does, and which a process in the background does not ignore.
+    """
 
     def __init__(self, file: Path, seconds: int) -> None:
         self.file, self.seconds = file, seconds
@@ -192,9 +195,7 @@ class Budget:
             self.written = now
             self.file.write_text(json.dumps({"seconds": self.used}))
         if not self.left:
-            signal.raise_signal(
-                signal.SIGTERM
-            )  # as Ctrl-C, which a process in the background ignores: the state is written
+            signal.raise_signal(signal.SIGTERM)
 
 
 def run(

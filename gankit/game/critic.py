@@ -97,6 +97,8 @@ class Critic:
             condition = self.batch.condition if self.conditional else None
         if condition is None:
             return ()
+        if len(condition) == n:
+            return (condition,)
         if n % len(condition):
             raise PluginError(
                 f"D is shown {n} samples, and the batch has {len(condition)} conditions",

@@ -178,7 +178,7 @@ def test_an_extension_may_fill_what_the_variant_left_to_core_and_another_may_wra
 
 
 @pytest.mark.parametrize("hook", ["gankit_parts", "gankit_datasets", "gankit_record"])
-def test_a_wrapper_that_would_never_be_called_is_refused(site: Path, hook: str) -> None:
+def test_only_builders_can_be_wrapped(site: Path, hook: str) -> None:
     source = f"from gankit.plugin import hookimpl\n@hookimpl(wrapper=True)\ndef {hook}():\n    return (yield)\n"
     install(site, "gankit-wrap", source, extensions=("wrap",))
     with pytest.raises(PluginError, match=f"wraps {hook}, which only answers") as caught:
